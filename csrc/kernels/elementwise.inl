@@ -1,0 +1,50 @@
+// y[i] = f(x[i]) over contiguous arrays; x and y may be the same array.
+#pragma once
+#include "vec.h"
+#include "vmath.inl"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+// Two vectors at a time keep the latency of one behind the other.
+template <class F>
+NNLIB_INLINE void map1(int64_t n, const float* x, float* y, F f) {
+  int64_t i = 0;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    const Vec a = f(load(x + i)), b = f(load(x + i + kWidth));
+    store(y + i, a);
+    store(y + i + kWidth, b);
+  }
+  for (; i < n; i += kWidth) store_n(y + i, f(load_n(x + i, n - i)), n - i);
+}
+
+template <class F>
+NNLIB_INLINE void map2(int64_t n, const float* x, const float* y, float* z, F f) {
+  int64_t i = 0;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    const Vec a = f(load(x + i), load(y + i)), b = f(load(x + i + kWidth), load(y + i + kWidth));
+    store(z + i, a);
+    store(z + i + kWidth, b);
+  }
+  for (; i < n; i += kWidth) store_n(z + i, f(load_n(x + i, n - i), load_n(y + i, n - i)), n - i);
+}
+
+void add_f32(int64_t n, const float* x, const float* y, float* z) {
+  map2(n, x, y, z, [](Vec a, Vec b) { return a + b; });
+}
+
+#define NNLIB_UNARY(op)                                \
+  void op##_f32(int64_t n, const float* x, float* y) { \
+    map1(n, x, y, [](Vec a) { return op(a); });        \
+  }
+NNLIB_UNARY(exp)
+NNLIB_UNARY(expm1)
+NNLIB_UNARY(log)
+NNLIB_UNARY(log1p)
+NNLIB_UNARY(tanh)
+NNLIB_UNARY(sigmoid)
+NNLIB_UNARY(erf)
+#undef NNLIB_UNARY
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS

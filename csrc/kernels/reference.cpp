@@ -1,0 +1,20 @@
+// The plain scalar truth of every kernel: a table like the others, and what the others are tested against.
+// Compiled without vector flags; written to be read, not to be fast.
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "table.h"
+
+#include "reference/elementwise.inl"
+
+namespace nnlib::kernels::reference {
+
+extern const Table kernel_table;
+constexpr Table kernel_table = {
+#define NNLIB_KERNEL(name, ret, args) name,
+#define NNLIB_BLOCK(name) name,
+#include "kernels.def"
+};
+
+}  // namespace nnlib::kernels::reference

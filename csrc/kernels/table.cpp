@@ -1,0 +1,17 @@
+// Every kernel for one instruction set: compiled once for each, with its flags and NNLIB_ISA_NS naming its
+// namespace. A kernel that kernels.def lists and no .inl defines does not compile.
+#include "table.h"
+
+#include "elementwise.inl"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+
+// constexpr: filled in by the compiler. Code that ran at load time might not suit the processor.
+extern const Table kernel_table;
+constexpr Table kernel_table = {
+#define NNLIB_KERNEL(name, ret, args) name,
+#define NNLIB_BLOCK(name) name,
+#include "kernels.def"
+};
+
+}  // namespace nnlib::kernels::NNLIB_ISA_NS
