@@ -1,0 +1,280 @@
+#include "autograd/engine.h"
+
+#include <chrono>
+#include <cmath>
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "autograd/function.h"
+#include "core/shape.h"
+
+namespace nnlib {
+
+void (*check_interrupt)() = nullptr;
+std::string (*current_trace)() = nullptr;
+void (*report_anomaly)(const std::string&) = nullptr;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool has_nan(const Tensor& t) {
+  if (!t.defined() || !is_floating(t.dtype())) return false;
+  const Tensor d = contiguous_values(t.is_sparse() ? t.sparse().values : t);
+  return dispatch_floating(d.dtype(), "has_nan", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* p = (const T*)d.raw();
+    for (int64_t i = 0; i < d.numel(); i++)
+      if (std::isnan((compute_t<T>)p[i])) return true;
+    return false;
+  });
+}
+
+// Whether nothing else can see the tensor's memory, so that a sum may be made in place.
+bool exclusive(const Tensor& t) {
+  return t.ref()->use_count() == 1 && t.storage()->use_count() == 1 && t.storage()->owned() && !t.is_sparse() &&
+         !has_internal_overlap(t.sizes(), t.strides());
+}
+
+struct Task {
+  const BackwardOptions& options;
+  std::unordered_map<Node*, int> dependencies;
+  std::unordered_map<Node*, TensorList> buffers;
+  std::unordered_set<Node*> needed;  // with inputs: the nodes that lead to one
+  bool all_needed = true;
+  std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> captures;  // node -> (its input, result)
+  TensorList captured;
+  std::vector<std::function<void()>> callbacks;
+  Task* outer = nullptr;
+
+  struct Later {
+    bool operator()(const Ref<Node>& a, const Ref<Node>& b) const { return a->sequence < b->sequence; }
+  };
+  std::priority_queue<Ref<Node>, std::vector<Ref<Node>>, Later> ready;
+  Clock::time_point last_check = Clock::now();
+
+  explicit Task(const BackwardOptions& o) : options(o) {}
+  bool runs(Node* n) const { return all_needed || needed.count(n); }
+
+  void add(Tensor& into, Tensor&& g) {
+    if (!into.defined()) {
+      into = std::move(g);
+    } else if (!GradMode::enabled() && !g.is_sparse() && exclusive(into) && into.dtype() == g.dtype()) {
+      basic_ops().add_into(into, g);
+    } else {
+      into = basic_ops().add(into, g);
+    }
+  }
+
+  void count_dependencies(const std::vector<Edge>& roots) {
+    std::vector<Node*> stack;
+    std::unordered_set<Node*> seen;
+    for (const Edge& e : roots)
+      if (e && seen.insert(e.node.get()).second) stack.push_back(e.node.get());
+    while (!stack.empty()) {
+      Node* n = stack.back();
+      stack.pop_back();
+      for (const Edge& e : n->next)
+        if (e) {
+          dependencies[e.node.get()]++;
+          if (seen.insert(e.node.get()).second) stack.push_back(e.node.get());
+        }
+    }
+  }
+
+  // Marks the nodes from which an input's node can be reached.
+  void mark_needed(const std::vector<Edge>& roots, const std::vector<Edge>& inputs) {
+    all_needed = false;
+    std::unordered_set<Node*> targets;
+    for (const Edge& e : inputs) targets.insert(e.node.get());
+    std::unordered_set<Node*> seen;
+    std::vector<std::pair<Node*, size_t>> stack;
+    for (const Edge& root : roots) {
+      if (!root || !seen.insert(root.node.get()).second) continue;
+      stack.push_back({root.node.get(), 0});
+      while (!stack.empty()) {
+        auto& [n, i] = stack.back();
+        if (i < n->next.size()) {
+          Node* child = n->next[i++].node.get();
+          if (child && seen.insert(child).second) stack.push_back({child, 0});
+          continue;
+        }
+        bool leads = false;
+        for (const Edge& e : n->next)
+          if (e && (needed.count(e.node.get()) || targets.count(e.node.get()))) leads = true;
+        if (leads) needed.insert(n);
+        stack.pop_back();
+      }
+    }
+    for (size_t k = 0; k < inputs.size(); k++) {
+      Node* n = inputs[k].node.get();
+      const bool leaf = dynamic_cast<AccumulateGrad*>(n) != nullptr;
+      if (options.accumulate && leaf)
+        needed.insert(n);
+      else
+        captures[n].push_back({inputs[k].index, k});
+    }
+  }
+
+  void run_hooks(Node* n, TensorList& grads) {
+    if (n->hooks) {
+      auto tensor = n->hooks->tensor;
+      for (auto& [index, list] : tensor) {
+        if (!grads[index].defined()) continue;
+        for (size_t i = 0; i < list->entries.size(); i++) {
+          TensorHook f = list->entries[i].f;
+          Tensor r = f(grads[index]);
+          if (r.defined()) grads[index] = r;
+        }
+      }
+      auto pre = n->hooks->pre.entries;
+      for (auto& e : pre) {
+        TensorList r = e.f(grads);
+        if (!r.empty()) grads = std::move(r);
+      }
+    }
+  }
+
+  void validate(Node* n, TensorList& out) {
+    NNLIB_CHECK(out.size() <= n->next.size() || n->next.empty(), "Function ", n->name(),
+                " returned an invalid number of gradients: got ", out.size(), ", expected ", n->next.size());
+    out.resize(n->next.size());
+    for (size_t i = 0; i < out.size(); i++) {
+      const Edge& e = n->next[i];
+      if (!e || !out[i].defined()) continue;
+      const InputMeta& meta = e.node->inputs[e.index];
+      if (out[i].sizes() != meta.sizes) {
+        NNLIB_CHECK(is_expandable_to(meta.sizes, out[i].sizes()), "Function ", n->name(),
+                    " returned an invalid gradient at index ", i, " - got ", out[i].sizes(),
+                    " but expected shape compatible with ", meta.sizes);
+        out[i] = sum_to_size(out[i], meta.sizes);
+      }
+      if (out[i].dtype() != meta.dtype) out[i] = basic_ops().cast(out[i], meta.dtype);
+    }
+  }
+
+  void run_node(const Ref<Node>& node) {
+    Node* n = node.get();
+    auto found = buffers.find(n);
+    TensorList grads(n->inputs.size());
+    if (found != buffers.end()) {
+      grads = std::move(found->second);
+      buffers.erase(found);
+    }
+    run_hooks(n, grads);
+    auto capture = captures.find(n);
+    if (capture != captures.end()) {
+      for (auto& [index, k] : capture->second) {
+        Tensor g = grads[index];
+        auto* leaf = dynamic_cast<AccumulateGrad*>(n);
+        if (leaf && g.defined() && leaf->variable.impl()->autograd->hooks) {
+          auto entries = leaf->variable.impl()->autograd->hooks->entries;
+          for (auto& e : entries) {
+            Tensor r = e.f(g);
+            if (r.defined()) g = r;
+          }
+        }
+        captured[k] = g;
+      }
+    }
+    if (!runs(n)) return;
+    TensorList for_post;
+    const bool post = n->hooks && !n->hooks->post.entries.empty();
+    if (post) for_post = grads;
+    TensorList out;
+    try {
+      out = n->apply(std::move(grads));
+      if (AnomalyMode::enabled() && AnomalyMode::check_nan()) {
+        for (size_t i = 0; i < out.size(); i++)
+          NNLIB_CHECK(!has_nan(out[i]), "Function '", n->name(), "' returned nan values in its ", i, "th output.");
+      }
+    } catch (...) {
+      if (AnomalyMode::enabled() && report_anomaly)
+        report_anomaly(concat("Error detected in ", n->name(), ". Traceback of forward call that caused the error:\n",
+                              n->trace.empty() ? "(no forward pass information: enable detect anomaly during forward pass)"
+                                               : n->trace));
+      throw;
+    }
+    if (n->next.empty()) out.clear();
+    validate(n, out);
+    if (post) {
+      auto entries = n->hooks->post.entries;
+      for (auto& e : entries) {
+        TensorList r = e.f(out, for_post);
+        if (!r.empty()) out = std::move(r);
+      }
+      out.resize(n->next.size());
+    }
+    if (!options.retain_graph) n->release_saved();
+    for (size_t i = 0; i < n->next.size(); i++) {
+      const Edge& e = n->next[i];
+      if (!e) continue;
+      const bool useful = runs(e.node.get()) || captures.count(e.node.get());
+      if (out[i].defined() && useful) {
+        TensorList& buffer = buffers[e.node.get()];
+        if (buffer.empty()) buffer.resize(e.node->inputs.size());
+        add(buffer[e.index], std::move(out[i]));
+      }
+      if (--dependencies[e.node.get()] == 0 && useful) ready.push(e.node);
+    }
+  }
+
+  void run() {
+    while (!ready.empty()) {
+      Ref<Node> node = ready.top();
+      ready.pop();
+      run_node(node);
+      if (check_interrupt && Clock::now() - last_check > std::chrono::milliseconds(100)) {
+        check_interrupt();
+        last_check = Clock::now();
+      }
+    }
+  }
+};
+
+thread_local Task* t_task = nullptr;
+
+struct TaskScope {
+  explicit TaskScope(Task* t) {
+    t->outer = t_task;
+    t_task = t;
+  }
+  ~TaskScope() { t_task = t_task->outer; }
+};
+
+}  // namespace
+
+bool in_backward() { return t_task != nullptr; }
+
+void queue_callback(std::function<void()> f) {
+  NNLIB_CHECK(t_task, "Final callbacks can only be installed during backward pass.");
+  Task* t = t_task;
+  while (t->outer) t = t->outer;
+  t->callbacks.push_back(std::move(f));
+}
+
+TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const std::vector<Edge>& inputs,
+                        const BackwardOptions& options) {
+  Task task(options);
+  TaskScope scope(&task);
+  GradGuard mode(options.create_graph);
+  task.count_dependencies(roots);
+  task.captured.resize(inputs.size());
+  if (!inputs.empty()) task.mark_needed(roots, inputs);
+  std::unordered_set<Node*> queued;
+  for (size_t i = 0; i < roots.size(); i++) {
+    const Edge& e = roots[i];
+    if (!e) continue;
+    TensorList& buffer = task.buffers[e.node.get()];
+    if (buffer.empty()) buffer.resize(e.node->inputs.size());
+    task.add(buffer[e.index], std::move(grads[i]));
+  }
+  for (const Edge& e : roots)
+    if (e && !task.dependencies.count(e.node.get()) && queued.insert(e.node.get()).second) task.ready.push(e.node);
+  task.run();
+  for (size_t i = 0; i < task.callbacks.size(); i++) task.callbacks[i]();  // one may add another
+  return std::move(task.captured);
+}
+
+}  // namespace nnlib

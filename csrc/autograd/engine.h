@@ -1,0 +1,31 @@
+// Runs the backward graph on the calling thread.
+// Reverse-mode differentiation: Griewank and Walther, "Evaluating Derivatives", 2008, chapter 3.
+#pragma once
+#include "autograd/node.h"
+
+namespace nnlib {
+
+struct BackwardOptions {
+  bool retain_graph = false;
+  bool create_graph = false;
+  bool accumulate = true;  // into the leaves' .grad; otherwise the gradients of `inputs` are returned
+};
+
+// Propagates `grads` from `roots`. With `inputs`, only what leads to them is computed; their gradients are returned
+// (undefined where none arrived) when accumulate is off.
+TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const std::vector<Edge>& inputs,
+                        const BackwardOptions& options);
+
+// Runs f when the backward pass that is under way on this thread ends; an error outside of one.
+void queue_callback(std::function<void()> f);
+// Whether this thread is inside a backward pass.
+bool in_backward();
+
+// Called now and then during a pass; may throw (Ctrl-C). Set by the Python layer.
+extern void (*check_interrupt)();
+// Where the code is now, for anomaly detection. Set by the Python layer.
+extern std::string (*current_trace)();
+// Says on the error stream or as a warning where the failing step was made. Set by the Python layer.
+extern void (*report_anomaly)(const std::string& text);
+
+}  // namespace nnlib

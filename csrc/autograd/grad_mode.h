@@ -1,0 +1,37 @@
+// Per-thread switches of gradient recording.
+#pragma once
+
+namespace nnlib {
+
+struct GradMode {
+  static bool enabled() { return state().grad; }
+  static void set_enabled(bool on) { state().grad = on; }
+  static bool inference() { return state().inference; }
+  static void set_inference(bool on) { state().inference = on; }
+
+ private:
+  struct State {
+    bool grad = true, inference = false;
+  };
+  static State& state();
+};
+
+struct GradGuard {
+  explicit GradGuard(bool on) : before_(GradMode::enabled()) { GradMode::set_enabled(on); }
+  ~GradGuard() { GradMode::set_enabled(before_); }
+
+ private:
+  bool before_;
+};
+struct NoGradGuard : GradGuard {
+  NoGradGuard() : GradGuard(false) {}
+};
+
+// Anomaly detection: nodes remember where they were made, and a NaN in backward is an error.
+struct AnomalyMode {
+  static bool enabled();
+  static bool check_nan();
+  static void set(bool on, bool check_nan);
+};
+
+}  // namespace nnlib
