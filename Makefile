@@ -1,0 +1,114 @@
+# make train | test | lint | bench | docs | sanitize | clean
+# Each sets up what it needs: a virtual environment in .venv, the native build, the packages. Nothing but
+# Python 3.11 or newer, g++ and make has to be there before. Stamps in .venv/.stamps say what was done.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+comma := ,
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The first interpreter that is new enough and can make environments.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+RANKS ?= 2
+# The ranks of one machine share its cores.
+THREADS := $(shell echo $$(( $(CORES) / $(RANKS) > 0 ? $(CORES) / $(RANKS) : 1 )))
+
+# What the installed native modules depend on. The Python files are used from where they stand.
+NATIVE := setup.py pyproject.toml CMakeLists.txt $(wildcard src/*.pyx src/*.pxd) \
+  $(shell find csrc -type f 2>/dev/null)
+
+.PHONY: help train test pytest lint format bench docs sanitize clean
+help:
+	@echo "make train     train a network on handwritten digits with $(RANKS) MPI ranks"
+	@echo "make test      run the tests and the style checks"
+	@echo "make lint      style checks alone; make format applies them"
+	@echo "make bench     microbenchmarks of the kernels (google-benchmark)"
+	@echo "make sanitize  the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make docs      the documentation as HTML in docs/_build"
+	@echo "make clean     remove what was built, the environment included"
+
+# Several goals of one command line share the environment, so they run one after the other.
+.NOTPARALLEL:
+
+$(STAMPS)/venv:
+	@test -n "$(PYTHON)" || { echo "nnlib needs Python 3.11 or newer with the venv module: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+# requirements(extras): what pyproject.toml lists for these extras.
+requirements = $(BIN)/python -c "import sys, tomllib; \
+  extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+  print('\n'.join(r for name in sys.argv[1:] for r in extras[name]))" $(1)
+
+$(STAMPS)/nnlib: $(STAMPS)/venv $(NATIVE)
+	$(PIP) install --quiet --editable ".[mpi,examples]"
+	touch $@
+
+# The library itself is already there: only the packages of the extras are added.
+$(STAMPS)/test: $(STAMPS)/nnlib pyproject.toml
+	$(call requirements,test mpi examples safetensors) > $(STAMPS)/test.txt
+	$(PIP) install --quiet --requirement $(STAMPS)/test.txt
+	touch $@
+
+$(STAMPS)/lint: $(STAMPS)/venv pyproject.toml
+	$(call requirements,lint) > $(STAMPS)/lint.txt
+	$(PIP) install --quiet --requirement $(STAMPS)/lint.txt
+	touch $@
+
+$(STAMPS)/docs: $(STAMPS)/nnlib pyproject.toml
+	$(call requirements,docs) > $(STAMPS)/docs.txt
+	$(PIP) install --quiet --requirement $(STAMPS)/docs.txt
+	touch $@
+
+$(STAMPS)/cmake: $(STAMPS)/venv
+	$(PIP) install --quiet cmake ninja
+	touch $@
+
+train: $(STAMPS)/nnlib
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/mpirun -n $(RANKS) $(BIN)/python examples/digits.py $(ARGS)
+
+test: pytest lint
+
+pytest: $(STAMPS)/test
+	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "PyTorch is not installed: comparisons with it are left out (pip install torch==2.13.0 into $(VENV) adds them)"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
+
+lint: $(STAMPS)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format --dry-run --Werror
+
+format: $(STAMPS)/lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format -i
+
+# native(folder, options): the C++ targets alone, without Python's.
+native = PATH="$(abspath $(BIN)):$$PATH" && cmake -S . -B build/$(1) -G Ninja -DNNLIB_BUILD_PYTHON=OFF $(2) \
+  && cmake --build build/$(1) --parallel $(CORES)
+
+bench: $(STAMPS)/cmake
+	@echo '#include <benchmark/benchmark.h>' | g++ -E -x c++ - >/dev/null 2>&1 || { \
+	  echo "make bench needs google-benchmark's C++ library: apt-get install libbenchmark-dev" >&2; exit 1; }
+	$(call native,bench,-DNNLIB_BUILD_BENCHMARKS=ON)
+	build/bench/benchmarks/kernels $(ARGS)
+
+sanitize: $(STAMPS)/cmake
+	$(call native,sanitize,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined")
+	ctest --test-dir build/sanitize --output-on-failure
+
+docs: $(STAMPS)/docs
+	$(BIN)/python -m mkdocs build --quiet
+
+clean:
+	rm -rf $(VENV) build dist nnlib/*.so nnlib.egg-info docs/_build
