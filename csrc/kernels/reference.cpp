@@ -7,6 +7,7 @@
 #include "table.h"
 
 #include "reference/elementwise.inl"
+#include "reference/gemm.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -3,6 +3,7 @@
 #include "table.h"
 
 #include "elementwise.inl"
+#include "gemm.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -14,6 +14,7 @@
 //   lt le gt ge eq ne is_nan -> Mask; & | ~ andnot(a, b)=a&~b, select(m, a, b)=m?a:b, any all bits
 //   round_even floor ceil trunc; to_int (nearest even) trunc_int to_float; as_int as_float
 //   reduce_add reduce_max reduce_min                     across lanes, always in the same order
+//   transpose(r)                                         r[i] lane j <-> r[j] lane i, r an array of kWidth
 //   gather(p, i)                                         p[i[lane]]
 //   load_bf16 load_f16 store_bf16 store_f16 and _n       16-bit floats, rounded to nearest even
 #pragma once

@@ -114,6 +114,26 @@ NNLIB_INLINE Vec to_float(IVec a) { return {_mm256_cvtepi32_ps(a.v)}; }
 NNLIB_INLINE IVec iota() { return {iota256()}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {_mm256_i32gather_ps(p, i.v, 4)}; }
 
+// r[i] lane j becomes r[j] lane i.
+NNLIB_INLINE void transpose(Vec (&r)[8]) {
+  __m256 t[8];
+  for (int i = 0; i < 4; ++i) {
+    t[2 * i] = _mm256_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);
+    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i].v, r[2 * i + 1].v);
+  }
+  for (int i = 0; i < 2; ++i) {
+    r[4 * i].v = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+    r[4 * i + 1].v = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+    r[4 * i + 2].v = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+    r[4 * i + 3].v = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm256_permute2f128_ps(r[i].v, r[4 + i].v, 0x20);
+    t[4 + i] = _mm256_permute2f128_ps(r[i].v, r[4 + i].v, 0x31);
+  }
+  for (int i = 0; i < 8; ++i) r[i].v = t[i];
+}
+
 NNLIB_INLINE float reduce_add(Vec a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));

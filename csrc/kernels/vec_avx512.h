@@ -100,6 +100,35 @@ NNLIB_INLINE Vec gather(const float* p, IVec i) { return {_mm512_i32gather_ps(i.
 // p * 2^n, rounded once; n need not be in the exponent's range.
 NNLIB_INLINE Vec scale2(Vec p, IVec n) { return {_mm512_scalef_ps(p.v, _mm512_cvtepi32_ps(n.v))}; }
 
+// r[i] lane j becomes r[j] lane i.
+NNLIB_INLINE void transpose(Vec (&r)[16]) {
+  __m512 t[16];
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v);
+    t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i].v, r[2 * i + 1].v);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m512d a = _mm512_castps_pd(t[4 * i]), b = _mm512_castps_pd(t[4 * i + 1]);
+    const __m512d c = _mm512_castps_pd(t[4 * i + 2]), d = _mm512_castps_pd(t[4 * i + 3]);
+    r[4 * i].v = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    r[4 * i + 1].v = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    r[4 * i + 2].v = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    r[4 * i + 3].v = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_f32x4(r[i].v, r[4 + i].v, 0x88);
+    t[4 + i] = _mm512_shuffle_f32x4(r[i].v, r[4 + i].v, 0xdd);
+    t[8 + i] = _mm512_shuffle_f32x4(r[8 + i].v, r[12 + i].v, 0x88);
+    t[12 + i] = _mm512_shuffle_f32x4(r[8 + i].v, r[12 + i].v, 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i].v = _mm512_shuffle_f32x4(t[i], t[8 + i], 0x88);
+    r[8 + i].v = _mm512_shuffle_f32x4(t[i], t[8 + i], 0xdd);
+    r[4 + i].v = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0x88);
+    r[12 + i].v = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0xdd);
+  }
+}
+
 NNLIB_INLINE float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.v); }
 NNLIB_INLINE float reduce_max(Vec a) { return _mm512_reduce_max_ps(a.v); }
 NNLIB_INLINE float reduce_min(Vec a) { return _mm512_reduce_min_ps(a.v); }

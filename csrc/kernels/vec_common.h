@@ -34,5 +34,27 @@ NNLIB_INLINE VecD operator-(VecD a, VecD b) { return {a.v - b.v}; }
 NNLIB_INLINE VecD operator*(VecD a, VecD b) { return {a.v * b.v}; }
 NNLIB_INLINE VecD operator/(VecD a, VecD b) { return {a.v / b.v}; }
 
+// The same names for both element types, for templates.
+template <class T>
+struct VecFor;
+template <>
+struct VecFor<float> {
+  using type = Vec;
+  static constexpr int width = kWidth;
+};
+template <>
+struct VecFor<double> {
+  using type = VecD;
+  static constexpr int width = kWidthD;
+};
+template <class T>
+using VecOf = typename VecFor<T>::type;
+NNLIB_INLINE Vec splat(float x) { return set1(x); }
+NNLIB_INLINE VecD splat(double x) { return set1d(x); }
+NNLIB_INLINE VecD load(const double* p) { return load_d(p); }
+NNLIB_INLINE VecD load_n(const double* p, int64_t n) { return load_dn(p, n); }
+NNLIB_INLINE void store(double* p, VecD a) { store_d(p, a); }
+NNLIB_INLINE void store_n(double* p, VecD a, int64_t n) { store_dn(p, a, n); }
+
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -187,6 +187,18 @@ NNLIB_INLINE Vec to_float(IVec a) { return {__builtin_convertvector(a.v, F4)}; }
 NNLIB_INLINE IVec iota() { return {I4{0, 1, 2, 3}}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {F4{p[i.v[0]], p[i.v[1]], p[i.v[2]], p[i.v[3]]}}; }
 
+// r[i] lane j becomes r[j] lane i.
+NNLIB_INLINE void transpose(Vec (&r)[4]) {
+  const F4 a = __builtin_shuffle(r[0].v, r[1].v, I4{0, 4, 1, 5}),
+           b = __builtin_shuffle(r[0].v, r[1].v, I4{2, 6, 3, 7});
+  const F4 c = __builtin_shuffle(r[2].v, r[3].v, I4{0, 4, 1, 5}),
+           d = __builtin_shuffle(r[2].v, r[3].v, I4{2, 6, 3, 7});
+  r[0].v = __builtin_shuffle(a, c, I4{0, 1, 4, 5});
+  r[1].v = __builtin_shuffle(a, c, I4{2, 3, 6, 7});
+  r[2].v = __builtin_shuffle(b, d, I4{0, 1, 4, 5});
+  r[3].v = __builtin_shuffle(b, d, I4{2, 3, 6, 7});
+}
+
 NNLIB_INLINE float reduce_add(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 NNLIB_INLINE float reduce_max(Vec a) {
   const float x = a.v[0] > a.v[2] ? a.v[0] : a.v[2], y = a.v[1] > a.v[3] ? a.v[1] : a.v[3];

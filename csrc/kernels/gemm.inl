@@ -1,0 +1,269 @@
+// Matrix product: register-blocked tiles over packed panels, packing, and matrix times vector.
+//
+// Each element of C is one chain of fused multiply-adds over k, whatever tile it falls into, so that the way
+// the driver cuts C into tiles and shares them among threads does not change a bit.
+#pragma once
+#include "vec.h"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+// Rows of a tile and its width in vectors: as many accumulators as registers allow, with room for B and one
+// of A.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14, kTileVecs = 2;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6, kTileVecs = 2;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 8, kTileVecs = 3;
+#else
+constexpr int kTileRows = 4, kTileVecs = 2;
+#endif
+
+// kc: a panel of B stays near the first-level cache; mc * kc: a block of A fills part of the second level.
+constexpr int64_t sgemm_mr = kTileRows, sgemm_nr = kTileVecs * kWidth;
+constexpr int64_t sgemm_kc = 384, sgemm_mc = 16 * kTileRows, sgemm_nc = 64 * sgemm_nr;
+constexpr int64_t dgemm_mr = kTileRows, dgemm_nr = kTileVecs * kWidthD;
+constexpr int64_t dgemm_kc = 256, dgemm_mc = 12 * kTileRows, dgemm_nc = 64 * dgemm_nr;
+
+template <int R, int V, class T>
+__attribute__((noinline)) void gemm_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
+                                         int64_t m, int64_t n, const T* bias, bool accumulate) {
+  constexpr int W = VecFor<T>::width;
+  VecOf<T> acc[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    if (i < m) prefetch(c + i * ldc);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = splat(T(0));
+  }
+#pragma GCC unroll 2
+  for (int64_t k = 0; k < kc; ++k) {
+    VecOf<T> bv[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const VecOf<T> ai = splat(a[i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = fma(ai, bv[v], acc[i][v]);
+    }
+    a += kTileRows;
+    b += ldb;
+  }
+  const bool whole = n == V * W;
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    if (i >= m) break;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      T* p = c + i * ldc + v * W;
+      if (whole) {
+        if (accumulate) acc[i][v] = acc[i][v] + load(p);
+        if (!accumulate && bias) acc[i][v] = acc[i][v] + load(bias + v * W);
+        store(p, acc[i][v]);
+      } else {
+        const int64_t rest = n - v * W;
+        if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
+        if (!accumulate && bias) acc[i][v] = acc[i][v] + load_n(bias + v * W, rest);
+        store_n(p, acc[i][v], rest);
+      }
+    }
+  }
+}
+
+// A tile of m rows runs as the next of 1, 2, 4, 8 and all rows: the panel's rows past m are zero and not
+// stored.
+template <int V, class T>
+NNLIB_INLINE void tile_of_rows(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
+                               int64_t n, const T* bias, bool accumulate) {
+  constexpr int all = kTileRows, two = all < 2 ? all : 2, four = all < 4 ? all : 4, eight = all < 8 ? all : 8;
+  if (m > eight) return gemm_tile<all, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > four) return gemm_tile<eight, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > two) return gemm_tile<four, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > 1) return gemm_tile<two, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  gemm_tile<1, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+
+template <class T>
+NNLIB_INLINE void any_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
+                           int64_t n, const T* bias, bool accumulate) {
+  if (m <= 0 || n <= 0) return;
+  if (n <= VecFor<T>::width) {
+    tile_of_rows<1>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  } else {
+    tile_of_rows<kTileVecs>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  }
+}
+
+void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                int64_t n, const float* bias, bool accumulate) {
+  any_tile(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
+                int64_t n, const double* bias, bool accumulate) {
+  any_tile(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+
+struct FromF32 {
+  static NNLIB_INLINE Vec get(const float* p) { return load(p); }
+  static NNLIB_INLINE Vec get(const float* p, int64_t n) { return load_n(p, n); }
+};
+struct FromBf16 {
+  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_bf16(p); }
+  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_bf16_n(p, n); }
+};
+struct FromF16 {
+  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_f16(p); }
+  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_f16_n(p, n); }
+};
+
+template <class From, class T>
+NNLIB_INLINE void pack(int64_t width, int64_t n, int64_t kc, const T* src, int64_t rs, int64_t cs,
+                       float scale, float* dst) {
+  const Vec s = set1(scale);
+  if (rs == 1) {  // contiguous across the panel: copy
+    for (int64_t k = 0; k < kc; ++k, src += cs, dst += width) {
+      for (int64_t i = 0; i < width; i += kWidth) {
+        if (i + kWidth <= n) {
+          store(dst + i, From::get(src + i) * s);
+        } else {
+          store_n(dst + i, i < n ? From::get(src + i, n - i) * s : zero(), width - i);
+        }
+      }
+    }
+  } else if (cs == 1) {  // contiguous along k: transpose square blocks
+    for (int64_t k = 0; k < kc; k += kWidth) {
+      const int64_t depth = kc - k < kWidth ? kc - k : kWidth;
+      for (int64_t i = 0; i < width; i += kWidth) {
+        Vec r[kWidth];
+        for (int q = 0; q < kWidth; ++q) {
+          const T* p = src + (i + q) * rs + k;
+          r[q] = i + q >= n ? zero() : depth == kWidth ? From::get(p) * s : From::get(p, depth) * s;
+        }
+        transpose(r);
+        for (int q = 0; q < depth; ++q) store_n(dst + (k + q) * width + i, r[q], width - i);
+      }
+    }
+  } else {
+    for (int64_t k = 0; k < kc; ++k) {
+      for (int64_t i = 0; i < width; ++i) {
+        store_n(dst + k * width + i, i < n ? From::get(src + i * rs + k * cs, 1) * s : zero(), 1);
+      }
+    }
+  }
+}
+
+void pack_f32(int64_t width, int64_t n, int64_t kc, const float* src, int64_t rs, int64_t cs, float scale,
+              float* dst) {
+  pack<FromF32>(width, n, kc, src, rs, cs, scale, dst);
+}
+void pack_bf16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t rs, int64_t cs, float scale,
+               float* dst) {
+  pack<FromBf16>(width, n, kc, src, rs, cs, scale, dst);
+}
+void pack_f16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t rs, int64_t cs, float scale,
+              float* dst) {
+  pack<FromF16>(width, n, kc, src, rs, cs, scale, dst);
+}
+void pack_f64(int64_t width, int64_t n, int64_t kc, const double* src, int64_t rs, int64_t cs, double scale,
+              double* dst) {
+  for (int64_t k = 0; k < kc; ++k) {
+    for (int64_t i = 0; i < n; ++i) dst[k * width + i] = scale * src[i * rs + k * cs];
+    for (int64_t i = n; i < width; ++i) dst[k * width + i] = 0;
+  }
+}
+
+// Four rows at a time: x is loaded once for all of them.
+template <int R, class T>
+NNLIB_INLINE void dot_rows(int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+  constexpr int W = VecFor<T>::width;
+  VecOf<T> s0[R], s1[R];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) s0[r] = s1[r] = splat(T(0));
+  int64_t i = 0;
+  for (; i + 2 * W <= k; i += 2 * W) {
+    const VecOf<T> x0 = load(x + i), x1 = load(x + i + W);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      s0[r] = fma(x0, load(a + r * lda + i), s0[r]);
+      s1[r] = fma(x1, load(a + r * lda + i + W), s1[r]);
+    }
+  }
+  for (; i < k; i += W) {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) s0[r] = fma(load_n(x + i, k - i), load_n(a + r * lda + i, k - i), s0[r]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) y[r] = reduce_add(s0[r] + s1[r]);
+}
+
+template <class T>
+NNLIB_INLINE void gemv_dot(int64_t m, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) dot_rows<4>(k, a + i * lda, lda, x, y + i);
+  for (; i < m; ++i) dot_rows<1>(k, a + i * lda, lda, x, y + i);
+}
+void gemv_dot_f32(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  gemv_dot(m, k, a, lda, x, y);
+}
+void gemv_dot_f64(int64_t m, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  gemv_dot(m, k, a, lda, x, y);
+}
+
+// V vectors of y stay in registers while all rows pass.
+template <int V, class T>
+NNLIB_INLINE void axpy_columns(int64_t n, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+  constexpr int W = VecFor<T>::width;
+  VecOf<T> s[V];
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) s[v] = splat(T(0));
+  for (int64_t i = 0; i < k; ++i) {
+    const VecOf<T> xi = splat(x[i]);
+    const T* row = a + i * lda;
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      s[v] = fma(xi, n >= V * W ? load(row + v * W) : load_n(row + v * W, n - v * W), s[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) store_n(y + v * W, s[v], n - v * W);
+}
+
+template <class T>
+NNLIB_INLINE void gemv_axpy(int64_t n, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+  constexpr int W = VecFor<T>::width;
+  int64_t j = 0;
+  for (; j + 8 * W <= n; j += 8 * W) axpy_columns<8>(8 * W, k, a + j, lda, x, y + j);
+  for (; j < n; j += W) axpy_columns<1>(n - j < W ? n - j : W, k, a + j, lda, x, y + j);
+}
+void gemv_axpy_f32(int64_t n, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  gemv_axpy(n, k, a, lda, x, y);
+}
+void gemv_axpy_f64(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  gemv_axpy(n, k, a, lda, x, y);
+}
+
+void bf16_to_f32(int64_t n, const uint16_t* x, float* y) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(y + i, load_bf16(x + i));
+  if (i < n) store_n(y + i, load_bf16_n(x + i, n - i), n - i);
+}
+void f32_to_bf16(int64_t n, const float* x, uint16_t* y) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store_bf16(y + i, load(x + i));
+  if (i < n) store_bf16_n(y + i, load_n(x + i, n - i), n - i);
+}
+void f16_to_f32(int64_t n, const uint16_t* x, float* y) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(y + i, load_f16(x + i));
+  if (i < n) store_n(y + i, load_f16_n(x + i, n - i), n - i);
+}
+void f32_to_f16(int64_t n, const float* x, uint16_t* y) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store_f16(y + i, load(x + i));
+  if (i < n) store_f16_n(y + i, load_n(x + i, n - i), n - i);
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS

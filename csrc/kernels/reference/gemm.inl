@@ -1,0 +1,92 @@
+// The truth of gemm.inl: sums in double, rounded once.
+#pragma once
+#include "half.inl"
+
+namespace nnlib::kernels::reference {
+namespace {
+
+constexpr int64_t sgemm_mr = 3, sgemm_nr = 4, sgemm_kc = 64, sgemm_mc = 9, sgemm_nc = 16;
+constexpr int64_t dgemm_mr = 3, dgemm_nr = 4, dgemm_kc = 64, dgemm_mc = 9, dgemm_nc = 16;
+
+template <class T>
+void tile(int64_t mr, int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
+          int64_t n, const T* bias, bool accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = accumulate ? c[i * ldc + j] : bias ? bias[j] : T(0);
+      for (int64_t k = 0; k < kc; ++k) sum += double(a[k * mr + i]) * b[k * ldb + j];
+      c[i * ldc + j] = T(sum);
+    }
+  }
+}
+void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                int64_t n, const float* bias, bool accumulate) {
+  tile(sgemm_mr, kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
+                int64_t n, const double* bias, bool accumulate) {
+  tile(dgemm_mr, kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+
+template <class S, class T, class F>
+void pack(int64_t width, int64_t n, int64_t kc, const S* src, int64_t rs, int64_t cs, T scale, T* dst,
+          F value) {
+  for (int64_t k = 0; k < kc; ++k) {
+    for (int64_t i = 0; i < width; ++i) {
+      dst[k * width + i] = i < n ? T(scale * value(src[i * rs + k * cs])) : T(0);
+    }
+  }
+}
+void pack_f32(int64_t width, int64_t n, int64_t kc, const float* src, int64_t rs, int64_t cs, float scale,
+              float* dst) {
+  pack(width, n, kc, src, rs, cs, scale, dst, [](float x) { return x; });
+}
+void pack_f64(int64_t width, int64_t n, int64_t kc, const double* src, int64_t rs, int64_t cs, double scale,
+              double* dst) {
+  pack(width, n, kc, src, rs, cs, scale, dst, [](double x) { return x; });
+}
+void pack_bf16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t rs, int64_t cs, float scale,
+               float* dst) {
+  pack(width, n, kc, src, rs, cs, scale, dst, from_bf16);
+}
+void pack_f16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t rs, int64_t cs, float scale,
+              float* dst) {
+  pack(width, n, kc, src, rs, cs, scale, dst, from_f16);
+}
+
+template <class T>
+void gemv(int64_t m, int64_t k, const T* a, int64_t rs, int64_t cs, const T* x, T* y) {
+  for (int64_t i = 0; i < m; ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < k; ++j) sum += double(a[i * rs + j * cs]) * x[j];
+    y[i] = T(sum);
+  }
+}
+void gemv_dot_f32(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  gemv(m, k, a, lda, 1, x, y);
+}
+void gemv_dot_f64(int64_t m, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  gemv(m, k, a, lda, 1, x, y);
+}
+void gemv_axpy_f32(int64_t n, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  gemv(n, k, a, 1, lda, x, y);
+}
+void gemv_axpy_f64(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  gemv(n, k, a, 1, lda, x, y);
+}
+
+void bf16_to_f32(int64_t n, const uint16_t* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = from_bf16(x[i]);
+}
+void f32_to_bf16(int64_t n, const float* x, uint16_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = to_bf16(x[i]);
+}
+void f16_to_f32(int64_t n, const uint16_t* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = from_f16(x[i]);
+}
+void f32_to_f16(int64_t n, const float* x, uint16_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = to_f16(x[i]);
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::reference

@@ -1,0 +1,219 @@
+#include "ops/drivers/gemm.h"
+
+#include <cmath>
+#include <type_traits>
+
+#include "core/parallel.h"
+
+namespace nnlib::drivers {
+
+namespace {
+
+template <class T>
+constexpr bool is_kernel_type = std::is_same_v<T, float> || std::is_same_v<T, double>;
+template <class T>
+constexpr bool is_half_type = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
+
+int usable_threads(int64_t multiplications) {
+  return multiplications < kSerialProduct || in_parallel_region() ? 1 : num_threads();
+}
+
+// Rows x columns of equal shares of C, one a thread, that read as little of A and B as possible.
+struct Grid {
+  int64_t row_block, col_block, rows, cols;
+};
+Grid share(int64_t m, int64_t n, int64_t mr, int64_t nr, int threads) {
+  Grid best{};
+  double best_cost = INFINITY;
+  for (int64_t r = 1; r <= threads; ++r) {
+    const int64_t c = threads / r;
+    const int64_t row_block = ((m + r - 1) / r + mr - 1) / mr * mr,
+                  col_block = ((n + c - 1) / c + nr - 1) / nr * nr;
+    const int64_t rows = (m + row_block - 1) / row_block, cols = (n + col_block - 1) / col_block;
+    // The time of the largest share, packing counted as some multiplications an element.
+    const double cost = double(row_block) * col_block + 16.0 * (row_block + col_block);
+    if (cost < best_cost) {
+      best_cost = cost;
+      best = {row_block, col_block, rows, cols};
+    }
+  }
+  return best;
+}
+
+template <class T, class F>
+void for_shares(int64_t m, int64_t n, int64_t k, F block) {
+  const TileKernel<compute_t<T>> tile = tile_kernel<compute_t<T>>();
+  const Grid g = share(m, n, tile.mr, tile.nr, usable_threads(m * n * k));
+  parallel_for(0, g.rows * g.cols, 1, [&](int64_t first, int64_t last) {
+    for (int64_t s = first; s < last; ++s) {
+      const int64_t i = s / g.cols * g.row_block, j = s % g.cols * g.col_block;
+      block(i, j, std::min(g.row_block, m - i), std::min(g.col_block, n - j));
+    }
+  });
+}
+
+template <class T>
+void scale_rows(int64_t m, int64_t n, T beta, T* c, int64_t ldc) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] *= beta;
+  }
+}
+
+void to_float(int64_t n, const BFloat16* x, float* y) {
+  kernels::table().bf16_to_f32(n, reinterpret_cast<const uint16_t*>(x), y);
+}
+void to_float(int64_t n, const Half* x, float* y) {
+  kernels::table().f16_to_f32(n, reinterpret_cast<const uint16_t*>(x), y);
+}
+void from_float(int64_t n, const float* x, BFloat16* y) {
+  kernels::table().f32_to_bf16(n, x, reinterpret_cast<uint16_t*>(y));
+}
+void from_float(int64_t n, const float* x, Half* y) {
+  kernels::table().f32_to_f16(n, x, reinterpret_cast<uint16_t*>(y));
+}
+
+// One share of C on one thread.
+template <class T>
+void gemm_share(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
+                compute_t<T> beta, T* c, int64_t ldc, const T* bias) {
+  using C = compute_t<T>;
+  const TileKernel<C> tile = tile_kernel<C>();
+  const auto pack_a = [&](int64_t i, int64_t rows, int64_t p, int64_t kc, C* dst) {
+    pack_panel(tile.mr, rows, kc, a.data + i * a.rs + p * a.cs, a.rs, a.cs, alpha, dst);
+  };
+  const auto pack_b = [&](int64_t j, int64_t cols, int64_t p, int64_t kc, C* dst) {
+    pack_panel(tile.nr, cols, kc, b.data + p * b.rs + j * b.cs, b.cs, b.rs, C(1), dst);
+  };
+  if constexpr (is_kernel_type<T>) {
+    if (beta != 0 && beta != 1) scale_rows(m, n, beta, c, ldc);
+    gemm_block(m, n, k, pack_a, pack_b, c, ldc, bias, beta != 0);
+  } else {  // summed in float, rounded once at the end
+    float* sum = scratch<Scratch::Output, float>(m * n + n);
+    float* wide_bias = bias ? sum + m * n : nullptr;
+    if (bias) to_float(n, bias, wide_bias);
+    if (beta != 0) {
+      for (int64_t i = 0; i < m; ++i) to_float(n, c + i * ldc, sum + i * n);
+      scale_rows(m, n, beta, sum, n);
+    }
+    gemm_block(m, n, k, pack_a, pack_b, sum, n, static_cast<const float*>(wide_bias), beta != 0);
+    for (int64_t i = 0; i < m; ++i) from_float(n, sum + i * n, c + i * ldc);
+  }
+}
+
+void dot_kernel(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_f32(m, k, a, lda, x, y);
+}
+void dot_kernel(int64_t m, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  kernels::table().gemv_dot_f64(m, k, a, lda, x, y);
+}
+void axpy_kernel(int64_t n, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_f32(n, k, a, lda, x, y);
+}
+void axpy_kernel(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
+  kernels::table().gemv_axpy_f64(n, k, a, lda, x, y);
+}
+
+// y = alpha M x + beta y (+ bias), y of step incy; false where M has unit stride neither way.
+template <class T>
+bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t incx, T beta, T* y, int64_t incy,
+          const T* bias) {
+  if (mat.cs != 1 && mat.rs != 1) return false;
+  T* v = scratch<Scratch::Vector, T>(k + m);
+  T* out = v + k;
+  for (int64_t i = 0; i < k; ++i) v[i] = x[i * incx];
+  const int64_t unit = 128;  // columns that gemv_axpy takes at once
+  const int64_t grain =
+      std::max<int64_t>(unit, (kSerialProduct / std::max<int64_t>(k, 1) + unit - 1) / unit * unit);
+  parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
+    const T* part = mat.data + first * mat.rs;
+    if (mat.cs == 1) {
+      dot_kernel(last - first, k, part, mat.rs, v, out + first);
+    } else {
+      axpy_kernel(last - first, k, part, mat.cs, v, out + first);
+    }
+  });
+  for (int64_t i = 0; i < m; ++i) {
+    T value = alpha * out[i];
+    if (bias) value += bias[i];
+    y[i * incy] = beta == 0 ? value : value + beta * y[i * incy];
+  }
+  return true;
+}
+
+// Integers: row by row, in unsigned arithmetic, since overflow wraps around.
+template <class T>
+void integer_gemm(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b, T beta, T* c,
+                  int64_t ldc, const T* bias) {
+  const int64_t grain = std::max<int64_t>(1, kSerialProduct / std::max<int64_t>(1, n * k));
+  parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
+    uint64_t* sum = scratch<Scratch::Output, uint64_t>(n);
+    for (int64_t i = first; i < last; ++i) {
+      std::fill(sum, sum + n, 0);
+      for (int64_t p = 0; p < k; ++p) {
+        const uint64_t x = uint64_t(a.data[i * a.rs + p * a.cs]);
+        for (int64_t j = 0; j < n; ++j) sum[j] += x * uint64_t(b.data[p * b.rs + j * b.cs]);
+      }
+      for (int64_t j = 0; j < n; ++j) {
+        uint64_t value = uint64_t(alpha) * sum[j] + (bias ? uint64_t(bias[j]) : 0);
+        if (beta != 0) value += uint64_t(beta) * uint64_t(c[i * ldc + j]);
+        c[i * ldc + j] = T(value);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b, compute_t<T> beta,
+          T* c, int64_t ldc, const T* bias) {
+  if (m <= 0 || n <= 0) return;
+  if constexpr (is_kernel_type<T> || is_half_type<T>) {
+    if constexpr (is_kernel_type<T>) {
+      if (n == 1 && !bias && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias)) return;
+      if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias)) return;
+    }
+    for_shares<T>(m, n, k, [&](int64_t i, int64_t j, int64_t rows, int64_t cols) {
+      gemm_share<T>(rows, cols, k, alpha, {a.data + i * a.rs, a.rs, a.cs}, {b.data + j * b.cs, b.rs, b.cs},
+                    beta, c + i * ldc + j, ldc, bias ? bias + j : nullptr);
+    });
+  } else {
+    integer_gemm(m, n, k, alpha, a, b, beta, c, ldc, bias);
+  }
+}
+
+template <class T>
+void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a,
+                  int64_t a_batch, Strided<T> b, int64_t b_batch, compute_t<T> beta, T* c, int64_t ldc,
+                  int64_t c_batch) {
+  const auto one = [&](int64_t p) {
+    gemm<T>(m, n, k, alpha, {a.data + p * a_batch, a.rs, a.cs}, {b.data + p * b_batch, b.rs, b.cs}, beta,
+            c + p * c_batch, ldc);
+  };
+  const int64_t work = std::max<int64_t>(1, m * n * std::max<int64_t>(1, k));
+  if (batch < num_threads() && work > 16 * kSerialProduct) {
+    for (int64_t p = 0; p < batch; ++p) one(p);  // large products: each is shared among the threads
+    return;
+  }
+  parallel_for(0, batch, std::max<int64_t>(1, kSerialProduct / work), [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) one(p);
+  });
+}
+
+#define NNLIB_INSTANTIATE(T)                                                                               \
+  template void gemm<T>(int64_t, int64_t, int64_t, compute_t<T>, Strided<T>, Strided<T>, compute_t<T>, T*, \
+                        int64_t, const T*);                                                                \
+  template void batched_gemm<T>(int64_t, int64_t, int64_t, int64_t, compute_t<T>, Strided<T>, int64_t,     \
+                                Strided<T>, int64_t, compute_t<T>, T*, int64_t, int64_t);
+NNLIB_INSTANTIATE(float)
+NNLIB_INSTANTIATE(double)
+NNLIB_INSTANTIATE(Half)
+NNLIB_INSTANTIATE(BFloat16)
+NNLIB_INSTANTIATE(uint8_t)
+NNLIB_INSTANTIATE(int8_t)
+NNLIB_INSTANTIATE(int16_t)
+NNLIB_INSTANTIATE(int32_t)
+NNLIB_INSTANTIATE(int64_t)
+#undef NNLIB_INSTANTIATE
+
+}  // namespace nnlib::drivers

@@ -1,0 +1,35 @@
+// Working memory of a driver: one growing buffer per thread and purpose, kept for the next call.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+
+#include "core/error.h"
+
+namespace nnlib::drivers {
+
+enum class Scratch { PanelsA, PanelsB, Output, Vector, Columns, Padded, Weights, Rows, Order };
+
+namespace detail {
+struct Buffer {
+  void* data = nullptr;
+  size_t bytes = 0;
+  ~Buffer() { std::free(data); }
+};
+}  // namespace detail
+
+// At least `count` elements, aligned to a cache line, contents undefined; valid until this thread asks for
+// the same purpose again.
+template <Scratch Purpose, class T>
+T* scratch(int64_t count) {
+  static thread_local detail::Buffer buffer;
+  const size_t bytes = (size_t(count < 1 ? 1 : count) * sizeof(T) + 4095) / 4096 * 4096;
+  if (buffer.bytes < bytes) {
+    std::free(buffer.data);
+    buffer.data = std::aligned_alloc(4096, bytes);
+    buffer.bytes = buffer.data ? bytes : 0;
+    NNLIB_CHECK(buffer.data, "could not allocate ", bytes, " bytes of working memory");
+  }
+  return static_cast<T*>(buffer.data);
+}
+
+}  // namespace nnlib::drivers

@@ -1,0 +1,249 @@
+// The kernels of gemm.inl and the driver over them.
+#include "core/parallel.h"
+#include "harness.h"
+#include "ops/drivers/gemm.h"
+
+using namespace harness;
+using nnlib::kernels::Table;
+
+namespace {
+
+template <class T, class Tile, class Pack>
+void check_tiles(const char* isa, int64_t mr, int64_t nr, Tile tile, Pack pack, double eps) {
+  for (int64_t kc : {0, 1, 2, 7, 40}) {
+    for (int64_t m = 1; m <= mr; ++m) {
+      for (int64_t n : {int64_t(1), int64_t(2), nr / 2, nr / 2 + 1, nr - 1, nr}) {
+        if (n < 1 || n > nr) continue;
+        std::vector<T> a(m * kc + 1), b(kc * n + 1), bias(n), pa(mr * kc + 1), pb(nr * kc + 1);
+        fill(a), fill(b), fill(bias);
+        pack(mr, m, kc, a.data(), kc, 1, T(1), pa.data());
+        pack(nr, n, kc, b.data(), 1, n, T(1), pb.data());
+        for (int mode = 0; mode < 3; ++mode) {  // overwrite, with bias, accumulate
+          const int64_t ldc = n + 3;
+          Guarded<T> c(m * ldc);
+          fill(c);
+          const Guarded<T> old = c;
+          tile(kc, pa.data(), pb.data(), nr, c.data(), ldc, m, n, mode == 1 ? bias.data() : nullptr,
+               mode == 2);
+          Guarded<T> before = old;
+          for (int64_t i = 0; i < m; ++i) {
+            for (int64_t j = 0; j < ldc; ++j) {
+              double want = before[i * ldc + j], size = 1;
+              if (j < n) {
+                want = mode == 1 ? bias[j] : mode == 2 ? double(before[i * ldc + j]) : 0;
+                for (int64_t k = 0; k < kc; ++k) want += double(a[i * kc + k]) * b[k * n + j];
+                size += 4 * kc;
+              }
+              CHECK(close(double(c[i * ldc + j]), want, 0, eps * size), isa, " tile ", m, "x", n, "x", kc,
+                    " at ", i, ",", j, ": ", c[i * ldc + j], " not ", want);
+            }
+          }
+          CHECK(c.intact(), isa, " tile wrote outside C");
+        }
+      }
+    }
+  }
+}
+
+// One pack kernel against the reference: both unit strides and none.
+template <class S, class T, class Pack>
+void check_pack(const char* isa, const char* kernel, Pack got, Pack want, const std::vector<S>& src) {
+  for (int64_t width : {1, 4, 6, 14, 16, 32}) {
+    for (int64_t n : {int64_t(1), width / 2, width}) {
+      for (int64_t kc : {0, 1, 5, 16, 19}) {
+        const int64_t strides[][2] = {{1, 40}, {21, 1}, {3, 50}};
+        for (const auto& s : strides) {
+          Guarded<T> a(width * kc), b(width * kc);
+          got(width, n, kc, src.data(), s[0], s[1], T(1.5), a.data());
+          want(width, n, kc, src.data(), s[0], s[1], T(1.5), b.data());
+          for (int64_t i = 0; i < width * kc; ++i) {
+            CHECK(close(a[i], b[i], 0, 0), isa, " ", kernel, " width ", width, " n ", n, " kc ", kc, " rs ",
+                  s[0]);
+          }
+          CHECK(a.intact(), isa, " ", kernel, " wrote outside");
+        }
+      }
+    }
+  }
+}
+
+template <class T, class Gemv>
+void check_gemv(const char* isa, Gemv got, Gemv want, double eps) {
+  for (int64_t m : {0, 1, 3, 4, 9, 130, 257}) {
+    for (int64_t k : {0, 1, 5, 16, 33, 100}) {
+      const int64_t lda = std::max(m, k) + 1;
+      std::vector<T> a(lda * lda), x(k + 1);
+      fill(a), fill(x);
+      Guarded<T> y(m), z(m);
+      got(m, k, a.data(), lda, x.data(), y.data());
+      want(m, k, a.data(), lda, x.data(), z.data());
+      for (int64_t i = 0; i < m; ++i)
+        CHECK(close(y[i], z[i], eps, eps * (1 + 4 * k)), isa, " gemv ", m, "x", k);
+      CHECK(y.intact(), isa, " gemv wrote outside");
+    }
+  }
+}
+
+template <class S, class T>
+void check_conversion(const char* isa, const char* kernel, void (*got)(int64_t, const S*, T*),
+                      void (*want)(int64_t, const S*, T*), const std::vector<S>& x) {
+  for (int64_t n : {int64_t(0), int64_t(1), int64_t(7), int64_t(17), int64_t(x.size())}) {
+    Guarded<T> a(n), b(n);
+    got(n, x.data(), a.data());
+    want(n, x.data(), b.data());
+    for (int64_t i = 0; i < n; ++i) {
+      const bool nan = a[i] != a[i] && b[i] != b[i];
+      CHECK(nan || std::memcmp(&a[i], &b[i], sizeof(T)) == 0, isa, " ", kernel, " of ", x[i], ": ", a[i],
+            " not ", b[i]);
+    }
+    CHECK(a.intact(), isa, " ", kernel, " wrote outside");
+  }
+}
+
+}  // namespace
+
+TEST(gemm_tiles) {
+  for_each_isa([](const Table& t, const char* isa) {
+    check_tiles<float>(isa, t.sgemm_mr, t.sgemm_nr, t.sgemm_tile, t.pack_f32, 1e-7);
+    check_tiles<double>(isa, t.dgemm_mr, t.dgemm_nr, t.dgemm_tile, t.pack_f64, 1e-15);
+  });
+  covered().insert({"sgemm_tile", "dgemm_tile"});
+}
+
+TEST(pack) {
+  std::vector<float> f(2000);
+  std::vector<double> d(2000);
+  std::vector<uint16_t> h(2000);
+  fill(f), fill(d);
+  for (auto& x : h) x = uint16_t(0x3c00 + rng()() % 0x800);
+  for_each_isa([&](const Table& t, const char* isa) {
+    check_pack<float, float>(isa, "pack_f32", t.pack_f32, truth().pack_f32, f);
+    check_pack<double, double>(isa, "pack_f64", t.pack_f64, truth().pack_f64, d);
+    check_pack<uint16_t, float>(isa, "pack_bf16", t.pack_bf16, truth().pack_bf16, h);
+    check_pack<uint16_t, float>(isa, "pack_f16", t.pack_f16, truth().pack_f16, h);
+  });
+  covered().insert({"pack_f32", "pack_f64", "pack_bf16", "pack_f16"});
+}
+
+TEST(gemv) {
+  for_each_isa([](const Table& t, const char* isa) {
+    check_gemv<float>(isa, t.gemv_dot_f32, truth().gemv_dot_f32, 1e-6);
+    check_gemv<float>(isa, t.gemv_axpy_f32, truth().gemv_axpy_f32, 1e-6);
+    check_gemv<double>(isa, t.gemv_dot_f64, truth().gemv_dot_f64, 1e-14);
+    check_gemv<double>(isa, t.gemv_axpy_f64, truth().gemv_axpy_f64, 1e-14);
+  });
+  covered().insert({"gemv_dot_f32", "gemv_axpy_f32", "gemv_dot_f64", "gemv_axpy_f64"});
+}
+
+TEST(sixteen_bit_conversions) {
+  std::vector<uint16_t> all(65536);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = uint16_t(i);
+  std::vector<float> f = {0.f,     -0.f,    INFINITY, -INFINITY,     NAN,  65504.f,
+                          65519.f, 65520.f, 1e-8f,    2.9802322e-8f, 3e38f};
+  for (int i = 0; i < 20000; ++i) {
+    const uint32_t u = uint32_t(rng()());
+    float x;
+    std::memcpy(&x, &u, 4);
+    f.push_back(x);
+    f.push_back(std::ldexp(float(u) / 4e9f, int(u % 40) - 26));
+  }
+  for_each_isa([&](const Table& t, const char* isa) {
+    check_conversion(isa, "bf16_to_f32", t.bf16_to_f32, truth().bf16_to_f32, all);
+    check_conversion(isa, "f16_to_f32", t.f16_to_f32, truth().f16_to_f32, all);
+    // A NaN keeps its payload on some processors: any NaN will do.
+    std::vector<uint16_t> a(f.size()), b(f.size());
+    for (bool bf : {true, false}) {
+      (bf ? t.f32_to_bf16 : t.f32_to_f16)(int64_t(f.size()), f.data(), a.data());
+      (bf ? truth().f32_to_bf16 : truth().f32_to_f16)(int64_t(f.size()), f.data(), b.data());
+      for (size_t i = 0; i < f.size(); ++i) {
+        const uint16_t special = bf ? 0x7f80 : 0x7c00;
+        const bool nan = std::isnan(f[i]) && (a[i] & 0x7fff) > special;
+        CHECK(nan || a[i] == b[i], isa, bf ? " bf16" : " f16", " of ", f[i], ": ", a[i], " not ", b[i]);
+      }
+    }
+  });
+  covered().insert({"bf16_to_f32", "f16_to_f32", "f32_to_bf16", "f32_to_f16"});
+}
+
+namespace {
+
+using namespace nnlib;
+using namespace nnlib::drivers;
+
+// The driver in the table that is in use, all layouts, with alpha, beta and bias.
+template <class T>
+void check_gemm(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double alpha, double beta, bool with_bias,
+                double eps) {
+  std::vector<T> a(m * k + 1), b(k * n + 1), bias(n);
+  const auto random = [](std::vector<T>& x) {
+    for (auto& v : x) v = T(float(int(rng()() % 9) - 4));
+  };
+  random(a), random(b), random(bias);
+  const Strided<T> sa = ta ? Strided<T>{a.data(), 1, m} : Strided<T>{a.data(), k, 1};
+  const Strided<T> sb = tb ? Strided<T>{b.data(), 1, k} : Strided<T>{b.data(), n, 1};
+  const int64_t ldc = n + 2;
+  std::vector<T> c(m * ldc + 1), first;
+  random(c);
+  const std::vector<T> old = c;
+  for (int threads : {1, 2, 3}) {
+    c = old;
+    set_num_threads(threads);
+    gemm<T>(m, n, k, compute_t<T>(alpha), sa, sb, compute_t<T>(beta), c.data(), ldc,
+            with_bias ? bias.data() : nullptr);
+    if (threads == 1) first = c;
+    CHECK(std::memcmp(first.data(), c.data(), c.size() * sizeof(T)) == 0, "bits differ on ", threads,
+          " threads");
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < ldc; ++j) {
+      double want = double(old[i * ldc + j]);
+      if (j < n) {
+        double sum = 0;
+        for (int64_t p = 0; p < k; ++p)
+          sum += double(a[i * sa.rs + p * sa.cs]) * double(b[p * sb.rs + j * sb.cs]);
+        want = alpha * sum + (beta != 0 ? beta * want : 0) + (with_bias ? double(bias[j]) : 0);
+      }
+      CHECK(close(double(c[i * ldc + j]), want, eps, eps * 8), "gemm ", m, "x", n, "x", k, " at ", i, ",", j,
+            ": ", double(c[i * ldc + j]), " not ", want);
+    }
+  }
+}
+
+}  // namespace
+
+TEST(gemm_driver) {
+  const int64_t shapes[][3] = {{1, 1, 1},   {3, 5, 7}, {1, 40, 33},   {40, 1, 33},
+                               {17, 33, 0}, {0, 4, 4}, {65, 70, 500}, {150, 70, 90}};
+  for (const auto& s : shapes) {
+    for (int layout = 0; layout < 4; ++layout) {
+      const bool ta = layout & 1, tb = layout & 2;
+      check_gemm<float>(s[0], s[1], s[2], ta, tb, 1, 0, true, 1e-6);
+      check_gemm<double>(s[0], s[1], s[2], ta, tb, 0.5, 2, false, 1e-14);
+      check_gemm<int64_t>(s[0], s[1], s[2], ta, tb, 2, 1, false, 0);
+    }
+    check_gemm<float>(s[0], s[1], s[2], false, true, 0.5, -1.5, false, 1e-6);
+    check_gemm<BFloat16>(s[0], s[1], s[2], false, true, 1, 1, false, 8e-3);
+    check_gemm<Half>(s[0], s[1], s[2], true, false, 1, 0, true, 1e-3);
+    check_gemm<int32_t>(s[0], s[1], s[2], false, false, 1, 0, true, 0);
+  }
+}
+
+TEST(gemm_with_beta_zero_does_not_read_c) {
+  float a[4] = {1, 2, 3, 4}, c[4] = {NAN, NAN, NAN, NAN};
+  gemm<float>(2, 2, 2, 1, {a, 2, 1}, {a, 2, 1}, 0, c, 2);
+  CHECK(c[0] == 7 && c[1] == 10 && c[2] == 15 && c[3] == 22, c[0]);
+}
+
+TEST(batched_gemm) {
+  const int64_t batch = 5, m = 4, n = 6, k = 3;
+  std::vector<float> a(batch * m * k), b(k * n), c(batch * m * n);
+  fill(a), fill(b);
+  batched_gemm<float>(batch, m, n, k, 1, {a.data(), k, 1}, m * k, {b.data(), n, 1}, 0, 0, c.data(), n, m * n);
+  for (int64_t p = 0; p < batch * m; ++p) {
+    for (int64_t j = 0; j < n; ++j) {
+      double want = 0;
+      for (int64_t q = 0; q < k; ++q) want += double(a[p * k + q]) * b[q * n + j];
+      CHECK(close(double(c[p * n + j]), want, 1e-5, 1e-5), "row ", p);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+"""Builds and runs the C++ kernel tests (tests/cpp) on every instruction set; checks their symbols."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "tests"
+
+
+def tool(name):
+    """The path of a build tool: beside this Python first, then on the PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+@pytest.fixture(scope="module")
+def kernel_tests():
+    cmake = tool("cmake")
+    if cmake is None or shutil.which("c++") is None:
+        pytest.skip("needs cmake and a C++ compiler")
+    pybind11 = pytest.importorskip("pybind11")
+
+    configure = [cmake, "-S", str(ROOT), "-B", str(BUILD), "-DNNLIB_BUILD_TESTS=ON"]
+    configure += ["-DCMAKE_BUILD_TYPE=Release"]
+    configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
+    if tool("ninja"):
+        configure += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
+    if shutil.which("ccache"):
+        configure += ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+    for command in (configure, [cmake, "--build", str(BUILD), "--target", "kernel_tests", "-j", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return BUILD / "tests" / "cpp" / "kernel_tests"
+
+
+def run(program, *args, **env):
+    clean = {key: value for key, value in os.environ.items() if key != "NNLIB_ISA"}
+    return subprocess.run([program, *args], capture_output=True, text=True, timeout=600, env={**clean, **env})
+
+
+def test_kernels_agree_with_the_reference(kernel_tests):
+    done = run(kernel_tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nnlib_isa_chooses_the_table(kernel_tests):
+    names = run(kernel_tests, "--isas").stdout.split()
+    assert names[0] == "reference" and len(names) >= 2
+    assert run(kernel_tests, "--isa").stdout.strip() == names[-1]
+    for name in names:
+        assert run(kernel_tests, "--isa", NNLIB_ISA=name).stdout.strip() == name
+        done = run(kernel_tests, NNLIB_ISA=name)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_unknown_or_missing_isa_is_an_error(kernel_tests):
+    done = run(kernel_tests, "--isa", NNLIB_ISA="sse9")
+    assert done.returncode == 2
+    assert "expected reference, baseline, avx2, avx512, amx or neon, got 'sse9'" in done.stderr
+    names = run(kernel_tests, "--isas").stdout.split()
+    missing = next(name for name in ("neon", "amx", "baseline") if name not in names)
+    done = run(kernel_tests, "--isa", NNLIB_ISA=missing)
+    assert done.returncode == 2 and f"'{missing}' does not run on this processor" in done.stderr
+
+
+def test_no_symbol_can_be_merged_across_instruction_sets(kernel_tests):
+    """Weak symbols of a table's object are kept once by the linker: each must name its instruction set."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("needs nm")
+    objects = sorted(BUILD.glob("csrc/kernels/CMakeFiles/nnlib_table_*.dir/**/*.o"))
+    assert objects
+    for path in objects:
+        isa = re.search(r"nnlib_table_(\w+)\.dir", str(path)).group(1)
+        command = [nm, "--defined-only", "-C", str(path)]
+        symbols = subprocess.run(command, capture_output=True, text=True, check=True)
+        for line in symbols.stdout.splitlines():
+            _, kind, name = line.split(" ", 2)
+            local = kind.islower() and kind not in "uvw"
+            assert local or f"nnlib::kernels::{isa}::" in name, f"{path.name} ({isa}): {kind} {name}"
