@@ -1,0 +1,23 @@
+// Gives autograd the operators that it is built on.
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+struct ShapeBasics {
+  ShapeBasics() {
+    BasicOps& b = basic_ops();
+    b.view = reshape;
+    b.clone = [](const Tensor& t) { return clone(t); };
+    b.copy_ = [](const Tensor& self, const Tensor& src) { return copy_(self, src); };
+    b.as_strided = [](const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
+      return as_strided(t, sizes, strides, offset);
+    };
+    b.as_strided_backward = as_strided_backward;
+  }
+} g_shape_basics;
+
+}  // namespace
+
+}  // namespace nnlib::ops

@@ -1,0 +1,158 @@
+// New tensors of given values: constants, ranges, the identity.
+#include "ops/creation.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+constexpr int64_t kGrain = 32768;
+
+// Fills a new vector of n elements with f(i), computed in the type that `tag` names.
+template <class F>
+Tensor fill_by_index(int64_t n, Dtype dtype, F f) {
+  Tensor r = empty({n}, dtype);
+  dispatch_all(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* p = (T*)r.raw();
+    auto at = f(tag);
+    parallel_for(0, n, kGrain, [&](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; i++) p[i] = (T)at(i);
+    });
+  });
+  return r;
+}
+
+int64_t steps_between(Scalar start, Scalar end, Scalar step, Dtype dtype, bool inclusive) {
+  const double s = step.to_double();
+  NNLIB_CHECK(s != 0, "step must be nonzero");
+  NNLIB_CHECK(std::isfinite(start.to_double()) && std::isfinite(end.to_double()),
+              "unsupported range: ", start.to_double(), " -> ", end.to_double());
+  double n;
+  if (dtype == Dtype::Int64 && !start.is_floating() && !end.is_floating() && !step.is_floating()) {
+    const int64_t d = end.to_int() - start.to_int(), k = step.to_int();
+    NNLIB_CHECK((k > 0 && d >= 0) || (k < 0 && d <= 0),
+                "upper bound and lower bound inconsistent with step sign");
+    n = (double)((d + k + (k > 0 ? -1 : 1)) / k);
+    if (inclusive) n = (double)(d / k + 1);
+  } else {
+    const double d = end.to_double() - start.to_double();
+    NNLIB_CHECK((s > 0 && d >= 0) || (s < 0 && d <= 0),
+                "upper bound and lower bound inconsistent with step sign");
+    n = inclusive ? std::floor(d / s) + 1 : std::ceil(d / s);
+  }
+  NNLIB_CHECK(n >= 0 && n < 1e18, "invalid size, possible overflow?");
+  return (int64_t)n;
+}
+
+Tensor progression(Scalar start, Scalar step, int64_t n, Dtype dtype) {
+  return fill_by_index(n, dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    // Floats are counted in double, as PyTorch's accumulation type does.
+    using A = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+    return [a = start.to<A>(), s = step.to<A>()](int64_t i) { return (compute_t<T>)(a + s * (A)i); };
+  });
+}
+
+}  // namespace
+
+Tensor zeros(const Dims& sizes, Dtype dtype) { return full(sizes, 0, dtype); }
+Tensor ones(const Dims& sizes, Dtype dtype) { return full(sizes, 1, dtype); }
+Tensor full(const Dims& sizes, Scalar value, Dtype dtype) {
+  Tensor r = empty(sizes, dtype);
+  fill_values(r, value);
+  return r;
+}
+Tensor zeros_like(const Tensor& like) { return full_like(like, 0); }
+Tensor ones_like(const Tensor& like) { return full_like(like, 1); }
+Tensor full_like(const Tensor& like, Scalar value) {
+  Tensor r = empty_like(like);
+  fill_values(r, value);
+  return r;
+}
+
+Tensor arange(Scalar start, Scalar end, Scalar step, Dtype dtype) {
+  return progression(start, step, steps_between(start, end, step, dtype, false), dtype);
+}
+
+Tensor range(Scalar start, Scalar end, Scalar step, Dtype dtype) {
+  return progression(start, step, steps_between(start, end, step, dtype, true), dtype);
+}
+
+Tensor linspace(Scalar start, Scalar end, int64_t steps, Dtype dtype) {
+  NNLIB_CHECK(steps >= 0, "number of steps must be non-negative");
+  if (steps == 1) return full({1}, start, dtype);
+  return fill_by_index(steps, dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    // Integers step by a float; each half counts from its own end, so that both ends are exact.
+    using S = std::conditional_t<std::is_integral_v<T>, float, C>;
+    const C a = start.to<C>(), b = end.to<C>();
+    const S step = std::is_integral_v<T> ? (S)(((float)b - (float)a) / (float)(steps - 1))
+                                         : (S)((b - a) / (S)(steps - 1));
+    return [=](int64_t i) -> C {
+      return i < steps / 2 ? (C)(a + step * (S)i) : (C)(b - step * (S)(steps - i - 1));
+    };
+  });
+}
+
+Tensor logspace(Scalar start, Scalar end, int64_t steps, double base, Dtype dtype) {
+  NNLIB_CHECK(steps >= 0, "number of steps must be non-negative");
+  return fill_by_index(steps, dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const double a = start.to_double(), b = end.to_double();
+    const double step = steps > 1 ? (b - a) / (double)(steps - 1) : 0;
+    return [=](int64_t i) -> C {
+      const double x =
+          i < steps / 2 || steps == 1 ? a + step * (double)i : b - step * (double)(steps - i - 1);
+      return (C)std::pow(base, x);
+    };
+  });
+}
+
+Tensor eye(int64_t n, int64_t m, Dtype dtype) {
+  NNLIB_CHECK(n >= 0, "n must be greater or equal to 0, got ", n);
+  NNLIB_CHECK(m >= 0, "m must be greater or equal to 0, got ", m);
+  Tensor r = zeros({n, m}, dtype);
+  const int64_t k = std::min(n, m);
+  if (k > 0) fill_values(nnlib::alias(r, {k}, {m + 1}, 0), 1);
+  return r;
+}
+
+namespace {
+Tensor triangle_indices(int64_t rows, int64_t cols, int64_t offset, Dtype dtype, bool lower) {
+  NNLIB_CHECK(rows >= 0, "row must be non-negative, got ", rows);
+  NNLIB_CHECK(cols >= 0, "col must be non-negative, got ", cols);
+  NNLIB_CHECK(dtype == Dtype::Int32 || dtype == Dtype::Int64,
+              "only int32 and int64 indices are supported, got ", dtype_name(dtype));
+  auto first = [&](int64_t i) { return lower ? 0 : std::min(cols, std::max<int64_t>(0, i + offset)); };
+  auto last = [&](int64_t i) { return lower ? std::min(cols, std::max<int64_t>(0, i + offset + 1)) : cols; };
+  int64_t n = 0;
+  for (int64_t i = 0; i < rows; i++) n += std::max<int64_t>(0, last(i) - first(i));
+  Tensor r = empty({2, n}, dtype);
+  dispatch_integral(dtype, "triangle_indices", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T *row = (T*)r.raw(), *col = row + n;
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = first(i); j < last(i); j++) {
+        *row++ = (T)i;
+        *col++ = (T)j;
+      }
+  });
+  return r;
+}
+}  // namespace
+
+Tensor tril_indices(int64_t row, int64_t col, int64_t offset, Dtype dtype) {
+  return triangle_indices(row, col, offset, dtype, true);
+}
+Tensor triu_indices(int64_t row, int64_t col, int64_t offset, Dtype dtype) {
+  return triangle_indices(row, col, offset, dtype, false);
+}
+
+}  // namespace nnlib::ops

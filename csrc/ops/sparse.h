@@ -1,0 +1,14 @@
+// Sparse tensors in coordinate format: indices (sparse_dim, nnz) and values (nnz, dense sizes...).
+#pragma once
+#include <optional>
+
+#include "autograd/function.h"
+
+namespace nnlib::ops {
+
+// Takes the parts as they are, without a check and without history.
+Tensor make_sparse(const Tensor& indices, const Tensor& values, const Dims& sizes, bool coalesced);
+Tensor sparse_clone(const Tensor& t);
+Tensor sparse_copy_(const Tensor& self, const Tensor& src);
+
+}  // namespace nnlib::ops
