@@ -8,6 +8,7 @@
 
 #include "reference/elementwise.inl"
 #include "reference/gemm.inl"
+#include "reference/optim.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -4,6 +4,7 @@
 
 #include "elementwise.inl"
 #include "gemm.inl"
+#include "optim.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -1,0 +1,282 @@
+// Optimizer steps for whole groups: the elements of all parameters are cut into chunks of a fixed size, which
+// threads take; each chunk is one call of a kernel, or of the template for types without one.
+#include "ops/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "kernels/dispatch.h"
+
+namespace nnlib::ops {
+namespace {
+
+constexpr int64_t kChunk = 1 << 14;
+constexpr int kMaxColumns = 5;
+
+// The tensors of one parameter in a memory order that all share: parameter, gradient, states.
+struct Row {
+  Tensor own[kMaxColumns];   // as the caller gave them; undefined where a column is empty
+  Tensor flat[kMaxColumns];  // the same values, all with the same dense strides
+  int64_t numel = 0;
+};
+
+bool same_layout(const Tensor& t, const Dims& strides) {
+  for (int64_t d = 0; d < t.dim(); d++)
+    if (t.sizes()[d] != 1 && t.strides()[d] != strides[d]) return false;
+  return true;
+}
+
+void check_pair(const char* name, size_t i, const Tensor& param, const Tensor& t, bool written) {
+  NNLIB_CHECK(param.defined() && t.defined(), name, ": parameter ", i,
+              " expected tensors but got an undefined one");
+  NNLIB_CHECK(!param.is_sparse() && !t.is_sparse(), name, ": parameter ", i,
+              " expected dense tensors but got a sparse one");
+  NNLIB_CHECK(t.sizes() == param.sizes(), name, ": parameter ", i, " expected gradient and state of size ",
+              param.sizes(), " but got ", t.sizes());
+  NNLIB_CHECK(param.is_floating_point(), name, ": parameter ", i, " expected a floating point dtype but got ",
+              dtype_name(param.dtype()));
+  NNLIB_CHECK(!written || t.dtype() == param.dtype(), name, ": parameter ", i, " expected state of dtype ",
+              dtype_name(param.dtype()), " but got ", dtype_name(t.dtype()));
+  NNLIB_CHECK(
+      !written || !has_internal_overlap(t.sizes(), t.strides()),
+      "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+      "location. Please clone() the tensor before performing the operation.");
+}
+
+using Columns = std::vector<const TensorList*>;
+
+void check(const char* name, const Columns& columns) {
+  const size_t count = columns[0]->size();
+  for (const TensorList* c : columns)
+    NNLIB_CHECK(c->empty() || c->size() == count, name, " expected lists of ", count,
+                " tensors but got one of ", c->size());
+  for (size_t i = 0; i < count; i++)
+    for (size_t c = 0; c < columns.size(); c++)
+      if (!columns[c]->empty()) check_pair(name, i, (*columns[0])[i], (*columns[c])[i], c != 1);
+}
+
+// Columns are parameters, gradients, states; nothing is changed before all of them are checked.
+std::vector<Row> make_rows(const char* name, const Columns& columns) {
+  check(name, columns);
+  std::vector<Row> rows(columns[0]->size());
+  for (size_t i = 0; i < rows.size(); i++) {
+    const Tensor& param = (*columns[0])[i];
+    const bool dense = is_non_overlapping_and_dense(param.sizes(), param.strides());
+    const Dims strides = dense ? param.strides() : contiguous_strides(param.sizes());
+    rows[i].numel = param.numel();
+    for (size_t c = 0; c < columns.size(); c++) {
+      if (columns[c]->empty()) continue;
+      const Tensor& t = rows[i].own[c] = rows[i].flat[c] = (*columns[c])[i];
+      if (same_layout(t, strides) && t.dtype() == param.dtype()) continue;
+      rows[i].flat[c] = empty_strided(t.sizes(), strides, param.dtype());
+      copy_values(rows[i].flat[c], t);
+    }
+  }
+  return rows;
+}
+
+// Writes copies back and counts a version of everything but the gradient.
+void finish(std::vector<Row>& rows) {
+  for (Row& row : rows)
+    for (int c = 0; c < kMaxColumns; c++) {
+      if (c == 1 || !row.own[c].defined()) continue;
+      if (!row.own[c].is_same(row.flat[c])) copy_values(row.own[c], row.flat[c]);
+      row.own[c].bump_version();
+    }
+}
+
+// Elements of one column as the type that the step is computed in.
+template <class T>
+struct Array {
+  T* p;
+  compute_t<T> operator[](int64_t i) const { return (compute_t<T>)p[i]; }
+  void put(int64_t i, compute_t<T> v) const { p[i] = (T)v; }
+  explicit operator bool() const { return p != nullptr; }
+};
+
+// The elements [begin, end) of one row; a column that is empty is a null array.
+struct Chunk {
+  const Row* row;
+  size_t index;  // of the row
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+  template <class T>
+  Array<T> column(int c) const {
+    return {row->flat[c].defined() ? (T*)row->flat[c].raw() + begin : nullptr};
+  }
+};
+
+// Calls step(TypeTag, Chunk) until all elements are done.
+template <class F>
+void run(const char* name, std::vector<Row>& rows, F&& step) {
+  std::vector<Chunk> chunks;
+  int64_t total = 0;
+  for (size_t r = 0; r < rows.size(); r++) {
+    total += rows[r].numel;
+    for (int64_t b = 0; b < rows[r].numel; b += kChunk)
+      chunks.push_back({&rows[r], r, b, std::min(b + kChunk, rows[r].numel)});
+  }
+  // Elements do not depend on one another: doing little work serially changes no bits.
+  const int64_t grain = total <= 2 * kChunk ? (int64_t)chunks.size() : 1;
+  parallel_for(0, (int64_t)chunks.size(), grain, [&](int64_t b, int64_t e) {
+    for (int64_t c = b; c < e; c++)
+      dispatch_floating(chunks[c].row->flat[0].dtype(), name, [&](auto tag) { step(tag, chunks[c]); });
+  });
+  finish(rows);
+}
+
+// Counts each step up and returns the new values.
+std::vector<double> count_steps(const char* name, const TensorList& steps, size_t count) {
+  NNLIB_CHECK(steps.size() == count, name, " expected ", count, " steps but got ", steps.size());
+  std::vector<double> values;
+  for (const Tensor& s : steps) {
+    NNLIB_CHECK(s.defined() && !s.is_sparse() && s.numel() == 1, name,
+                " expected steps that are tensors of one element");
+    values.push_back(s.item().to_double() + 1);
+  }
+  for (size_t i = 0; i < count; i++) {
+    fill_values(steps[i], values[i]);
+    steps[i].bump_version();
+  }
+  return values;
+}
+
+// A factor of 0 has to leave infinite parameters alone.
+template <class C>
+C penalized(C decay, C w, C g) {
+  return decay != 0 ? decay * w + g : g;
+}
+
+}  // namespace
+
+void fused_sgd(const TensorList& params, const TensorList& grads, const TensorList& buffers, double lr,
+               double momentum, double dampening, double weight_decay, bool nesterov, bool maximize,
+               bool first) {
+  auto rows = make_rows("_fused_sgd", {&params, &grads, &buffers});
+  const double sign = maximize ? -1 : 1;
+  run("_fused_sgd", rows, [&](auto tag, const Chunk& chunk) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), buf = chunk.column<T>(2);
+    const C s = sign, wd = weight_decay, rate = lr, mu = momentum, fresh = 1 - dampening;
+    if constexpr (std::is_same_v<T, float>) {
+      const auto& k = kernels::table();
+      if (buf)
+        k.sgd_momentum_f32(n, p.p, g.p, buf.p, s, wd, rate, mu, fresh, first, nesterov);
+      else
+        k.sgd_f32(n, p.p, g.p, s, wd, rate);
+    } else {
+      for (int64_t i = 0; i < n; i++) {
+        C step = penalized(wd, p[i], s * g[i]);
+        if (buf) {
+          const C b = first ? step : mu * buf[i] + fresh * step;
+          buf.put(i, b);
+          step = nesterov ? step + mu * b : b;
+        }
+        p.put(i, p[i] - rate * step);
+      }
+    }
+  });
+}
+
+void fused_adam(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
+                const TensorList& exp_avg_sqs, const TensorList& max_exp_avg_sqs, const TensorList& steps,
+                double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled,
+                bool maximize) {
+  auto rows = make_rows("_fused_adam", {&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs});
+  const std::vector<double> t = count_steps("_fused_adam", steps, params.size());
+  const double sign = maximize ? -1 : 1, l2 = decoupled ? 0 : weight_decay;
+  run("_fused_adam", rows, [&](auto tag, const Chunk& chunk) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), m = chunk.column<T>(2);
+    const auto v = chunk.column<T>(3), vmax = chunk.column<T>(4);
+    const double step = t[chunk.index];
+    const C s = sign, wd = l2, shrink = decoupled ? 1 - lr * weight_decay : 1, e = eps;
+    const C f1 = 1 - beta1, b2 = beta2, f2 = 1 - beta2;
+    const C rate = lr / (1 - std::pow(beta1, step)), scale = 1 / std::sqrt(1 - std::pow(beta2, step));
+    if constexpr (std::is_same_v<T, float>) {
+      kernels::table().adam_f32(n, p.p, g.p, m.p, v.p, vmax.p, s, wd, shrink, f1, b2, f2, rate, scale, e);
+    } else {
+      for (int64_t i = 0; i < n; i++) {
+        const C w = p[i] * shrink, grad = penalized(wd, w, s * g[i]);
+        const C mean = m[i] + f1 * (grad - m[i]);
+        C square = b2 * v[i] + f2 * grad * grad;
+        m.put(i, mean);
+        v.put(i, square);
+        if (vmax) {
+          const C top = vmax[i];
+          square = std::isnan(top) || square <= top ? top : square;
+          vmax.put(i, square);
+        }
+        p.put(i, w - rate * (mean / (std::sqrt(square) * scale + e)));
+      }
+    }
+  });
+}
+
+void fused_adagrad(const TensorList& params, const TensorList& grads, const TensorList& sums,
+                   const TensorList& steps, double lr, double lr_decay, double eps, double weight_decay,
+                   bool maximize) {
+  auto rows = make_rows("_fused_adagrad", {&params, &grads, &sums});
+  const std::vector<double> t = count_steps("_fused_adagrad", steps, params.size());
+  const double sign = maximize ? -1 : 1;
+  run("_fused_adagrad", rows, [&](auto tag, const Chunk& chunk) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), sum = chunk.column<T>(2);
+    const C s = sign, wd = weight_decay, rate = lr / (1 + (t[chunk.index] - 1) * lr_decay), e = eps;
+    if constexpr (std::is_same_v<T, float>) {
+      kernels::table().adagrad_f32(n, p.p, g.p, sum.p, s, wd, rate, e);
+    } else {
+      for (int64_t i = 0; i < n; i++) {
+        const C grad = penalized(wd, p[i], s * g[i]), total = sum[i] + grad * grad;
+        sum.put(i, total);
+        p.put(i, p[i] - rate * (grad / (std::sqrt(total) + e)));
+      }
+    }
+  });
+}
+
+void fused_rmsprop(const TensorList& params, const TensorList& grads, const TensorList& square_avgs,
+                   const TensorList& buffers, const TensorList& grad_avgs, const TensorList& steps, double lr,
+                   double alpha, double eps, double weight_decay, double momentum, bool maximize) {
+  auto rows = make_rows("_fused_rmsprop", {&params, &grads, &square_avgs, &buffers, &grad_avgs});
+  count_steps("_fused_rmsprop", steps, params.size());
+  const double sign = maximize ? -1 : 1;
+  run("_fused_rmsprop", rows, [&](auto tag, const Chunk& chunk) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), v = chunk.column<T>(2);
+    const auto buf = chunk.column<T>(3), mean = chunk.column<T>(4);
+    const C s = sign, wd = weight_decay, a = alpha, fresh = 1 - alpha, e = eps, mu = momentum, rate = lr;
+    if constexpr (std::is_same_v<T, float>) {
+      kernels::table().rmsprop_f32(n, p.p, g.p, v.p, mean.p, buf.p, s, wd, a, fresh, e, mu, rate);
+    } else {
+      for (int64_t i = 0; i < n; i++) {
+        const C grad = penalized(wd, p[i], s * g[i]);
+        C square = a * v[i] + fresh * grad * grad;
+        v.put(i, square);
+        if (mean) {
+          const C now = mean[i] + fresh * (grad - mean[i]);
+          mean.put(i, now);
+          square -= now * now;
+        }
+        C change = grad / (std::sqrt(square) + e);
+        if (buf) {
+          change = mu * buf[i] + change;
+          buf.put(i, change);
+        }
+        p.put(i, p[i] - rate * change);
+      }
+    }
+  });
+}
+
+}  // namespace nnlib::ops
