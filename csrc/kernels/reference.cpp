@@ -9,6 +9,9 @@
 #include "reference/elementwise.inl"
 #include "reference/gemm.inl"
 #include "reference/optim.inl"
+#include "reference/norm.inl"
+#include "reference/pool.inl"
+#include "reference/random.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -4,6 +4,9 @@
 
 #include "elementwise.inl"
 #include "gemm.inl"
+#include "norm.inl"
+#include "pool.inl"
+#include "random.inl"
 #include "optim.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {

@@ -1,0 +1,121 @@
+// The kernels of normalisation, pooling and dropout against the reference, at odd sizes and alignments.
+#include "harness.h"
+
+using namespace harness;
+using nnlib::kernels::Table;
+
+namespace {
+
+void expect(Guarded<float>& got, Guarded<float>& want, const char* kernel, const char* isa, double rtol) {
+  for (int64_t i = 0; i < got.size(); ++i) {
+    CHECK(close(got[i], want[i], rtol, rtol), kernel, " ", isa, " at ", i, " of ", got.size(), " is ", got[i],
+          " not ", want[i]);
+  }
+  CHECK(got.intact(), kernel, " ", isa, " wrote past its ", got.size(), " values");
+}
+
+// Runs a kernel of every table and the reference on outputs that start with the same values.
+#define COMPARE(kernel, outputs, ...)                                   \
+  do {                                                                  \
+    covered().insert(#kernel);                                          \
+    Guarded<float> got(outputs, 3), want(outputs, 3);                   \
+    fill(got);                                                          \
+    for (int64_t i = 0; i < got.size(); ++i) want[i] = got[i];          \
+    const auto call = [&](const Table& t, float* out) { __VA_ARGS__; }; \
+    call(table, got.data());                                            \
+    call(truth(), want.data());                                         \
+    expect(got, want, #kernel, isa, 1e-5 * (1 + double(n) / 16));       \
+  } while (0)
+
+void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
+  Guarded<float> x(n), g(n), w(n), b(n), c(n);
+  for (auto* a : {&x, &g, &w, &b, &c}) fill(*a);
+  const float *weight = affine ? w.data() : nullptr, *bias = affine ? b.data() : nullptr;
+  COMPARE(norm_sum_f32, 1, out[0] = t.norm_sum_f32(n, x.data()));
+  COMPARE(norm_square_deviation_f32, 1, out[0] = t.norm_square_deviation_f32(n, x.data(), 0.3f));
+  COMPARE(norm_apply_f32, n, t.norm_apply_f32(n, x.data(), 1.7f, -0.4f, out));
+  COMPARE(norm_grad_sums_f32, 2, t.norm_grad_sums_f32(n, g.data(), x.data(), 0.3f, out));
+  COMPARE(norm_grad_f32, n, t.norm_grad_f32(n, g.data(), x.data(), 1.7f, -0.4f, 0.2f, out));
+  COMPARE(norm_affine_f32, n, t.norm_affine_f32(n, x.data(), 0.3f, 1.2f, weight, bias, out));
+  COMPARE(norm_affine_grad_sums_f32, 2,
+          t.norm_affine_grad_sums_f32(n, g.data(), x.data(), weight, 0.3f, out));
+  COMPARE(norm_affine_grad_f32, n,
+          t.norm_affine_grad_f32(n, g.data(), x.data(), weight, 1.7f, -0.4f, 0.2f, out));
+  COMPARE(norm_param_grad_f32, 2 * n,
+          t.norm_param_grad_f32(n, g.data(), x.data(), 0.3f, 1.2f, affine ? out : nullptr, out + n));
+  COMPARE(col_square_deviation_f32, n, t.col_square_deviation_f32(n, x.data(), w.data(), out));
+  COMPARE(col_apply_f32, n, t.col_apply_f32(n, x.data(), w.data(), b.data(), out));
+  COMPARE(col_grad_sums_f32, 2 * n, t.col_grad_sums_f32(n, g.data(), x.data(), w.data(), out, out + n));
+  COMPARE(col_grad_f32, n, t.col_grad_f32(n, g.data(), x.data(), w.data(), b.data(), c.data(), out));
+}
+
+}  // namespace
+
+TEST(norm) {
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes()) {
+      norm_kernels(table, isa, n, false);
+      norm_kernels(table, isa, n, true);
+    }
+  });
+}
+
+TEST(max_pool_2x2) {
+  covered().insert("max_pool_2x2_f32");
+  covered().insert("max_pool_2x2_grad_f32");
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes()) {
+      Guarded<float> upper(2 * n), lower(2 * n), y(n), y0(n), g(n);
+      Guarded<uint8_t> at(n), at0(n);
+      fill(upper);
+      fill(lower);
+      fill(g);
+      // Ties and NaN: the first of equals, the last NaN.
+      for (int64_t i = 0; i + 4 < 2 * n; i += 5) {
+        lower[i] = upper[i];
+        upper[i + 1] = NAN;
+        if (i % 2) lower[i + 1] = NAN;
+      }
+      table.max_pool_2x2_f32(n, upper.data(), lower.data(), y.data(), at.data());
+      truth().max_pool_2x2_f32(n, upper.data(), lower.data(), y0.data(), at0.data());
+      expect(y, y0, "max_pool_2x2_f32", isa, 0);
+      for (int64_t i = 0; i < n; ++i) CHECK(at[i] == at0[i], isa, " place ", i, " of ", n);
+      CHECK(at.intact(), isa, " wrote past its places");
+      Guarded<float> gu(2 * n), gl(2 * n), gu0(2 * n), gl0(2 * n);
+      table.max_pool_2x2_grad_f32(n, g.data(), at.data(), gu.data(), gl.data());
+      truth().max_pool_2x2_grad_f32(n, g.data(), at.data(), gu0.data(), gl0.data());
+      expect(gu, gu0, "max_pool_2x2_grad_f32", isa, 0);
+      expect(gl, gl0, "max_pool_2x2_grad_f32", isa, 0);
+    }
+  });
+}
+
+TEST(dropout) {
+  covered().insert("dropout_f32");
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes()) {
+      for (uint64_t counter : {uint64_t(0), uint64_t(0xfffffff0u), uint64_t(7) << 32}) {
+        Guarded<float> x(n), y(n), y0(n);
+        fill(x);
+        table.dropout_f32(n, x.data(), y.data(), 0x60000000u, 1.6f, 0x123456789abcdef0u, counter);
+        truth().dropout_f32(n, x.data(), y0.data(), 0x60000000u, 1.6f, 0x123456789abcdef0u, counter);
+        expect(y, y0, "dropout_f32", isa, 0);
+      }
+    }
+  });
+  // The share that is dropped, and that different keys and counters give different numbers.
+  const int64_t n = 1 << 16;
+  std::vector<float> ones(n, 1.f), a(n), b(n), c(n);
+  truth().dropout_f32(n, ones.data(), a.data(), 0x40000000u, 1.f, 1, 0);
+  truth().dropout_f32(n, ones.data(), b.data(), 0x40000000u, 1.f, 2, 0);
+  truth().dropout_f32(n, ones.data(), c.data(), 0x40000000u, 1.f, 1, n / 4);
+  int64_t kept = 0, same_key = 0, same_counter = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    kept += a[i] != 0;
+    same_key += a[i] == b[i];
+    same_counter += a[i] == c[i];
+  }
+  CHECK(std::fabs(kept / double(n) - 0.75) < 0.01, "kept ", kept, " of ", n);
+  CHECK(std::fabs(same_key / double(n) - 0.625) < 0.01, "equal ", same_key, " of ", n);
+  CHECK(std::fabs(same_counter / double(n) - 0.625) < 0.01, "equal ", same_counter, " of ", n);
+}
