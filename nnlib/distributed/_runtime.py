@@ -1,0 +1,174 @@
+"""This process among the processes of the job: MPI itself, news from other ranks, and the way out.
+
+Note [Leaving a job]
+MPI_Finalize waits for every rank. A rank that meets it while others wait in a collective hangs the job, and
+so does a rank that has raised. So leaving has an owner: an exit hook, run before mpi4py's finalizer, that
+ends the communication threads and says goodbye to all other ranks, with the reason if there is one. A rank
+that waits for someone who has said goodbye raises at once. When all goodbyes are in, MPI may be finalized;
+when some stay away past the deadline, or transfers were left in the air, the hook says who and why and ends
+the whole job.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+
+from ._launcher import INSTALL
+
+FAREWELL_SECONDS = 3.0  # how long a failing rank gives the others to notice and leave by themselves
+_runtime = None
+
+
+def mpi_module():
+    """mpi4py's MPI, initialized; says what to install where it is absent."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise RuntimeError(f"{INSTALL} ({error})") from error
+    except RuntimeError as error:
+        raise RuntimeError(f"mpi4py is installed but found no MPI library: {error}. {INSTALL}") from error
+    return MPI
+
+
+def is_mpi4py_installed():
+    """True when mpi4py can be found; does not load MPI."""
+    import importlib.util
+
+    return importlib.util.find_spec("mpi4py") is not None
+
+
+def runtime():
+    """The one Runtime of this process, made on first use."""
+    global _runtime
+    if _runtime is None:
+        _runtime = Runtime(mpi_module())
+    return _runtime
+
+
+class Runtime:
+    """The world communicator, its control channel, and what other ranks have announced on it."""
+
+    def __init__(self, MPI):
+        self.MPI = MPI
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+            raise RuntimeError(
+                "MPI was initialized without MPI_THREAD_MULTIPLE, which the communication threads need; "
+                "leave mpi4py.rc.thread_level at 'multiple' and use an MPI library that was built with it"
+            )
+        self.world = MPI.COMM_WORLD
+        self.rank, self.size = self.world.rank, self.world.size
+        self.control = self.world.Dup()
+        self.departed = {}  # rank -> (when it was heard, reason or None)
+        self.troubles = {}  # group name -> (when it was heard, what a rank reported)
+        self.servers = []  # (group name, queue, thread, transport)
+        self.failure = None
+        self.farewell_timeout = 1800.0
+        self._lock = threading.Lock()
+        self._sent = []
+        self._divided = False
+        self._process = os.getpid()
+        self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
+        atexit.register(self.leave)
+
+    def divide_cores_once(self, divide):
+        """Calls divide(masks of all ranks of this node, rank, getter, setter) the first time it is asked to."""
+        if self._divided:
+            return
+        self._divided = True
+        from .. import get_num_threads, set_num_threads
+
+        node = self.world.Split_type(self.MPI.COMM_TYPE_SHARED)
+        masks = node.allgather(os.sched_getaffinity(0))
+        node.Free()
+        divide(masks, self.rank, get_num_threads, set_num_threads)
+
+    # News between ranks.
+
+    def announce(self, kind, **facts):
+        """Sends a message to every other rank without waiting for anyone."""
+        message = {"kind": kind, "rank": self.rank, **facts}
+        with self._lock:
+            for rank in range(self.size):
+                if rank != self.rank:
+                    self._sent.append(self.control.isend(message, rank))
+
+    def poll(self):
+        """Takes in what other ranks have announced."""
+        with self._lock:
+            while (envelope := self.control.improbe()) is not None:
+                message = envelope.recv()
+                now = time.monotonic()
+                if message["kind"] == "goodbye":
+                    self.departed[message["rank"]] = (now, message["reason"])
+                else:
+                    self.troubles.setdefault(message["group"], (now, message["reason"]))
+
+    # Leaving.
+
+    def _on_exception(self, kind, value, trace):
+        text = str(value).strip().split("\n")[0]
+        self.failure = f"{kind.__name__}: {text}" if text else kind.__name__
+        self._excepthook(kind, value, trace)
+        sys.stderr.flush()
+
+    def leave(self):
+        """The exit hook: see Note [Leaving a job]."""
+        if os.getpid() != self._process or self.MPI.Is_finalized():
+            return
+        atexit.unregister(self.leave)
+        clean = self._end_threads()
+        if not clean and self.failure is None:
+            self.failure = "its program ended while transfers were unfinished"
+        self.announce("goodbye", reason=self.failure)
+        missing = self._await_goodbyes()
+        if missing:
+            reason = self.failure or "its program ended"
+            self.end_job(f"rank {self.rank} leaves ({reason}), but ranks {missing} do not; ending the job")
+        if not clean:
+            self.end_job(None)
+
+    def _end_threads(self):
+        """Lets unfinished work end, or drops it when this rank has failed; True when nothing was dropped."""
+        clean = True
+        for _, queue, thread, transport in self.servers:
+            if self.failure is None and transport.broken is None:
+                queue.drain(self.farewell_timeout)
+            queue.close(f"rank {self.rank} is leaving the job")
+            thread.join(2.0)
+            clean = clean and not thread.is_alive() and transport.broken is None
+        return clean
+
+    def _await_goodbyes(self):
+        began, pause = time.monotonic(), 1e-4
+        while True:
+            self.poll()
+            missing = [r for r in range(self.size) if r != self.rank and r not in self.departed]
+            if not missing:
+                return missing
+            failed = self.failure is not None or any(reason for _, reason in self.departed.values())
+            if time.monotonic() - began > (FAREWELL_SECONDS if failed else self.farewell_timeout):
+                return missing
+            time.sleep(pause)
+            pause = min(2 * pause, 0.01)
+
+    def end_job(self, message):
+        """Ends every rank of the job; leaves hard if MPI_Abort does not return within a second."""
+        if message is not None:
+            print(f"nnlib.distributed: {message}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a thread could not be started any more at exit
+        signal.alarm(1)
+        self.world.Abort(1)
+        os._exit(1)
+
+    def why_gone(self, rank):
+        """The sentence about a rank that has said goodbye, or None; with how long ago that was."""
+        if rank not in self.departed:
+            return None
+        when, reason = self.departed[rank]
+        cause = f"it ended with {reason}" if reason else "its program ended"
+        return time.monotonic() - when, f"rank {rank} has left the job: {cause}"
