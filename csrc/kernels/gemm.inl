@@ -28,14 +28,15 @@ constexpr int64_t dgemm_kc = 256, dgemm_mc = 12 * kTileRows, dgemm_nc = 64 * dge
 
 template <int R, int V, class T>
 __attribute__((noinline)) void gemm_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
-                                         int64_t m, int64_t n, const T* bias, bool accumulate) {
+                                         int64_t m, int64_t n, const T* row_bias, const T* bias,
+                                         bool accumulate) {
   constexpr int W = VecFor<T>::width;
   VecOf<T> acc[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
     if (i < m) prefetch(c + i * ldc);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[i][v] = splat(T(0));
+    for (int v = 0; v < V; ++v) acc[i][v] = splat(row_bias && !accumulate && i < m ? row_bias[i] : T(0));
   }
 #pragma GCC unroll 2
   for (int64_t k = 0; k < kc; ++k) {
@@ -76,33 +77,33 @@ __attribute__((noinline)) void gemm_tile(int64_t kc, const T* a, const T* b, int
 // stored.
 template <int V, class T>
 NNLIB_INLINE void tile_of_rows(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
-                               int64_t n, const T* bias, bool accumulate) {
+                               int64_t n, const T* row_bias, const T* bias, bool accumulate) {
   constexpr int all = kTileRows, two = all < 2 ? all : 2, four = all < 4 ? all : 4, eight = all < 8 ? all : 8;
-  if (m > eight) return gemm_tile<all, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
-  if (m > four) return gemm_tile<eight, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
-  if (m > two) return gemm_tile<four, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
-  if (m > 1) return gemm_tile<two, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
-  gemm_tile<1, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > eight) return gemm_tile<all, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
+  if (m > four) return gemm_tile<eight, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
+  if (m > two) return gemm_tile<four, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
+  if (m > 1) return gemm_tile<two, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
+  gemm_tile<1, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 
 template <class T>
 NNLIB_INLINE void any_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
-                           int64_t n, const T* bias, bool accumulate) {
+                           int64_t n, const T* row_bias, const T* bias, bool accumulate) {
   if (m <= 0 || n <= 0) return;
   if (n <= VecFor<T>::width) {
-    tile_of_rows<1>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+    tile_of_rows<1>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
   } else {
-    tile_of_rows<kTileVecs>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+    tile_of_rows<kTileVecs>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
   }
 }
 
 void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
-                int64_t n, const float* bias, bool accumulate) {
-  any_tile(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+                int64_t n, const float* row_bias, const float* bias, bool accumulate) {
+  any_tile(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
-                int64_t n, const double* bias, bool accumulate) {
-  any_tile(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+                int64_t n, const double* row_bias, const double* bias, bool accumulate) {
+  any_tile(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 
 struct FromF32 {

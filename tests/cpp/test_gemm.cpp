@@ -14,23 +14,25 @@ void check_tiles(const char* isa, int64_t mr, int64_t nr, Tile tile, Pack pack, 
     for (int64_t m = 1; m <= mr; ++m) {
       for (int64_t n : {int64_t(1), int64_t(2), nr / 2, nr / 2 + 1, nr - 1, nr}) {
         if (n < 1 || n > nr) continue;
-        std::vector<T> a(m * kc + 1), b(kc * n + 1), bias(n), pa(mr * kc + 1), pb(nr * kc + 1);
-        fill(a), fill(b), fill(bias);
+        std::vector<T> a(m * kc + 1), b(kc * n + 1), bias(n), row_bias(m), pa(mr * kc + 1), pb(nr * kc + 1);
+        fill(a), fill(b), fill(bias), fill(row_bias);
         pack(mr, m, kc, a.data(), kc, 1, T(1), pa.data());
         pack(nr, n, kc, b.data(), 1, n, T(1), pb.data());
-        for (int mode = 0; mode < 3; ++mode) {  // overwrite, with bias, accumulate
+        for (int mode = 0; mode < 3; ++mode) {  // overwrite, with biases, accumulate
           const int64_t ldc = n + 3;
           Guarded<T> c(m * ldc);
           fill(c);
           const Guarded<T> old = c;
-          tile(kc, pa.data(), pb.data(), nr, c.data(), ldc, m, n, mode == 1 ? bias.data() : nullptr,
-               mode == 2);
+          tile(kc, pa.data(), pb.data(), nr, c.data(), ldc, m, n, mode == 1 ? row_bias.data() : nullptr,
+               mode == 1 ? bias.data() : nullptr, mode == 2);
           Guarded<T> before = old;
           for (int64_t i = 0; i < m; ++i) {
             for (int64_t j = 0; j < ldc; ++j) {
-              double want = before[i * ldc + j], size = 1;
+              double want = before[i * ldc + j], size = 4;
               if (j < n) {
-                want = mode == 1 ? bias[j] : mode == 2 ? double(before[i * ldc + j]) : 0;
+                want = mode == 1   ? double(bias[j]) + row_bias[i]
+                       : mode == 2 ? double(before[i * ldc + j])
+                                   : 0;
                 for (int64_t k = 0; k < kc; ++k) want += double(a[i * kc + k]) * b[k * n + j];
                 size += 4 * kc;
               }

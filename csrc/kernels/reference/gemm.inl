@@ -10,22 +10,22 @@ constexpr int64_t dgemm_mr = 3, dgemm_nr = 4, dgemm_kc = 64, dgemm_mc = 9, dgemm
 
 template <class T>
 void tile(int64_t mr, int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
-          int64_t n, const T* bias, bool accumulate) {
+          int64_t n, const T* row_bias, const T* bias, bool accumulate) {
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      double sum = accumulate ? c[i * ldc + j] : bias ? bias[j] : T(0);
+      double sum = accumulate ? c[i * ldc + j] : (bias ? bias[j] : T(0)) + (row_bias ? row_bias[i] : T(0));
       for (int64_t k = 0; k < kc; ++k) sum += double(a[k * mr + i]) * b[k * ldb + j];
       c[i * ldc + j] = T(sum);
     }
   }
 }
 void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
-                int64_t n, const float* bias, bool accumulate) {
-  tile(sgemm_mr, kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+                int64_t n, const float* row_bias, const float* bias, bool accumulate) {
+  tile(sgemm_mr, kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
-                int64_t n, const double* bias, bool accumulate) {
-  tile(dgemm_mr, kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+                int64_t n, const double* row_bias, const double* bias, bool accumulate) {
+  tile(dgemm_mr, kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 
 template <class S, class T, class F>

@@ -24,7 +24,7 @@ template <class T>
 struct TileKernel {
   int64_t mr, nr, kc, mc, nc;
   void (*run)(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m, int64_t n,
-              const T* bias, bool accumulate);
+              const T* row_bias, const T* bias, bool accumulate);
 };
 
 template <class T>
@@ -89,8 +89,8 @@ void gemm_block(int64_t m, int64_t n, int64_t k, PackA pack_a, PackB pack_b, T* 
         for (int64_t j = 0; j < nc; j += tile.nr) {
           for (int64_t i = 0; i < mc; i += tile.mr) {
             tile.run(kc, a + i * kc, b + j * kc, tile.nr, c + (ic + i) * ldc + jc + j, ldc,
-                     std::min(tile.mr, mc - i), std::min(tile.nr, nc - j), bias ? bias + jc + j : nullptr,
-                     add);
+                     std::min(tile.mr, mc - i), std::min(tile.nr, nc - j), nullptr,
+                     bias ? bias + jc + j : nullptr, add);
           }
         }
       }

@@ -1,0 +1,50 @@
+// Convolutions of contiguous N, C, D, H, W tensors in float or double; one and two dimensions have leading
+// sizes of 1. Any number of threads gives the same bits.
+#pragma once
+#include <cstdint>
+
+namespace nnlib::drivers {
+
+struct ConvShape {
+  int64_t batch, in_channels, out_channels, groups;
+  int64_t in[3], kernel[3], out[3];
+  // padding: on the low side; the high side follows from `out`. Negative padding cuts.
+  int64_t stride[3], padding[3], dilation[3];
+
+  int64_t in_group() const { return in_channels / groups; }
+  int64_t out_group() const { return out_channels / groups; }
+  int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
+  int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+};
+
+enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm };
+struct ConvChoice {
+  ConvAlgorithm algorithm;
+  const char* why;
+};
+// The algorithm that conv_forward takes. (double has no depthwise kernel and takes ImplicitGemm instead.)
+ConvChoice choose_conv(const ConvShape& s);
+
+// y[N, Co, *out] = x[N, Ci, *in] * w[Co, Ci / groups, *kernel] + bias[Co]; bias may be null.
+template <class T>
+void conv_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y);
+
+// gx: the gradient with respect to x, or the transposed convolution of gy; then bias[Ci] may be given.
+template <class T>
+void conv_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx);
+
+// gw: the gradient with respect to w.
+template <class T>
+void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw);
+
+// gb[Co]: the sum of gy over the batch and the pixels.
+template <class T>
+void conv_bias_grad(const ConvShape& s, const T* gy, T* gb);
+
+namespace detail {
+void depthwise_forward(const ConvShape& s, const float* x, const float* w, const float* bias, float* y);
+void depthwise_weight_grad(const ConvShape& s, const float* x, const float* gy, float* gw);
+}  // namespace detail
+
+}  // namespace nnlib::drivers

@@ -1,0 +1,143 @@
+// The kernels of conv.inl, and the drivers against the definition of convolution.
+#include "core/parallel.h"
+#include "harness.h"
+#include "ops/drivers/conv.h"
+
+using namespace harness;
+using namespace nnlib::drivers;
+using nnlib::kernels::Table;
+
+TEST(depthwise_kernels) {
+  std::vector<float> x(4000), w(25), gy(4000);
+  fill(x), fill(w), fill(gy);
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t rows : {0, 1, 2, 5}) {
+      for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40}) {
+        for (int64_t step : {1, 2}) {
+          const int64_t kh = 1 + rows % 3, kw = 1 + cols % 4, ld = cols * step + 8, ldy = cols + 1;
+          Guarded<float> a(rows * ldy), b(rows * ldy), ga(kh * kw), gb(kh * kw);
+          fill(a), fill(ga);
+          b = a, gb = ga;
+          const auto forward = [&](const Table& u, Guarded<float>& y) {
+            u.depthwise_f32(rows, cols, kh, kw, x.data() + 1, step * ld, step, ld, 2, w.data(), 0.5f,
+                            y.data(), ldy);
+          };
+          const auto backward = [&](const Table& u, Guarded<float>& g) {
+            u.depthwise_wgrad_f32(rows, cols, kh, kw, x.data() + 1, step * ld, step, ld, 2, gy.data(), ldy,
+                                  g.data());
+          };
+          forward(t, a), forward(truth(), b), backward(t, ga), backward(truth(), gb);
+          for (int64_t i = 0; i < rows * ldy; ++i)
+            CHECK(close(a[i], b[i], 1e-5, 1e-5), isa, " depthwise ", cols);
+          for (int64_t i = 0; i < kh * kw; ++i) CHECK(close(ga[i], gb[i], 1e-4, 1e-4), isa, " wgrad ", cols);
+          CHECK(a.intact() && ga.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"depthwise_f32", "depthwise_wgrad_f32"});
+}
+
+namespace {
+
+// Calls f(index in x, index in w, index in y) for every product of the convolution.
+template <class F>
+void for_products(const ConvShape& s, F f) {
+  for (int64_t y = 0; y < s.batch * s.out_channels * s.out_pixels(); ++y) {
+    const int64_t pixel = y % s.out_pixels(), o = y / s.out_pixels() % s.out_channels;
+    const int64_t n = y / s.out_pixels() / s.out_channels, group = o / s.out_group();
+    const int64_t at[3] = {pixel / (s.out[1] * s.out[2]), pixel / s.out[2] % s.out[1], pixel % s.out[2]};
+    for (int64_t c = 0; c < s.in_group(); ++c) {
+      for (int64_t tap = 0; tap < s.taps(); ++tap) {
+        const int64_t k[3] = {tap / (s.kernel[1] * s.kernel[2]), tap / s.kernel[2] % s.kernel[1],
+                              tap % s.kernel[2]};
+        int64_t from = n * s.in_channels + group * s.in_group() + c;
+        bool inside = true;
+        for (int d = 0; d < 3; ++d) {
+          const int64_t i = at[d] * s.stride[d] - s.padding[d] + k[d] * s.dilation[d];
+          inside = inside && i >= 0 && i < s.in[d];
+          from = from * s.in[d] + i;
+        }
+        if (inside) f(from, (o * s.in_group() + c) * s.taps() + tap, y);
+      }
+    }
+  }
+}
+
+template <class T>
+void check_conv(ConvShape s, double eps) {
+  for (int d = 0; d < 3; ++d) {
+    s.out[d] = (s.in[d] + 2 * s.padding[d] - s.dilation[d] * (s.kernel[d] - 1) - 1) / s.stride[d] + 1;
+  }
+  const int64_t nx = s.batch * s.in_channels * s.in_pixels(), ny = s.batch * s.out_channels * s.out_pixels();
+  const int64_t nw = s.out_channels * s.in_group() * s.taps();
+  std::vector<T> x(nx), w(nw), gy(ny), bias(s.out_channels), bias_in(s.in_channels);
+  fill(x), fill(w), fill(gy), fill(bias), fill(bias_in);
+  std::vector<double> y0(ny), gx0(nx), gw0(nw), gb0(s.out_channels);
+  for (int64_t i = 0; i < ny; ++i) y0[i] = bias[i / s.out_pixels() % s.out_channels];
+  for (int64_t i = 0; i < nx; ++i) gx0[i] = bias_in[i / s.in_pixels() % s.in_channels];
+  for (int64_t i = 0; i < ny; ++i) gb0[i / s.out_pixels() % s.out_channels] += gy[i];
+  for_products(s, [&](int64_t ix, int64_t iw, int64_t iy) {
+    y0[iy] += double(x[ix]) * w[iw];
+    gx0[ix] += double(gy[iy]) * w[iw];
+    gw0[iw] += double(gy[iy]) * x[ix];
+  });
+  std::vector<T> first;
+  for (int threads : {1, 2, 3}) {
+    nnlib::set_num_threads(threads);
+    Guarded<T> y(ny), gx(nx), gw(nw), gb(s.out_channels);
+    conv_forward(s, x.data(), w.data(), bias.data(), y.data());
+    conv_input_grad(s, gy.data(), w.data(), bias_in.data(), gx.data());
+    conv_weight_grad(s, x.data(), gy.data(), gw.data());
+    conv_bias_grad(s, gy.data(), gb.data());
+    std::vector<T> all;
+    const auto compare = [&](const char* what, Guarded<T>& got, const std::vector<double>& want) {
+      for (int64_t i = 0; i < got.size(); ++i) {
+        CHECK(close(double(got[i]), want[i], eps, eps * 100), what, " in ", s.in[0], "x", s.in[1], "x",
+              s.in[2], " kernel ", s.kernel[0], "x", s.kernel[1], "x", s.kernel[2], " groups ", s.groups,
+              " at ", i, ": ", got[i], " not ", want[i]);
+        all.push_back(got[i]);
+      }
+      CHECK(got.intact(), what, " wrote outside");
+    };
+    compare("y", y, y0), compare("gx", gx, gx0), compare("gw", gw, gw0), compare("gb", gb, gb0);
+    if (threads == 1) first = all;
+    CHECK(first == all, "bits differ on ", threads, " threads");
+  }
+}
+
+const ConvShape kShapes[] = {
+    // batch, Ci, Co, groups, in, kernel, out, stride, padding, dilation
+    {2, 3, 5, 1, {1, 9, 11}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {3, 8, 17, 1, {1, 8, 8}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {7, 4, 6, 1, {1, 3, 3}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},  // pointwise across images
+    {2, 33, 20, 1, {1, 20, 20}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},
+    {2, 60, 9, 1, {1, 7, 7}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},  // several blocks of k
+    {2, 4, 6, 2, {1, 10, 7}, {1, 3, 2}, {}, {1, 2, 3}, {0, 2, 0}, {1, 2, 1}},
+    {1, 2, 2, 1, {1, 12, 12}, {1, 2, 2}, {}, {1, 3, 3}, {0, 0, 0}, {1, 1, 1}},  // pixels that no tap reaches
+    {2, 2, 3, 1, {1, 9, 9}, {1, 3, 3}, {}, {1, 2, 2}, {0, 2, 2}, {1, 2, 2}},    // dilation = stride
+    {2, 2, 3, 1, {1, 17, 15}, {1, 3, 3}, {}, {1, 4, 4}, {0, 3, 3}, {1, 6, 6}},  // a common divisor
+    {2, 6, 6, 6, {1, 13, 19}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // depthwise
+    {2, 5, 10, 5, {1, 8, 9}, {1, 5, 3}, {}, {1, 2, 2}, {0, 2, 0}, {1, 1, 2}},
+    {2, 4, 5, 1, {1, 1, 50}, {1, 1, 5}, {}, {1, 1, 2}, {0, 0, 4}, {1, 1, 1}},  // one dimension
+    {2, 3, 4, 1, {5, 6, 7}, {3, 2, 3}, {}, {2, 1, 2}, {1, 0, 1}, {1, 2, 1}},   // three dimensions
+    {2, 2, 2, 2, {4, 5, 6}, {2, 2, 2}, {}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+    {40, 2, 3, 1, {1, 8, 8}, {1, 3, 3}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},  // several chunks of the batch
+};
+
+}  // namespace
+
+TEST(conv_drivers) {
+  for (const ConvShape& s : kShapes) {
+    check_conv<float>(s, 2e-5);
+    check_conv<double>(s, 1e-13);
+  }
+}
+
+TEST(conv_choice) {
+  CHECK(choose_conv(kShapes[0]).algorithm == ConvAlgorithm::ImplicitGemm, "3x3");
+  ConvShape pointwise = kShapes[3], depthwise = kShapes[9];
+  for (int d = 0; d < 3; ++d) pointwise.out[d] = pointwise.in[d], depthwise.out[d] = depthwise.in[d];
+  CHECK(choose_conv(pointwise).algorithm == ConvAlgorithm::Pointwise, "1x1");
+  CHECK(choose_conv(depthwise).algorithm == ConvAlgorithm::Depthwise, "depthwise");
+}
