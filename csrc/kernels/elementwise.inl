@@ -29,14 +29,26 @@ NNLIB_INLINE void map2(int64_t n, const float* x, const float* y, float* z, F f)
   for (; i < n; i += kWidth) store_n(z + i, f(load_n(x + i, n - i), load_n(y + i, n - i)), n - i);
 }
 
-void add_f32(int64_t n, const float* x, const float* y, float* z) {
-  map2(n, x, y, z, [](Vec a, Vec b) { return a + b; });
+#define NNLIB_BINARY(name, expression)                                    \
+  void name##_f32(int64_t n, const float* x, const float* y, float* z) {   \
+    map2(n, x, y, z, [](Vec a, Vec b) { return expression; });             \
+  }
+NNLIB_BINARY(add, a + b)
+NNLIB_BINARY(sub, a - b)
+NNLIB_BINARY(mul, a * b)
+NNLIB_BINARY(div, a / b)
+#undef NNLIB_BINARY
+
+void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
+  const Vec va = set1(a);
+  map2(n, x, y, z, [va](Vec p, Vec q) { return fma(va, p, q); });
 }
 
 #define NNLIB_UNARY(op)                                \
   void op##_f32(int64_t n, const float* x, float* y) { \
     map1(n, x, y, [](Vec a) { return op(a); });        \
   }
+NNLIB_UNARY(neg)
 NNLIB_UNARY(exp)
 NNLIB_UNARY(expm1)
 NNLIB_UNARY(log)

@@ -12,6 +12,7 @@
 #include "reference/norm.inl"
 #include "reference/pool.inl"
 #include "reference/random.inl"
+#include "reference/reduce.inl"
 #include "reference/conv.inl"
 
 namespace nnlib::kernels::reference {

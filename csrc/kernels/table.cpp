@@ -8,6 +8,7 @@
 #include "pool.inl"
 #include "random.inl"
 #include "optim.inl"
+#include "reduce.inl"
 #include "conv.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {

@@ -1,4 +1,6 @@
 // Gives autograd the operators that it is built on.
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -17,6 +19,19 @@ struct ShapeBasics {
     b.as_strided_backward = as_strided_backward;
   }
 } g_shape_basics;
+
+struct ElementwiseBasics {
+  ElementwiseBasics() {
+    BasicOps& b = basic_ops();
+    b.add = [](const Tensor& x, const Tensor& y) { return add(x, y); };
+    b.add_into = [](const Tensor& self, const Tensor& other) {
+      NoGradGuard guard;
+      add_(self, other, Scalar(1));
+    };
+    b.sum = [](const Tensor& x, const Dims& dims, bool keepdim) { return sum(x, dims, keepdim); };
+    b.cast = cast;
+  }
+} g_elementwise_basics;
 
 }  // namespace
 

@@ -2,8 +2,21 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-void add_f32(int64_t n, const float* x, const float* y, float* z) {
-  for (int64_t i = 0; i < n; ++i) z[i] = x[i] + y[i];
+#define NNLIB_BINARY(name, expression)                                    \
+  void name##_f32(int64_t n, const float* x, const float* y, float* z) {   \
+    for (int64_t i = 0; i < n; ++i) {                                      \
+      const float a = x[i], b = y[i];                                      \
+      z[i] = expression;                                                   \
+    }                                                                      \
+  }
+NNLIB_BINARY(add, a + b)
+NNLIB_BINARY(sub, a - b)
+NNLIB_BINARY(mul, a * b)
+NNLIB_BINARY(div, a / b)
+#undef NNLIB_BINARY
+
+void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
+  for (int64_t i = 0; i < n; ++i) z[i] = float(double(a) * x[i] + y[i]);
 }
 
 #define NNLIB_UNARY(name, expression)                    \
@@ -13,6 +26,7 @@ void add_f32(int64_t n, const float* x, const float* y, float* z) {
       y[i] = float(expression);                          \
     }                                                    \
   }
+NNLIB_UNARY(neg, -a)
 NNLIB_UNARY(exp, ::exp(a))
 NNLIB_UNARY(expm1, ::expm1(a))
 NNLIB_UNARY(log, ::log(a))

@@ -1,0 +1,184 @@
+// Sums, differences, products and quotients, with their forms that write into self.
+#include "ops/binary_kernels.h"
+#include "ops/elementwise.h"
+
+namespace nnlib::ops {
+
+void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result) {
+  NNLIB_CHECK(self.sizes() == sizes, "output with shape ", self.sizes(), " doesn't match the broadcast shape ", sizes);
+  NNLIB_CHECK(can_cast(result, self.dtype()), "result type ", dtype_legacy_name(result),
+              " can't be cast to the desired output type ", dtype_legacy_name(self.dtype()));
+}
+
+namespace {
+
+// Signed overflow wraps, as PyTorch's does.
+template <class T>
+inline T wrap_add(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return (T)((uint64_t)a + (uint64_t)b);
+  else
+    return a + b;
+}
+template <class T>
+inline T wrap_sub(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return (T)((uint64_t)a - (uint64_t)b);
+  else
+    return a - b;
+}
+template <class T>
+inline T wrap_mul(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return (T)((uint64_t)a * (uint64_t)b);
+  else
+    return a * b;
+}
+
+void check_alpha(Dtype common, Scalar alpha) {
+  NNLIB_CHECK(!alpha.is_bool() || common == Dtype::Bool, "Boolean alpha only supported for Boolean results.");
+  NNLIB_CHECK(is_floating(common) || !alpha.is_floating(),
+              "For integral input tensors, argument alpha must not be a floating point number.");
+}
+void check_no_bool(const Tensor& self, const Tensor& other) {
+  const bool a = self.dtype() == Dtype::Bool, b = other.dtype() == Dtype::Bool;
+  NNLIB_CHECK(!(a && b),
+              "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+              "operator instead.");
+  NNLIB_CHECK(!(a || b),
+              "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+              "use the `~` or `logical_not()` operator instead.");
+}
+
+// out = self + alpha * other.
+void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype common, Scalar alpha) {
+  const auto& k = kernels::table();
+  const double a = alpha.to_double();
+  if (a == 1) {
+    run_binary(out, self, other, common, k.add_f32, [](auto x, auto y) { return wrap_add(x, y); });
+  } else if (a == -1) {
+    run_binary(out, self, other, common, k.sub_f32, [](auto x, auto y) { return wrap_sub(x, y); });
+  } else if (compute_dtype(common) == Dtype::Float32) {
+    for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&other, Dtype::Float32}},
+                 [&](int64_t n, const void* const* in, void* o) {
+                   k.axpy_f32(n, (float)a, (const float*)in[1], (const float*)in[0], (float*)o);
+                 });
+  } else {
+    const int64_t whole = alpha.to_int();
+    run_binary(out, self, other, common, nullptr, [a, whole](auto x, auto y) {
+      using T = decltype(x);
+      if constexpr (std::is_integral_v<T>)
+        return wrap_add(x, wrap_mul(y, (T)whole));
+      else
+        return x + (T)a * y;
+    });
+  }
+}
+
+Scalar negated(Scalar s) { return s.is_floating() ? Scalar(-s.to_double()) : Scalar(-s.to_int()); }
+bool is_one(Scalar s) { return s.to_double() == 1; }
+Tensor scaled(const Tensor& g, Scalar s) { return is_one(s) ? g : g * s; }
+
+// Gradients of self + alpha * other.
+auto add_backward(Scalar alpha) {
+  return [alpha](Backward& ctx, const TensorList& g) {
+    return TensorList{g[0], ctx.needs(1) ? scaled(g[0], alpha) : Tensor()};
+  };
+}
+
+Tensor add_named(const Tensor& self, const Tensor& other, Scalar alpha, const char* name) {
+  const Dtype common = result_type(self, other);
+  check_alpha(common, alpha);
+  Tensor out = make_output(broadcast_sizes({self, other}), common, {&self, &other});
+  run_add(out, self, other, common, alpha);
+  if (wants_grad(self, other)) record(out, name, {self, other}, add_backward(alpha));
+  return out;
+}
+Tensor add_named_(const Tensor& self, const Tensor& other, Scalar alpha, const char* name) {
+  const Dtype common = result_type(self, other);
+  check_alpha(common, alpha);
+  check_inplace(self, wants_grad_one(other));
+  check_result_fits(self, broadcast_sizes({self, other}), common);
+  check_no_partial_overlap(self, other);
+  run_add(self, self, other, common, alpha);
+  mark_changed(self);
+  if (wants_grad(self, other)) record_inplace(self, name, {self, other}, add_backward(alpha));
+  return self;
+}
+
+const auto kMul = [](auto x, auto y) { return wrap_mul(x, y); };
+const auto kDiv = [](auto x, auto y) { return x / y; };
+
+auto mul_backward(Saved a, Saved b) {
+  return [a, b](Backward& ctx, const TensorList& g) {
+    return TensorList{ctx.needs(0) ? g[0] * b.get(ctx) : Tensor(), ctx.needs(1) ? g[0] * a.get(ctx) : Tensor()};
+  };
+}
+auto div_backward(Saved a, Saved b) {
+  return [a, b](Backward& ctx, const TensorList& g) {
+    const Tensor y = b.get(ctx);
+    return TensorList{ctx.needs(0) ? g[0] / y : Tensor(), ctx.needs(1) ? -g[0] * ((a.get(ctx) / y) / y) : Tensor()};
+  };
+}
+Saved save_if(bool wanted, const Tensor& t) { return wanted ? save(t) : Saved(); }
+
+}  // namespace
+
+Tensor add(const Tensor& self, const Tensor& other, Scalar alpha) {
+  return add_named(self, other, alpha, "AddBackward0");
+}
+Tensor sub(const Tensor& self, const Tensor& other, Scalar alpha) {
+  check_no_bool(self, other);
+  check_alpha(result_type(self, other), alpha);
+  return add_named(self, other, negated(alpha), "SubBackward0");
+}
+Tensor rsub(const Tensor& self, const Tensor& other, Scalar alpha) {
+  check_no_bool(self, other);
+  check_alpha(result_type(self, other), alpha);
+  Tensor scaled_self = is_one(alpha) ? self : mul(self, wrapped_number(alpha));
+  return add_named(other, scaled_self, Scalar(-1), other.is_wrapped_number() ? "RsubBackward1" : "RsubBackward0");
+}
+Tensor add_(const Tensor& self, const Tensor& other, Scalar alpha) {
+  return add_named_(self, other, alpha, "AddBackward0");
+}
+Tensor sub_(const Tensor& self, const Tensor& other, Scalar alpha) {
+  check_no_bool(self, other);
+  check_alpha(result_type(self, other), alpha);
+  return add_named_(self, other, negated(alpha), "SubBackward0");
+}
+
+Tensor mul(const Tensor& self, const Tensor& other) {
+  Tensor out = binary(self, other, result_type(self, other), kernels::table().mul_f32, kMul);
+  if (wants_grad(self, other))
+    record(out, "MulBackward0", {self, other},
+           mul_backward(save_if(other.requires_grad(), self), save_if(self.requires_grad(), other)));
+  return out;
+}
+Tensor mul_(const Tensor& self, const Tensor& other) {
+  if (wants_grad(other)) return assign_inplace(self, [&](const Tensor& s) { return mul(s, other); }, true);
+  check_inplace(self);
+  const bool recording = wants_grad(self);
+  Tensor factor = recording && other.is_same(self) ? before_change(self, true) : other;
+  binary_into(self, other, result_type(self, other), kernels::table().mul_f32, kMul);
+  mark_changed(self);
+  if (recording) record_inplace(self, "MulBackward0", {self, factor}, mul_backward(Saved(), save(factor)));
+  return self;
+}
+
+Tensor div(const Tensor& self, const Tensor& other) {
+  Tensor out =
+      binary<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
+  if (wants_grad(self, other))
+    record(out, "DivBackward0", {self, other}, div_backward(save_if(other.requires_grad(), self), save(other)));
+  return out;
+}
+Tensor div_(const Tensor& self, const Tensor& other) {
+  if (wants_grad(other)) return assign_inplace(self, [&](const Tensor& s) { return div(s, other); }, true);
+  check_inplace(self);
+  binary_into<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
+  mark_changed(self);
+  if (wants_grad(self)) record_inplace(self, "DivBackward0", {self, other}, div_backward(Saved(), save(other)));
+  return self;
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,56 @@
+// How binary operators run: a float32 row kernel, and scalar functions for double and int64.
+#pragma once
+#include "kernels/dispatch.h"
+#include "ops/iterator.h"
+
+namespace nnlib::ops {
+
+using KernelBinary = void (*)(int64_t, const float*, const float*, float*);
+
+// out = f(a, b) computed in the compute type of `common`; float32 by the kernel where there is one.
+template <bool FloatOnly = false, class F>
+void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel, const F& f,
+                int64_t grain = kCheap) {
+  const Dtype c = compute_dtype(common);
+  if (c == Dtype::Float32) {
+    if (kernel)
+      for_each_row(
+          out, c, {{&a, c}, {&b, c}},
+          [&](int64_t n, const void* const* in, void* o) {
+            kernel(n, (const float*)in[0], (const float*)in[1], (float*)o);
+          },
+          grain);
+    else
+      map_values<float>(out, grain, f, a, b);
+  } else if (c == Dtype::Float64) {
+    map_values<double>(out, grain, f, a, b);
+  } else {
+    if constexpr (FloatOnly)
+      throw NotImplementedError(concat("not implemented for '", dtype_legacy_name(common), "'"));
+    else
+      map_values<int64_t>(out, grain, f, a, b);
+  }
+}
+
+// The same into a new tensor of type `common`.
+template <bool FloatOnly = false, class F>
+Tensor binary(const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel, const F& f,
+              int64_t grain = kCheap) {
+  Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
+  run_binary<FloatOnly>(out, a, b, common, kernel, f, grain);
+  return out;
+}
+
+// The checks of an operator that writes into self a result of the given type and sizes, computed from `other`.
+void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result);
+
+// self = f(self, other) in self's own memory; no history.
+template <bool FloatOnly = false, class F>
+void binary_into(const Tensor& self, const Tensor& other, Dtype common, KernelBinary kernel, const F& f,
+                 int64_t grain = kCheap) {
+  check_result_fits(self, broadcast_sizes({self, other}), common);
+  check_no_partial_overlap(self, other);
+  run_binary<FloatOnly>(self, self, other, common, kernel, f, grain);
+}
+
+}  // namespace nnlib::ops

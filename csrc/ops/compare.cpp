@@ -1,0 +1,164 @@
+// Comparisons, logic and bits. None has a gradient.
+#include <cmath>
+
+#include "ops/elementwise.h"
+#include "ops/iterator.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// A bool from two operands in the common type.
+template <class F>
+Tensor compare(const Tensor& a, const Tensor& b, const F& f) {
+  Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
+  dispatch_compute(result_type(a, b),
+                   [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a, b); });
+  return out;
+}
+// A bool from the operands' own truth.
+template <class F>
+Tensor logical(const Tensor& a, const Tensor& b, const F& f) {
+  Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
+  map_values<bool>(out, kCheap, f, a, b);
+  return out;
+}
+template <class F>
+Tensor predicate(const Tensor& a, const F& f) {
+  Tensor out = make_output(a.sizes(), Dtype::Bool, {&a});
+  dispatch_compute(a.dtype(), [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a); });
+  return out;
+}
+template <class F>
+Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools, const F& f) {
+  const Dtype common = result_type(a, b);
+  if (is_floating(common) || (common == Dtype::Bool && !bools))
+    throw NotImplementedError(concat("\"", name, "_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
+  Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
+  map_values<int64_t>(out, kCheap, f, a, b);
+  return out;
+}
+
+}  // namespace
+
+Tensor eq(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x == y; });
+}
+Tensor ne(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x != y; });
+}
+Tensor lt(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x < y; });
+}
+Tensor le(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x <= y; });
+}
+Tensor gt(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x > y; });
+}
+Tensor ge(const Tensor& a, const Tensor& b) {
+  return compare(a, b, [](auto x, auto y) { return x >= y; });
+}
+
+bool equal(const Tensor& a, const Tensor& b) {
+  NNLIB_CHECK(a.dtype() == b.dtype(), "Expected object of data type ", dtype_legacy_name(a.dtype()), " but got ",
+              dtype_legacy_name(b.dtype()), " for argument 'other' in call to equal");
+  if (a.sizes() != b.sizes()) return false;
+  if (a.numel() == 0) return true;
+  bool same = true;
+  // Written by any thread, only ever to false.
+  const Tensor differs = ne(a, b);
+  const bool* p = (const bool*)differs.raw();
+  for (int64_t i = 0; i < differs.numel() && same; i++) same = !p[i];
+  return same;
+}
+
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
+  NNLIB_CHECK(a.dtype() == b.dtype(), dtype_legacy_name(a.dtype()), " did not match ", dtype_legacy_name(b.dtype()));
+  NNLIB_CHECK(rtol >= 0, "rtol must be greater than or equal to zero, but got ", rtol);
+  NNLIB_CHECK(atol >= 0, "atol must be greater than or equal to zero, but got ", atol);
+  return compare(a, b, [=](auto x, auto y) {
+    using T = decltype(x);
+    if (x == y) return true;
+    if constexpr (std::is_floating_point_v<T>) {
+      if (equal_nan && x != x && y != y) return true;
+      const T gap = std::abs(x - y), allowed = (T)atol + std::abs((T)rtol * y);
+      return std::isfinite(gap) && gap <= allowed;
+    } else {
+      return std::abs((double)x - (double)y) <= atol + std::abs(rtol * (double)y);
+    }
+  });
+}
+bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
+  const Tensor close = isclose(a, b, rtol, atol, equal_nan);
+  const bool* p = (const bool*)close.raw();
+  for (int64_t i = 0; i < close.numel(); i++)
+    if (!p[i]) return false;
+  return true;
+}
+
+Tensor logical_and(const Tensor& a, const Tensor& b) {
+  return logical(a, b, [](bool x, bool y) { return x && y; });
+}
+Tensor logical_or(const Tensor& a, const Tensor& b) {
+  return logical(a, b, [](bool x, bool y) { return x || y; });
+}
+Tensor logical_xor(const Tensor& a, const Tensor& b) {
+  return logical(a, b, [](bool x, bool y) { return x != y; });
+}
+Tensor logical_not(const Tensor& a) {
+  Tensor out = make_output(a.sizes(), Dtype::Bool, {&a});
+  map_values<bool>(out, kCheap, [](bool x) { return !x; }, a);
+  return out;
+}
+
+Tensor bitwise_and(const Tensor& a, const Tensor& b) {
+  return bitwise("bitwise_and", a, b, true, [](int64_t x, int64_t y) { return x & y; });
+}
+Tensor bitwise_or(const Tensor& a, const Tensor& b) {
+  return bitwise("bitwise_or", a, b, true, [](int64_t x, int64_t y) { return x | y; });
+}
+Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
+  return bitwise("bitwise_xor", a, b, true, [](int64_t x, int64_t y) { return x ^ y; });
+}
+Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
+  const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
+  return bitwise("lshift", a, b, false, [bits](int64_t x, int64_t y) {
+    return y < 0 || y >= bits ? (int64_t)0 : (int64_t)((uint64_t)x << y);
+  });
+}
+Tensor bitwise_right_shift(const Tensor& a, const Tensor& b) {
+  const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
+  return bitwise("rshift", a, b, false, [bits](int64_t x, int64_t y) {
+    return x >> (y < 0 || y >= bits ? std::min<int64_t>(bits - 1, 63) : y);
+  });
+}
+Tensor bitwise_not(const Tensor& a) {
+  if (a.dtype() == Dtype::Bool) return logical_not(a);
+  if (is_floating(a.dtype()))
+    throw NotImplementedError(concat("\"bitwise_not_cpu\" not implemented for '", dtype_legacy_name(a.dtype()), "'"));
+  Tensor out = make_output(a.sizes(), a.dtype(), {&a});
+  map_values<int64_t>(out, kCheap, [](int64_t x) { return ~x; }, a);
+  return out;
+}
+
+Tensor isnan(const Tensor& a) {
+  return predicate(a, [](auto x) { return x != x; });
+}
+Tensor isinf(const Tensor& a) {
+  return predicate(a, [](auto x) { return std::isinf((double)x); });
+}
+Tensor isfinite(const Tensor& a) {
+  return predicate(a, [](auto x) { return std::isfinite((double)x); });
+}
+Tensor isposinf(const Tensor& a) {
+  return predicate(a, [](auto x) { return (double)x == INFINITY; });
+}
+Tensor isneginf(const Tensor& a) {
+  return predicate(a, [](auto x) { return (double)x == -INFINITY; });
+}
+Tensor signbit(const Tensor& a) {
+  return predicate(a, [](auto x) { return std::signbit(x); });
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,366 @@
+#include "ops/iterator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+
+namespace nnlib::ops {
+
+// ---- types
+
+namespace {
+
+struct Promotion {
+  int dim = -1, zero = -1, wrapped = -1;  // a Dtype, or -1 for none
+  static void join(int& into, Dtype d) { into = into < 0 ? (int)d : (int)promote((Dtype)into, d); }
+  void add(const Tensor& t) {
+    if (!t.defined()) return;
+    if (t.is_wrapped_number())
+      join(wrapped, is_floating(t.dtype()) ? default_dtype() : t.dtype());
+    else
+      join(t.dim() > 0 ? dim : zero, t.dtype());
+  }
+  static int combine(int higher, int lower) {
+    if (higher < 0) return lower;
+    if (lower < 0 || is_floating((Dtype)higher)) return higher;
+    if ((Dtype)higher == Dtype::Bool || is_floating((Dtype)lower))
+      return (int)promote((Dtype)higher, (Dtype)lower);
+    return higher;
+  }
+  Dtype result() const { return (Dtype)combine(dim, combine(zero, wrapped)); }
+};
+
+}  // namespace
+
+Dtype result_type(const Tensor& a) {
+  Promotion p;
+  p.add(a);
+  return p.result();
+}
+Dtype result_type(const Tensor& a, const Tensor& b) {
+  if (a.dtype() == b.dtype() && !a.is_wrapped_number() && !b.is_wrapped_number()) return a.dtype();
+  Promotion p;
+  p.add(a);
+  p.add(b);
+  return p.result();
+}
+Dtype result_type(const Tensor& a, const Tensor& b, const Tensor& c) { return result_type(TensorList{a, b, c}); }
+Dtype result_type(const TensorList& tensors) {
+  Promotion p;
+  for (const Tensor& t : tensors) p.add(t);
+  return p.result();
+}
+
+Dtype to_floating(Dtype d) { return is_floating(d) ? d : default_dtype(); }
+Dtype compute_dtype(Dtype d) {
+  if (d == Dtype::Float64) return d;
+  return is_floating(d) ? Dtype::Float32 : Dtype::Int64;
+}
+
+// ---- outputs
+
+Dims broadcast_sizes(const TensorList& inputs) {
+  Dims d;
+  for (const Tensor& t : inputs)
+    if (t.defined() && t.sizes() != d) d = broadcast_shapes(d, t.sizes());
+  return d;
+}
+
+Tensor make_output(const Dims& sizes, Dtype dtype, std::initializer_list<const Tensor*> inputs) {
+  for (const Tensor* t : inputs) {
+    if (!t->defined() || t->sizes() != sizes) continue;
+    if (t->is_contiguous()) break;
+    if (is_non_overlapping_and_dense(sizes, t->strides())) return empty_like(*t, dtype);
+  }
+  return empty(sizes, dtype);
+}
+
+void check_no_partial_overlap(const Tensor& out, const Tensor& in) {
+  if (out.storage() != in.storage() || out.is_same(in) || out.numel() == 0 || in.numel() == 0) return;
+  if (!is_non_overlapping_and_dense(out.sizes(), out.strides()) ||
+      !is_non_overlapping_and_dense(in.sizes(), in.strides()))
+    return;
+  const char *a = (const char*)out.raw(), *b = (const char*)in.raw();
+  const char *ae = a + out.nbytes(), *be = b + in.nbytes();
+  if (a == b && ae == be && out.strides() == in.strides()) return;
+  NNLIB_CHECK(ae <= b || be <= a,
+              "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+              "memory location. Please clone() the tensor before performing the operation.");
+}
+
+// ---- conversion of rows
+
+namespace {
+
+template <class D, class S>
+inline D convert(S v) {
+  using CS = compute_t<S>;
+  if constexpr (std::is_same_v<D, S>)
+    return v;
+  else if constexpr (std::is_same_v<D, bool>)
+    return (CS)v != 0;
+  else if constexpr (std::is_integral_v<D> && std::is_floating_point_v<CS>)
+    return (D)(int64_t)(CS)v;  // through int64, so that the small types wrap as they do in PyTorch
+  else
+    return (D)(compute_t<D>)(CS)v;
+}
+
+template <class S, class C>
+void load_typed(int64_t n, const char* src, int64_t stride, void* dst) {
+  C* out = (C*)dst;
+  if (stride == (int64_t)sizeof(S)) {
+    if constexpr (std::is_same_v<S, C>) {
+      std::memcpy(out, src, (size_t)n * sizeof(S));
+    } else {
+      const S* s = (const S*)src;
+      for (int64_t i = 0; i < n; i++) out[i] = convert<C>(s[i]);
+    }
+  } else if (stride == 0) {
+    std::fill(out, out + n, convert<C>(*(const S*)src));
+  } else {
+    for (int64_t i = 0; i < n; i++) out[i] = convert<C>(*(const S*)(src + i * stride));
+  }
+}
+
+template <class C, class D>
+void store_typed(int64_t n, const void* src, char* dst, int64_t stride) {
+  const C* in = (const C*)src;
+  if (stride == (int64_t)sizeof(D)) {
+    D* d = (D*)dst;
+    for (int64_t i = 0; i < n; i++) d[i] = convert<D>(in[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) *(D*)(dst + i * stride) = convert<D>(in[i]);
+  }
+}
+
+template <class F>
+auto with_compute(Dtype d, F&& f) {
+  switch (d) {
+    case Dtype::Float32: return f(TypeTag<float>{});
+    case Dtype::Float64: return f(TypeTag<double>{});
+    case Dtype::Int64: return f(TypeTag<int64_t>{});
+    case Dtype::Bool: return f(TypeTag<bool>{});
+    default: throw Error(concat("rows are computed in float32, float64, int64 or bool, not in ", dtype_name(d)));
+  }
+}
+
+}  // namespace
+
+LoadRow load_row(Dtype from, Dtype compute) {
+  return with_compute(compute, [&](auto c) -> LoadRow {
+    return dispatch_all(
+        from, [&](auto s) -> LoadRow { return load_typed<typename decltype(s)::type, typename decltype(c)::type>; });
+  });
+}
+StoreRow store_row(Dtype compute, Dtype to) {
+  return with_compute(compute, [&](auto c) -> StoreRow {
+    return dispatch_all(
+        to, [&](auto d) -> StoreRow { return store_typed<typename decltype(c)::type, typename decltype(d)::type>; });
+  });
+}
+
+void Cursor::seek(int64_t position) {
+  for (int i = sizes->ssize() - 1; i >= 0; i--) {
+    index[(size_t)i] = position % (*sizes)[(size_t)i];
+    position /= (*sizes)[(size_t)i];
+  }
+}
+void Cursor::advance(int64_t by) {
+  int i = sizes->ssize() - 1;
+  index[(size_t)i] += by;
+  while (i > 0 && index[(size_t)i] == (*sizes)[(size_t)i]) {
+    index[(size_t)i] = 0;
+    index[(size_t)--i]++;
+  }
+}
+
+// ---- the loop
+
+namespace {
+
+constexpr int kMaxOperands = 5;  // out first
+constexpr int64_t kBlock = 512;  // values brought into a buffer at a time
+constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
+
+struct Arg {
+  char* base;
+  Dims strides;  // bytes, per loop dimension
+  int64_t inner = 0;
+  int64_t item = 0, compute_item = 0;
+  bool same = false;   // lies in its compute type
+  bool flat = false;   // the whole loop walks it contiguously
+  bool constant = false;  // one value for all
+  LoadRow load = nullptr;
+  StoreRow store = nullptr;
+};
+
+struct Plan {
+  int n = 0;
+  Dims sizes;
+  Arg args[kMaxOperands];
+  int64_t numel = 0;
+  bool staged = false;  // some operand needs a buffer
+};
+
+// Strides of t over the dimensions of `sizes`, 0 where it is broadcast.
+void broadcast_strides(const Tensor& t, const Dims& sizes, Dims& out) {
+  const int lead = sizes.ssize() - t.sizes().ssize();
+  out = Dims(sizes.size(), 0);
+  for (int i = 0; i < t.sizes().ssize(); i++) {
+    const int64_t s = t.sizes()[(size_t)i];
+    NNLIB_CHECK(s == sizes[(size_t)(i + lead)] || s == 1, "The size of tensor a (", sizes[(size_t)(i + lead)],
+                ") must match the size of tensor b (", s, ") at non-singleton dimension ", i + lead);
+    if (s != 1) out[(size_t)(i + lead)] = t.strides()[(size_t)i] * (int64_t)t.itemsize();
+  }
+}
+
+// Orders the dimensions by the output's memory and merges those that every operand walks as one.
+void coalesce(Plan& p, const Dims& sizes) {
+  std::vector<int> order;
+  for (int i = 0; i < sizes.ssize(); i++)
+    if (sizes[(size_t)i] != 1) order.push_back(i);
+  const Dims& os = p.args[0].strides;
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return os[(size_t)a] > os[(size_t)b]; });
+  Dims merged[kMaxOperands];
+  for (int d : order) {
+    const int64_t size = sizes[(size_t)d];
+    bool join = !p.sizes.empty();
+    for (int k = 0; k < p.n && join; k++) join = merged[k].back() == p.args[k].strides[(size_t)d] * size;
+    if (join) {
+      p.sizes.back() *= size;
+      for (int k = 0; k < p.n; k++) merged[k].back() = p.args[k].strides[(size_t)d];
+    } else {
+      p.sizes.push_back(size);
+      for (int k = 0; k < p.n; k++) merged[k].push_back(p.args[k].strides[(size_t)d]);
+    }
+  }
+  if (p.sizes.empty()) {
+    p.sizes.push_back(1);
+    for (int k = 0; k < p.n; k++) merged[k].push_back(0);
+  }
+  for (int k = 0; k < p.n; k++) p.args[k].strides = std::move(merged[k]);
+}
+
+void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
+  alignas(64) char buffers[kMaxOperands][kBlock * 8];
+  const void* in[kMaxOperands];
+  Cursor cursor(p.sizes);
+  cursor.seek(begin);
+  const bool by_rows = p.sizes.back() >= kLongRow;
+  for (int k = 1; k < p.n; k++)
+    if (p.args[k].constant) p.args[k].load(std::min(kBlock, end - begin), p.args[k].base, 0, buffers[k]);
+  for (int64_t at = begin; at < end;) {
+    int64_t n = std::min(p.staged ? kBlock : end - begin, end - at);
+    if (by_rows) n = std::min(n, cursor.left());
+    // Pieces of inner rows that the block covers, for one operand after the other.
+    auto gather = [&](const Arg& a, auto&& piece) {
+      Cursor c = cursor;
+      for (int64_t done = 0; done < n;) {
+        const int64_t m = std::min(n - done, c.left());
+        piece(a.base + c.offset(a.strides), done, m);
+        c.advance(m);
+        done += m;
+      }
+    };
+    for (int k = 1; k < p.n; k++) {
+      const Arg& a = p.args[k];
+      if (a.constant) {
+        in[k - 1] = buffers[k];
+      } else if (a.same && a.flat) {
+        in[k - 1] = a.base + at * a.item;
+      } else if (a.same && by_rows && a.inner == a.item) {
+        in[k - 1] = a.base + cursor.offset(a.strides);
+      } else if (a.flat) {
+        a.load(n, a.base + at * a.item, a.item, buffers[k]);
+        in[k - 1] = buffers[k];
+      } else {
+        gather(a, [&](const char* src, int64_t done, int64_t m) {
+          a.load(m, src, a.inner, buffers[k] + done * a.compute_item);
+        });
+        in[k - 1] = buffers[k];
+      }
+    }
+    const Arg& o = p.args[0];
+    if (o.same && o.flat) {
+      row(n, in, o.base + at * o.item);
+    } else if (o.same && by_rows && o.inner == o.item) {
+      row(n, in, o.base + cursor.offset(o.strides));
+    } else {
+      row(n, in, buffers[0]);
+      gather(o, [&](char* dst, int64_t done, int64_t m) {
+        o.store(m, buffers[0] + done * o.compute_item, dst, o.inner);
+      });
+    }
+    at += n;
+    if (by_rows) {
+      cursor.advance(n);
+    } else if (at < end) {
+      cursor.seek(at);
+    }
+  }
+}
+
+}  // namespace
+
+void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
+                  int64_t grain) {
+  Plan p;
+  p.numel = out.numel();
+  if (p.numel == 0) {
+    Dims unused;
+    for (const Operand& o : inputs) broadcast_strides(*o.tensor, out.sizes(), unused);
+    return;
+  }
+  p.n = (int)inputs.size() + 1;
+  bool simple = is_non_overlapping_and_dense(out.sizes(), out.strides());
+  auto fill = [&](int k, const Tensor& t, Dtype compute) {
+    Arg& a = p.args[k];
+    a.base = (char*)t.raw();
+    a.item = (int64_t)t.itemsize();
+    a.compute_item = (int64_t)itemsize(compute);
+    a.same = t.dtype() == compute;
+    a.constant = k > 0 && t.numel() == 1 && p.numel != 1;
+    simple = simple && (a.constant || (t.sizes() == out.sizes() && (t.strides() == out.strides() ||
+                                                                   (t.is_contiguous() && out.is_contiguous()))));
+    if (k == 0) {
+      if (!a.same) a.store = store_row(compute, t.dtype());
+    } else {
+      a.load = load_row(t.dtype(), compute);
+    }
+  };
+  fill(0, out, out_compute);
+  int k = 1;
+  for (const Operand& o : inputs) fill(k++, *o.tensor, o.compute);
+  if (simple) {
+    p.sizes.push_back(p.numel);
+    for (int i = 0; i < p.n; i++) p.args[i].strides.push_back(p.args[i].constant ? 0 : p.args[i].item);
+  } else {
+    broadcast_strides(out, out.sizes(), p.args[0].strides);
+    k = 1;
+    for (const Operand& o : inputs) broadcast_strides(*o.tensor, out.sizes(), p.args[k++].strides);
+    coalesce(p, out.sizes());
+  }
+  const bool by_rows = p.sizes.back() >= kLongRow;
+  for (int i = 0; i < p.n; i++) {
+    Arg& a = p.args[i];
+    a.inner = a.strides.back();
+    a.flat = !a.constant && p.sizes.size() == 1 && (a.inner == a.item || p.numel == 1);
+    if (!a.flat && !a.constant) {
+      a.flat = true;
+      int64_t expected = a.item;
+      for (int d = p.sizes.ssize() - 1; d >= 0 && a.flat; d--) {
+        a.flat = a.strides[(size_t)d] == expected;
+        expected *= p.sizes[(size_t)d];
+      }
+    }
+    if (!a.same || a.constant || !(a.flat || (by_rows && a.inner == a.item))) p.staged = true;
+    if (i == 0 && !a.store) a.store = store_row(out_compute, out.dtype());
+  }
+  parallel_for(0, p.numel, grain, [&](int64_t b, int64_t e) { run(p, b, e, row); });
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,117 @@
+// Element by element over any number of strided operands.
+//
+// An operator hands over one row function that works on contiguous values of a compute type (float, double, int64 or
+// bool). Operands that lie contiguously in that type are passed as they are; others (another type, broadcast,
+// transposed) are brought into a small buffer first, and results are written back the same way. So an operator needs
+// one loop a compute type, whatever comes in, and a float32 kernel of the table serves every layout.
+#pragma once
+#include <initializer_list>
+#include <type_traits>
+#include <utility>
+
+#include "core/tensor.h"
+
+namespace nnlib::ops {
+
+// A reference to a callable; the callable must outlive the call.
+template <class Sig>
+class FunctionRef;
+template <class R, class... A>
+class FunctionRef<R(A...)> {
+ public:
+  template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, FunctionRef>>>
+  FunctionRef(F&& f)
+      : object_((void*)&f), call_([](void* o, A... a) -> R { return (*(std::remove_reference_t<F>*)o)(a...); }) {}
+  R operator()(A... a) const { return call_(object_, a...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, A...);
+};
+
+// ---- types
+
+// PyTorch's rule: tensors with dimensions, then those without, then Python numbers decide in turn.
+Dtype result_type(const Tensor& a);
+Dtype result_type(const Tensor& a, const Tensor& b);
+Dtype result_type(const Tensor& a, const Tensor& b, const Tensor& c);
+Dtype result_type(const TensorList& tensors);
+// The default float type where d is integral.
+Dtype to_floating(Dtype d);
+// The type in which values of d are computed here: Float32, Float64 or Int64.
+Dtype compute_dtype(Dtype d);
+
+// Calls f with TypeTag<float>, <double> or <int64_t>: the compute type of d.
+template <class F>
+decltype(auto) dispatch_compute(Dtype d, F&& f) {
+  switch (compute_dtype(d)) {
+    case Dtype::Float32: return f(TypeTag<float>{});
+    case Dtype::Float64: return f(TypeTag<double>{});
+    default: return f(TypeTag<int64_t>{});
+  }
+}
+
+// ---- outputs
+
+Dims broadcast_sizes(const TensorList& inputs);
+// New memory for a result of these operands, in the layout of the first full-sized operand that is dense.
+Tensor make_output(const Dims& sizes, Dtype dtype, std::initializer_list<const Tensor*> inputs);
+// An error where a written tensor shares only a part of its memory with one that is read.
+void check_no_partial_overlap(const Tensor& out, const Tensor& in);
+
+// ---- conversion of rows; strides in bytes
+
+using LoadRow = void (*)(int64_t n, const char* src, int64_t stride, void* dst);
+using StoreRow = void (*)(int64_t n, const void* src, char* dst, int64_t stride);
+LoadRow load_row(Dtype from, Dtype compute);
+StoreRow store_row(Dtype compute, Dtype to);
+
+// Steps through the indices of a strided block in order.
+struct Cursor {
+  const Dims* sizes;
+  Dims index;
+  explicit Cursor(const Dims& sizes) : sizes(&sizes), index(sizes.size(), 0) {}
+  void seek(int64_t position);
+  void advance(int64_t by);  // by at most what is left of the inner row
+  int64_t left() const { return sizes->back() - index.back(); }
+  int64_t offset(const Dims& strides) const {
+    int64_t o = 0;
+    for (size_t i = 0; i < index.size(); i++) o += index[i] * strides[i];
+    return o;
+  }
+};
+
+// ---- the loop
+
+struct Operand {
+  const Tensor* tensor;
+  Dtype compute;
+};
+// n values of each operand, contiguous, in its compute type.
+using Row = FunctionRef<void(int64_t n, const void* const* in, void* out)>;
+constexpr int64_t kCheap = 32768;   // elements a chunk of work has: additions
+constexpr int64_t kCostly = 4096;   // functions such as exp or pow
+
+// Inputs are broadcast to out's sizes. No history; out may be one of the inputs.
+void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
+                  int64_t grain = kCheap);
+
+namespace detail {
+template <class C, class O, class F, size_t... I>
+inline void map_row(const F& f, int64_t n, const void* const* in, O* out, std::index_sequence<I...>) {
+  for (int64_t i = 0; i < n; i++) out[i] = (O)f(((const C*)in[I])[i]...);
+}
+}  // namespace detail
+
+// out = f(in...) with every operand in compute type C and the result in O.
+template <class C, class O = C, class F, class... T>
+void map_values(const Tensor& out, int64_t grain, const F& f, const T&... in) {
+  for_each_row(
+      out, DtypeOf<O>::value, {Operand{&in, DtypeOf<C>::value}...},
+      [&](int64_t n, const void* const* p, void* o) {
+        detail::map_row<C, O>(f, n, p, (O*)o, std::index_sequence_for<T...>{});
+      },
+      grain);
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,58 @@
+// The loop of every reduction. An operator says how a row of values enters an accumulator, how two accumulators
+// become one, and what is written at the end; layouts, types and threads are handled here.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "ops/iterator.h"
+
+namespace nnlib::ops {
+
+// What one output has gathered so far; each reduction uses the fields in its own way.
+struct Acc {
+  double f[3];
+  int64_t i[2];
+};
+
+struct Reduction {
+  Dtype compute;  // rows come in this type: Float32, Float64, Int64 or Bool
+  Acc init;
+  // n values, contiguous; `first` counts those of this output before them (in logical order where `ordered`).
+  FunctionRef<void(Acc&, int64_t n, const void* x, int64_t first)> row;
+  // `other` stands for values after those of the first.
+  FunctionRef<void(Acc&, const Acc& other)> merge;
+  bool ordered = false;
+};
+
+// The dimensions that go, as a mask over self's; all where `dims` is absent or empty. Errors as PyTorch's.
+std::vector<bool> reduced_mask(const Tensor& self, const std::optional<Dims>& dims);
+// Sizes of the result.
+Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepdim);
+int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask);
+
+// finish(index, acc) is called once for each output, in any order, from any thread; `index` counts the kept
+// dimensions in their order.
+void reduce(const Tensor& self, const std::vector<bool>& mask, const Reduction& r,
+            FunctionRef<void(int64_t index, const Acc&)> finish);
+
+// A gradient or result of a reduction, with the reduced dimensions put back as ones. Differentiable.
+Tensor restore_dims(const Tensor& t, const std::vector<bool>& mask, bool keepdim);
+// The dimensions of a mask.
+Dims mask_dims(const std::vector<bool>& mask);
+
+// Writes a double or int64 into element `index` of a contiguous tensor.
+class ElementWriter {
+ public:
+  explicit ElementWriter(const Tensor& out)
+      : base_((char*)out.raw()), item_((int64_t)out.itemsize()), f_(store_row(Dtype::Float64, out.dtype())),
+        i_(store_row(Dtype::Int64, out.dtype())) {}
+  void set(int64_t index, double v) const { f_(1, &v, base_ + index * item_, 0); }
+  void set(int64_t index, int64_t v) const { i_(1, &v, base_ + index * item_, 0); }
+
+ private:
+  char* base_;
+  int64_t item_;
+  StoreRow f_, i_;
+};
+
+}  // namespace nnlib::ops
