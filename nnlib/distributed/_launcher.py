@@ -24,7 +24,7 @@ _SIZES = (
 
 
 def announced_size(environ=os.environ):
-    """The number of ranks that a launcher announced, as (size, variable, launcher); None without a launcher."""
+    """What a launcher announced, as (number of ranks, variable, launcher); None without one."""
     for variable, launcher in _SIZES:
         value = environ.get(variable, "")
         if not value.isdigit():

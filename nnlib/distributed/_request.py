@@ -35,8 +35,8 @@ class Request:
     __slots__ = ("operation", "dtype", "reduce_op", "root", "count", "digest", "timeout", "payload", "body",
                  "finish", "keep", "exclusive", "peer")  # fmt: skip
 
-    def __init__(self, operation, *, timeout, dtype=-1, reduce_op=-1, root=-1, count=0, digest=0, payload=None,
-                 body=None, finish=None, keep=(), peer=None):  # fmt: skip
+    def __init__(self, operation, *, timeout, dtype=-1, reduce_op=-1, root=-1, count=0, digest=0,
+                 payload=None, body=None, finish=None, keep=(), peer=None):  # fmt: skip
         self.operation, self.dtype, self.reduce_op, self.root = operation, dtype, reduce_op, root
         self.count, self.digest, self.timeout, self.payload = count, digest, timeout, payload
         self.body, self.finish, self.keep, self.peer = body, finish, keep, peer

@@ -74,7 +74,7 @@ class Runtime:
         atexit.register(self.leave)
 
     def divide_cores_once(self, divide):
-        """Calls divide(masks of all ranks of this node, rank, getter, setter) the first time it is asked to."""
+        """The first time: divide(masks of the node's ranks, rank, get_num_threads, set_num_threads)."""
         if self._divided:
             return
         self._divided = True

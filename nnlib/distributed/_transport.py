@@ -20,7 +20,7 @@ DATA_TAGS = 30000  # point-to-point data messages take turns with this many tags
 
 
 def split(count, parts):
-    """Cuts `count` elements into `parts` slices whose starts are multiples of 64; returns counts and starts."""
+    """Cuts `count` elements into slices that start at multiples of 64; returns counts and starts."""
     step = -(-count // parts)
     step = -(-step // 64) * 64
     starts = [min(i * step, count) for i in range(parts)]
@@ -53,7 +53,7 @@ class Transport:
         self._awaited = set()
 
     def subgroup(self, name, members, timeout):
-        """The transport of some of this group's ranks, called by all; None on the ranks that are not members."""
+        """The transport of some of this group's ranks, called by all; None on those outside."""
         inside = self.rank in members
         comm = self.comm.Split(0 if inside else self.MPI.UNDEFINED, self.rank)
         return (
@@ -102,7 +102,7 @@ class Transport:
         return DistTimeoutError(text)
 
     def gone_error(self, request):
-        """An error when somebody whom this request waits for has left or has given the group up; else None."""
+        """An error when a rank that this request waits for has left or has given the group up; else None."""
         self.runtime.poll()
         if request.exclusive:
             absent = self._absent()
