@@ -191,6 +191,23 @@ void remove_post_accumulate_hook(const Tensor& leaf, int64_t id) {
     leaf.impl()->autograd->post_accumulate->remove(id);
 }
 
+int64_t register_arrival_hook(const Tensor& leaf, PostAccumulateHook hook) {
+  AutogradMeta& m = autograd_meta(leaf);
+  if (!m.arrival) m.arrival.reset(new HookList<PostAccumulateHook>);
+  return m.arrival->add(std::move(hook));
+}
+
+void remove_arrival_hook(const Tensor& leaf, int64_t id) {
+  if (leaf.impl()->autograd && leaf.impl()->autograd->arrival) leaf.impl()->autograd->arrival->remove(id);
+}
+
+static void run_leaf_hooks(const std::unique_ptr<HookList<PostAccumulateHook>>& hooks, const Tensor& leaf) {
+  for (size_t i = 0; hooks && i < hooks->entries.size(); i++) {
+    auto f = hooks->entries[i].f;
+    f(leaf);
+  }
+}
+
 AccumulateGrad::AccumulateGrad(const Tensor& v) : variable(v) {
   sequence = UINT64_MAX;  // as soon as the gradient is complete
   add_input(v);
@@ -205,8 +222,11 @@ AccumulateGrad::~AccumulateGrad() {
 TensorList AccumulateGrad::apply(TensorList&& grads) {
   Tensor g = std::move(grads[0]);
   grads.clear();
-  if (!g.defined()) return {};
   AutogradMeta& m = autograd_meta(variable);
+  if (!g.defined()) {
+    run_leaf_hooks(m.arrival, variable);
+    return {};
+  }
   if (m.hooks) {
     auto hooks = m.hooks;
     for (size_t i = 0; i < hooks->entries.size(); i++) {
@@ -236,12 +256,8 @@ TensorList AccumulateGrad::apply(TensorList&& grads) {
   } else {
     m.grad = basic_ops().clone(g);
   }
-  if (m.post_accumulate) {
-    for (size_t i = 0; i < m.post_accumulate->entries.size(); i++) {
-      auto f = m.post_accumulate->entries[i].f;
-      f(variable);
-    }
-  }
+  run_leaf_hooks(m.post_accumulate, variable);
+  run_leaf_hooks(m.arrival, variable);
   return {};
 }
 

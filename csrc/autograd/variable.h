@@ -31,6 +31,7 @@ struct AutogradMeta {
   std::unique_ptr<ViewInfo> view;
   std::shared_ptr<HookList<TensorHook>> hooks;
   std::unique_ptr<HookList<PostAccumulateHook>> post_accumulate;
+  std::unique_ptr<HookList<PostAccumulateHook>> arrival;  // as post_accumulate, also when no gradient came
   // The leaf's AccumulateGrad while somebody holds it; it holds the leaf, so this is weak.
   Node* accumulator = nullptr;
   std::mutex mutex;
@@ -69,6 +70,10 @@ void remove_hook(const Tensor& t, int64_t id);
 void retain_grad(const Tensor& t);
 int64_t register_post_accumulate_hook(const Tensor& leaf, PostAccumulateHook hook);
 void remove_post_accumulate_hook(const Tensor& leaf, int64_t id);
+// Run whenever backward is done with a leaf, after all other hooks, even when its gradient was undefined: who
+// counts gradients (data parallelism) counts these.
+int64_t register_arrival_hook(const Tensor& leaf, PostAccumulateHook hook);
+void remove_arrival_hook(const Tensor& leaf, int64_t id);
 
 // Adds a gradient to the leaf's .grad.
 struct AccumulateGrad : Node {

@@ -1,0 +1,45 @@
+// What the reducer asks of a process group. No MPI here: the tests give it groups of their own.
+#pragma once
+
+#include <memory>
+
+#include "core/tensor.h"
+#include "distributed/queue.h"
+#include "distributed/rank_reduce.h"
+
+namespace nnlib::distributed {
+
+class Group {
+ public:
+  virtual ~Group() = default;
+  virtual int size() const = 0;
+  // Starts an all-reduce of a contiguous tensor, in place, and returns at once. Collectives run in the order
+  // in which they were started.
+  virtual std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op) = 0;
+  // Memory for a bucket, where the group can reduce it best.
+  virtual Ref<Storage> allocate(size_t bytes) { return Ref<Storage>(new Storage(bytes)); }
+};
+
+// Hands jobs to the communication thread.
+class QueueGroup final : public Group {
+ public:
+  QueueGroup(std::shared_ptr<Queue> queue, int size) : queue_(std::move(queue)), size_(size) {}
+  int size() const override { return size_; }
+
+  std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op) override {
+    auto job = std::make_shared<Job>();
+    job->dtype = static_cast<int32_t>(flat.dtype());
+    job->reduce_op = static_cast<int32_t>(op);
+    job->count = flat.numel();
+    job->data = flat.raw();
+    job->alive = std::make_shared<Tensor>(flat);
+    queue_->push(job);
+    return job;
+  }
+
+ private:
+  std::shared_ptr<Queue> queue_;
+  int size_;
+};
+
+}  // namespace nnlib::distributed
