@@ -1,0 +1,188 @@
+// Padding: with a constant, or with values of the input itself (reflect, replicate, circular).
+#include <memory>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "ops/creation.h"
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+Tensor constant_pad_nd(const Tensor& x, const Dims& pad, Scalar value) {
+  NNLIB_CHECK(pad.size() % 2 == 0, "Length of pad must be even but instead it equals ", pad.size());
+  const int64_t padded = (int64_t)pad.size() / 2;
+  NNLIB_CHECK(
+      padded <= x.dim(),
+      "Length of pad should be no more than twice the number of dimensions of the input. Pad length is ",
+      pad.size(), " while the input has ", x.dim(), " dimensions.");
+  Dims sizes(x.sizes()), kept(x.sizes());
+  int64_t from = x.storage_offset(), to = 0;
+  for (int64_t i = 0; i < padded; i++) {
+    const int64_t d = x.dim() - 1 - i, before = pad[2 * i], after = pad[2 * i + 1], n = sizes[d];
+    sizes[d] = n + before + after;
+    NNLIB_CHECK(sizes[d] >= 0, "The input size ", n, ", plus negative padding ", before, " and ", after,
+                " resulted in a negative output size, which is invalid. Check dimension ", d,
+                " of your input.");
+    kept[d] = std::max<int64_t>(0, n + std::min<int64_t>(before, 0) + std::min<int64_t>(after, 0));
+    from += std::max<int64_t>(-before, 0) * x.strides()[d];
+  }
+  const bool last = !x.is_contiguous() && x.is_contiguous(MemoryFormat::ChannelsLast);
+  Tensor r = empty(sizes, x.dtype(), last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+  if (kept != sizes) fill_values(r, value);
+  for (int64_t i = 0; i < padded; i++) {
+    const int64_t d = x.dim() - 1 - i;
+    to += std::max<int64_t>(pad[2 * i], 0) * r.strides()[d];
+  }
+  if (count(kept) > 0 && r.numel() > 0)
+    copy_values(nnlib::alias(r, kept, r.strides(), to), nnlib::alias(x, kept, x.strides(), from));
+  if (wants_grad(x))
+    record(r, "ConstantPadNdBackward0", {x}, [pad](Backward&, const TensorList& g) {
+      Dims back(pad);
+      for (int64_t& p : back) p = -p;
+      return TensorList{constant_pad_nd(g[0], back, 0)};
+    });
+  return r;
+}
+
+namespace {
+
+// For each of the last dimensions: which input index an output index shows.
+struct PadMaps {
+  std::vector<std::vector<int64_t>> maps;  // in order of the dimensions
+  const char* name;                        // of the backward step
+};
+
+Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<PadMaps>& m);
+
+// Calls row(output row, input row) for every line of the last dimension of one plane.
+template <class F>
+void for_rows(const PadMaps& m, const Dims& out, const Dims& in, F row) {
+  const int64_t k = (int64_t)m.maps.size(), n = (int64_t)out.size();
+  Dims at((size_t)k, 0);
+  int64_t rows = 1;
+  for (int64_t i = n - k; i < n - 1; i++) rows *= out[i];
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t rest = r, from = 0, scale = 1;
+    for (int64_t i = k - 2; i >= 0; i--) {
+      from += m.maps[i][rest % out[n - k + i]] * scale;
+      rest /= out[n - k + i];
+      scale *= in[n - k + i];
+    }
+    row(r, from);
+  }
+}
+
+int64_t plane_size(const Dims& sizes, size_t k) {
+  int64_t n = 1;
+  for (size_t i = sizes.size() - k; i < sizes.size(); i++) n *= sizes[i];
+  return n;
+}
+
+Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
+  const size_t k = m->maps.size();
+  Dims sizes(x.sizes());
+  for (size_t i = 0; i < k; i++) sizes[sizes.size() - k + i] = (int64_t)m->maps[i].size();
+  Tensor in = contiguous_values(x), r = empty(sizes, x.dtype());
+  const int64_t po = plane_size(sizes, k), pi = plane_size(x.sizes(), k), planes = po ? r.numel() / po : 0;
+  const int64_t wo = sizes.back(), wi = x.sizes().back();
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* o = (T*)r.raw();
+    const T* p = (const T*)in.raw();
+    parallel_for(0, planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(po, 1)),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t c = b; c < e; c++)
+                     for_rows(*m, sizes, x.sizes(), [&](int64_t to, int64_t from) {
+                       T* d = o + c * po + to * wo;
+                       const T* s = p + c * pi + from * wi;
+                       const int64_t* w = m->maps[k - 1].data();
+                       for (int64_t j = 0; j < wo; j++) d[j] = s[w[j]];
+                     });
+                 });
+  });
+  if (wants_grad(x))
+    record(r, m->name, {x}, [m, from = x.sizes()](Backward&, const TensorList& g) {
+      return TensorList{pad_backward(g[0], from, m)};
+    });
+  return r;
+}
+
+Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<PadMaps>& m) {
+  const size_t k = m->maps.size();
+  Tensor in = contiguous_values(g), r = zeros(sizes, g.dtype());
+  const int64_t po = plane_size(g.sizes(), k), pi = plane_size(sizes, k), planes = po ? g.numel() / po : 0;
+  const int64_t wo = g.sizes().back(), wi = sizes.back();
+  dispatch_floating(g.dtype(), "pad_backward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    T* o = (T*)r.raw();
+    const T* p = (const T*)in.raw();
+    parallel_for(0, planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(po, 1)),
+                 [&](int64_t b, int64_t e) {
+                   std::vector<C> sum((size_t)pi);
+                   for (int64_t c = b; c < e; c++) {
+                     std::fill(sum.begin(), sum.end(), C(0));
+                     for_rows(*m, g.sizes(), sizes, [&](int64_t from, int64_t to) {
+                       const T* s = p + c * po + from * wo;
+                       C* d = sum.data() + to * wi;
+                       const int64_t* w = m->maps[k - 1].data();
+                       for (int64_t j = 0; j < wo; j++) d[w[j]] += (C)s[j];
+                     });
+                     for (int64_t i = 0; i < pi; i++) o[c * pi + i] = (T)sum[i];
+                   }
+                 });
+  });
+  if (wants_grad(g))
+    record(r, "PadBackwardBackward0", {g},
+           [m](Backward&, const TensorList& gg) { return TensorList{pad_mapped(gg[0], m)}; });
+  return r;
+}
+
+}  // namespace
+
+Tensor pad(const Tensor& x, const Dims& pad, const std::string& mode, std::optional<double> value) {
+  NNLIB_CHECK(pad.size() % 2 == 0, "Padding length must be divisible by 2");
+  if (mode == "constant") return constant_pad_nd(x, pad, Scalar(value.value_or(0.0)));
+  NNLIB_CHECK(!value || *value == 0, "Padding mode \"", mode, "\" doesn't take in value argument");
+  const bool reflect = mode == "reflect", replicate = mode == "replicate";
+  NNLIB_CHECK_AS(NotImplementedError, reflect || replicate || mode == "circular",
+                 "Unrecognised padding mode ", mode);
+  const int64_t k = (int64_t)pad.size() / 2;
+  NNLIB_CHECK_AS(NotImplementedError, k >= 1 && k <= 3 && (x.dim() == k + 1 || x.dim() == k + 2),
+                 "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now, got a ",
+                 x.dim(), "D input with ", pad.size(), " padding values");
+  for (int64_t i = x.dim() - k - 1; i < x.dim(); i++)
+    NNLIB_CHECK(x.sizes()[i] > 0, "Expected ", x.dim(),
+                "D tensor with possibly 0 batch size and other non-zero dimensions "
+                "for input, but got: ",
+                x.sizes());
+  auto m = std::make_shared<PadMaps>();
+  static const char* const kNames[2][3] = {
+      {"ReflectionPad1DBackward0", "ReflectionPad2DBackward0", "ReflectionPad3DBackward0"},
+      {"ReplicationPad1DBackward0", "ReplicationPad2DBackward0", "ReplicationPad3DBackward0"}};
+  m->name = reflect || replicate ? kNames[replicate][k - 1] : "CircularPadBackward0";
+  for (int64_t i = 0; i < k; i++) {
+    const int64_t d = x.dim() - k + i, n = x.sizes()[d], before = pad[2 * (k - 1 - i)],
+                  after = pad[2 * (k - 1 - i) + 1];
+    const int64_t out = n + before + after;
+    NNLIB_CHECK(out >= (replicate || reflect ? 1 : 0), "input (size ", n, " at dimension ", d,
+                ") is too small: calculated output size is ", out);
+    NNLIB_CHECK(!reflect || (before < n && after < n),
+                "Argument #4: Padding size should be less than the corresponding input "
+                "dimension, but got: padding (",
+                before, ", ", after, ") at dimension ", d, " of input ", x.sizes());
+    NNLIB_CHECK(reflect || replicate || (before <= n && after <= n),
+                "Padding value causes wrapping around more than once.");
+    std::vector<int64_t> map((size_t)out);
+    for (int64_t j = 0; j < out; j++) {
+      int64_t at = j - before;
+      if (reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+      if (replicate) at = std::min(std::max<int64_t>(at, 0), n - 1);
+      map[j] = ((at % n) + n) % n;
+    }
+    m->maps.push_back(std::move(map));
+  }
+  return pad_mapped(x, m);
+}
+
+}  // namespace nnlib::ops
