@@ -44,6 +44,15 @@ Tensor constant_pad_nd(const Tensor& x, const Dims& pad, Scalar value) {
   return r;
 }
 
+Tensor constant_pad_to(const Tensor& x, const Dims& sizes) {
+  Dims pad;
+  for (int64_t d = x.dim() - 1; d >= 0; d--) {
+    pad.push_back(0);
+    pad.push_back(sizes[d] - x.sizes()[d]);
+  }
+  return constant_pad_nd(x, pad, 0);
+}
+
 namespace {
 
 // For each of the last dimensions: which input index an output index shows.

@@ -121,6 +121,8 @@ Tensor pixel_unshuffle(const Tensor& t, int64_t downscale_factor);
 Tensor channel_shuffle(const Tensor& t, int64_t groups);
 Tensor one_hot(const Tensor& t, int64_t num_classes = -1);
 Tensor constant_pad_nd(const Tensor& t, const Dims& pad, Scalar value = 0);
+// Zeros after the end of each dimension, up to `sizes`.
+Tensor constant_pad_to(const Tensor& t, const Dims& sizes);
 Tensor pad(const Tensor& t, const Dims& pad, const std::string& mode = "constant",
            std::optional<double> value = std::nullopt);
 
