@@ -170,8 +170,6 @@ def _check_tensor_options(lr, betas, foreach):
         if not tensors[i]:
             continue
         if foreach:
-            raise ValueError(
-                f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True"
-            )
+            raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True")
         if beta.numel() != 1:
             raise ValueError(f"Tensor betas[{i}] must be 1-element")

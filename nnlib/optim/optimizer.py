@@ -245,9 +245,7 @@ class Optimizer:
             packed["params"] = [numbers[id(p)] for p in group["params"]]
             start += len(packed["params"])
             groups.append(packed)
-        state = {
-            (numbers[id(k)] if isinstance(k, nnlib.Tensor) else k): v for k, v in self.state.items()
-        }
+        state = {(numbers[id(k)] if isinstance(k, nnlib.Tensor) else k): v for k, v in self.state.items()}
         result = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
             changed = hook(self, result)
@@ -390,9 +388,7 @@ def _split_names(params):
     params = list(params)
     names = [p[0] for p in params if isinstance(p, tuple)]
     if names and len(names) != len(params):
-        raise ValueError(
-            "all optimizer params should be with/without names. Some param names are missing"
-        )
+        raise ValueError("all optimizer params should be with/without names. Some param names are missing")
     return [p[1] if isinstance(p, tuple) else p for p in params], names
 
 

@@ -175,9 +175,7 @@ class ConstantLR(LRScheduler):
 
     def __init__(self, optimizer, factor=1.0 / 3, total_iters=5, last_epoch=-1):
         if factor > 1.0 or factor < 0:
-            raise ValueError(
-                f"Constant multiplicative factor expected to be between 0 and 1. Got {factor}"
-            )
+            raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1. Got {factor}")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -223,9 +221,7 @@ class LinearLR(LRScheduler):
                 f"Got {start_factor}"
             )
         if end_factor > 1.0 or end_factor < 0:
-            raise ValueError(
-                f"Ending multiplicative factor expected to be between 0 and 1. Got {end_factor}"
-            )
+            raise ValueError(f"Ending multiplicative factor expected to be between 0 and 1. Got {end_factor}")
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
