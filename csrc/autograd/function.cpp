@@ -75,7 +75,8 @@ std::vector<SavedHooks>& saved_hooks() {
 void push_saved_hooks(SavedHooks h) { saved_hooks().push_back(std::move(h)); }
 void pop_saved_hooks() { saved_hooks().pop_back(); }
 
-Saved::Saved(const Tensor& t, bool is_output) : is_output_(is_output) {
+Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
+    : output_index_(output_index), is_output_(is_output) {
   if (!t.defined()) return;
   NNLIB_CHECK(!t.impl()->inference || GradMode::inference(),
               "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal "
@@ -86,7 +87,7 @@ Saved::Saved(const Tensor& t, bool is_output) : is_output_(is_output) {
     packed_->hooks = saved_hooks().back();
     NoGradGuard guard;
     packed_->packed = packed_->hooks.pack(detach(t));
-    if (!is_output && t.requires_grad()) edge_ = gradient_edge(t), output_index_ = edge_.index;
+    if (!is_output && t.requires_grad()) edge_ = gradient_edge(t);
     return;
   }
   if (is_output) {
@@ -101,7 +102,6 @@ Saved::Saved(const Tensor& t, bool is_output) : is_output_(is_output) {
   } else {
     data_ = detach(t);
     edge_ = gradient_edge(t);
-    output_index_ = edge_.index;
   }
 }
 
@@ -110,7 +110,7 @@ Tensor Saved::get(const Backward& ctx) const {
     Tensor t = packed_->hooks.unpack(packed_->packed.get());
     if (is_output_) {
       t = detach(t);
-      set_gradient_edge(t, {Ref<Node>(ctx.node), 0});
+      set_gradient_edge(t, {Ref<Node>(ctx.node), output_index_});
     } else if (edge_) {
       t = detach(t);
       set_gradient_edge(t, edge_);
@@ -129,7 +129,7 @@ Tensor Saved::get(const Backward& ctx) const {
   if (leaf_ || !GradMode::enabled()) return data_;
   Tensor t = detach(data_);
   if (is_output_)
-    set_gradient_edge(t, {Ref<Node>(ctx.node), 0});
+    set_gradient_edge(t, {Ref<Node>(ctx.node), output_index_});
   else if (edge_)
     set_gradient_edge(t, edge_);
   return t;

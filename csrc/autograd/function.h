@@ -24,7 +24,7 @@ struct Backward {
 class Saved {
  public:
   Saved() = default;
-  explicit Saved(const Tensor& t, bool is_output = false);
+  explicit Saved(const Tensor& t, bool is_output = false, uint32_t output_index = 0);
   // The tensor; undefined when an undefined one was saved.
   Tensor get(const Backward& ctx) const;
 
@@ -37,8 +37,8 @@ class Saved {
   std::shared_ptr<Hooks> packed_;
 };
 inline Saved save(const Tensor& t) { return Saved(t); }
-// For an output of the operator that is being recorded.
-inline Saved save_output(const Tensor& t) { return Saved(t, true); }
+// For an output of the operator that is being recorded; `index` counts its outputs.
+inline Saved save_output(const Tensor& t, uint32_t index = 0) { return Saved(t, true, index); }
 
 // torch.autograd.graph.saved_tensors_hooks: pack takes the tensor and gives anything that owns it.
 struct SavedHooks {

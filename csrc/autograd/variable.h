@@ -35,6 +35,7 @@ struct AutogradMeta {
   // The leaf's AccumulateGrad while somebody holds it; it holds the leaf, so this is weak.
   Node* accumulator = nullptr;
   std::mutex mutex;
+  std::vector<_object*> python_refs;  // borrowed: Python hooks that only this tensor holds, for the garbage collector
   std::vector<std::function<void()>> on_death;  // run when the tensor goes
 
   AutogradMeta() = default;

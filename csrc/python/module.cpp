@@ -1,0 +1,74 @@
+// The module nnlib._C.
+#include <pybind11/pybind11.h>
+
+#include "core/allocator.h"
+#include "core/parallel.h"
+#include "kernels/dispatch.h"
+#include "python/autograd.h"
+#include "python/bind.h"
+#include "python/interchange.h"
+#include "python/random.h"
+
+namespace py = pybind11;
+
+namespace nnlib::python {
+
+#define NNLIB_ROOM(name) void bind_##name(Binder& b);
+#include "python/rooms.def"
+#undef NNLIB_ROOM
+
+namespace {
+
+void bind_settings(py::module_& m) {
+  m.def("get_num_threads", &num_threads, "Threads that an operator of this thread may use.");
+  m.def("set_num_threads", &set_num_threads, "set_num_threads(n): the most threads that an operator may use.");
+  m.def("get_default_dtype", [] { return py::reinterpret_steal<py::object>(dtype_object(default_dtype())); },
+        "The dtype of new floating-point tensors.");
+  m.def("set_default_dtype", [](py::object d) { set_default_dtype(to_dtype(d.ptr())); },
+        "set_default_dtype(d): the dtype of new floating-point tensors.");
+  m.def("_allocator_stats", [] {
+    const AllocatorStats s = allocator_stats();
+    py::dict d;
+    d["allocated"] = s.allocated;
+    d["peak_allocated"] = s.peak_allocated;
+    d["cached"] = s.cached;
+    d["system_calls"] = s.system_calls;
+    return d;
+  });
+  m.def("_reset_peak_allocated", &reset_peak_allocated);
+  m.def("empty_cache", &empty_cache, "Gives the memory that is kept for reuse back to the system.");
+  m.def("_set_cache_limit", &set_cache_limit);
+  m.def("_cache_limit", &cache_limit);
+  m.def("_isa", [] { return std::string(kernels::isa_name(kernels::active_isa())); }, "The instruction set of the kernels in use.");
+}
+
+}  // namespace
+
+}  // namespace nnlib::python
+
+PYBIND11_MODULE(_C, m) {
+  using namespace nnlib;
+  using namespace nnlib::python;
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const Error&) {
+      set_python_error();
+    }
+  });
+  try {
+    init_types(m.ptr());
+    init_bind(m.ptr());
+    init_tensor_type(m.ptr());
+    init_autograd(m.ptr());
+    init_random(m.ptr());
+    init_interchange(m.ptr());
+    Binder b(m.ptr());
+#define NNLIB_ROOM(name) bind_##name(b);
+#include "python/rooms.def"
+#undef NNLIB_ROOM
+  } catch (const PythonErrorSet&) {
+    throw py::error_already_set();
+  }
+  bind_settings(m);
+}
