@@ -14,6 +14,8 @@
 #include "reference/random.inl"
 #include "reference/reduce.inl"
 #include "reference/conv.inl"
+#include "reference/embedding.inl"
+#include "reference/cross_entropy.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -10,6 +10,8 @@
 #include "optim.inl"
 #include "reduce.inl"
 #include "conv.inl"
+#include "embedding.inl"
+#include "cross_entropy.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 
