@@ -1,0 +1,325 @@
+// Filling tensors with random numbers as PyTorch's CPU generator draws them
+// (aten/src/ATen/core/DistributionsHelper.h, aten/src/ATen/native/cpu/DistributionTemplates.h): one
+// generator, one thread, the order of the tensor's memory.
+#include "ops/random.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+constexpr double kPi = 3.141592653589793238462643383279502884;
+
+struct Locked {
+  explicit Locked(const Ref<Generator>& g) : gen(g ? *g : *default_generator()), lock(gen.mutex) {}
+  Generator& gen;
+  std::lock_guard<std::mutex> lock;
+};
+
+// f(offset in t, offset in other) for each element, in the order in which t lies in memory.
+template <class F>
+void for_each_in_memory(const Tensor& t, const Dims& other_strides, F f) {
+  std::vector<size_t> order(t.sizes().size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return t.strides()[a] > t.strides()[b]; });
+  Dims at(order.size(), 0);
+  int64_t x = 0, y = 0;
+  for (int64_t i = 0, n = t.numel(); i < n; i++) {
+    f(x, y);
+    for (size_t k = order.size(); k-- > 0;) {
+      const size_t d = order[k];
+      x += t.strides()[d];
+      y += other_strides[d];
+      if (++at[k] < t.sizes()[d]) break;
+      x -= t.strides()[d] * t.sizes()[d];
+      y -= other_strides[d] * t.sizes()[d];
+      at[k] = 0;
+    }
+  }
+}
+
+template <class T, class Draw>
+void fill_serial(const Tensor& t, Draw draw) {
+  T* p = (T*)t.raw();
+  if (t.is_contiguous()) {
+    for (int64_t i = 0, n = t.numel(); i < n; i++) p[i] = (T)draw();
+  } else {
+    for_each_in_memory(t, t.strides(), [&](int64_t x, int64_t) { p[x] = (T)draw(); });
+  }
+}
+
+// One draw of 32 bits for a float and the 16-bit floats, 64 bits for a double.
+template <class T>
+compute_t<T> uniform01(Generator& g) {
+  if constexpr (std::is_same_v<T, double>)
+    return g.uniform_double();
+  else
+    return g.uniform_float();
+}
+
+// Box and Muller (1958): two uniforms give two normals, the second is kept for the next call.
+double next_normal(Generator& g) {
+  if (g.cached_normal) {
+    const double v = *g.cached_normal;
+    g.cached_normal.reset();
+    return v;
+  }
+  const double u1 = g.uniform_double(), u2 = g.uniform_double();
+  const double r = std::sqrt(-2.0 * std::log1p(-u2)), theta = 2.0 * kPi * u1;
+  g.cached_normal = r * std::sin(theta);
+  return r * std::cos(theta);
+}
+
+// Sixteen uniforms to sixteen normals: eight pairs (j, j + 8). T rounds after every step.
+template <class T>
+void normals_of_16(T* x, T mean, T std) {
+  using C = compute_t<T>;
+  for (int j = 0; j < 8; j++) {
+    const T u1 = (T)((C)1 - (C)x[j]), u2 = x[j + 8];
+    const T radius = (T)std::sqrt((C)(T)((C)-2 * (C)(T)std::log((C)u1)));
+    const T theta = (T)(2.0f * kPi * (double)(C)u2);
+    auto place = [&](C turn) { return (T)((C)(T)((C)(T)((C)radius * (C)(T)turn) * (C)std) + (C)mean); };
+    x[j] = place(std::cos((C)theta));
+    x[j + 8] = place(std::sin((C)theta));
+  }
+}
+
+template <class T>
+void normal_fill(T* x, int64_t n, T mean, T std, Generator& g) {
+  for (int64_t i = 0; i < n; i++) x[i] = (T)uniform01<T>(g);
+  parallel_for(0, n / 16, 256, [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; i++) normals_of_16(x + i * 16, mean, std);
+  });
+  if (n % 16 == 0) return;
+  // The last sixteen are drawn again, some of them for the second time.
+  x += n - 16;
+  for (int i = 0; i < 16; i++) x[i] = (T)uniform01<T>(g);
+  normals_of_16(x, mean, std);
+}
+
+// The change is counted, and the old values' gradient ends here.
+Tensor done(const Tensor& self, const char* name) {
+  mark_changed(self);
+  if (wants_grad(self))
+    record_inplace(self, name, {self}, [](Backward&, const TensorList&) { return TensorList{Tensor()}; });
+  return self;
+}
+
+template <class T>
+void check_limits(double low, double high, const char* name) {
+  const double top = (double)std::numeric_limits<compute_t<T>>::max();
+  NNLIB_CHECK(low >= -top && low <= top, name, ": from is out of bounds for ", dtype_name(DtypeOf<T>::value));
+  NNLIB_CHECK(high >= -top && high <= top, name, ": to is out of bounds for ", dtype_name(DtypeOf<T>::value));
+}
+
+// From double draws, whatever the tensor's type is.
+template <class Draw>
+Tensor fill_from_double(const Tensor& self, const char* what, const char* name,
+                        const Ref<Generator>& generator, Draw draw) {
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_floating(self.dtype(), what, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      fill_serial<T>(self, [&] { return (compute_t<T>)draw(l.gen); });
+    });
+  }
+  return done(self, name);
+}
+
+}  // namespace
+
+Tensor uniform_(const Tensor& self, double from, double to, const Ref<Generator>& generator) {
+  NNLIB_CHECK(from <= to, "uniform_ expects to return a [from, to) range, but found from=", from,
+              " > to=", to);
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_floating(self.dtype(), "check_uniform_bounds", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = compute_t<T>;
+      check_limits<T>(from, to, "uniform_");
+      const C a = (C)(T)(C)from, range = (C)(T)((C)(T)(C)to - a);
+      fill_serial<T>(self, [&] { return uniform01<T>(l.gen) * range + a; });
+    });
+  }
+  return done(self, "UniformBackward0");
+}
+
+Tensor normal_(const Tensor& self, double mean, double std, const Ref<Generator>& generator) {
+  NNLIB_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_floating(self.dtype(), "normal_kernel_cpu", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = compute_t<T>;
+      if (self.numel() >= 16 && self.is_contiguous())
+        normal_fill((T*)self.raw(), self.numel(), (T)(C)mean, (T)(C)std, l.gen);
+      else
+        fill_serial<T>(self, [&] { return (C)(next_normal(l.gen) * std + mean); });
+    });
+  }
+  return done(self, "NormalBackward0");
+}
+
+Tensor exponential_(const Tensor& self, double lambd, const Ref<Generator>& generator) {
+  NNLIB_CHECK(lambd > 0, "exponential_ expects lambda > 0.0, but found lambda=", lambd);
+  return fill_from_double(self, "exponential_", "ExponentialBackward0", generator,
+                          [&](Generator& g) { return -1.0 / lambd * std::log1p(-g.uniform_double()); });
+}
+
+Tensor log_normal_(const Tensor& self, double mean, double std, const Ref<Generator>& generator) {
+  NNLIB_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
+  return fill_from_double(self, "log_normal_", "LogNormalBackward0", generator,
+                          [&](Generator& g) { return std::exp(next_normal(g) * std + mean); });
+}
+
+Tensor cauchy_(const Tensor& self, double median, double sigma, const Ref<Generator>& generator) {
+  NNLIB_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
+  return fill_from_double(self, "cauchy_", "CauchyBackward0", generator, [&](Generator& g) {
+    return median + sigma * std::tan(kPi * (g.uniform_double() - 0.5));
+  });
+}
+
+Tensor geometric_(const Tensor& self, double p, const Ref<Generator>& generator) {
+  NNLIB_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_all(self.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      fill_serial<T>(
+          self, [&] { return (compute_t<T>)std::ceil(std::log(l.gen.uniform_double()) / std::log1p(-p)); });
+    });
+  }
+  return done(self, "GeometricBackward0");
+}
+
+Tensor bernoulli_p_(const Tensor& self, double p, const Ref<Generator>& generator) {
+  NNLIB_CHECK(p >= 0 && p <= 1, "bernoulli_ expects p to be in [0, 1], but got p=", p);
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_all(self.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      fill_serial<T>(self, [&] { return (compute_t<T>)(l.gen.uniform_double() < p); });
+    });
+  }
+  return done(self, "BernoulliBackward0");
+}
+
+Tensor bernoulli_tensor_(const Tensor& self, const Tensor& p, const Ref<Generator>& generator) {
+  check_inplace(self);
+  Tensor probs;
+  {
+    NoGradGuard guard;
+    probs = expand(p, self.sizes());
+  }
+  {
+    Locked l(generator);
+    dispatch_floating(p.dtype(), "bernoulli_tensor_cpu_p_", [&](auto ptag) {
+      using P = typename decltype(ptag)::type;
+      const P* q = (const P*)probs.raw();
+      for_each_in_memory(probs, probs.strides(), [&](int64_t, int64_t y) {
+        NNLIB_CHECK((double)(compute_t<P>)q[y] >= 0 && (double)(compute_t<P>)q[y] <= 1,
+                    "Expected p_in >= 0 && p_in <= 1 to be true, but got p=", (double)(compute_t<P>)q[y]);
+      });
+      dispatch_all(self.dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        T* o = (T*)self.raw();
+        for_each_in_memory(self, probs.strides(), [&](int64_t x, int64_t y) {
+          o[x] = (T)(compute_t<T>)(uniform01<P>(l.gen) < (compute_t<P>)q[y]);
+        });
+      });
+    });
+  }
+  return done(self, "BernoulliBackward0");
+}
+
+namespace {
+
+// Digits that T holds exactly: 2^digits is the largest value of random_ for floats.
+template <class T>
+constexpr int kDigits = std::is_same_v<T, Half>       ? 11
+                        : std::is_same_v<T, BFloat16> ? 8
+                                                      : std::numeric_limits<T>::digits;
+
+// base + draw % range, from 64 bits where 32 would be visibly uneven. A range of 0 means all 2^64.
+void fill_range(const Tensor& self, uint64_t range, int64_t base, Generator& g) {
+  dispatch_all(self.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    fill_serial<T>(self, [&] {
+      const uint64_t v = range == 0 || range >= (1ull << 28) ? g.random64() : g.random();
+      return (compute_t<T>)(int64_t)((range ? v % range : v) + (uint64_t)base);
+    });
+  });
+}
+
+// The least and the greatest integer that random_ may give in this type.
+std::pair<int64_t, int64_t> integer_limits(Dtype d) {
+  return dispatch_all(d, [](auto tag) -> std::pair<int64_t, int64_t> {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_integral_v<T>)
+      return {(int64_t)std::numeric_limits<T>::min(), (int64_t)std::numeric_limits<T>::max()};
+    else
+      return {-(int64_t(1) << kDigits<T>), int64_t(1) << kDigits<T>};
+  });
+}
+
+}  // namespace
+
+Tensor random_(const Tensor& self, const Ref<Generator>& generator) {
+  check_inplace(self);
+  {
+    Locked l(generator);
+    dispatch_all(self.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      fill_serial<T>(self, [&]() -> compute_t<T> {
+        if constexpr (std::is_same_v<T, bool>)
+          return l.gen.random() & 1;
+        else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>)
+          return (T)(l.gen.random64() % ((uint64_t(1) << kDigits<T>)+!std::is_integral_v<T>));
+        else
+          return (compute_t<T>)(l.gen.random() % ((uint64_t(1) << kDigits<T>)+!std::is_integral_v<T>));
+      });
+    });
+  }
+  return done(self, "RandomBackward0");
+}
+
+Tensor random_to_(const Tensor& self, int64_t to, const Ref<Generator>& generator) {
+  return random_from_to_(self, 0, to, generator);
+}
+
+Tensor random_from_to_(const Tensor& self, int64_t from, std::optional<int64_t> to,
+                       const Ref<Generator>& generator) {
+  check_inplace(self);
+  const auto [low, high] = integer_limits(self.dtype());
+  if (to) {
+    NNLIB_CHECK(from < *to, "random_ expects 'from' to be less than 'to', but got from=", from,
+                " >= to=", *to);
+    if (!is_floating(self.dtype())) {
+      NNLIB_CHECK(from >= low && from <= high, "from is out of bounds for ", dtype_name(self.dtype()));
+      NNLIB_CHECK(*to - 1 >= low && *to - 1 <= high, "to - 1 is out of bounds for ",
+                  dtype_name(self.dtype()));
+    }
+  } else {
+    NNLIB_CHECK(from >= low && from <= high, "from is out of bounds for ", dtype_name(self.dtype()));
+  }
+  const uint64_t range = to ? (uint64_t)*to - (uint64_t)from : (uint64_t)high - (uint64_t)from + 1;
+  {
+    Locked l(generator);
+    fill_range(self, range, from, l.gen);
+  }
+  return done(self, "RandomBackward0");
+}
+
+}  // namespace nnlib::ops
