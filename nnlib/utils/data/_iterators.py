@@ -182,7 +182,7 @@ class MultiProcessingIterator(BaseIterator):
                 return self._give(number)
 
     def _skip_unanswerable(self):
-        """Passes over numbers already given, and those whose worker ran out of data before it came to them."""
+        """Passes over numbers already given, and those that a worker without data left unanswered."""
         while self._given < self._sent:
             task = self._tasks.get(self._given)
             if task is not None:

@@ -257,8 +257,8 @@ class Subset(Dataset[_T_co]):
         cls = type(self)
         if cls.__getitem__ is not Subset.__getitem__ and cls.__getitems__ is Subset.__getitems__:
             raise NotImplementedError(
-                f"{cls.__name__} overrides __getitem__ but not __getitems__, which a DataLoader uses: override "
-                "it too, for example by [self[i] for i in indices]"
+                f"{cls.__name__} overrides __getitem__ but not __getitems__, which a DataLoader uses: "
+                "override it too, for example by [self[i] for i in indices]"
             )
 
     def __getitem__(self, idx):

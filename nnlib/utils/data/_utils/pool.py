@@ -54,8 +54,8 @@ class WorkerPool:
         except (TypeError, AttributeError, pickle.PicklingError):
             ours.close()
             warnings.warn(
-                "Got pickle error when attempting to start a worker Process. This might be because the worker "
-                "Process arguments are not picklable, which the start methods spawn and forkserver need. "
+                "Got pickle error when attempting to start a worker Process. This might be because the "
+                "worker Process arguments are not picklable, which spawn and forkserver need. "
                 "You can also try multiprocessing_context='fork'.",
                 stacklevel=2,
             )

@@ -77,7 +77,7 @@ def dumps(obj):
 
 
 def share(buffers):
-    """Writes buffers into a new anonymous memory file; returns its descriptor, or None where there is none."""
+    """Writes buffers into a new anonymous memory file; returns its descriptor, or None without such files."""
     if not hasattr(os, "memfd_create"):
         return None
     fd = os.memfd_create("nnlib", os.MFD_CLOEXEC)

@@ -24,7 +24,7 @@ _WATCH_INTERVAL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker knows of itself: its number, how many there are, its seed and its copy of the data set."""
+    """What a worker knows of itself: its number, how many there are, its seed and its data set."""
 
     id: int
     num_workers: int
