@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import _C
+from ._hooks import TensorHookHandle
 from ._tensor_str import tensor_str
-from .utils.hooks import TensorHookHandle
 
 
 class Tensor(_C.TensorBase):

@@ -1,0 +1,76 @@
+"""nnlib: neural networks on CPUs and CPU clusters, with PyTorch's API.
+
+Programs written for PyTorch run after ``import nnlib as torch``.
+"""
+
+# ruff: noqa: E402, F401  (the native module has to be there before the rest is imported)
+
+import importlib as _importlib
+
+from ._load import load_native as _load_native
+
+_C = _load_native()
+
+from ._size import Size
+
+_C._set_size_class(Size)
+
+from ._tensor import Tensor
+
+# The native operators, dtypes and switches, except what belongs to nn.functional alone.
+globals().update(
+    {name: getattr(_C, name) for name in dir(_C) if name[0] != "_" and name not in _C._private_names}
+)
+
+from . import autograd
+from ._functions import (
+    are_deterministic_algorithms_enabled,
+    broadcast_shapes,
+    finfo,
+    iinfo,
+    is_complex,
+    is_floating_point,
+    is_nonzero,
+    is_tensor,
+    numel,
+    use_deterministic_algorithms,
+)
+from ._legacy import TYPES as _TYPES
+from ._tensor_str import set_printoptions
+from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+
+globals().update(_TYPES)
+
+__version__ = "0.1.0"
+
+inf, nan = float("inf"), float("nan")
+from math import e, pi
+
+newaxis = None
+
+# Imported when first asked for: `import nnlib` stays quick.
+_SUBMODULES = {"distributed", "nn", "optim", "random", "serialization", "utils", "testing", "bench"}
+_MOVED = {
+    "load": "serialization",
+    "save": "serialization",
+    "manual_seed": "random",
+    "seed": "random",
+    "initial_seed": "random",
+    "get_rng_state": "random",
+    "set_rng_state": "random",
+    "fork_rng": "random",
+}
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return _importlib.import_module(f".{name}", __name__)
+    if name in _MOVED:
+        value = getattr(_importlib.import_module(f".{_MOVED[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'nnlib' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES, *_MOVED})
