@@ -43,8 +43,7 @@ globals().update(_TYPES)
 
 __version__ = "0.1.0"
 
-inf, nan = float("inf"), float("nan")
-from math import e, pi
+from math import e, inf, nan, pi
 
 newaxis = None
 
