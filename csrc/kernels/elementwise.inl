@@ -37,12 +37,38 @@ NNLIB_BINARY(add, a + b)
 NNLIB_BINARY(sub, a - b)
 NNLIB_BINARY(mul, a * b)
 NNLIB_BINARY(div, a / b)
+NNLIB_BINARY(maximum, max_nan(a, b))
+NNLIB_BINARY(minimum, min_nan(a, b))
 #undef NNLIB_BINARY
 
 void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
   const Vec va = set1(a);
   map2(n, x, y, z, [va](Vec p, Vec q) { return fma(va, p, q); });
 }
+
+void clamp_f32(int64_t n, const float* x, float low, float high, float* y) {
+  const Vec a = set1(low), b = set1(high);
+  map1(n, x, y, [=](Vec v) { return min(b, max(a, v)); });
+}
+
+template <class F>
+NNLIB_INLINE void map3(int64_t n, const float* x, const float* a, const float* b, float* z, F f) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) store(z + i, f(load(x + i), load(a + i), load(b + i)));
+  if (i < n) store_n(z + i, f(load_n(x + i, n - i), load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
+}
+void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
+  const Vec v = set1(value);
+  map3(n, x, a, b, z, [v](Vec p, Vec q, Vec r) { return fma(v * q, r, p); });
+}
+void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
+  const Vec v = set1(value);
+  map3(n, x, a, b, z, [v](Vec p, Vec q, Vec r) { return fma(v, q / r, p); });
+}
+
+NNLIB_INLINE Vec rsqrt(Vec a) { return set1(1.f) / sqrt(a); }
+NNLIB_INLINE Vec reciprocal(Vec a) { return set1(1.f) / a; }
+NNLIB_INLINE Vec square(Vec a) { return a * a; }
 
 #define NNLIB_UNARY(op)                                \
   void op##_f32(int64_t n, const float* x, float* y) { \
@@ -56,6 +82,14 @@ NNLIB_UNARY(log1p)
 NNLIB_UNARY(tanh)
 NNLIB_UNARY(sigmoid)
 NNLIB_UNARY(erf)
+NNLIB_UNARY(sqrt)
+NNLIB_UNARY(rsqrt)
+NNLIB_UNARY(abs)
+NNLIB_UNARY(reciprocal)
+NNLIB_UNARY(square)
+NNLIB_UNARY(floor)
+NNLIB_UNARY(ceil)
+NNLIB_UNARY(trunc)
 #undef NNLIB_UNARY
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "reference/conv.inl"
 #include "reference/embedding.inl"
 #include "reference/cross_entropy.inl"
+#include "reference/activation.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -12,6 +12,7 @@
 #include "conv.inl"
 #include "embedding.inl"
 #include "cross_entropy.inl"
+#include "activation.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -110,7 +110,6 @@ inline Tensor operator-(const Tensor& a) { return neg(a); }
 
 // ---- choice and three operands: ternary.cpp
 Tensor where(const Tensor& condition, const Tensor& self, const Tensor& other);
-TensorList where_indices(const Tensor& condition);
 Tensor clamp(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max);
 Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max);
 Tensor clamp_(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max);

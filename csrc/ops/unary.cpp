@@ -1,23 +1,229 @@
-// Functions of one operand.
+// Functions of one operand. Each line of the lists gives the value, what backward keeps, and the gradient.
 #include <cmath>
 
-#include "kernels/dispatch.h"
+#include "ops/activation.h"
 #include "ops/elementwise.h"
-#include "ops/iterator.h"
+#include "ops/special_functions.h"
+#include "ops/unary_kernels.h"
 
 namespace nnlib::ops {
 
+namespace {
+
+using special::kPi;
+
+void check_can_hold(const Tensor& self, Dtype result) {
+  NNLIB_CHECK(can_cast(result, self.dtype()), "result type ", dtype_legacy_name(result),
+              " can't be cast to the desired output type ", dtype_legacy_name(self.dtype()));
+}
+
+// self = f(self) in place: in self's memory where nothing is recorded.
+Tensor unary_inplace(const Tensor& self, Dtype type, Tensor (*op)(const Tensor&),
+                     void (*run)(const Tensor& out, const Tensor& x)) {
+  if (wants_grad(self)) return assign_inplace(self, op);
+  check_inplace(self);
+  check_can_hold(self, type);
+  run(self, self);
+  mark_changed(self);
+  return self;
+}
+
+Tensor zeros_of(const Tensor& g) {
+  Tensor z = empty_like(g);
+  fill_values(z, 0);
+  return z;
+}
+
+}  // namespace
+
+#define NNLIB_RUN(name, type, kernel, grain, value)                                                          \
+  static void run_##name(const Tensor& out, const Tensor& in) {                                              \
+    [[maybe_unused]] const auto& table = kernels::table();                                                   \
+    run_unary<type == 'f'>(out, in, type == 'f' ? to_floating(in.dtype()) : in.dtype(), kernel, [](auto x) { \
+      [[maybe_unused]] typedef decltype(x) T;                                                                \
+      return value;                                                                                          \
+    }, grain);                                                                                               \
+  }
+#define NNLIB_DEFINE(name, node, type, keep, gradient)                                                         \
+  Tensor name(const Tensor& self) {                                                                            \
+    Tensor out = make_output(self.sizes(), type == 'f' ? to_floating(self.dtype()) : self.dtype(), {&self});   \
+    run_##name(out, self);                                                                                     \
+    if (wants_grad(self))                                                                                      \
+      record(out, node, {self}, [kept = keep](Backward& ctx, const TensorList& grads) {                        \
+        const Tensor& g = grads[0];                                                                            \
+        [[maybe_unused]] const Tensor v = kept.get(ctx);                                                       \
+        return TensorList{gradient};                                                                           \
+      });                                                                                                      \
+    return out;                                                                                                \
+  }
+
+// Results are floats, for integers the default float. FROM_INPUT: in the gradient v is the operand; FROM_OUTPUT: v is
+// the result; NOTHING: it needs neither. g is the gradient of the result.
+#define FROM_INPUT save(self)
+#define FROM_OUTPUT save_output(out)
+#define NOTHING Saved()
+#define NNLIB_FLOAT(name, node, kernel, value, keep, gradient) \
+  NNLIB_RUN(name, 'f', kernel, kCostly, value)                 \
+  NNLIB_DEFINE(name, node, 'f', keep, (gradient))
+// Results have the operand's type.
+#define NNLIB_SAME(name, node, kernel, value, keep, gradient) \
+  NNLIB_RUN(name, 's', kernel, kCheap, value)                 \
+  NNLIB_DEFINE(name, node, 's', keep, (gradient))
+
+#define WHOLE_OR(expression) std::is_integral_v<T> ? x : (T)(expression)
+
+NNLIB_FLOAT(exp, "ExpBackward0", table.exp_f32, std::exp(x), FROM_OUTPUT, g * v)
+NNLIB_FLOAT(exp2, "Exp2Backward0", nullptr, std::exp2(x), FROM_OUTPUT, g * v * Scalar(M_LN2))
+NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g * (v + Scalar(1)))
+NNLIB_FLOAT(log, "LogBackward0", table.log_f32, std::log(x), FROM_INPUT, g / v)
+NNLIB_FLOAT(log2, "Log2Backward0", nullptr, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
+NNLIB_FLOAT(log10, "Log10Backward0", nullptr, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
+NNLIB_FLOAT(log1p, "Log1PBackward0", table.log1p_f32, std::log1p(x), FROM_INPUT, g / (v + Scalar(1)))
+NNLIB_FLOAT(sqrt, "SqrtBackward0", table.sqrt_f32, std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
+NNLIB_FLOAT(rsqrt, "RsqrtBackward0", table.rsqrt_f32, 1 / std::sqrt(x), FROM_OUTPUT,
+            g * Scalar(-0.5) * (v * v * v))
+NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", table.reciprocal_f32, 1 / x, FROM_OUTPUT, -g * (v * v))
+NNLIB_FLOAT(sin, "SinBackward0", nullptr, std::sin(x), FROM_INPUT, g * cos(v))
+NNLIB_FLOAT(cos, "CosBackward0", nullptr, std::cos(x), FROM_INPUT, g * -sin(v))
+NNLIB_FLOAT(tan, "TanBackward0", nullptr, std::tan(x), FROM_OUTPUT, g * (v * v + Scalar(1)))
+NNLIB_FLOAT(asin, "AsinBackward0", nullptr, std::asin(x), FROM_INPUT, g * rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(acos, "AcosBackward0", nullptr, std::acos(x), FROM_INPUT, -g * rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(atan, "AtanBackward0", nullptr, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
+NNLIB_FLOAT(sinh, "SinhBackward0", nullptr, std::sinh(x), FROM_INPUT, g * cosh(v))
+NNLIB_FLOAT(cosh, "CoshBackward0", nullptr, std::cosh(x), FROM_INPUT, g * sinh(v))
+NNLIB_FLOAT(tanh, "TanhBackward0", table.tanh_f32, std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
+NNLIB_FLOAT(asinh, "AsinhBackward0", nullptr, std::asinh(x), FROM_INPUT, g * rsqrt(v * v + Scalar(1)))
+NNLIB_FLOAT(acosh, "AcoshBackward0", nullptr, std::acosh(x), FROM_INPUT,
+            g * rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
+NNLIB_FLOAT(atanh, "AtanhBackward0", nullptr, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
+NNLIB_FLOAT(erf, "ErfBackward0", table.erf_f32, std::erf(x), FROM_INPUT,
+            g * Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
+NNLIB_FLOAT(erfc, "ErfcBackward0", nullptr, std::erfc(x), FROM_INPUT,
+            g * Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
+NNLIB_FLOAT(erfinv, "ErfinvBackward0", nullptr, (T)special::erfinv(x), FROM_OUTPUT,
+            g * Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
+NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g * digamma(v))
+NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g * trigamma(v))
+NNLIB_FLOAT(sigmoid, "SigmoidBackward0", table.sigmoid_f32, 1 / (1 + std::exp(-x)), FROM_OUTPUT,
+            sigmoid_backward(g, v))
+NNLIB_FLOAT(sinc, "SincBackward0", nullptr, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)), FROM_INPUT,
+            where(eq(v, wrapped_number(0)), wrapped_number(0.0),
+                  g * ((v * Scalar(kPi) * cos(v * Scalar(kPi)) - sin(v * Scalar(kPi))) / (v * v * Scalar(kPi)))))
+NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x * (T)(kPi / 180), NOTHING, g * Scalar(kPi / 180))
+NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x * (T)(180 / kPi), NOTHING, g * Scalar(180 / kPi))
+
+NNLIB_SAME(abs, "AbsBackward0", table.abs_f32, x < 0 ? (T)-x : x, FROM_INPUT, g * sign(v))
+NNLIB_SAME(sign, "SignBackward0", nullptr, x != x ? x : (T)((T)(x > 0) - (T)(x < 0)), NOTHING, zeros_of(g))
+NNLIB_SAME(square, "PowBackward0", table.square_f32, x * x, FROM_INPUT, g * (v * Scalar(2)))
+NNLIB_SAME(floor, "FloorBackward0", table.floor_f32, WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
+NNLIB_SAME(ceil, "CeilBackward0", table.ceil_f32, WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
+NNLIB_SAME(trunc, "TruncBackward0", table.trunc_f32, WHOLE_OR(std::trunc(x)), NOTHING, zeros_of(g))
+
+NNLIB_RUN(trigamma, 'f', nullptr, kCostly, (T)special::trigamma(x))
+Tensor trigamma(const Tensor& self) {
+  NNLIB_CHECK(!wants_grad(self), "the derivative of trigamma is not implemented");
+  Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
+  run_trigamma(out, self);
+  return out;
+}
+
+NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {
   NNLIB_CHECK(self.dtype() != Dtype::Bool,
               "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
               "the `~` or `logical_not()` operator instead.");
-  Tensor out = make_output(self.sizes(), result_type(self), {&self});
-  dispatch_compute(self.dtype(), [&](auto tag) {
-    using C = typename decltype(tag)::type;
-    map_values<C>(out, kCheap, [](C x) { return std::is_integral_v<C> ? (C)(0 - (uint64_t)x) : (C)-x; }, self);
-  });
+  Tensor out = make_output(self.sizes(), self.dtype(), {&self});
+  run_neg(out, self);
   if (wants_grad(self))
     record(out, "NegBackward0", {self}, [](Backward&, const TensorList& g) { return TensorList{neg(g[0])}; });
+  return out;
+}
+
+Tensor frac(const Tensor& self) {
+  if (!is_floating(self.dtype()))
+    throw NotImplementedError(concat("\"frac\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
+  return self - trunc(self);
+}
+
+#define NNLIB_DEFINE_INPLACE(name, type) \
+  Tensor name##_(const Tensor& self) { return unary_inplace(self, type, name, run_##name); }
+NNLIB_DEFINE_INPLACE(neg, self.dtype())
+NNLIB_DEFINE_INPLACE(abs, self.dtype())
+NNLIB_DEFINE_INPLACE(square, self.dtype())
+NNLIB_DEFINE_INPLACE(floor, self.dtype())
+NNLIB_DEFINE_INPLACE(ceil, self.dtype())
+NNLIB_DEFINE_INPLACE(trunc, self.dtype())
+NNLIB_DEFINE_INPLACE(exp, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(log, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(sqrt, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(rsqrt, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(reciprocal, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(tanh, to_floating(self.dtype()))
+NNLIB_DEFINE_INPLACE(sigmoid, to_floating(self.dtype()))
+
+Tensor positive(const Tensor& self) {
+  NNLIB_CHECK(self.dtype() != Dtype::Bool, "The `+` operator, on a bool tensor is not supported.");
+  return self;
+}
+
+Tensor round(const Tensor& self, int64_t decimals) {
+  if (!is_floating(self.dtype())) return basic_ops().clone(self);
+  Tensor out = make_output(self.sizes(), self.dtype(), {&self});
+  const double scale = std::pow(10.0, (double)std::abs(decimals));
+  auto f = [=](auto x) {
+    using T = decltype(x);
+    if (decimals == 0) return std::nearbyint(x);
+    const T s = (T)scale;
+    return decimals > 0 ? std::nearbyint(x * s) / s : std::nearbyint(x / s) * s;
+  };
+  run_unary<true>(out, self, self.dtype(), nullptr, f, kCheap);
+  if (wants_grad(self))
+    record(out, decimals ? "RoundBackward1" : "RoundBackward0", {self},
+           [](Backward&, const TensorList& g) { return TensorList{zeros_of(g[0])}; });
+  return out;
+}
+
+Tensor logit(const Tensor& self, std::optional<double> eps) {
+  Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
+  auto f = [eps](auto x) {
+    using T = decltype(x);
+    if (eps) x = x < (T)*eps ? (T)*eps : x > (T)(1 - *eps) ? (T)(1 - *eps) : x;
+    return x == 1 ? (T)INFINITY : std::log(x / (1 - x));
+  };
+  run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
+  if (wants_grad(self)) {
+    record(out, "LogitBackward0", {self}, [x = save(self), eps](Backward& ctx, const TensorList& g) {
+      const Tensor v = x.get(ctx);
+      const double low = eps ? *eps : 0;
+      const Tensor inside = logical_and(ge(v, wrapped_number(low)), le(v, wrapped_number(1 - low)));
+      return TensorList{
+          where(inside, g[0] / (v * (Scalar(1) - v)), wrapped_number(eps ? 0.0 : (double)NAN))};
+    });
+  }
+  return out;
+}
+
+Tensor nan_to_num(const Tensor& self, std::optional<double> nan, std::optional<double> posinf,
+                  std::optional<double> neginf) {
+  if (!is_floating(self.dtype())) return basic_ops().clone(self);
+  Tensor out = make_output(self.sizes(), self.dtype(), {&self});
+  const double largest = dispatch_floating(self.dtype(), "nan_to_num", [](auto tag) -> double {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_same_v<T, Half>) return 65504;
+    if constexpr (std::is_same_v<T, BFloat16>) return 3.38953138925153547e38;
+    return (double)std::numeric_limits<compute_t<T>>::max();
+  });
+  const double a = nan.value_or(0), b = posinf.value_or(largest), c = neginf.value_or(-largest);
+  auto f = [=](auto x) {
+    using T = decltype(x);
+    return x != x ? (T)a : x == (T)INFINITY ? (T)b : x == (T)-INFINITY ? (T)c : x;
+  };
+  run_unary<true>(out, self, self.dtype(), nullptr, f, kCheap);
+  if (wants_grad(self)) {
+    record(out, "NanToNumBackward0", {self}, [x = save(self)](Backward& ctx, const TensorList& g) {
+      return TensorList{where(isfinite(x.get(ctx)), g[0], wrapped_number(0.0))};
+    });
+  }
   return out;
 }
 

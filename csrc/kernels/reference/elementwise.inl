@@ -13,10 +13,22 @@ NNLIB_BINARY(add, a + b)
 NNLIB_BINARY(sub, a - b)
 NNLIB_BINARY(mul, a * b)
 NNLIB_BINARY(div, a / b)
+NNLIB_BINARY(maximum, a != a || a > b ? a : b)
+NNLIB_BINARY(minimum, a != a || a < b ? a : b)
 #undef NNLIB_BINARY
 
 void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = float(double(a) * x[i] + y[i]);
+}
+
+void clamp_f32(int64_t n, const float* x, float low, float high, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
+  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * a[i] * b[i]);
+}
+void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
+  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * (double(a[i]) / b[i]));
 }
 
 #define NNLIB_UNARY(name, expression)                    \
@@ -34,6 +46,14 @@ NNLIB_UNARY(log1p, ::log1p(a))
 NNLIB_UNARY(tanh, ::tanh(a))
 NNLIB_UNARY(sigmoid, 1 / (1 + ::exp(-a)))
 NNLIB_UNARY(erf, ::erf(a))
+NNLIB_UNARY(sqrt, ::sqrt(a))
+NNLIB_UNARY(rsqrt, 1 / ::sqrt(a))
+NNLIB_UNARY(abs, ::fabs(a))
+NNLIB_UNARY(reciprocal, 1 / a)
+NNLIB_UNARY(square, a* a)
+NNLIB_UNARY(floor, ::floor(a))
+NNLIB_UNARY(ceil, ::ceil(a))
+NNLIB_UNARY(trunc, ::trunc(a))
 #undef NNLIB_UNARY
 
 }  // namespace

@@ -1,0 +1,325 @@
+// Rounded division, remainders, powers, extremes and other functions of two operands.
+#include <cmath>
+
+#include "ops/binary_kernels.h"
+#include "ops/elementwise.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+using Mode = std::optional<std::string>;
+
+template <class T>
+void check_divisor(T b) {
+  if constexpr (std::is_integral_v<T>) NNLIB_CHECK(b != 0, "ZeroDivisionError");
+}
+
+// Quotient towards zero.
+const auto kDivTrunc = [](auto a, auto b) {
+  using T = decltype(a);
+  check_divisor(b);
+  if constexpr (std::is_integral_v<T>)
+    return b == -1 ? (T)(0 - (uint64_t)a) : (T)(a / b);
+  else
+    return (T)std::trunc(a / b);
+};
+// Quotient towards minus infinity, as Python's //: from fmod, so that it agrees with remainder.
+const auto kDivFloor = [](auto a, auto b) {
+  using T = decltype(a);
+  check_divisor(b);
+  if constexpr (std::is_integral_v<T>) {
+    if (b == -1) return (T)(0 - (uint64_t)a);
+    const T q = a / b;
+    return (T)(q - ((a % b != 0) && ((a < 0) != (b < 0))));
+  } else {
+    if (b == 0) return (T)(a / b);
+    const T m = std::fmod(a, b);
+    T q = (a - m) / b;
+    if (m != 0 && (b < 0) != (m < 0)) q -= 1;
+    if (q == 0) return (T)std::copysign((T)0, a / b);
+    const T f = std::floor(q);
+    return q - f > (T)0.5 ? f + 1 : f;
+  }
+};
+// Has the divisor's sign.
+const auto kRemainder = [](auto a, auto b) {
+  using T = decltype(a);
+  check_divisor(b);
+  if constexpr (std::is_integral_v<T>) {
+    if (b == -1) return (T)0;
+    const T r = a % b;
+    return (T)(r != 0 && (r < 0) != (b < 0) ? r + b : r);
+  } else {
+    const T r = std::fmod(a, b);
+    return r != 0 && (b < 0) != (r < 0) ? r + b : r;
+  }
+};
+// Has the dividend's sign.
+const auto kFmod = [](auto a, auto b) {
+  using T = decltype(a);
+  check_divisor(b);
+  if constexpr (std::is_integral_v<T>)
+    return b == -1 ? (T)0 : (T)(a % b);
+  else
+    return (T)std::fmod(a, b);
+};
+
+int64_t power(int64_t base, int64_t exponent) {
+  if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent & 1 ? -1 : 1) : 0;
+  uint64_t r = 1, b = (uint64_t)base;
+  for (; exponent; exponent >>= 1, b *= b)
+    if (exponent & 1) r *= b;
+  return (int64_t)r;
+}
+const auto kPow = [](auto a, auto b) {
+  using T = decltype(a);
+  if constexpr (std::is_integral_v<T>)
+    return (T)power(a, b);
+  else
+    return (T)std::pow(a, b);
+};
+
+Tensor zeros_of(const Tensor& g) {
+  Tensor z = empty_like(g);
+  fill_values(z, 0);
+  return z;
+}
+Tensor zero_where(const Tensor& condition, const Tensor& g) { return where(condition, wrapped_number(0.0), g); }
+
+Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
+  const Dtype common = result_type(self, other);
+  if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
+  NNLIB_CHECK(mode == "floor", "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode,
+              "'");
+  return binary(self, other, common, nullptr, kDivFloor, kCostly);
+}
+
+// An operator whose result and gradients are floats; f is its scalar function.
+template <class F, class B>
+Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f, const B& backward) {
+  Tensor out = binary<true>(self, other, to_floating(result_type(self, other)), nullptr, f, kCostly);
+  if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other), out));
+  return out;
+}
+
+// maximum, minimum, fmax and fmin: `first(a, b)` is where the gradient goes to self alone.
+template <class F, class B>
+Tensor extreme(const Tensor& self, const Tensor& other, KernelBinary kernel, const char* node, const F& f,
+               const B& backward) {
+  Tensor out = binary(self, other, result_type(self, other), kernel, f);
+  if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other)));
+  return out;
+}
+// Ties share the gradient.
+auto shared_backward(Tensor (*loses)(const Tensor&, const Tensor&)) {
+  return [loses](Saved a, Saved b) {
+    return [=](Backward& ctx, const TensorList& g) {
+      const Tensor x = a.get(ctx), y = b.get(ctx);
+      const Tensor half = where(eq(x, y), g[0] / Scalar(2), g[0]);
+      return TensorList{zero_where(loses(x, y), half), zero_where(loses(y, x), half)};
+    };
+  };
+}
+// fmax and fmin: the first wins ties and against NaN.
+auto exclusive_backward(Tensor (*wins)(const Tensor&, const Tensor&)) {
+  return [wins](Saved a, Saved b) {
+    return [=](Backward& ctx, const TensorList& g) {
+      const Tensor x = a.get(ctx), y = b.get(ctx);
+      const Tensor first = logical_or(wins(x, y), isnan(y));
+      return TensorList{where(first, g[0], wrapped_number(0.0)), zero_where(first, g[0])};
+    };
+  };
+}
+
+}  // namespace
+
+Tensor div_mode(const Tensor& self, const Tensor& other, const Mode& mode) {
+  if (!mode) return div(self, other);
+  Tensor out = run_div_mode(self, other, *mode);
+  if (wants_grad(self, other))
+    record(out, "DivBackward1", {self, other},
+           [](Backward&, const TensorList& g) { return TensorList{zeros_of(g[0]), zeros_of(g[0])}; });
+  return out;
+}
+Tensor div_mode_(const Tensor& self, const Tensor& other, const Mode& mode) {
+  if (!mode) return div_(self, other);
+  return assign_inplace(self, [&](const Tensor& s) { return div_mode(s, other, mode); }, wants_grad_one(other));
+}
+Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mode(self, other, "floor"); }
+
+Tensor remainder(const Tensor& self, const Tensor& other) {
+  Tensor out = binary(self, other, result_type(self, other), nullptr, kRemainder, kCostly);
+  if (wants_grad(self, other)) {
+    record(out, "RemainderBackward0", {self, other}, [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
+      return TensorList{g[0], ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "floor") : Tensor()};
+    });
+  }
+  return out;
+}
+Tensor fmod(const Tensor& self, const Tensor& other) {
+  Tensor out = binary(self, other, result_type(self, other), nullptr, kFmod, kCostly);
+  if (wants_grad(self, other)) {
+    record(out, "FmodBackward0", {self, other}, [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
+      return TensorList{g[0], ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "trunc") : Tensor()};
+    });
+  }
+  return out;
+}
+
+Tensor pow(const Tensor& self, const Tensor& exponent) {
+  const Dtype common = result_type(self, exponent);
+  const auto& k = kernels::table();
+  const bool number = exponent.is_wrapped_number();
+  const double e = number ? exponent.item().to_double() : 0;
+  NNLIB_CHECK(!number || is_floating(common) || e >= 0, "Integers to negative integer powers are not allowed.");
+  Tensor out = make_output(broadcast_sizes({self, exponent}), common, {&self, &exponent});
+  if (number && e == 2) {
+    run_binary(out, self, self, common, k.mul_f32, [](auto x, auto) {
+      return (decltype(x))(std::is_integral_v<decltype(x)> ? (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x) : x * x);
+    });
+  } else if (number && e == 0.5 && is_floating(common)) {
+    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return std::sqrt(x); });
+  } else {
+    run_binary(out, self, exponent, common, nullptr, kPow, kCostly);
+  }
+  if (!wants_grad(self, exponent)) return out;
+  if (number) {
+    record(out, "PowBackward0", {self, exponent}, [x = save(self), e](Backward& ctx, const TensorList& g) {
+      if (e == 0) return TensorList{zeros_of(g[0]), Tensor()};
+      if (e == 2) return TensorList{g[0] * (x.get(ctx) * Scalar(2)), Tensor()};
+      return TensorList{g[0] * (pow(x.get(ctx), wrapped_number(e - 1)) * Scalar(e)), Tensor()};
+    });
+    return out;
+  }
+  record(out, "PowBackward1", {self, exponent},
+         [x = save(self), p = save(exponent), r = save_output(out)](Backward& ctx, const TensorList& g) {
+           const Tensor b = x.get(ctx), q = p.get(ctx);
+           TensorList out(2);
+           if (ctx.needs(0))
+             out[0] = zero_where(eq(q, wrapped_number(0)), g[0] * (q * pow(b, q - Scalar(1))));
+           if (ctx.needs(1)) {
+             const Tensor flat = logical_and(eq(b, wrapped_number(0)), ge(q, wrapped_number(0)));
+             out[1] = zero_where(flat, g[0] * (r.get(ctx) * log(b)));
+           }
+           return out;
+         });
+  return out;
+}
+
+Tensor float_power(const Tensor& self, const Tensor& exponent) {
+  auto as_double = [](const Tensor& t) {
+    return t.is_wrapped_number() ? wrapped_number(t.item().to_double()) : cast(t, Dtype::Float64);
+  };
+  const Tensor base = cast(self, Dtype::Float64), r = pow(base, as_double(exponent));
+  return cast(r, Dtype::Float64);
+}
+
+Tensor atan2(const Tensor& self, const Tensor& other) {
+  return float_binary(self, other, "Atan2Backward0", [](auto a, auto b) { return std::atan2(a, b); },
+                      [](Saved a, Saved b, const Tensor&) {
+                        return [=](Backward& ctx, const TensorList& g) {
+                          const Tensor y = a.get(ctx), x = b.get(ctx), n = y * y + x * x;
+                          const Tensor r = zero_where(eq(n, wrapped_number(0)), g[0] / n);
+                          return TensorList{r * x, r * -y};
+                        };
+                      });
+}
+Tensor hypot(const Tensor& self, const Tensor& other) {
+  NNLIB_CHECK(is_floating(result_type(self, other)), "hypot: expected floating point operands, got ",
+              dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(other.dtype()));
+  return float_binary(self, other, "HypotBackward0", [](auto a, auto b) { return std::hypot(a, b); },
+                      [](Saved a, Saved b, const Tensor& out) {
+                        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
+                          const Tensor s = g[0] / r.get(ctx);
+                          return TensorList{s * a.get(ctx), s * b.get(ctx)};
+                        };
+                      });
+}
+Tensor copysign(const Tensor& self, const Tensor& other) {
+  return float_binary(self, other, "CopysignBackward0", [](auto a, auto b) { return std::copysign(a, b); },
+                      [](Saved a, Saved, const Tensor& out) {
+                        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
+                          const Tensor x = a.get(ctx);
+                          return TensorList{g[0] * zero_where(eq(x, wrapped_number(0)), r.get(ctx) / x), zeros_of(g[0])};
+                        };
+                      });
+}
+
+Tensor logaddexp(const Tensor& self, const Tensor& other) {
+  auto f = [](auto a, auto b) {
+    using T = decltype(a);
+    if (std::isinf(a) && a == b) return a;
+    const T m = a > b ? a : b;
+    return (T)(m + std::log1p(std::exp(-std::abs(a - b))));
+  };
+  return float_binary(self, other, "LogaddexpBackward0", f, [](Saved a, Saved b, const Tensor&) {
+    return [=](Backward& ctx, const TensorList& g) {
+      const Tensor x = a.get(ctx), y = b.get(ctx);
+      return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
+    };
+  });
+}
+Tensor logaddexp2(const Tensor& self, const Tensor& other) {
+  auto f = [](auto a, auto b) {
+    using T = decltype(a);
+    if (std::isinf(a) && a == b) return a;
+    const T m = a > b ? a : b;
+    return (T)(m + std::log1p(std::exp2(-std::abs(a - b))) * (T)M_LOG2E);
+  };
+  return float_binary(self, other, "Logaddexp2Backward0", f, [](Saved a, Saved b, const Tensor&) {
+    return [=](Backward& ctx, const TensorList& g) {
+      const Tensor x = a.get(ctx), y = b.get(ctx);
+      return TensorList{g[0] / (exp2(y - x) + Scalar(1)), g[0] / (exp2(x - y) + Scalar(1))};
+    };
+  });
+}
+Tensor xlogy(const Tensor& self, const Tensor& other) {
+  auto f = [](auto a, auto b) {
+    using T = decltype(a);
+    if (b != b) return b;
+    return a == 0 ? (T)0 : (T)(a * std::log(b));
+  };
+  return float_binary(self, other, "XlogyBackward0", f, [](Saved a, Saved b, const Tensor&) {
+    return [=](Backward& ctx, const TensorList& g) {
+      const Tensor x = a.get(ctx), y = b.get(ctx);
+      const Tensor flat = logical_and(eq(x, wrapped_number(0)), le(y, wrapped_number(0)));
+      return TensorList{zero_where(flat, xlogy(g[0], y)), g[0] * x / y};
+    };
+  });
+}
+
+Tensor heaviside(const Tensor& self, const Tensor& values) {
+  NNLIB_CHECK(self.dtype() == values.dtype(),
+              "heaviside is not yet implemented for tensors with different dtypes.");
+  return binary(self, values, self.dtype(), nullptr, [](auto a, auto b) {
+    using T = decltype(a);
+    return a == 0 ? b : (T)(a < 0 ? 0 : 1);
+  });
+}
+Tensor nextafter(const Tensor& self, const Tensor& other) {
+  const Dtype common = result_type(self, other);
+  if (common != Dtype::Float32 && common != Dtype::Float64)
+    throw NotImplementedError(concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
+  return binary<true>(self, other, common, nullptr, [](auto a, auto b) { return std::nextafter(a, b); });
+}
+Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wrapped_number(2.0), other)); }
+
+Tensor maximum(const Tensor& self, const Tensor& other) {
+  return extreme(self, other, kernels::table().maximum_f32, "MaximumBackward0",
+                 [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
+}
+Tensor minimum(const Tensor& self, const Tensor& other) {
+  return extreme(self, other, kernels::table().minimum_f32, "MinimumBackward0",
+                 [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
+}
+Tensor fmax(const Tensor& self, const Tensor& other) {
+  return extreme(self, other, nullptr, "FmaxBackward0", [](auto a, auto b) { return b != b || a >= b ? a : b; },
+                 exclusive_backward(ge));
+}
+Tensor fmin(const Tensor& self, const Tensor& other) {
+  return extreme(self, other, nullptr, "FminBackward0", [](auto a, auto b) { return b != b || a <= b ? a : b; },
+                 exclusive_backward(le));
+}
+
+}  // namespace nnlib::ops

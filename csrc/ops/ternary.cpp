@@ -1,0 +1,383 @@
+// Choice between values, bounds, and sums of products: operators of three operands.
+#include <cmath>
+
+#include "kernels/dispatch.h"
+#include "ops/binary_kernels.h"
+#include "ops/elementwise.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+Tensor zeros_of(const Tensor& g) {
+  Tensor z = empty_like(g);
+  fill_values(z, 0);
+  return z;
+}
+Tensor zero() { return wrapped_number(0.0); }
+
+// out = condition ? a : b; the values go through unchanged in any type.
+void run_where(const Tensor& out, const Tensor& condition, const Tensor& a, const Tensor& b) {
+  dispatch_compute(out.dtype(), [&](auto tag) {
+    using C = typename decltype(tag)::type;
+    const Dtype c = DtypeOf<C>::value;
+    for_each_row(out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}}, [](int64_t n, const void* const* in, void* o) {
+      const bool* p = (const bool*)in[0];
+      const C *x = (const C*)in[1], *y = (const C*)in[2];
+      C* z = (C*)o;
+      for (int64_t i = 0; i < n; i++) z[i] = p[i] ? x[i] : y[i];
+    });
+  });
+}
+
+// out = f(a, b, c) in the type of `common`.
+template <class F>
+void run_ternary(const Tensor& out, Dtype common, const Tensor& a, const Tensor& b, const Tensor& c, const F& f) {
+  dispatch_compute(common, [&](auto tag) { map_values<typename decltype(tag)::type>(out, kCheap, f, a, b, c); });
+}
+
+}  // namespace
+
+// ---- where, masked_fill, fill
+
+Tensor where(const Tensor& condition, const Tensor& self, const Tensor& other) {
+  NNLIB_CHECK(condition.dtype() == Dtype::Bool || condition.dtype() == Dtype::UInt8,
+              "where expected condition to be a boolean tensor, but got a tensor with dtype ",
+              dtype_legacy_name(condition.dtype()));
+  Tensor out = make_output(broadcast_sizes({condition, self, other}), result_type(self, other),
+                           {&self, &other, &condition});
+  run_where(out, condition, self, other);
+  if (wants_grad(self, other)) {
+    record(out, "WhereBackward0", {self, other}, [c = save(condition)](Backward& ctx, const TensorList& g) {
+      const Tensor p = c.get(ctx);
+      return TensorList{ctx.needs(0) ? where(p, g[0], zero()) : Tensor(),
+                        ctx.needs(1) ? where(p, zero(), g[0]) : Tensor()};
+    });
+  }
+  return out;
+}
+
+namespace {
+
+void check_mask(const Tensor& mask, const Tensor& value) {
+  NNLIB_CHECK(mask.dtype() == Dtype::Bool, "masked_fill_ only supports boolean masks, but got mask with dtype ",
+              dtype_name(mask.dtype()));
+  NNLIB_CHECK(value.dim() == 0,
+              "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ", value.dim(),
+              " dimension(s).");
+}
+auto masked_fill_backward(const Tensor& mask) {
+  return [m = save(mask)](Backward& ctx, const TensorList& g) {
+    const Tensor p = m.get(ctx);
+    return TensorList{where(p, zero(), g[0]),
+                      ctx.needs(1) ? basic_ops().sum(where(p, g[0], zero()), Dims(), false) : Tensor()};
+  };
+}
+void check_fill_type(const Tensor& value, Dtype self) {
+  NNLIB_CHECK(value.is_wrapped_number() ? !is_floating(value.dtype()) || is_floating(self)
+                                        : can_cast(value.dtype(), self),
+              "value cannot be converted to type ", dtype_name(self), " without overflow");
+}
+
+}  // namespace
+
+Tensor masked_fill(const Tensor& self, const Tensor& mask, const Tensor& value) {
+  check_mask(mask, value);
+  check_fill_type(value, self.dtype());
+  Tensor out = make_output(broadcast_sizes({self, mask}), self.dtype(), {&self});
+  run_where(out, mask, value, self);
+  if (wants_grad(self, value)) record(out, "MaskedFillBackward0", {self, value}, masked_fill_backward(mask));
+  return out;
+}
+Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value) {
+  check_mask(mask, value);
+  check_fill_type(value, self.dtype());
+  check_inplace(self, wants_grad_one(value));
+  check_result_fits(self, broadcast_sizes({self, mask}), self.dtype());
+  run_where(self, mask, value, self);
+  mark_changed(self);
+  if (wants_grad(self, value)) record_inplace(self, "MaskedFillBackward0", {self, value}, masked_fill_backward(mask));
+  return self;
+}
+
+Tensor fill_(const Tensor& self, const Tensor& value) {
+  NNLIB_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
+              " dimensions.");
+  check_inplace(self, wants_grad_one(value));
+  fill_values(self, value.item());
+  mark_changed(self);
+  if (wants_grad(self, value)) {
+    record_inplace(self, "FillBackward0", {self, value}, [](Backward& ctx, const TensorList& g) {
+      return TensorList{zeros_of(g[0]), ctx.needs(1) ? basic_ops().sum(g[0], Dims(), false) : Tensor()};
+    });
+  }
+  return self;
+}
+Tensor fill(const Tensor& self, const Tensor& value) {
+  Tensor out = empty_like(self);
+  fill_values(out, value.item());
+  if (wants_grad(value)) {
+    record(out, "FillBackward1", {self, value}, [](Backward&, const TensorList& g) {
+      return TensorList{zeros_of(g[0]), basic_ops().sum(g[0], Dims(), false)};
+    });
+  }
+  return out;
+}
+Tensor zero_(const Tensor& self) {
+  check_inplace(self);
+  fill_values(self, 0);
+  mark_changed(self);
+  if (wants_grad(self))
+    record_inplace(self, "ZeroBackward0", {self},
+                   [](Backward&, const TensorList& g) { return TensorList{zeros_of(g[0])}; });
+  return self;
+}
+
+// ---- clamp
+
+namespace {
+
+// An absent bound stands as an infinity, or the end of int64.
+template <class C>
+C bound(const std::optional<Scalar>& s, bool lower) {
+  using Limits = std::numeric_limits<C>;
+  if (s) return s->to<C>();
+  if constexpr (std::is_integral_v<C>) return lower ? Limits::min() : Limits::max();
+  return lower ? -Limits::infinity() : Limits::infinity();
+}
+const auto kClamp = [](auto x, auto low, auto high) {
+  if (x != x) return x;
+  if (low != low || high != high) return low != low ? low : high;
+  const auto y = x < low ? low : x;
+  return y > high ? high : y;
+};
+
+void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar>& min,
+               const std::optional<Scalar>& max) {
+  dispatch_compute(out.dtype(), [&](auto tag) {
+    using C = typename decltype(tag)::type;
+    const C low = bound<C>(min, true), high = bound<C>(max, false);
+    if constexpr (std::is_same_v<C, float>) {
+      if (low == low && high == high) {
+        for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}}, [&](int64_t n, const void* const* in, void* o) {
+          kernels::table().clamp_f32(n, (const float*)in[0], low, high, (float*)o);
+        });
+        return;
+      }
+    }
+    map_values<C>(out, kCheap, [=](C x) { return kClamp(x, low, high); }, self);
+  });
+}
+
+Dtype clamp_type(const Tensor& self, const std::optional<Scalar>& min, const std::optional<Scalar>& max) {
+  NNLIB_CHECK(min || max, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  TensorList all{self};
+  if (min) all.push_back(wrapped_number(*min));
+  if (max) all.push_back(wrapped_number(*max));
+  return result_type(all);
+}
+// The gradient passes where the value was inside, bounds included.
+auto clamp_backward(const Tensor& self, const std::optional<Scalar>& min, const std::optional<Scalar>& max) {
+  return [x = save(self), min, max](Backward& ctx, const TensorList& g) {
+    const Tensor v = x.get(ctx);
+    Tensor inside;
+    if (min) inside = ge(v, wrapped_number(*min));
+    if (max) {
+      const Tensor below = le(v, wrapped_number(*max));
+      inside = inside.defined() ? logical_and(inside, below) : below;
+    }
+    return TensorList{where(inside, g[0], zero())};
+  };
+}
+
+}  // namespace
+
+Tensor clamp(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max) {
+  Tensor out = make_output(self.sizes(), clamp_type(self, min, max), {&self});
+  run_clamp(out, self, min, max);
+  if (wants_grad(self)) record(out, min && max ? "ClampBackward1" : min ? "ClampMinBackward0" : "ClampMaxBackward0", {self}, clamp_backward(self, min, max));
+  return out;
+}
+Tensor clamp_(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max) {
+  if (wants_grad(self)) return assign_inplace(self, [&](const Tensor& s) { return clamp(s, min, max); });
+  check_inplace(self);
+  check_result_fits(self, self.sizes(), clamp_type(self, min, max));
+  run_clamp(self, self, min, max);
+  mark_changed(self);
+  return self;
+}
+
+Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max) {
+  NNLIB_CHECK(min.defined() || max.defined(), "torch.clamp: At least one of 'min' or 'max' must not be None");
+  if (!min.defined()) return clamp_max(self, max);
+  if (!max.defined()) return clamp_min(self, min);
+  Tensor out = make_output(broadcast_sizes({self, min, max}), result_type(self, min, max), {&self});
+  run_ternary(out, out.dtype(), self, min, max, kClamp);
+  if (wants_grad(self, min, max)) {
+    record(out, "ClampBackward0", {self, min, max},
+           [x = save(self), a = save(min), b = save(max)](Backward& ctx, const TensorList& g) {
+             const Tensor v = x.get(ctx), low = a.get(ctx), high = b.get(ctx);
+             const Tensor inside = logical_and(ge(v, low), le(v, high));
+             return TensorList{where(inside, g[0], zero()),
+                               where(logical_and(lt(low, high), lt(v, low)), g[0], zero()),
+                               where(logical_or(gt(v, high), lt(high, low)), g[0], zero())};
+           });
+  }
+  return out;
+}
+Tensor clamp_tensor_(const Tensor& self, const Tensor& min, const Tensor& max) {
+  return assign_inplace(self, [&](const Tensor& s) { return clamp_tensor(s, min, max); },
+                        wants_grad_one(min) || wants_grad_one(max));
+}
+
+namespace {
+
+template <class F>
+Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, KernelBinary kernel, const F& f,
+                 Tensor (*passes)(const Tensor&, const Tensor&)) {
+  Tensor out = binary(self, bound, result_type(self, bound), kernel, f);
+  if (wants_grad(self, bound)) {
+    record(out, node, {self, bound}, [x = save(self), b = save(bound), passes](Backward& ctx, const TensorList& g) {
+      const Tensor inside = passes(x.get(ctx), b.get(ctx));
+      return TensorList{where(inside, g[0], zero()), ctx.needs(1) ? where(inside, zero(), g[0]) : Tensor()};
+    });
+  }
+  return out;
+}
+
+}  // namespace
+
+Tensor clamp_min(const Tensor& self, const Tensor& min) {
+  return clamp_one(self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
+                   kernels::table().maximum_f32, [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
+}
+Tensor clamp_max(const Tensor& self, const Tensor& max) {
+  return clamp_one(self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
+                   kernels::table().minimum_f32, [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
+}
+
+// ---- lerp, addcmul, addcdiv
+
+namespace {
+
+// From the nearer end, so that weight 1 gives `end` exactly.
+const auto kLerp = [](auto a, auto b, auto w) {
+  return w < (decltype(w))0.5 && w > (decltype(w))-0.5 ? a + w * (b - a) : b - (b - a) * (1 - w);
+};
+
+Dtype lerp_type(const Tensor& self, const Tensor& end, const Tensor& weight) {
+  NNLIB_CHECK(self.dtype() == end.dtype(), "expected dtype ", dtype_legacy_name(self.dtype()),
+              " for `end` but got dtype ", dtype_legacy_name(end.dtype()));
+  NNLIB_CHECK(weight.is_wrapped_number() || weight.dtype() == self.dtype(), "expected dtype ",
+              dtype_legacy_name(self.dtype()), " for `weight` but got dtype ", dtype_legacy_name(weight.dtype()));
+  if (!is_floating(self.dtype()))
+    throw NotImplementedError(concat("\"lerp_kernel\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
+  return self.dtype();
+}
+auto lerp_backward(const Tensor& self, const Tensor& end, const Tensor& weight) {
+  const bool values = weight.requires_grad();
+  return [w = save(weight), a = values ? save(self) : Saved(), b = values ? save(end) : Saved()](
+             Backward& ctx, const TensorList& g) {
+    const Tensor t = w.get(ctx);
+    return TensorList{ctx.needs(0) ? g[0] * (Scalar(1) - t) : Tensor(), ctx.needs(1) ? g[0] * t : Tensor(),
+                      ctx.needs(2) ? g[0] * (b.get(ctx) - a.get(ctx)) : Tensor()};
+  };
+}
+
+}  // namespace
+
+Tensor lerp(const Tensor& self, const Tensor& end, const Tensor& weight) {
+  Tensor out = make_output(broadcast_sizes({self, end, weight}), lerp_type(self, end, weight), {&self, &end});
+  run_ternary(out, out.dtype(), self, end, weight, kLerp);
+  if (wants_grad(self, end, weight))
+    record(out, weight.is_wrapped_number() ? "LerpBackward0" : "LerpBackward1", {self, end, weight},
+           lerp_backward(self, end, weight));
+  return out;
+}
+Tensor lerp_(const Tensor& self, const Tensor& end, const Tensor& weight) {
+  if (wants_grad(self, end, weight))
+    return assign_inplace(self, [&](const Tensor& s) { return lerp(s, end, weight); }, true);
+  check_inplace(self);
+  check_result_fits(self, broadcast_sizes({self, end, weight}), lerp_type(self, end, weight));
+  run_ternary(self, self.dtype(), self, end, weight, kLerp);
+  mark_changed(self);
+  return self;
+}
+
+namespace {
+
+void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a, const Tensor& b, Scalar value,
+              bool divide) {
+  const auto& k = kernels::table();
+  if (compute_dtype(common) == Dtype::Float32) {
+    const auto kernel = divide ? k.addcdiv_f32 : k.addcmul_f32;
+    for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&a, Dtype::Float32}, {&b, Dtype::Float32}},
+                 [&](int64_t n, const void* const* in, void* o) {
+                   kernel(n, (const float*)in[0], (const float*)in[1], (const float*)in[2], (float)value.to_double(),
+                          (float*)o);
+                 });
+    return;
+  }
+  const double v = value.to_double();
+  const int64_t whole = value.to_int();
+  run_ternary(out, common, self, a, b, [=](auto x, auto y, auto z) {
+    using T = decltype(x);
+    if constexpr (std::is_integral_v<T>)
+      return (T)((uint64_t)x + (uint64_t)whole * (uint64_t)y * (uint64_t)z);
+    else
+      return divide ? x + (T)v * (y / z) : x + (T)v * y * z;
+  });
+}
+Dtype addc_type(const Tensor& self, const Tensor& a, const Tensor& b, bool divide) {
+  NNLIB_CHECK(!divide || is_floating(a.dtype()) || is_floating(b.dtype()),
+              "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
+              "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
+              "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
+              "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
+              "(input + value * tensor1 / tensor2), for all dtypes.");
+  return result_type(self, a, b);
+}
+Tensor addc(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value, bool divide) {
+  Tensor out = make_output(broadcast_sizes({self, a, b}), addc_type(self, a, b, divide), {&self, &a, &b});
+  run_addc(out, out.dtype(), self, a, b, value, divide);
+  if (!wants_grad(self, a, b)) return out;
+  auto backward = [x = save(a), y = save(b), value, divide](Backward& ctx, const TensorList& g) {
+    TensorList r{g[0], {}, {}};
+    if (!ctx.needs(1) && !ctx.needs(2)) return r;
+    const Tensor u = x.get(ctx), v = y.get(ctx), scaled = g[0] * value;
+    if (ctx.needs(1)) r[1] = divide ? scaled / v : scaled * v;
+    if (ctx.needs(2)) r[2] = divide ? -scaled * (u / (v * v)) : scaled * u;
+    return r;
+  };
+  record(out, divide ? "AddcdivBackward0" : "AddcmulBackward0", {self, a, b}, std::move(backward));
+  return out;
+}
+Tensor addc_(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value, bool divide) {
+  if (wants_grad(self, a, b))
+    return assign_inplace(self, [&](const Tensor& s) { return addc(s, a, b, value, divide); }, true);
+  check_inplace(self);
+  const Dtype common = addc_type(self, a, b, divide);
+  check_result_fits(self, broadcast_sizes({self, a, b}), common);
+  check_no_partial_overlap(self, a);
+  check_no_partial_overlap(self, b);
+  run_addc(self, common, self, a, b, value, divide);
+  mark_changed(self);
+  return self;
+}
+
+}  // namespace
+
+Tensor addcmul(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc(self, a, b, value, false);
+}
+Tensor addcdiv(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc(self, a, b, value, true);
+}
+Tensor addcmul_(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc_(self, a, b, value, false);
+}
+Tensor addcdiv_(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc_(self, a, b, value, true);
+}
+
+}  // namespace nnlib::ops
