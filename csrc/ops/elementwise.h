@@ -14,8 +14,8 @@ namespace nnlib::ops {
 Tensor cast(const Tensor& self, Dtype dtype);
 
 // ---- arithmetic: binary.cpp
-Tensor add(const Tensor& self, const Tensor& other, Scalar alpha);
-Tensor sub(const Tensor& self, const Tensor& other, Scalar alpha);
+Tensor add(const Tensor& self, const Tensor& other, Scalar alpha = 1);
+Tensor sub(const Tensor& self, const Tensor& other, Scalar alpha = 1);
 Tensor rsub(const Tensor& self, const Tensor& other, Scalar alpha);
 Tensor mul(const Tensor& self, const Tensor& other);
 Tensor div(const Tensor& self, const Tensor& other);
@@ -44,8 +44,6 @@ Tensor mul_(const Tensor& self, const Tensor& other);
 Tensor div_(const Tensor& self, const Tensor& other);
 Tensor div_mode_(const Tensor& self, const Tensor& other, const std::optional<std::string>& rounding_mode);
 
-inline Tensor add(const Tensor& a, const Tensor& b) { return add(a, b, Scalar(1)); }
-inline Tensor sub(const Tensor& a, const Tensor& b) { return sub(a, b, Scalar(1)); }
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b, Scalar(1)); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b, Scalar(1)); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }

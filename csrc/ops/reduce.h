@@ -10,17 +10,15 @@
 namespace nnlib::ops {
 
 // ---- sums and moments: reduce_sum.cpp
-Tensor sum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
-Tensor mean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
+Tensor sum(const Tensor& self, std::optional<Dims> dims = std::nullopt, bool keepdim = false,
+           std::optional<Dtype> dtype = std::nullopt);
+Tensor mean(const Tensor& self, std::optional<Dims> dims = std::nullopt, bool keepdim = false,
+           std::optional<Dtype> dtype = std::nullopt);
 Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
 Tensor nanmean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
 Tensor prod(const Tensor& self, std::optional<Dtype> dtype);
 Tensor prod_dim(const Tensor& self, int64_t dim, bool keepdim, std::optional<Dtype> dtype);
 Tensor sum_to_size_op(const Tensor& self, const Dims& size);
-inline Tensor sum(const Tensor& self) { return sum(self, std::nullopt, false, std::nullopt); }
-inline Tensor sum(const Tensor& self, const Dims& dims, bool keepdim) { return sum(self, dims, keepdim, std::nullopt); }
-inline Tensor mean(const Tensor& self) { return mean(self, std::nullopt, false, std::nullopt); }
-inline Tensor mean(const Tensor& self, const Dims& dims, bool keepdim) { return mean(self, dims, keepdim, std::nullopt); }
 
 // `correction` is what is taken from the number of values in the divisor; 1 where not given.
 Tensor var(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction, bool keepdim);
