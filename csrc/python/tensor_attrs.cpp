@@ -142,6 +142,7 @@ NNLIB_NOARGS(is_complex_method, PyBool_FromLong(0))
 NNLIB_NOARGS(is_signed_method, PyBool_FromLong(t.dtype() != Dtype::Bool && t.dtype() != Dtype::UInt8))
 NNLIB_NOARGS(is_inference_method, PyBool_FromLong(t.impl()->inference))
 NNLIB_NOARGS(is_view_method, PyBool_FromLong(is_view(t)))
+NNLIB_NOARGS(detach_method, wrap(detach(t)))
 NNLIB_NOARGS(retain_grad_method, (retain_grad(t), wrap(Tensor())))
 NNLIB_NOARGS(bump_version_method, (t.bump_version(), wrap(Tensor())))
 #undef NNLIB_NOARGS
@@ -278,6 +279,7 @@ PyMethodDef methods[] = {
     {"is_signed", is_signed_method, METH_NOARGS, "Whether the dtype holds negative numbers."},
     {"is_inference", is_inference_method, METH_NOARGS, "Whether it was made under inference_mode."},
     {"_is_view", is_view_method, METH_NOARGS, "Whether it is a view of another tensor."},
+    {"detach", detach_method, METH_NOARGS, "The same memory without history."},
     {"retain_grad", retain_grad_method, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad."},
     {"_bump_version", bump_version_method, METH_NOARGS, "Counts an in-place change that was made outside."},
     {"is_contiguous", NNLIB_KW(is_contiguous_method), "is_contiguous(memory_format=contiguous_format)"},
