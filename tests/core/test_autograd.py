@@ -1,0 +1,402 @@
+"""The backward engine: accumulation, hooks, views and in-place changes, switches, custom functions."""
+
+import threading
+
+import pytest
+
+import nnlib
+
+
+def leaf(*values):
+    return nnlib.tensor(values, requires_grad=True)
+
+
+def test_gradients_accumulate():
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [4.0, 8.0]
+
+
+def test_shared_nodes_are_summed_once():
+    x = leaf(2.0)
+    y = x * x
+    z = y * y + y
+    z.sum().backward()
+    assert x.grad.item() == pytest.approx(4 * 8 + 2 * 2)
+
+
+def test_broadcast_gradients_have_the_input_sizes():
+    a, b = nnlib.ones(3, 1, requires_grad=True), nnlib.ones(4, requires_grad=True)
+    (a * b).sum().backward()
+    assert a.grad.tolist() == [[4.0]] * 3 and b.grad.tolist() == [3.0] * 4
+
+
+def test_graph_is_freed_unless_kept():
+    x = leaf(3.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+    assert x.grad.item() == 12.0
+
+
+def test_grad_leaves_the_leaves_alone():
+    x, unused = leaf(3.0), leaf(1.0)
+    (g,) = nnlib.autograd.grad((x * x).sum(), x)
+    assert g.item() == 6.0 and x.grad is None
+    with pytest.raises(RuntimeError, match="not have been used"):
+        nnlib.autograd.grad((x * x).sum(), [x, unused])
+    assert nnlib.autograd.grad((x * x).sum(), [x, unused], allow_unused=True)[1] is None
+    assert nnlib.autograd.grad((x * x).sum(), [x, unused], materialize_grads=True)[1].item() == 0.0
+
+
+def test_grad_of_an_intermediate():
+    x = leaf(3.0)
+    y = x * 2
+    z = (y * y).sum()
+    gy, gx = nnlib.autograd.grad(z, [y, x])
+    assert gy.item() == 12.0 and gx.item() == 24.0
+
+
+def test_backward_into_chosen_inputs():
+    x, w = leaf(3.0), leaf(4.0)
+    (x * w).sum().backward(inputs=[w])
+    assert x.grad is None and w.grad.item() == 3.0
+
+
+def test_second_derivative():
+    x = leaf(2.0)
+    (g,) = nnlib.autograd.grad((x * x * x).sum(), x, create_graph=True)
+    (h,) = nnlib.autograd.grad(g.sum(), x)
+    assert g.item() == 12.0 and h.item() == 12.0
+
+
+def test_errors_of_backward():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="scalar outputs"):
+        (x * 2).backward()
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        nnlib.ones(1).backward()
+    with pytest.raises(RuntimeError, match="Mismatch in shape"):
+        (x * 2).backward(nnlib.ones(3))
+    with pytest.raises(RuntimeError, match="floating point"):
+        nnlib.tensor([1]).requires_grad_()
+    with pytest.raises(RuntimeError, match="different size"):
+        x.grad = nnlib.ones(3)
+    with pytest.raises(TypeError):
+        x.grad = 1.0
+
+
+# ---- hooks
+
+
+def test_hooks_change_gradients_and_can_be_removed():
+    x = leaf(1.0)
+    y = x * 2
+    handle = y.register_hook(lambda g: g * 10)
+    seen = []
+    x.register_hook(lambda g: seen.append(g.item()))
+    y.sum().backward()
+    handle.remove()
+    (x * 2).sum().backward()
+    assert seen == [20.0, 2.0] and x.grad.item() == 22.0
+
+
+def test_post_accumulate_hook_sees_the_sum():
+    x = leaf(1.0)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda p: seen.append((p is x, p.grad.item())))
+    (x * 2).sum().backward()
+    (x * 3).sum().backward()
+    assert seen == [(True, 2.0), (True, 5.0)]
+
+
+def test_retain_grad_and_node_hooks():
+    x = leaf(1.0)
+    y = x * 2
+    y.retain_grad()
+    order = []
+    y.grad_fn.register_hook(lambda gi, go: order.append("post"))
+    y.grad_fn.register_prehook(lambda go: order.append("pre"))
+    (y * y).sum().backward()
+    assert y.grad.item() == 4.0 and order == ["pre", "post"]
+
+
+def test_an_error_in_a_hook_reaches_the_caller():
+    x = leaf(1.0)
+    x.register_hook(lambda g: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        (x * 2).sum().backward()
+
+
+# ---- views and in-place changes
+
+
+def test_in_place_on_a_view_changes_the_bases_history():
+    x = leaf(1.0, 2.0, 3.0)
+    base = x * 1
+    view = base[1:]
+    view.mul_(10)
+    base.sum().backward()
+    assert base.tolist() == [1.0, 20.0, 30.0] and x.grad.tolist() == [1.0, 10.0, 10.0]
+
+
+def test_view_follows_its_base():
+    x = leaf(1.0, 2.0)
+    base = x * 1
+    view = base[:1]
+    base.mul_(3)
+    view.sum().backward()
+    assert x.grad.tolist() == [3.0, 0.0]
+
+
+def test_writing_a_gradient_into_a_plain_tensor():
+    w = leaf(2.0, 3.0)
+    x = nnlib.zeros(2, 2)
+    x[0] = w * w
+    assert x.requires_grad
+    x.sum().backward()
+    assert w.grad.tolist() == [4.0, 6.0]
+
+
+def test_in_place_of_a_saved_tensor_is_noticed():
+    x = leaf(1.0)
+    y = x * 2
+    z = y * y
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+def test_in_place_that_needs_the_old_value_works():
+    x, w = leaf(3.0), leaf(4.0)
+    y = x * 1
+    y.mul_(w)
+    y.sum().backward()
+    assert x.grad.item() == 4.0 and w.grad.item() == 3.0
+
+
+def test_in_place_on_leaves_is_refused():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        x.add_(1)
+    with pytest.raises(RuntimeError, match="view of a leaf"):
+        x[0].add_(1)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        nnlib.zeros(1).expand(3).add_(1)
+    with nnlib.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0]
+
+
+def test_versions_count_through_views():
+    x = nnlib.zeros(4)
+    view = x[:2]
+    before = x._version
+    view.add_(1)
+    assert x._version == before + 1 == view._version
+    x.data.add_(1)
+    assert x._version == before + 1
+
+
+# ---- switches
+
+
+def test_no_grad_as_context_and_decorator():
+    x = leaf(1.0)
+
+    @nnlib.no_grad()
+    def double(v):
+        return v * 2
+
+    @nnlib.no_grad
+    def triple(v):
+        return v * 3
+
+    assert not double(x).requires_grad and not triple(x).requires_grad
+    with nnlib.no_grad():
+        with nnlib.enable_grad():
+            assert (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_switches_are_per_thread():
+    seen = []
+    with nnlib.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(nnlib.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_inference_mode():
+    x = leaf(1.0)
+    with nnlib.inference_mode():
+        y = x * 2
+        assert y.is_inference()
+    with pytest.raises(RuntimeError, match="[Ii]nference"):
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="saved for backward"):
+        (leaf(1.0) * y).sum()
+
+
+def test_anomaly_mode_names_the_failing_step():
+    x = leaf(0.0)
+    with nnlib.autograd.set_detect_anomaly(True):
+        y = (x / x).sum()
+        with pytest.warns(UserWarning, match="Error detected in DivBackward0"), pytest.raises(RuntimeError, match="nan"):
+            y.backward()
+
+
+# ---- custom functions
+
+
+class Scale(nnlib.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(x)
+        ctx.factor = factor
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        assert x.shape == grad.shape
+        return grad * ctx.factor, None
+
+
+def test_custom_function():
+    x = leaf(1.0, 2.0)
+    y = Scale.apply(x, 3.0)
+    assert repr(y) == "tensor([3., 6.], grad_fn=<ScaleBackward>)"
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+    assert nnlib.autograd.gradcheck(
+        lambda x: Scale.apply(x, 2.0), nnlib.ones(2, dtype=nnlib.float64, requires_grad=True)
+    )
+
+
+def test_custom_function_with_several_outputs_and_setup_context():
+    class SumDiff(nnlib.autograd.Function):
+        @staticmethod
+        def forward(a, b):
+            return a + b, a - b
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.set_materialize_grads(False)
+
+        @staticmethod
+        def backward(ctx, gs, gd):
+            assert gd is None
+            return gs, gs
+
+    a, b = leaf(1.0), leaf(2.0)
+    s, _ = SumDiff.apply(a, b)
+    s.sum().backward()
+    assert a.grad.item() == 1.0 and b.grad.item() == 1.0
+
+
+def test_custom_function_in_place():
+    class Double(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            x.mul_(2)
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 2
+
+    x = leaf(1.0)
+    y = x * 1
+    z = Double.apply(y)
+    assert z is y
+    z.sum().backward()
+    assert x.grad.item() == 2.0
+
+
+def test_custom_function_errors():
+    class Wrong(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a * b
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    with pytest.raises(RuntimeError, match="incorrect number of gradients"):
+        Wrong.apply(leaf(1.0), leaf(1.0)).sum().backward()
+    with pytest.raises(RuntimeError, match="should not be instantiated"):
+        Wrong()
+
+
+def test_saved_tensor_hooks():
+    x = leaf(2.0)
+    stored = {}
+
+    def pack(t):
+        stored[len(stored)] = t.clone()
+        return len(stored) - 1
+
+    with nnlib.autograd.graph.saved_tensors_hooks(pack, lambda key: stored[key]):
+        y = x * x
+    y.sum().backward()
+    assert len(stored) == 2 and x.grad.item() == 4.0
+
+
+def test_backward_inside_backward():
+    class Checkpoint(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.detach() ** 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_tensors
+            with nnlib.enable_grad():
+                inner = x.detach().requires_grad_()
+                (inner**2).backward(grad)
+            return inner.grad
+
+    x = leaf(3.0)
+    Checkpoint.apply(x).sum().backward()
+    assert x.grad.item() == 6.0
+
+
+def test_a_long_chain_does_not_exhaust_the_stack():
+    x = leaf(1.0)
+    y = x
+    for _ in range(50_000):
+        y = y + 1
+    y.sum().backward()
+    assert x.grad.item() == 1.0
+    del y
+
+
+def test_gradcheck_finds_a_wrong_gradient():
+    class Wrong(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 3
+
+    x = nnlib.ones(2, dtype=nnlib.float64, requires_grad=True)
+    with pytest.raises(nnlib.autograd.GradcheckError):
+        nnlib.autograd.gradcheck(Wrong.apply, x)
+    assert not nnlib.autograd.gradcheck(Wrong.apply, x, raise_exception=False)
+
+
+def test_jacobian_and_hessian():
+    x = nnlib.tensor([1.0, 2.0])
+    assert nnlib.autograd.functional.jacobian(lambda x: x * x, x).tolist() == [[2.0, 0.0], [0.0, 4.0]]
+    assert nnlib.autograd.functional.hessian(lambda x: (x * x * x).sum(), x).tolist() == [[6.0, 0.0], [0.0, 12.0]]
