@@ -48,6 +48,7 @@ void set_num_threads(int n) {
 bool in_parallel_region() { return t_in_region; }
 
 namespace detail {
+std::atomic<int> CallerGuard::active{0};
 RegionGuard::RegionGuard() { t_in_region = true; }
 RegionGuard::~RegionGuard() { t_in_region = false; }
 }  // namespace detail

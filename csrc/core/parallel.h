@@ -20,6 +20,13 @@ struct RegionGuard {
   RegionGuard();
   ~RegionGuard();
 };
+// Callers inside a region at this moment, this one included: they share the threads.
+struct CallerGuard {
+  CallerGuard() : callers(active.fetch_add(1, std::memory_order_relaxed) + 1) {}
+  ~CallerGuard() { active.fetch_sub(1, std::memory_order_relaxed); }
+  const int callers;
+  static std::atomic<int> active;
+};
 }  // namespace detail
 
 // Calls f(b, e) for consecutive chunks [b, e) of `grain` indices that together cover [begin, end). The chunks are
@@ -29,15 +36,21 @@ void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& f) {
   if (begin >= end) return;
   if (grain < 1) grain = 1;
   const int64_t chunks = (end - begin + grain - 1) / grain;
-  const int want = chunks == 1 || in_parallel_region() ? 1 : num_threads();
-  const int threads = (int)(chunks < want ? chunks : want);
   auto run = [&](int64_t first, int64_t last) {
     for (int64_t c = first; c < last; c++) {
       const int64_t b = begin + c * grain, e = b + grain < end ? b + grain : end;
       f(b, e);
     }
   };
-  if (threads == 1) {
+  if (chunks == 1 || in_parallel_region() || num_threads() == 1) {
+    run(0, chunks);
+    return;
+  }
+  // Several Python threads at once divide the threads between them rather than multiply them.
+  detail::CallerGuard caller;
+  const int want = num_threads() / caller.callers;
+  const int threads = (int)(chunks < want ? chunks : want);
+  if (threads <= 1) {
     run(0, chunks);
     return;
   }
