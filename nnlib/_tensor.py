@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import _C
+from . import _C, _utils
 from ._hooks import TensorHookHandle
 from ._tensor_str import tensor_str
 
@@ -142,23 +142,21 @@ class Tensor(_C.TensorBase):
 
     resolve_neg = resolve_conj
 
+    # ---- memory, copies, pickles
+
+    def untyped_storage(self):
+        """The memory behind the tensor, which other tensors may share."""
+        return _C._untyped_storage(self)
+
+    def storage(self):
+        """The memory behind the tensor as elements of its dtype."""
+        return _utils.storage_of(self)
+
     def __deepcopy__(self, memo):
-        if id(self) in memo:
-            return memo[id(self)]
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment. If you were attempting to deepcopy a module, this may be because of a nn.utils.weight_norm "
-                "usage, see https://github.com/pytorch/pytorch/pull/103001"
-            )
-        with _no_grad():
-            copy = Tensor._make_subclass(type(self), self.detach().clone(), self.requires_grad)
-        memo[id(self)] = copy
-        if self.grad is not None:
-            copy.grad = self.grad.__deepcopy__(memo)
-        for name, value in self.__dict__.items():
-            copy.__dict__[name] = _deepcopy(value, memo)
-        return copy
+        return _utils.tensor_deepcopy(self, memo)
+
+    def __reduce_ex__(self, protocol):
+        return _utils.tensor_reduce_ex(self, protocol)
 
 
 def _add_conversions() -> None:
@@ -178,18 +176,6 @@ def _add_conversions() -> None:
 
     for name, dtype in names.items():
         setattr(Tensor, name, make(name, dtype))
-
-
-def _deepcopy(value, memo):
-    from copy import deepcopy
-
-    return deepcopy(value, memo)
-
-
-def _no_grad():
-    from .autograd.grad_mode import no_grad
-
-    return no_grad()
 
 
 _add_conversions()

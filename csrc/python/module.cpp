@@ -8,6 +8,7 @@
 #include "python/bind.h"
 #include "python/interchange.h"
 #include "python/random.h"
+#include "python/storage.h"
 
 namespace py = pybind11;
 
@@ -63,6 +64,7 @@ PYBIND11_MODULE(_C, m) {
     init_autograd(m.ptr());
     init_random(m.ptr());
     init_interchange(m.ptr());
+    init_storage(m.ptr());
     Binder b(m.ptr());
 #define NNLIB_ROOM(name) bind_##name(b);
 #include "python/rooms.def"
