@@ -40,7 +40,12 @@ class Net(nn.Module):
             nn.MaxPool2d(2),
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Dropout(0.25), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.25), nn.Linear(128, 10)
+            nn.Flatten(),
+            nn.Dropout(0.25),
+            nn.Linear(256, 128),
+            nn.ReLU(),
+            nn.Dropout(0.25),
+            nn.Linear(128, 10),
         )
 
     def forward(self, images):
@@ -159,7 +164,9 @@ class Trainer:
                 self.history["loss"].append(self.train_epoch(bar))
                 self.history["accuracy"].append(self.evaluate())
                 self.epoch += 1
-                bar.set_postfix(loss=f"{self.history['loss'][-1]:.4f}", accuracy=f"{self.history['accuracy'][-1]:.1%}")
+                bar.set_postfix(
+                    loss=f"{self.history['loss'][-1]:.4f}", accuracy=f"{self.history['accuracy'][-1]:.1%}"
+                )
                 self.save()
 
 
@@ -186,12 +193,16 @@ def plot(history, path):
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training images")
-    parser.add_argument("--stop-after", type=int, metavar="EPOCH", help="stop early, with the schedule of --epochs")
+    parser.add_argument(
+        "--stop-after", type=int, metavar="EPOCH", help="stop early, with the schedule of --epochs"
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="images a step, all ranks together")
     parser.add_argument("--lr", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of the checkpoint and the plot")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), help="folder of the checkpoint and the plot"
+    )
     return parser.parse_args()
 
 

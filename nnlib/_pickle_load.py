@@ -46,7 +46,15 @@ class RestrictedUnpickler:
                 if step is None:
                     raise UnpicklingError(f"Unsupported operand {code[0]}")
                 step(self)
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
+        except (
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            struct.error,
+        ) as error:
             raise UnpicklingError(f"the pickle is broken or does not hold data: {error}") from error
 
     def read(self, count):
@@ -128,7 +136,9 @@ class RestrictedUnpickler:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _pickle_names.OrderedDict) and type(target) is _pickle_names.OrderedDict:
             if type(state) is not dict:
-                raise UnpicklingError(f"expected a dict as attributes of an OrderedDict, got {type(state).__name__}")
+                raise UnpicklingError(
+                    f"expected a dict as attributes of an OrderedDict, got {type(state).__name__}"
+                )
             target.__dict__.update(state)
         elif id(type(target)) not in self.safe_ids:
             raise UnpicklingError(

@@ -123,5 +123,9 @@ VALUES = {
 }
 
 # The way back, for saving: by identity, as one dtype may equal another object.
-WRITTEN = {id(value): name for name, value in {**VALUES, **CALLABLES}.items() if not name.startswith("__builtin__")}
-WRITTEN.update({id(OrderedDict): "collections.OrderedDict", id(nnlib.Size): "torch.Size", id(_C.device): "torch.device"})
+WRITTEN = {
+    id(value): name for name, value in {**VALUES, **CALLABLES}.items() if not name.startswith("__builtin__")
+}
+WRITTEN.update(
+    {id(OrderedDict): "collections.OrderedDict", id(nnlib.Size): "torch.Size", id(_C.device): "torch.device"}
+)

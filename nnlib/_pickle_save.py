@@ -24,7 +24,11 @@ class Pickler(pickle._Pickler):
 
     def persistent_id(self, obj):
         if isinstance(obj, _C.UntypedStorage):
-            kind, numel, obj = _pickle_names.VALUES["torch.storage.UntypedStorage"], obj.nbytes(), (obj, _C.uint8)
+            kind, numel, obj = (
+                _pickle_names.VALUES["torch.storage.UntypedStorage"],
+                obj.nbytes(),
+                (obj, _C.uint8),
+            )
             obj = _utils.TypedStorage(*obj)
         elif isinstance(obj, _utils.TypedStorage):
             kind, numel = _pickle_names.VALUES[f"torch.{_pickle_names.STORAGE_NAMES[obj.dtype]}"], len(obj)

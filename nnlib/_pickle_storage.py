@@ -38,7 +38,9 @@ def remap(storage, location, map_location):
         mapped = map_location(storage, location)
         if mapped is not None:
             if not isinstance(mapped, _C.UntypedStorage):
-                raise TypeError(f"expected map_location to return a storage or None, got {type(mapped).__name__}")
+                raise TypeError(
+                    f"expected map_location to return a storage or None, got {type(mapped).__name__}"
+                )
             return mapped
     elif isinstance(map_location, dict):
         location = str(map_location.get(location, location))
@@ -117,7 +119,9 @@ class LegacyStorages:
         if view and view[0] is not None:
             raise UnpicklingError("files with views of storages, of PyTorch before 0.4, are not read")
         if nbytes > self.limit:
-            raise RuntimeError(f"the file says that storage {key} has {nbytes} bytes, but it has {self.limit} in all")
+            raise RuntimeError(
+                f"the file says that storage {key} has {nbytes} bytes, but it has {self.limit} in all"
+            )
         if key not in self.loaded:
             storage = _C.UntypedStorage(nbytes)
             memoryview(storage)[:] = bytes(nbytes)

@@ -66,7 +66,9 @@ class RecordReader:
         self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if mapped else None
         found = [name for name in self.zip.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(found) != 1:
-            raise RuntimeError(f"failed reading zip archive: expected one record data.pkl, found {len(found)}")
+            raise RuntimeError(
+                f"failed reading zip archive: expected one record data.pkl, found {len(found)}"
+            )
         self.name = found[0].split("/")[0]
 
     def __contains__(self, record):
@@ -98,7 +100,9 @@ class RecordReader:
             checksum = zlib.crc32(data, checksum)
             target, left = target[len(chunk) :], left - len(chunk)
         if checksum != info.CRC:
-            raise RuntimeError(f"failed reading file {info.filename}: the checksum does not match, the file is damaged")
+            raise RuntimeError(
+                f"failed reading file {info.filename}: the checksum does not match, the file is damaged"
+            )
 
     def place(self, record):
         """The position of a record in the memory map."""

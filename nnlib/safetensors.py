@@ -47,7 +47,9 @@ def _contiguous(tensors):
             raise ValueError(f"expected dense tensors, but {name!r} is sparse; call to_dense() first")
         owner = owners.setdefault(tensor.untyped_storage()._cdata, name)
         if tensor.numel() and owner != name:
-            raise RuntimeError(f"the tensors {owner!r} and {name!r} share memory: save one of them, or a clone()")
+            raise RuntimeError(
+                f"the tensors {owner!r} and {name!r} share memory: save one of them, or a clone()"
+            )
         result[name] = tensor.detach().contiguous()
     return result
 

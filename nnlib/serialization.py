@@ -32,7 +32,9 @@ def _safe_name(item):
             raise ValueError(f"Expected a pair of a class or function and its name, got {item!r}")
         return item[1], item[0]
     if not callable(item):
-        raise TypeError(f"Expected a class or function, or a pair of it and its name, got {type(item).__name__}")
+        raise TypeError(
+            f"Expected a class or function, or a pair of it and its name, got {type(item).__name__}"
+        )
     return f"{item.__module__}.{item.__qualname__}", item
 
 
@@ -100,7 +102,9 @@ def _write(obj, file, name, protocol):
         writer.write("data.pkl", data)
         writer.write("byteorder", sys.byteorder.encode())
         for key, storage in enumerate(storages):
-            writer.write(f"data/{key}", memoryview(storage.untyped())[: len(storage) * storage.element_size()])
+            writer.write(
+                f"data/{key}", memoryview(storage.untyped())[: len(storage) * storage.element_size()]
+            )
         writer.write("version", b"3\n")
 
 
@@ -129,7 +133,9 @@ def save(obj, f, *, pickle_protocol=DEFAULT_PROTOCOL):
         {'weight': tensor([0, 1, 2])}
     """
     if pickle_protocol not in range(2, pickle.HIGHEST_PROTOCOL + 1):
-        raise ValueError(f"expected a pickle_protocol from 2 to {pickle.HIGHEST_PROTOCOL}, got {pickle_protocol!r}")
+        raise ValueError(
+            f"expected a pickle_protocol from 2 to {pickle.HIGHEST_PROTOCOL}, got {pickle_protocol!r}"
+        )
     if not _is_path(f):
         if not hasattr(f, "write"):
             raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, "
@@ -208,7 +214,9 @@ def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8
                 return _load_open(file, map_location, weights_only, mmap, encoding)
         for method in ("read", "readline", "seek", "tell"):
             if not hasattr(f, method):
-                raise AttributeError(f"expected 'f' to be a path or a file object, but it has no method {method!r}")
+                raise AttributeError(
+                    f"expected 'f' to be a path or a file object, but it has no method {method!r}"
+                )
         return _load_open(f, map_location, weights_only, mmap, encoding)
     except pickle.UnpicklingError as error:
         if not weights_only:

@@ -22,7 +22,12 @@ def round_trip(obj, **options):
 
 
 def same(a, b):
-    assert type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.requires_grad == b.requires_grad
+    assert (
+        type(a) is type(b)
+        and a.dtype == b.dtype
+        and a.shape == b.shape
+        and a.requires_grad == b.requires_grad
+    )
     assert a.tolist() == b.tolist()
     return True
 
@@ -130,7 +135,12 @@ def test_map_location():
     with pytest.raises(RuntimeError, match="'meta'"):
         nnlib.load(file, map_location="meta")
     seen = []
-    for where in ("cpu", nnlib.device("cpu"), {"cuda:1": "cpu"}, lambda storage, at: seen.append(at) or storage):
+    for where in (
+        "cpu",
+        nnlib.device("cpu"),
+        {"cuda:1": "cpu"},
+        lambda storage, at: seen.append(at) or storage,
+    ):
         assert nnlib.load(file, map_location=where).tolist() == [0, 1, 2]
     assert seen == ["cuda:1"]
 
@@ -174,7 +184,7 @@ def test_same_memory_as_two_types_is_refused():
 
 def test_storages_can_be_saved():
     t = nnlib.arange(3.0)
-    untyped, = round_trip([t.untyped_storage()])
+    (untyped,) = round_trip([t.untyped_storage()])
     assert bytes(memoryview(untyped)) == t.numpy().tobytes()
     assert round_trip(t.storage()).tolist() == [0, 1, 2]
 

@@ -37,7 +37,9 @@ def archive(data, records=()):
     return file
 
 
-def tensor_pickle(numel="K\x06", offset="K\x00", size="K\x02K\x03\x86", stride="K\x03K\x01\x86", kind="FloatStorage"):
+def tensor_pickle(
+    numel="K\x06", offset="K\x00", size="K\x02K\x03\x86", stride="K\x03K\x01\x86", kind="FloatStorage"
+):
     text = (
         f"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n{kind}\nX\x01\0\0\x000"
         f"X\x03\0\0\0cpu{numel}tQ{offset}{size}{stride}\x89ccollections\nOrderedDict\n)RtR."

@@ -20,9 +20,16 @@ def test_round_trip(tmp_path):
     for found in (files.load_file(path), nnlib.load(path)):
         assert sorted(found) == sorted(tensors)
         for name, t in tensors.items():
-            assert found[name].dtype == t.dtype and found[name].shape == t.shape and found[name].tolist() == t.tolist()
+            assert (
+                found[name].dtype == t.dtype
+                and found[name].shape == t.shape
+                and found[name].tolist() == t.tolist()
+            )
     with package.safe_open(path, framework="numpy") as opened:
-        assert opened.metadata() == {"made by": "a test"} and opened.get_tensor("a").tolist() == tensors["a"].tolist()
+        assert (
+            opened.metadata() == {"made by": "a test"}
+            and opened.get_tensor("a").tolist() == tensors["a"].tolist()
+        )
 
 
 def test_what_the_format_cannot_say_is_refused():
