@@ -1,0 +1,176 @@
+// Average pooling, sliding and adaptive. It is linear: its gradient is the transposed map, and the gradient of that is the
+// map again.
+#include <vector>
+
+#include "core/parallel.h"
+#include "ops/composite.h"
+#include "ops/norm_loops.h"
+#include "ops/pool.h"
+#include "ops/pool_windows.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+template <class T>
+compute_t<T> row_sum(int64_t n, const T* x) {
+  if constexpr (std::is_same_v<T, float>)
+    if (n >= 16) return (float)norm_loops::sum(n, x);
+  compute_t<T> s = 0;
+  for (int64_t i = 0; i < n; i++) s += (compute_t<T>)x[i];
+  return s;
+}
+
+// Calls f(o, d0, d1, h0, h1, w0, w1, divisor) for each window of a plane that is not empty; empty(o) for the others.
+template <class F, class E>
+void each_window(const Windows& w, F f, E empty_window) {
+  const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
+  int64_t o = 0;
+  for (int64_t i = 0; i < a.out; i++) {
+    for (int64_t j = 0; j < b.out; j++) {
+      for (int64_t k = 0; k < c.out; k++, o++) {
+        if (a.start[i] >= a.end[i] || b.start[j] >= b.end[j] || c.start[k] >= c.end[k]) {
+          empty_window(o);
+          continue;
+        }
+        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
+        f(o, a.start[i], a.end[i], b.start[j], b.end[j], c.start[k], c.end[k], divisor);
+      }
+    }
+  }
+}
+
+template <class T>
+void mean_of_plane(const Windows& w, const T* x, T* y) {
+  using C = compute_t<T>;
+  const int64_t height = w.axis[1].in, width = w.axis[2].in;
+  each_window(
+      w,
+      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t divisor) {
+        C sum = 0;
+        if (w1 - w0 == width) {  // whole rows lie next to each other
+          for (int64_t d = d0; d < d1; d++) sum += row_sum((h1 - h0) * width, x + (d * height + h0) * width);
+        } else {
+          for (int64_t d = d0; d < d1; d++)
+            for (int64_t h = h0; h < h1; h++) sum += row_sum(w1 - w0, x + (d * height + h) * width + w0);
+        }
+        y[o] = (T)(sum / (C)divisor);
+      },
+      [&](int64_t o) { y[o] = T(0); });
+}
+
+template <class T>
+void spread_over_plane(const Windows& w, const T* g, compute_t<T>* gx) {
+  using C = compute_t<T>;
+  const int64_t height = w.axis[1].in, width = w.axis[2].in;
+  each_window(
+      w,
+      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t divisor) {
+        const C share = (C)g[o] / (C)divisor;
+        for (int64_t d = d0; d < d1; d++)
+          for (int64_t h = h0; h < h1; h++) {
+            C* row = gx + (d * height + h) * width;
+            for (int64_t i = w0; i < w1; i++) row[i] += share;
+          }
+      },
+      [](int64_t) {});
+}
+
+template <class F>
+void dispatch_mean(Dtype d, const char* name, F f) {
+  if (d == Dtype::Int64) return f(TypeTag<int64_t>{});
+  dispatch_floating(d, name, f);
+}
+
+Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
+
+Tensor average(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
+  const Tensor x = contiguous_values(input);
+  Tensor y = empty(w->out_sizes, x.dtype());
+  dispatch_mean(x.dtype(), name, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()), [&](int64_t first, int64_t end) {
+      for (int64_t p = first; p < end; p++)
+        mean_of_plane(*w, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane());
+    });
+  });
+  y = in_format_of(input, y);
+  if (wants_grad(input)) {
+    record(y, node, {input},
+           [w, name](Backward&, const TensorList& g) { return TensorList{spread(g[0], w, name)}; });
+  }
+  return y;
+}
+
+Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
+  const Tensor g = contiguous_values(grad);
+  Tensor gx = empty(w->in_sizes, g.dtype());
+  dispatch_mean(g.dtype(), name, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const int64_t size = w->in_plane();
+    parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
+      std::vector<C> sums;  // 16-bit floats are added up in float
+      for (int64_t p = first; p < end; p++) {
+        T* out = gx.data<T>() + p * size;
+        C* plane;
+        if constexpr (std::is_same_v<T, C>) {
+          plane = out;
+        } else {
+          sums.resize((size_t)size);
+          plane = sums.data();
+        }
+        std::fill(plane, plane + size, C(0));
+        spread_over_plane(*w, g.data<T>() + p * w->out_plane(), plane);
+        if constexpr (!std::is_same_v<T, C>)
+          for (int64_t i = 0; i < size; i++) out[i] = (T)plane[i];
+      }
+    });
+  });
+  if (wants_grad(grad)) {
+    record(gx, "AvgPoolBackwardBackward0", {grad}, [w, name](Backward&, const TensorList& gg) {
+      return TensorList{average(gg[0], w, name, "AvgPoolBackward0")};
+    });
+  }
+  return gx;
+}
+
+Tensor sliding(const Tensor& input, PoolArgs args, const OptionalDims& stride, std::optional<int64_t> divisor,
+               const char* node) {
+  NNLIB_CHECK(!divisor || *divisor != 0, "divisor must be not zero");
+  args.stride = stride.value_or(Dims());
+  args.divisor = divisor.value_or(0);
+  return average(input, sliding_windows(input, args), args.name, node);
+}
+
+}  // namespace
+
+Tensor avg_pool1d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
+                  bool ceil_mode, bool count_include_pad) {
+  return sliding(input, {"avg_pool1d", 1, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
+                 std::nullopt, "AvgPool1DBackward0");
+}
+Tensor avg_pool2d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
+                  bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
+  return sliding(input, {"avg_pool2d", 2, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
+                 divisor_override, "AvgPool2DBackward0");
+}
+Tensor avg_pool3d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
+                  bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
+  return sliding(input, {"avg_pool3d", 3, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
+                 divisor_override, "AvgPool3DBackward0");
+}
+
+#define NNLIB_ADAPTIVE_AVG(N, dims, node)                                                     \
+  Tensor adaptive_avg_pool##N(const Tensor& input, const Dims& output_size) {                 \
+    NNLIB_CHECK(input.is_floating_point(), "adaptive_avg_pool" #N " expects floating point values, got ", \
+                dtype_name(input.dtype()));                                                   \
+    return average(input, adaptive_windows(input, "adaptive_avg_pool" #N, dims, output_size), \
+                   "adaptive_avg_pool" #N, node);                                             \
+  }
+NNLIB_ADAPTIVE_AVG(1d, 1, "AdaptiveAvgPool1DBackward0")
+NNLIB_ADAPTIVE_AVG(2d, 2, "AdaptiveAvgPool2DBackward0")
+NNLIB_ADAPTIVE_AVG(3d, 3, "AdaptiveAvgPool3DBackward0")
+#undef NNLIB_ADAPTIVE_AVG
+
+}  // namespace nnlib::ops

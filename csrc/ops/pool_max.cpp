@@ -1,0 +1,244 @@
+// Max pooling: sliding, adaptive and fractional windows. The first of equal values wins, and a NaN wins over all before
+// it, as in PyTorch.
+#include <cmath>
+#include <limits>
+
+#include "core/parallel.h"
+#include "kernels/dispatch.h"
+#include "ops/composite.h"
+#include "ops/pool.h"
+#include "ops/pool_places.h"
+#include "ops/pool_windows.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+template <class C>
+constexpr C lowest() {
+  if constexpr (std::numeric_limits<C>::has_infinity)
+    return -std::numeric_limits<C>::infinity();
+  else
+    return std::numeric_limits<C>::lowest();
+}
+
+template <class T>
+void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
+  using C = compute_t<T>;
+  const Axis &depth = axis[0], &height = axis[1], &width = axis[2];
+  for (int64_t od = 0; od < depth.out; od++) {
+    for (int64_t oh = 0; oh < height.out; oh++) {
+      for (int64_t ow = 0; ow < width.out; ow++) {
+        C best = lowest<C>();
+        int64_t at = (depth.start[od] * height.in + height.start[oh]) * width.in + width.start[ow];
+        for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step) {
+          for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step) {
+            const int64_t row = (d * height.in + h) * width.in;
+            for (int64_t w = width.start[ow]; w < width.end[ow]; w += width.step) {
+              const C v = (C)x[row + w];
+              if (v > best || v != v) {
+                best = v;
+                at = row + w;
+              }
+            }
+          }
+        }
+        *y++ = (T)best;
+        *place++ = at;
+      }
+    }
+  }
+}
+
+void check_type(const Tensor& input, const char* name) {
+  if (input.dtype() == Dtype::Bool) throw NotImplementedError(concat("\"", name, "\" not implemented for 'Bool'"));
+}
+
+// Records the gradient of y = max(x) with the given places.
+void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t planes, const char* node) {
+  if (!wants_grad(x)) return;
+  record(y, node, {x}, [places, planes, sizes = x.sizes()](Backward&, const TensorList& g) {
+    return TensorList{scatter_places(g[0], places, sizes, planes, true, "MaxPoolBackwardBackward0")};
+  });
+}
+
+TensorPair max_with_places(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
+  check_type(input, name);
+  const Tensor x = contiguous_values(input);
+  Tensor y = empty(w->out_sizes, x.dtype()), places = empty(w->out_sizes, Dtype::Int64);
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()), [&](int64_t first, int64_t end) {
+      for (int64_t p = first; p < end; p++)
+        max_of_plane(w->axis, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane(),
+                     places.data<int64_t>() + p * w->out_plane());
+    });
+  });
+  y = in_format_of(input, y);
+  record_max(y, input, places, w->planes, node);
+  return {y, in_format_of(input, places)};
+}
+
+// ---- 2x2 windows with stride 2 on float32: rows by the kernel, a byte a window for backward
+
+bool is_2x2(const Tensor& input, const Windows& w) {
+  if (input.dtype() != Dtype::Float32 || !input.is_contiguous()) return false;
+  if (w.axis[0].in != 1 || w.axis[0].out != 1) return false;
+  for (int i : {1, 2}) {
+    const Axis& a = w.axis[i];
+    if (a.step != 1 || a.out != a.in / 2 || a.out == 0 || a.end[0] - a.start[0] != 2) return false;
+    if (a.out > 1 && a.start[1] != 2) return false;
+  }
+  return true;
+}
+
+Tensor int64_places(const Tensor& bytes, const Windows& w) {
+  Tensor out = empty(bytes.sizes(), Dtype::Int64);
+  const uint8_t* from = bytes.data<uint8_t>();
+  int64_t* to = out.data<int64_t>();
+  for (int64_t i = 0; i < out.numel(); i++) {
+    const int64_t inner = i % w.out_plane(), row = 2 * (inner / w.axis[2].out) + from[i] / 2;
+    to[i] = row * w.axis[2].in + 2 * (inner % w.axis[2].out) + from[i] % 2;
+  }
+  return out;
+}
+
+Tensor grad_2x2(const Tensor& grad, const Tensor& bytes, const Windows& w) {
+  const Tensor gv = contiguous_values(grad);
+  Tensor out = empty(w.in_sizes, Dtype::Float32);
+  const auto& k = kernels::table();
+  const int64_t width = w.axis[2].in, n = w.axis[2].out, rows = w.axis[1].out, height = w.axis[1].in;
+  parallel_for(0, w.planes, planes_per_chunk(w.in_plane()), [&](int64_t first, int64_t end) {
+    for (int64_t p = first; p < end; p++) {
+      float* plane = out.data<float>() + p * w.in_plane();
+      for (int64_t r = 0; r < rows; r++) {
+        float *upper = plane + 2 * r * width, *lower = upper + width;
+        const int64_t at = p * w.out_plane() + r * n;
+        k.max_pool_2x2_grad_f32(n, gv.data<float>() + at, bytes.data<uint8_t>() + at, upper, lower);
+        if (width > 2 * n) upper[2 * n] = lower[2 * n] = 0;
+      }
+      if (height > 2 * rows) std::fill(plane + 2 * rows * width, plane + height * width, 0.f);
+    }
+  });
+  return out;
+}
+
+Tensor max_2x2(const Tensor& input, const SharedWindows& w, const char* node) {
+  Tensor y = empty(w->out_sizes, Dtype::Float32), bytes = empty(w->out_sizes, Dtype::UInt8);
+  const auto& k = kernels::table();
+  const int64_t width = w->axis[2].in, n = w->axis[2].out, rows = w->axis[1].out;
+  parallel_for(0, w->planes, planes_per_chunk(w->in_plane()), [&](int64_t first, int64_t end) {
+    for (int64_t p = first; p < end; p++) {
+      for (int64_t r = 0; r < rows; r++) {
+        const float* upper = input.data<float>() + p * w->in_plane() + 2 * r * width;
+        const int64_t at = p * w->out_plane() + r * n;
+        k.max_pool_2x2_f32(n, upper, upper + width, y.data<float>() + at, bytes.data<uint8_t>() + at);
+      }
+    }
+  });
+  if (wants_grad(input)) {
+    record(y, node, {input}, [bytes, w](Backward&, const TensorList& g) {
+      if (GradMode::enabled())
+        return TensorList{scatter_places(g[0], int64_places(bytes, *w), w->in_sizes, w->planes, true,
+                                         "MaxPoolBackwardBackward0")};
+      return TensorList{grad_2x2(g[0], bytes, *w)};
+    });
+  }
+  return y;
+}
+
+// ---- fractional windows
+
+// The starts of `out` windows of `kernel` values: a pseudo-random sequence with steps of floor(a) and ceil(a).
+Axis fractional_axis(int64_t in, int64_t out, int64_t kernel, double sample) {
+  Axis axis;
+  axis.in = in;
+  axis.out = out;
+  axis.start.assign((size_t)out, 0);
+  axis.end.assign((size_t)out, 0);
+  const double alpha = out > 1 ? (double)(in - kernel) / (double)(out - 1) : 0;
+  for (int64_t i = 0; i < out; i++) {
+    axis.start[i] = i == out - 1 ? in - kernel : (int64_t)((i + sample) * alpha) - (int64_t)(sample * alpha);
+    axis.end[i] = axis.start[i] + kernel;
+  }
+  return axis;
+}
+
+TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& output_size, const Tensor& samples,
+                      int dims, const char* name, const char* node) {
+  const Dims kernel = pool_list(kernel_size, dims, name, "kernel_size");
+  const Dims out = pool_list(output_size, dims, name, "output_size");
+  check_pool_input(input, name, dims);
+  Dims sizes = input.sizes();
+  int64_t planes = 1;
+  for (int64_t i = 0; i < input.dim() - dims; i++) planes *= input.size(i);
+  for (int i = 0; i < dims; i++) {
+    const int64_t in = input.size(i - dims);
+    NNLIB_CHECK(kernel[i] > 0 && out[i] > 0, name, ": kernel_size and output_size must be greater than zero, got ",
+                kernel, " and ", out);
+    NNLIB_CHECK(out[i] + kernel[i] - 1 <= in, name, ": pool size ", kernel[i], " too large relative to input size ", in);
+    sizes[sizes.size() - (size_t)dims + (size_t)i] = out[i];
+  }
+  NNLIB_CHECK(samples.dtype() == input.dtype(), "Expect _random_samples to have the same dtype as input");
+  NNLIB_CHECK(samples.dim() == 3 && samples.numel() == planes * dims && samples.size(2) == dims,
+              "Expect _random_samples to have shape (N, C, ", dims, "), got ", samples.sizes());
+  const Tensor x = contiguous_values(input), r = contiguous_values(cast_values(samples, Dtype::Float64));
+  Tensor y = empty(sizes, x.dtype()), places = empty(sizes, Dtype::Int64);
+  const int64_t in_plane = planes ? x.numel() / planes : 0, out_plane = planes ? y.numel() / planes : 0;
+  dispatch_floating(x.dtype(), name, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(0, planes, planes_per_chunk(in_plane + out_plane), [&](int64_t first, int64_t end) {
+      for (int64_t p = first; p < end; p++) {
+        Axis axis[3];
+        // PyTorch gives the first number to the last axis in two dimensions, to the first in three.
+        for (int i = 0; i < dims; i++)
+          axis[3 - dims + i] = fractional_axis(x.size(i - dims), out[i], kernel[i],
+                                               r.data<double>()[p * dims + (dims == 2 ? 1 - i : i)]);
+        max_of_plane(axis, x.data<T>() + p * in_plane, y.data<T>() + p * out_plane,
+                     places.data<int64_t>() + p * out_plane);
+      }
+    });
+  });
+  record_max(y, input, places, planes, node);
+  return {y, places};
+}
+
+}  // namespace
+
+#define NNLIB_MAX_POOL(N, dims, NODE)                                                                             \
+  Tensor max_pool##N(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding, \
+                     const Dims& dilation, bool ceil_mode) {                                                      \
+    const SharedWindows w = sliding_windows(                                                                      \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});        \
+    if (is_2x2(input, *w)) return max_2x2(input, w, NODE "WithIndicesBackward0");                                 \
+    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0").first;                           \
+  }                                                                                                               \
+  TensorPair max_pool##N##_with_indices(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,   \
+                                        const Dims& padding, const Dims& dilation, bool ceil_mode) {              \
+    const SharedWindows w = sliding_windows(                                                                      \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});        \
+    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0");                                 \
+  }                                                                                                               \
+  TensorPair adaptive_max_pool##N(const Tensor& input, const Dims& output_size) {                                 \
+    NNLIB_CHECK(input.is_floating_point(), "adaptive_max_pool" #N " expects floating point values, got ",         \
+                dtype_name(input.dtype()));                                                                       \
+    return max_with_places(input, adaptive_windows(input, "adaptive_max_pool" #N, dims, output_size),             \
+                           "adaptive_max_pool" #N, "Adaptive" NODE "Backward0");                                  \
+  }
+NNLIB_MAX_POOL(1d, 1, "MaxPool1D")
+NNLIB_MAX_POOL(2d, 2, "MaxPool2D")
+NNLIB_MAX_POOL(3d, 3, "MaxPool3D")
+#undef NNLIB_MAX_POOL
+
+TensorPair fractional_max_pool2d(const Tensor& input, const Dims& kernel_size, const Dims& output_size,
+                                 const Tensor& random_samples) {
+  return fractional(input, kernel_size, output_size, random_samples, 2, "fractional_max_pool2d",
+                    "FractionalMaxPool2DBackward0");
+}
+TensorPair fractional_max_pool3d(const Tensor& input, const Dims& kernel_size, const Dims& output_size,
+                                 const Tensor& random_samples) {
+  return fractional(input, kernel_size, output_size, random_samples, 3, "fractional_max_pool3d",
+                    "FractionalMaxPool3DBackward0");
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <vector>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "ops/composite.h"
+#include "ops/pool.h"
+#include "ops/pool_places.h"
+#include "ops/pool_windows.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// Indices are the caller's, or were given to the caller, who may have changed them.
+inline void check_place(int64_t index, int64_t size) {
+  NNLIB_CHECK(index >= 0 && index < size, "Found an invalid max index: ", index, " (output volumes are of size ", size,
+              ")");
+}
+
+}  // namespace
+
+Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes, bool accumulate,
+                      const char* name) {
+  const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
+  Tensor out = empty(sizes, x.dtype());
+  const int64_t n = planes ? x.numel() / planes : 0, m = planes ? out.numel() / planes : 0;
+  const int64_t* index = iv.data<int64_t>();
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const T* from = xv.data<T>();
+    T* to = out.data<T>();
+    parallel_for(0, planes, planes_per_chunk(n + m), [&](int64_t first, int64_t end) {
+      std::vector<C> sums;  // 16-bit floats are added up in float
+      for (int64_t p = first; p < end; p++) {
+        C* plane;
+        if constexpr (std::is_same_v<T, C>) {
+          plane = to + p * m;
+        } else {
+          sums.resize((size_t)m);
+          plane = sums.data();
+        }
+        std::fill(plane, plane + m, C(0));
+        for (int64_t i = p * n; i < (p + 1) * n; i++) {
+          check_place(index[i], m);
+          plane[index[i]] = accumulate ? (C)(plane[index[i]] + (C)from[i]) : (C)from[i];
+        }
+        if constexpr (!std::is_same_v<T, C>)
+          for (int64_t i = 0; i < m; i++) to[p * m + i] = (T)plane[i];
+      }
+    });
+  });
+  if (wants_grad(x)) {
+    record(out, name, {x}, [indices, planes](Backward&, const TensorList& g) {
+      return TensorList{gather_places(g[0], indices, planes, "PoolScatterBackward0")};
+    });
+  }
+  return out;
+}
+
+Tensor gather_places(const Tensor& x, const Tensor& indices, int64_t planes, const char* name) {
+  const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
+  Tensor out = empty(indices.sizes(), x.dtype());
+  const int64_t n = planes ? out.numel() / planes : 0, m = planes ? x.numel() / planes : 0;
+  const int64_t* index = iv.data<int64_t>();
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* from = xv.data<T>();
+    T* to = out.data<T>();
+    parallel_for(0, planes, planes_per_chunk(n), [&](int64_t first, int64_t end) {
+      for (int64_t p = first; p < end; p++)
+        for (int64_t i = p * n; i < (p + 1) * n; i++) {
+          check_place(index[i], m);
+          to[i] = from[p * m + index[i]];
+        }
+    });
+  });
+  if (wants_grad(x)) {
+    record(out, name, {x}, [indices, sizes = x.sizes(), planes](Backward&, const TensorList& g) {
+      return TensorList{scatter_places(g[0], indices, sizes, planes, true, "PoolGatherBackward0")};
+    });
+  }
+  return out;
+}
+
+namespace {
+
+Tensor max_unpool(const Tensor& input, const Tensor& indices, const Dims& given, int dims, const char* name,
+                  const char* node) {
+  NNLIB_CHECK(indices.dtype() == Dtype::Int64, name, ": elements in indices should be type int64 but got: ",
+              dtype_name(indices.dtype()));
+  NNLIB_CHECK(given.ssize() == dims, name, ": output_size should have exactly ", dims, " elements, but got ",
+              given.size());
+  NNLIB_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, name, ": Input should be a ", dims + 1, "d or ",
+              dims + 2, "d Tensor, but got a tensor of ", input.dim(), " dimensions");
+  NNLIB_CHECK(input.sizes() == indices.sizes(), name,
+              ": Expected shape of indices to be same as that of the input tensor (", input.sizes(),
+              ") but got indices tensor with shape: ", indices.sizes());
+  Dims sizes = input.sizes();
+  int64_t planes = 1;
+  for (int64_t i = 0; i < input.dim() - dims; i++) planes *= input.size(i);
+  for (int i = 0; i < dims; i++) sizes[sizes.size() - (size_t)dims + (size_t)i] = given[i];
+  count(sizes);
+  return in_format_of(input, scatter_places(input, indices, sizes, planes, false, node));
+}
+
+}  // namespace
+
+Tensor max_unpool2d(const Tensor& input, const Tensor& indices, const Dims& output_size) {
+  return max_unpool(input, indices, output_size, 2, "max_unpool2d", "MaxUnpool2DBackward0");
+}
+Tensor max_unpool3d(const Tensor& input, const Tensor& indices, const Dims& output_size) {
+  return max_unpool(input, indices, output_size, 3, "max_unpool3d", "MaxUnpool3DBackward0");
+}
+
+}  // namespace nnlib::ops

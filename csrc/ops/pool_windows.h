@@ -1,0 +1,48 @@
+// Where the windows of a pooling operator lie. One- and two-dimensional pooling is three-dimensional pooling with axes of
+// one element, so every operator has one loop.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace nnlib::ops {
+
+// Window o of an axis covers start[o], start[o] + step, ... below end[o]; `count` is what it adds to the divisor of a mean.
+struct Axis {
+  int64_t in = 1, out = 1, step = 1;
+  std::vector<int64_t> start{0}, end{1}, count{1};
+};
+
+struct Windows {
+  Axis axis[3];            // depth, height, width
+  int64_t planes = 1;      // samples times channels
+  Dims in_sizes, out_sizes;  // of the whole tensors
+  int64_t divisor = 0;     // of every mean, where not 0
+  int64_t in_plane() const { return axis[0].in * axis[1].in * axis[2].in; }
+  int64_t out_plane() const { return axis[0].out * axis[1].out * axis[2].out; }
+};
+using SharedWindows = std::shared_ptr<const Windows>;
+
+struct PoolArgs {
+  const char* name;  // of the operator, for messages
+  int dims;          // 1, 2 or 3
+  Dims kernel, stride, padding, dilation;
+  bool ceil_mode = false, count_include_pad = true;
+  int64_t divisor = 0;
+};
+
+// Windows of a kernel that is moved by a stride; checks everything.
+SharedWindows sliding_windows(const Tensor& input, PoolArgs args);
+// Windows that cut each axis into output_size parts of nearly equal length.
+SharedWindows adaptive_windows(const Tensor& input, const char* name, int dims, Dims output_size);
+// An error unless input is (N, C, ...) or (C, ...) with `dims` axes at the end, none of them (but N) empty.
+void check_pool_input(const Tensor& input, const char* name, int dims);
+// A list of `dims` numbers; one number stands for all.
+Dims pool_list(const Dims& given, int dims, const char* name, const char* what);
+
+// Planes a chunk of work has, when each costs `cost` steps.
+inline int64_t planes_per_chunk(int64_t cost) { return cost >= 32768 ? 1 : 32768 / (cost < 1 ? 1 : cost); }
+
+}  // namespace nnlib::ops
