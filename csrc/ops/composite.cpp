@@ -6,8 +6,8 @@ namespace nnlib::ops {
 
 namespace {
 
-// The same values with a history of one step, which tells this use of the tensor apart from all others: the tensor
-// may be an ancestor of another input.
+// The same values with a history of one step, which tells this use of the tensor apart from all others: the
+// tensor may be an ancestor of another input.
 Tensor separate(const Tensor& t) {
   if (!wants_grad(t)) return t;
   Tensor out = alias(t);
@@ -46,7 +46,8 @@ TensorList composite_gradients(const Backward& ctx, const TensorList& inputs, co
 }
 
 Tensor in_format_of(const Tensor& like, const Tensor& result) {
-  if (like.is_contiguous() || like.dim() != result.dim() || (like.dim() != 4 && like.dim() != 5)) return result;
+  if (like.is_contiguous() || like.dim() != result.dim() || (like.dim() != 4 && like.dim() != 5))
+    return result;
   const MemoryFormat format = like.dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
   if (!like.is_contiguous(format)) return result;
   Tensor out = empty(result.sizes(), result.dtype(), format);

@@ -13,7 +13,8 @@ namespace nnlib::ops {
 
 namespace {
 
-// A mask is not kept: it is drawn again from its place in the stream, for backward and for the gradient of that.
+// A mask is not kept: it is drawn again from its place in the stream, for backward and for the gradient of
+// that.
 struct Mask {
   uint64_t key, counter;
   uint32_t threshold;
@@ -26,7 +27,8 @@ Mask draw_mask(int64_t n, double p, double scale) {
   const Ref<Generator>& g = default_generator();
   std::lock_guard<std::mutex> lock(g->mutex);
   const uint64_t blocks = ((uint64_t)n + 63) / 64;
-  return {g->seed(), g->reserve_counters(blocks * 16), (uint32_t)std::min(std::ldexp(p, 32), 4294967295.0), scale};
+  return {g->seed(), g->reserve_counters(blocks * 16), (uint32_t)std::min(std::ldexp(p, 32), 4294967295.0),
+          scale};
 }
 
 // x times 0 or scale. Values are counted in the order of a contiguous tensor.
@@ -131,8 +133,12 @@ Tensor feature_alpha_dropout(const Tensor& input, double p, bool train) {
 }
 
 Tensor dropout_(const Tensor& self, double p, bool train) { return inplace(self, p, train, dropout); }
-Tensor feature_dropout_(const Tensor& self, double p, bool train) { return inplace(self, p, train, feature_dropout); }
-Tensor alpha_dropout_(const Tensor& self, double p, bool train) { return inplace(self, p, train, alpha_dropout); }
+Tensor feature_dropout_(const Tensor& self, double p, bool train) {
+  return inplace(self, p, train, feature_dropout);
+}
+Tensor alpha_dropout_(const Tensor& self, double p, bool train) {
+  return inplace(self, p, train, alpha_dropout);
+}
 Tensor feature_alpha_dropout_(const Tensor& self, double p, bool train) {
   return inplace(self, p, train, feature_alpha_dropout);
 }

@@ -32,9 +32,9 @@ Tensor one_if_undefined(const Tensor& t, Dtype d) { return t.defined() ? t : sca
 // A loss has value(x, t, p), by_input(x, t, p) and by_target(x, t, p); p is a parameter tensor, broadcast.
 // The same formula from plain operators gives the second derivatives.
 template <class L>
-Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& parameter, const Tensor& weight,
-                      const std::string& reduction, const L& loss, const char* name, const char* node,
-                      std::function<Tensor(const Tensor& x, const Tensor& t)> plain) {
+Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& parameter,
+                      const Tensor& weight, const std::string& reduction, const L& loss, const char* name,
+                      const char* node, std::function<Tensor(const Tensor& x, const Tensor& t)> plain) {
   check_reduction(reduction);
   const Dtype d = loss_dtype(input, target, name);
   const Tensor p = one_if_undefined(parameter, d), w = one_if_undefined(weight, d);
@@ -43,7 +43,8 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
   dispatch_compute(d, [&](auto tag) {
     using C = typename decltype(tag)::type;
     if constexpr (std::is_floating_point_v<C>)
-      map_values<C>(out, kCostly, [loss](C x, C t, C p, C w) { return loss.value(x, t, p) * w; }, input, target, p, w);
+      map_values<C>(
+          out, kCostly, [loss](C x, C t, C p, C w) { return loss.value(x, t, p) * w; }, input, target, p, w);
   });
   {
     NoGradGuard guard;
@@ -51,7 +52,8 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
   }
   if (!wants_grad(input, target)) return out;
   record(out, node, {input, target},
-         [x = save(input), t = save(target), p, w, sizes, d, reduction, loss, plain](Backward& ctx, const TensorList& g) {
+         [x = save(input), t = save(target), p, w, sizes, d, reduction, loss, plain](Backward& ctx,
+                                                                                     const TensorList& g) {
            const Tensor xv = x.get(ctx), tv = t.get(ctx);
            if (GradMode::enabled()) {
              return composite_gradients(ctx, {xv, tv}, g, [&](const TensorList& in) {
@@ -68,15 +70,15 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
                  r[0] = make_output(sizes, d, {&xv, &tv});
                  map_values<C>(
                      r[0], kCostly,
-                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_input(x, t, p) * w * g * s; }, xv, tv, p, w,
-                     g[0]);
+                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_input(x, t, p) * w * g * s; }, xv,
+                     tv, p, w, g[0]);
                }
                if (ctx.needs(1)) {
                  r[1] = make_output(sizes, d, {&xv, &tv});
                  map_values<C>(
                      r[1], kCostly,
-                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_target(x, t, p) * w * g * s; }, xv, tv, p, w,
-                     g[0]);
+                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_target(x, t, p) * w * g * s; }, xv,
+                     tv, p, w, g[0]);
                }
              }
            });
@@ -179,8 +181,8 @@ void check_in_unit_interval(const Tensor& input) {
 }  // namespace
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, const std::string& reduction) {
-  return pointwise_loss(input, target, Tensor(), Tensor(), reduction, SquaredError{}, "mse_cpu", "MseLossBackward0",
-                        [](const Tensor& x, const Tensor& t) { return square(x - t); });
+  return pointwise_loss(input, target, Tensor(), Tensor(), reduction, SquaredError{}, "mse_cpu",
+                        "MseLossBackward0", [](const Tensor& x, const Tensor& t) { return square(x - t); });
 }
 
 Tensor l1_loss(const Tensor& input, const Tensor& target, const std::string& reduction) {
@@ -194,14 +196,15 @@ Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const std::stri
   return pointwise_loss(input, target, Tensor(), Tensor(), reduction, Huber{beta, beta}, "smooth_l1_cpu",
                         "SmoothL1LossBackward0", [beta](const Tensor& x, const Tensor& t) {
                           const Tensor z = abs(x - t);
-                          return where(lt(z, wrapped_number(beta)), square(z) * Scalar(0.5 / beta), z - Scalar(0.5 * beta));
+                          return where(lt(z, wrapped_number(beta)), square(z) * Scalar(0.5 / beta),
+                                       z - Scalar(0.5 * beta));
                         });
 }
 
 Tensor huber_loss(const Tensor& input, const Tensor& target, const std::string& reduction, double delta) {
   NNLIB_CHECK(delta > 0, "huber_loss does not support non-positive values for delta, got ", delta);
-  return pointwise_loss(input, target, Tensor(), Tensor(), reduction, Huber{delta, 1}, "huber_cpu", "HuberLossBackward0",
-                        [delta](const Tensor& x, const Tensor& t) {
+  return pointwise_loss(input, target, Tensor(), Tensor(), reduction, Huber{delta, 1}, "huber_cpu",
+                        "HuberLossBackward0", [delta](const Tensor& x, const Tensor& t) {
                           const Tensor z = abs(x - t);
                           return where(lt(z, wrapped_number(delta)), square(z) * Scalar(0.5),
                                        (z - Scalar(0.5 * delta)) * Scalar(delta));
@@ -211,23 +214,25 @@ Tensor huber_loss(const Tensor& input, const Tensor& target, const std::string& 
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
                             const std::string& reduction) {
   check_in_unit_interval(input);
-  return pointwise_loss(input, target, Tensor(), weight, reduction, BinaryCrossEntropy{}, "binary_cross_entropy",
-                        "BinaryCrossEntropyBackward0", [](const Tensor& x, const Tensor& t) {
-                          const std::optional<Scalar> low = Scalar(-100);
-                          return (t - Scalar(1)) * clamp(log1p(-x), low, std::nullopt) -
-                                 t * clamp(log(x), low, std::nullopt);
-                        });
+  return pointwise_loss(
+      input, target, Tensor(), weight, reduction, BinaryCrossEntropy{}, "binary_cross_entropy",
+      "BinaryCrossEntropyBackward0", [](const Tensor& x, const Tensor& t) {
+        const std::optional<Scalar> low = Scalar(-100);
+        return (t - Scalar(1)) * clamp(log1p(-x), low, std::nullopt) - t * clamp(log(x), low, std::nullopt);
+      });
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& target, const Tensor& weight,
                                         const Tensor& pos_weight, const std::string& reduction) {
-  return pointwise_loss(
-      input, target, pos_weight, weight, reduction, BinaryCrossEntropyWithLogits{}, "binary_cross_entropy_with_logits",
-      "BinaryCrossEntropyWithLogitsBackward0", [pos_weight](const Tensor& x, const Tensor& t) {
-        const Tensor log_sigmoid = clamp(x, std::nullopt, Scalar(0)) - log1p(exp(-abs(x)));
-        const Tensor factor = pos_weight.defined() ? (pos_weight - Scalar(1)) * t + Scalar(1) : wrapped_number(Scalar(1));
-        return (Scalar(1) - t) * x - factor * log_sigmoid;
-      });
+  return pointwise_loss(input, target, pos_weight, weight, reduction, BinaryCrossEntropyWithLogits{},
+                        "binary_cross_entropy_with_logits", "BinaryCrossEntropyWithLogitsBackward0",
+                        [pos_weight](const Tensor& x, const Tensor& t) {
+                          const Tensor log_sigmoid = clamp(x, std::nullopt, Scalar(0)) - log1p(exp(-abs(x)));
+                          const Tensor factor = pos_weight.defined()
+                                                    ? (pos_weight - Scalar(1)) * t + Scalar(1)
+                                                    : wrapped_number(Scalar(1));
+                          return (Scalar(1) - t) * x - factor * log_sigmoid;
+                        });
 }
 
 Tensor kl_div(const Tensor& input, const Tensor& target, const std::string& reduction, bool log_target) {

@@ -1,5 +1,6 @@
-// Batch normalisation (Ioffe and Szegedy, 2015), a channel at a time: its values are summed, squared and scaled while they
-// are in the second-level cache. Where channels come last in memory, rows of channels are walked instead.
+// Batch normalisation (Ioffe and Szegedy, 2015), a channel at a time: its values are summed, squared and
+// scaled while they are in the second-level cache. Where channels come last in memory, rows of channels are
+// walked instead.
 #include <cmath>
 
 #include "ops/composite.h"
@@ -57,7 +58,8 @@ template <class T>
 void column_statistics(const Batch& in, std::vector<double>& mean, std::vector<double>& var) {
   using C = compute_t<T>;
   const T* x = in.x.data<T>();
-  mean = sum_over_rows<C>(in.rows(), in.c, in.c, [&](int64_t r, C* s) { norm_loops::col_sum(in.c, x + r * in.c, s); });
+  mean = sum_over_rows<C>(in.rows(), in.c, in.c,
+                          [&](int64_t r, C* s) { norm_loops::col_sum(in.c, x + r * in.c, s); });
   for (double& m : mean) m /= (double)in.rows();
   const std::vector<C> center(mean.begin(), mean.end());
   var = sum_over_rows<C>(in.rows(), in.c, in.c, [&](int64_t r, C* s) {
@@ -133,7 +135,8 @@ template <class C>
 struct Coefficients {
   std::vector<C> a, b, c;
   Coefficients(int64_t n) : a((size_t)n), b((size_t)n), c((size_t)n) {}
-  void set(int64_t i, double w, double mean, double invstd, double sum_g, double sum_gx, double count, bool training) {
+  void set(int64_t i, double w, double mean, double invstd, double sum_g, double sum_gx, double count,
+           bool training) {
     const double scale = w * invstd, slope = training ? -scale * invstd * invstd * sum_gx / count : 0;
     a[i] = (C)scale;
     b[i] = (C)slope;
@@ -217,8 +220,8 @@ Formula formula(const Saved1d& saved, bool training, double eps) {
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
-                  const Tensor& bias, bool training, double momentum, double eps) {
+Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor& running_var,
+                  const Tensor& weight, const Tensor& bias, bool training, double momentum, double eps) {
   const int64_t channels = input.size(1);
   NNLIB_CHECK(training || (running_mean.defined() && running_var.defined()),
               "running_mean and running_var must be defined in evaluation mode");
@@ -241,7 +244,8 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
   }
   if (wants_grad(input, weight, bias)) {
     record(out, "NativeBatchNormBackward0", {input, weight, bias},
-           [x = save(input), w = save(weight), b = save(bias), saved, training, eps](Backward& ctx, const TensorList& g) {
+           [x = save(input), w = save(weight), b = save(bias), saved, training, eps](Backward& ctx,
+                                                                                     const TensorList& g) {
              const Tensor xv = x.get(ctx), wv = w.get(ctx);
              if (GradMode::enabled())
                return composite_gradients(ctx, {xv, wv, b.get(ctx)}, g, formula(saved, training, eps));

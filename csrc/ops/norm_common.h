@@ -49,7 +49,8 @@ inline void update_running(const Tensor& running, const std::vector<double>& val
   mark_changed(running);
 }
 
-// Adds up `width` accumulators over rows: fixed chunks of rows each on its own, their sums in order. add_row(r, sums).
+// Adds up `width` accumulators over rows: fixed chunks of rows each on its own, their sums in order.
+// add_row(r, sums).
 template <class C, class F>
 std::vector<double> sum_over_rows(int64_t rows, int64_t width, int64_t row_size, F add_row) {
   std::vector<double> total((size_t)width, 0.0);

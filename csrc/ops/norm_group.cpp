@@ -1,5 +1,5 @@
-// Group normalisation (Wu and He, 2018) and instance normalisation (Ulyanov, Vedaldi and Lempitsky, 2016), which is group
-// normalisation with one channel a group.
+// Group normalisation (Wu and He, 2018) and instance normalisation (Ulyanov, Vedaldi and Lempitsky, 2016),
+// which is group normalisation with one channel a group.
 #include <cmath>
 
 #include "ops/composite.h"
@@ -25,8 +25,8 @@ struct Groups {
 };
 
 struct GroupStats {
-  Tensor mean, rstd;         // (n * groups), in the compute type
-  std::vector<double> var;   // biased
+  Tensor mean, rstd;        // (n * groups), in the compute type
+  std::vector<double> var;  // biased
 };
 
 template <class T>
@@ -66,7 +66,8 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
       double total_g = 0, total_gx = 0;
       for (int64_t k = 0; k < per_group; k++) {
         const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-        const norm_loops::GradSums s = norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, mean[i]);
+        const norm_loops::GradSums s =
+            norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, mean[i]);
         sum_g[i * per_group + k] = s.g;
         sum_gx[i * per_group + k] = s.gx;
         total_g += s.g * w.get(c, 1);
@@ -77,7 +78,8 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
       const double shift = -r * total_g / (double)size - slope * mean[i];
       for (int64_t k = 0; k < per_group; k++) {
         const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-        norm_loops::grad(in.s, g + at, x + at, (const C*)nullptr, (C)(r * w.get(c, 1)), (C)slope, (C)shift, gx + at);
+        norm_loops::grad(in.s, g + at, x + at, (const C*)nullptr, (C)(r * w.get(c, 1)), (C)slope, (C)shift,
+                         gx + at);
       }
     }
   });
@@ -107,8 +109,8 @@ Formula formula(int64_t groups, double eps) {
 }
 
 // The normalised input; the statistics of each group go to *found.
-Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias, double eps,
-                        GroupStats* found) {
+Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias,
+                        double eps, GroupStats* found) {
   const Groups in(input, groups);
   const Tensor x = contiguous_values(input);
   Tensor out = empty(input.sizes(), input.dtype());
@@ -123,7 +125,8 @@ Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weigh
            [saved_x = save(input), w = save(weight), b = save(bias), stats, in, eps](Backward& ctx,
                                                                                      const TensorList& g) {
              const Tensor input = saved_x.get(ctx), wv = w.get(ctx), bv = b.get(ctx);
-             if (GradMode::enabled()) return composite_gradients(ctx, {input, wv, bv}, g, formula(in.groups, eps));
+             if (GradMode::enabled())
+               return composite_gradients(ctx, {input, wv, bv}, g, formula(in.groups, eps));
              const Tensor x = contiguous_values(input), gv = contiguous_values(g[0]);
              TensorList r(3);
              if (ctx.needs(0)) r[0] = empty(x.sizes(), x.dtype());
@@ -142,7 +145,8 @@ Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weigh
 
 }  // namespace
 
-Tensor group_norm(const Tensor& input, int64_t num_groups, const Tensor& weight, const Tensor& bias, double eps) {
+Tensor group_norm(const Tensor& input, int64_t num_groups, const Tensor& weight, const Tensor& bias,
+                  double eps) {
   NNLIB_CHECK(num_groups > 0, "Expected num groups to be greater than 0, got ", num_groups);
   NNLIB_CHECK(input.dim() >= 2, "Expected at least 2 dimensions for input tensor but received ", input.dim());
   const int64_t channels = input.size(1);
@@ -150,15 +154,17 @@ Tensor group_norm(const Tensor& input, int64_t num_groups, const Tensor& weight,
               "Expected number of channels in input to be divisible by num_groups, but got input of shape ",
               input.sizes(), " and num_groups=", num_groups);
   for (const Tensor* t : {&weight, &bias})
-    NNLIB_CHECK(!t->defined() || (t->dim() == 1 && t->numel() == channels), "Expected ", t == &weight ? "weight" : "bias",
+    NNLIB_CHECK(!t->defined() || (t->dim() == 1 && t->numel() == channels), "Expected ",
+                t == &weight ? "weight" : "bias",
                 " to be a vector of size equal to the number of channels in input, but got ",
                 t == &weight ? "weight" : "bias", " of shape ", t->defined() ? t->sizes() : Dims(),
                 " and input of shape ", input.sizes());
   return normalize_groups(input, num_groups, weight, bias, eps, nullptr);
 }
 
-Tensor instance_norm(const Tensor& input, const Tensor& running_mean, const Tensor& running_var, const Tensor& weight,
-                     const Tensor& bias, bool use_input_stats, double momentum, double eps) {
+Tensor instance_norm(const Tensor& input, const Tensor& running_mean, const Tensor& running_var,
+                     const Tensor& weight, const Tensor& bias, bool use_input_stats, double momentum,
+                     double eps) {
   NNLIB_CHECK(use_input_stats || (running_mean.defined() && running_var.defined()),
               "Expected running_mean and running_var to be defined when use_input_stats is false");
   const int64_t channels = input.size(1);
@@ -166,7 +172,8 @@ Tensor instance_norm(const Tensor& input, const Tensor& running_mean, const Tens
   check_channels(running_var, "running_var", channels);
   check_channels(weight, "weight", channels);
   check_channels(bias, "bias", channels);
-  if (!use_input_stats) return batch_norm(input, running_mean, running_var, weight, bias, false, momentum, eps);
+  if (!use_input_stats)
+    return batch_norm(input, running_mean, running_var, weight, bias, false, momentum, eps);
   GroupStats stats;
   Tensor out = normalize_groups(input, channels, weight, bias, eps, &stats);
   if (running_mean.defined() || running_var.defined()) {

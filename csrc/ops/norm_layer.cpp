@@ -1,5 +1,5 @@
-// Layer normalisation (Ba, Kiros and Hinton, 2016) and RMS normalisation (Zhang and Sennrich, 2019): each row of the last
-// dimensions on its own.
+// Layer normalisation (Ba, Kiros and Hinton, 2016) and RMS normalisation (Zhang and Sennrich, 2019): each row
+// of the last dimensions on its own.
 #include <cmath>
 #include <limits>
 
@@ -25,7 +25,8 @@ struct Rows {
 
 void check_shapes(const Tensor& input, const Dims& shape, const Tensor& weight, const Tensor& bias) {
   NNLIB_CHECK(!shape.empty(),
-              "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+              "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+              "element, but got "
               "normalized_shape = ",
               shape);
   NNLIB_CHECK(!weight.defined() || weight.sizes() == shape,
@@ -51,8 +52,8 @@ struct RowStats {
 };
 
 template <class T>
-RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tensor& bias, bool centered, double eps,
-                 T* y) {
+RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tensor& bias, bool centered,
+                 double eps, T* y) {
   using C = compute_t<T>;
   const Param<C> w(weight), b(bias);
   RowStats stats{empty({rows.count}, DtypeOf<C>::value), empty({rows.count}, DtypeOf<C>::value)};
@@ -71,8 +72,8 @@ RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tenso
 }
 
 template <class T>
-void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, const RowStats& stats, bool centered,
-              T* gx, Tensor* grad_w, Tensor* grad_b) {
+void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, const RowStats& stats,
+              bool centered, T* gx, Tensor* grad_w, Tensor* grad_b) {
   using C = compute_t<T>;
   const Param<C> w(weight);
   const C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
@@ -127,15 +128,16 @@ Formula formula(const Dims& shape, bool centered, double eps) {
   };
 }
 
-Tensor normalize_rows(const Tensor& input, const Dims& shape, const Tensor& weight, const Tensor& bias, bool centered,
-                      double eps, const char* name) {
+Tensor normalize_rows(const Tensor& input, const Dims& shape, const Tensor& weight, const Tensor& bias,
+                      bool centered, double eps, const char* name) {
   const Rows rows(input, shape);
   const Tensor x = contiguous_values(input);
   Tensor out = empty(input.sizes(), input.dtype());
-  const RowStats stats = dispatch_floating(input.dtype(), centered ? "LayerNormKernelImpl" : "rms_norm", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    return forward<T>(rows, x.data<T>(), weight, bias, centered, eps, out.data<T>());
-  });
+  const RowStats stats =
+      dispatch_floating(input.dtype(), centered ? "LayerNormKernelImpl" : "rms_norm", [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        return forward<T>(rows, x.data<T>(), weight, bias, centered, eps, out.data<T>());
+      });
   if (wants_grad(input, weight, bias)) {
     record(out, name, {input, weight, bias},
            [saved_x = save(input), w = save(weight), b = save(bias), stats, rows, shape, centered, eps](
@@ -150,8 +152,9 @@ Tensor normalize_rows(const Tensor& input, const Dims& shape, const Tensor& weig
                if (ctx.needs(i)) r[i] = empty(shape, statistics_dtype(x.dtype()));
              dispatch_floating(x.dtype(), "layer_norm", [&](auto tag) {
                using T = typename decltype(tag)::type;
-               backward<T>(rows, gv.data<T>(), x.data<T>(), wv, stats, centered, ctx.needs(0) ? r[0].data<T>() : nullptr,
-                           ctx.needs(1) ? &r[1] : nullptr, ctx.needs(2) ? &r[2] : nullptr);
+               backward<T>(rows, gv.data<T>(), x.data<T>(), wv, stats, centered,
+                           ctx.needs(0) ? r[0].data<T>() : nullptr, ctx.needs(1) ? &r[1] : nullptr,
+                           ctx.needs(2) ? &r[2] : nullptr);
              });
              return r;
            });
@@ -167,11 +170,13 @@ Tensor layer_norm(const Tensor& input, const Dims& normalized_shape, const Tenso
   return normalize_rows(input, normalized_shape, weight, bias, true, eps, "NativeLayerNormBackward0");
 }
 
-Tensor rms_norm(const Tensor& input, const Dims& normalized_shape, const Tensor& weight, std::optional<double> eps) {
+Tensor rms_norm(const Tensor& input, const Dims& normalized_shape, const Tensor& weight,
+                std::optional<double> eps) {
   check_shapes(input, normalized_shape, weight, Tensor());
   const double small = input.dtype() == Dtype::Float64 ? std::numeric_limits<double>::epsilon()
                                                        : (double)std::numeric_limits<float>::epsilon();
-  return normalize_rows(input, normalized_shape, weight, Tensor(), false, eps.value_or(small), "FusedRmsNormBackward0");
+  return normalize_rows(input, normalized_shape, weight, Tensor(), false, eps.value_or(small),
+                        "FusedRmsNormBackward0");
 }
 
 }  // namespace nnlib::ops

@@ -1,5 +1,5 @@
-// The loops of the normalisations over one run of values: float32 by the kernels' table, the other types here. Statistics
-// and coefficients are of the compute type (float for the 16-bit floats).
+// The loops of the normalisations over one run of values: float32 by the kernels' table, the other types
+// here. Statistics and coefficients are of the compute type (float for the 16-bit floats).
 #pragma once
 #include <cmath>
 
@@ -60,29 +60,32 @@ GradSums grad_sums(int64_t n, const T* g, const T* x, const compute_t<T>* w, com
 }
 
 // gx = a g w + b x + c; w may be null.
-inline void grad(int64_t n, const float* g, const float* x, const float* w, float a, float b, float c, float* gx) {
+inline void grad(int64_t n, const float* g, const float* x, const float* w, float a, float b, float c,
+                 float* gx) {
   kernels::table().norm_affine_grad_f32(n, g, x, w, a, b, c, gx);
 }
 template <class T>
-void grad(int64_t n, const T* g, const T* x, const compute_t<T>* w, compute_t<T> a, compute_t<T> b, compute_t<T> c,
-          T* gx) {
+void grad(int64_t n, const T* g, const T* x, const compute_t<T>* w, compute_t<T> a, compute_t<T> b,
+          compute_t<T> c, T* gx) {
   using C = compute_t<T>;
   for (int64_t i = 0; i < n; i++) gx[i] = (T)(a * (C)g[i] * (w ? w[i] : C(1)) + b * (C)x[i] + c);
 }
 
 // y = (x - mean) rstd w + b; w and b may be null.
-inline void affine(int64_t n, const float* x, float mean, float rstd, const float* w, const float* b, float* y) {
+inline void affine(int64_t n, const float* x, float mean, float rstd, const float* w, const float* b,
+                   float* y) {
   kernels::table().norm_affine_f32(n, x, mean, rstd, w, b, y);
 }
 template <class T>
-void affine(int64_t n, const T* x, compute_t<T> mean, compute_t<T> rstd, const compute_t<T>* w, const compute_t<T>* b,
-            T* y) {
+void affine(int64_t n, const T* x, compute_t<T> mean, compute_t<T> rstd, const compute_t<T>* w,
+            const compute_t<T>* b, T* y) {
   using C = compute_t<T>;
   for (int64_t i = 0; i < n; i++) y[i] = (T)(((C)x[i] - mean) * rstd * (w ? w[i] : C(1)) + (b ? b[i] : C(0)));
 }
 
 // gw += g (x - mean) rstd, gb += g; either may be null.
-inline void param_grad(int64_t n, const float* g, const float* x, float mean, float rstd, float* gw, float* gb) {
+inline void param_grad(int64_t n, const float* g, const float* x, float mean, float rstd, float* gw,
+                       float* gb) {
   kernels::table().norm_param_grad_f32(n, g, x, mean, rstd, gw, gb);
 }
 template <class T>
@@ -119,23 +122,25 @@ template <class T>
 void col_apply(int64_t n, const T* x, const compute_t<T>* a, const compute_t<T>* b, T* y) {
   for (int64_t i = 0; i < n; i++) y[i] = (T)(a[i] * (compute_t<T>)x[i] + b[i]);
 }
-inline void col_grad_sums(int64_t n, const float* g, const float* x, const float* mean, float* sg, float* sgx) {
+inline void col_grad_sums(int64_t n, const float* g, const float* x, const float* mean, float* sg,
+                          float* sgx) {
   kernels::table().col_grad_sums_f32(n, g, x, mean, sg, sgx);
 }
 template <class T>
-void col_grad_sums(int64_t n, const T* g, const T* x, const compute_t<T>* mean, compute_t<T>* sg, compute_t<T>* sgx) {
+void col_grad_sums(int64_t n, const T* g, const T* x, const compute_t<T>* mean, compute_t<T>* sg,
+                   compute_t<T>* sgx) {
   for (int64_t i = 0; i < n; i++) {
     sg[i] += (compute_t<T>)g[i];
     sgx[i] += (compute_t<T>)g[i] * ((compute_t<T>)x[i] - mean[i]);
   }
 }
-inline void col_grad(int64_t n, const float* g, const float* x, const float* a, const float* b, const float* c,
-                     float* gx) {
+inline void col_grad(int64_t n, const float* g, const float* x, const float* a, const float* b,
+                     const float* c, float* gx) {
   kernels::table().col_grad_f32(n, g, x, a, b, c, gx);
 }
 template <class T>
-void col_grad(int64_t n, const T* g, const T* x, const compute_t<T>* a, const compute_t<T>* b, const compute_t<T>* c,
-              T* gx) {
+void col_grad(int64_t n, const T* g, const T* x, const compute_t<T>* a, const compute_t<T>* b,
+              const compute_t<T>* c, T* gx) {
   using C = compute_t<T>;
   for (int64_t i = 0; i < n; i++) gx[i] = (T)(a[i] * (C)g[i] + b[i] * (C)x[i] + c[i]);
 }

@@ -9,7 +9,8 @@ namespace nnlib::ops {
 
 // Krizhevsky, Sutskever and Hinton, 2012: x / (k + alpha mean of x^2 over `size` neighbouring channels)^beta.
 Tensor local_response_norm(const Tensor& input, int64_t size, double alpha, double beta, double k) {
-  NNLIB_CHECK_VALUE(input.dim() >= 3, "Expected 3D or higher dimensionality input (got ", input.dim(), " dimensions)");
+  NNLIB_CHECK_VALUE(input.dim() >= 3, "Expected 3D or higher dimensionality input (got ", input.dim(),
+                    " dimensions)");
   if (input.numel() == 0) return input;
   const int64_t n = input.size(0), c = input.size(1), rest = input.numel() / (n * c);
   const Tensor squares = reshape(input * input, {n, 1, c, rest});

@@ -1,5 +1,5 @@
-// Average pooling, sliding and adaptive. It is linear: its gradient is the transposed map, and the gradient of that is the
-// map again.
+// Average pooling, sliding and adaptive. It is linear: its gradient is the transposed map, and the gradient
+// of that is the map again.
 #include <vector>
 
 #include "core/parallel.h"
@@ -21,7 +21,8 @@ compute_t<T> row_sum(int64_t n, const T* x) {
   return s;
 }
 
-// Calls f(o, d0, d1, h0, h1, w0, w1, divisor) for each window of a plane that is not empty; empty(o) for the others.
+// Calls f(o, d0, d1, h0, h1, w0, w1, divisor) for each window of a plane that is not empty; empty(o) for the
+// others.
 template <class F, class E>
 void each_window(const Windows& w, F f, E empty_window) {
   const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
@@ -46,7 +47,8 @@ void mean_of_plane(const Windows& w, const T* x, T* y) {
   const int64_t height = w.axis[1].in, width = w.axis[2].in;
   each_window(
       w,
-      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t divisor) {
+      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
+          int64_t divisor) {
         C sum = 0;
         if (w1 - w0 == width) {  // whole rows lie next to each other
           for (int64_t d = d0; d < d1; d++) sum += row_sum((h1 - h0) * width, x + (d * height + h0) * width);
@@ -65,7 +67,8 @@ void spread_over_plane(const Windows& w, const T* g, compute_t<T>* gx) {
   const int64_t height = w.axis[1].in, width = w.axis[2].in;
   each_window(
       w,
-      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t divisor) {
+      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
+          int64_t divisor) {
         const C share = (C)g[o] / (C)divisor;
         for (int64_t d = d0; d < d1; d++)
           for (int64_t h = h0; h < h1; h++) {
@@ -89,10 +92,11 @@ Tensor average(const Tensor& input, const SharedWindows& w, const char* name, co
   Tensor y = empty(w->out_sizes, x.dtype());
   dispatch_mean(x.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()), [&](int64_t first, int64_t end) {
-      for (int64_t p = first; p < end; p++)
-        mean_of_plane(*w, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane());
-    });
+    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t p = first; p < end; p++)
+                     mean_of_plane(*w, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane());
+                 });
   });
   y = in_format_of(input, y);
   if (wants_grad(input)) {
@@ -145,28 +149,30 @@ Tensor sliding(const Tensor& input, PoolArgs args, const OptionalDims& stride, s
 
 }  // namespace
 
-Tensor avg_pool1d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
-                  bool ceil_mode, bool count_include_pad) {
+Tensor avg_pool1d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,
+                  const Dims& padding, bool ceil_mode, bool count_include_pad) {
   return sliding(input, {"avg_pool1d", 1, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
                  std::nullopt, "AvgPool1DBackward0");
 }
-Tensor avg_pool2d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
-                  bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
+Tensor avg_pool2d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,
+                  const Dims& padding, bool ceil_mode, bool count_include_pad,
+                  std::optional<int64_t> divisor_override) {
   return sliding(input, {"avg_pool2d", 2, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
                  divisor_override, "AvgPool2DBackward0");
 }
-Tensor avg_pool3d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding,
-                  bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
+Tensor avg_pool3d(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,
+                  const Dims& padding, bool ceil_mode, bool count_include_pad,
+                  std::optional<int64_t> divisor_override) {
   return sliding(input, {"avg_pool3d", 3, kernel_size, {}, padding, {}, ceil_mode, count_include_pad}, stride,
                  divisor_override, "AvgPool3DBackward0");
 }
 
-#define NNLIB_ADAPTIVE_AVG(N, dims, node)                                                     \
-  Tensor adaptive_avg_pool##N(const Tensor& input, const Dims& output_size) {                 \
+#define NNLIB_ADAPTIVE_AVG(N, dims, node)                                                                 \
+  Tensor adaptive_avg_pool##N(const Tensor& input, const Dims& output_size) {                             \
     NNLIB_CHECK(input.is_floating_point(), "adaptive_avg_pool" #N " expects floating point values, got ", \
-                dtype_name(input.dtype()));                                                   \
-    return average(input, adaptive_windows(input, "adaptive_avg_pool" #N, dims, output_size), \
-                   "adaptive_avg_pool" #N, node);                                             \
+                dtype_name(input.dtype()));                                                               \
+    return average(input, adaptive_windows(input, "adaptive_avg_pool" #N, dims, output_size),             \
+                   "adaptive_avg_pool" #N, node);                                                         \
   }
 NNLIB_ADAPTIVE_AVG(1d, 1, "AdaptiveAvgPool1DBackward0")
 NNLIB_ADAPTIVE_AVG(2d, 2, "AdaptiveAvgPool2DBackward0")

@@ -1,5 +1,5 @@
-// Max pooling: sliding, adaptive and fractional windows. The first of equal values wins, and a NaN wins over all before
-// it, as in PyTorch.
+// Max pooling: sliding, adaptive and fractional windows. The first of equal values wins, and a NaN wins over
+// all before it, as in PyTorch.
 #include <cmath>
 #include <limits>
 
@@ -51,7 +51,8 @@ void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
 }
 
 void check_type(const Tensor& input, const char* name) {
-  if (input.dtype() == Dtype::Bool) throw NotImplementedError(concat("\"", name, "\" not implemented for 'Bool'"));
+  if (input.dtype() == Dtype::Bool)
+    throw NotImplementedError(concat("\"", name, "\" not implemented for 'Bool'"));
 }
 
 // Records the gradient of y = max(x) with the given places.
@@ -68,11 +69,12 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, const ch
   Tensor y = empty(w->out_sizes, x.dtype()), places = empty(w->out_sizes, Dtype::Int64);
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()), [&](int64_t first, int64_t end) {
-      for (int64_t p = first; p < end; p++)
-        max_of_plane(w->axis, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane(),
-                     places.data<int64_t>() + p * w->out_plane());
-    });
+    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t p = first; p < end; p++)
+                     max_of_plane(w->axis, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane(),
+                                  places.data<int64_t>() + p * w->out_plane());
+                 });
   });
   y = in_format_of(input, y);
   record_max(y, input, places, w->planes, node);
@@ -149,7 +151,8 @@ Tensor max_2x2(const Tensor& input, const SharedWindows& w, const char* node) {
 
 // ---- fractional windows
 
-// The starts of `out` windows of `kernel` values: a pseudo-random sequence with steps of floor(a) and ceil(a).
+// The starts of `out` windows of `kernel` values: a pseudo-random sequence with steps of floor(a) and
+// ceil(a).
 Axis fractional_axis(int64_t in, int64_t out, int64_t kernel, double sample) {
   Axis axis;
   axis.in = in;
@@ -164,8 +167,8 @@ Axis fractional_axis(int64_t in, int64_t out, int64_t kernel, double sample) {
   return axis;
 }
 
-TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& output_size, const Tensor& samples,
-                      int dims, const char* name, const char* node) {
+TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& output_size,
+                      const Tensor& samples, int dims, const char* name, const char* node) {
   const Dims kernel = pool_list(kernel_size, dims, name, "kernel_size");
   const Dims out = pool_list(output_size, dims, name, "output_size");
   check_pool_input(input, name, dims);
@@ -174,9 +177,10 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
   for (int64_t i = 0; i < input.dim() - dims; i++) planes *= input.size(i);
   for (int i = 0; i < dims; i++) {
     const int64_t in = input.size(i - dims);
-    NNLIB_CHECK(kernel[i] > 0 && out[i] > 0, name, ": kernel_size and output_size must be greater than zero, got ",
-                kernel, " and ", out);
-    NNLIB_CHECK(out[i] + kernel[i] - 1 <= in, name, ": pool size ", kernel[i], " too large relative to input size ", in);
+    NNLIB_CHECK(kernel[i] > 0 && out[i] > 0, name,
+                ": kernel_size and output_size must be greater than zero, got ", kernel, " and ", out);
+    NNLIB_CHECK(out[i] + kernel[i] - 1 <= in, name, ": pool size ", kernel[i],
+                " too large relative to input size ", in);
     sizes[sizes.size() - (size_t)dims + (size_t)i] = out[i];
   }
   NNLIB_CHECK(samples.dtype() == input.dtype(), "Expect _random_samples to have the same dtype as input");
@@ -205,25 +209,26 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
 
 }  // namespace
 
-#define NNLIB_MAX_POOL(N, dims, NODE)                                                                             \
-  Tensor max_pool##N(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride, const Dims& padding, \
-                     const Dims& dilation, bool ceil_mode) {                                                      \
-    const SharedWindows w = sliding_windows(                                                                      \
-        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});        \
-    if (is_2x2(input, *w)) return max_2x2(input, w, NODE "WithIndicesBackward0");                                 \
-    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0").first;                           \
-  }                                                                                                               \
-  TensorPair max_pool##N##_with_indices(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,   \
-                                        const Dims& padding, const Dims& dilation, bool ceil_mode) {              \
-    const SharedWindows w = sliding_windows(                                                                      \
-        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});        \
-    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0");                                 \
-  }                                                                                                               \
-  TensorPair adaptive_max_pool##N(const Tensor& input, const Dims& output_size) {                                 \
-    NNLIB_CHECK(input.is_floating_point(), "adaptive_max_pool" #N " expects floating point values, got ",         \
-                dtype_name(input.dtype()));                                                                       \
-    return max_with_places(input, adaptive_windows(input, "adaptive_max_pool" #N, dims, output_size),             \
-                           "adaptive_max_pool" #N, "Adaptive" NODE "Backward0");                                  \
+#define NNLIB_MAX_POOL(N, dims, NODE)                                                                      \
+  Tensor max_pool##N(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,             \
+                     const Dims& padding, const Dims& dilation, bool ceil_mode) {                          \
+    const SharedWindows w = sliding_windows(                                                               \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode}); \
+    if (is_2x2(input, *w)) return max_2x2(input, w, NODE "WithIndicesBackward0");                          \
+    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0").first;                    \
+  }                                                                                                        \
+  TensorPair max_pool##N##_with_indices(const Tensor& input, const Dims& kernel_size,                      \
+                                        const OptionalDims& stride, const Dims& padding,                   \
+                                        const Dims& dilation, bool ceil_mode) {                            \
+    const SharedWindows w = sliding_windows(                                                               \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode}); \
+    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0");                          \
+  }                                                                                                        \
+  TensorPair adaptive_max_pool##N(const Tensor& input, const Dims& output_size) {                          \
+    NNLIB_CHECK(input.is_floating_point(), "adaptive_max_pool" #N " expects floating point values, got ",  \
+                dtype_name(input.dtype()));                                                                \
+    return max_with_places(input, adaptive_windows(input, "adaptive_max_pool" #N, dims, output_size),      \
+                           "adaptive_max_pool" #N, "Adaptive" NODE "Backward0");                           \
   }
 NNLIB_MAX_POOL(1d, 1, "MaxPool1D")
 NNLIB_MAX_POOL(2d, 2, "MaxPool2D")

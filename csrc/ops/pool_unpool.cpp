@@ -14,14 +14,14 @@ namespace {
 
 // Indices are the caller's, or were given to the caller, who may have changed them.
 inline void check_place(int64_t index, int64_t size) {
-  NNLIB_CHECK(index >= 0 && index < size, "Found an invalid max index: ", index, " (output volumes are of size ", size,
-              ")");
+  NNLIB_CHECK(index >= 0 && index < size, "Found an invalid max index: ", index,
+              " (output volumes are of size ", size, ")");
 }
 
 }  // namespace
 
-Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes, bool accumulate,
-                      const char* name) {
+Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes,
+                      bool accumulate, const char* name) {
   const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
   Tensor out = empty(sizes, x.dtype());
   const int64_t n = planes ? x.numel() / planes : 0, m = planes ? out.numel() / planes : 0;
@@ -88,12 +88,12 @@ namespace {
 
 Tensor max_unpool(const Tensor& input, const Tensor& indices, const Dims& given, int dims, const char* name,
                   const char* node) {
-  NNLIB_CHECK(indices.dtype() == Dtype::Int64, name, ": elements in indices should be type int64 but got: ",
-              dtype_name(indices.dtype()));
+  NNLIB_CHECK(indices.dtype() == Dtype::Int64, name,
+              ": elements in indices should be type int64 but got: ", dtype_name(indices.dtype()));
   NNLIB_CHECK(given.ssize() == dims, name, ": output_size should have exactly ", dims, " elements, but got ",
               given.size());
-  NNLIB_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, name, ": Input should be a ", dims + 1, "d or ",
-              dims + 2, "d Tensor, but got a tensor of ", input.dim(), " dimensions");
+  NNLIB_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, name, ": Input should be a ", dims + 1,
+              "d or ", dims + 2, "d Tensor, but got a tensor of ", input.dim(), " dimensions");
   NNLIB_CHECK(input.sizes() == indices.sizes(), name,
               ": Expected shape of indices to be same as that of the input tensor (", input.sizes(),
               ") but got indices tensor with shape: ", indices.sizes());

@@ -16,7 +16,8 @@ void check_pool_input(const Tensor& input, const char* name, int dims) {
   NNLIB_CHECK(d == dims + 1 || d == dims + 2, name, ": Expected ", dims + 1, "D or ", dims + 2,
               "D (batch mode) tensor with optional 0 dim batch size for input, but got: ", input.sizes());
   for (int64_t i = d - dims - 1; i < d; i++)
-    NNLIB_CHECK(input.size(i) > 0, name, ": Expected input to have non-zero size for non-batch dimensions, but input has sizes ",
+    NNLIB_CHECK(input.size(i) > 0, name,
+                ": Expected input to have non-zero size for non-batch dimensions, but input has sizes ",
                 input.sizes(), " with dimension ", i, " being empty");
 }
 
@@ -38,7 +39,8 @@ void set_axis(Windows& w, int dims, int i, Axis axis) {
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 Axis sliding_axis(int64_t in, const PoolArgs& a, int i) {
-  const int64_t k = a.kernel[i], s = a.stride[i], p = a.padding[i], d = a.dilation[i], reach = d * (k - 1) + 1;
+  const int64_t k = a.kernel[i], s = a.stride[i], p = a.padding[i], d = a.dilation[i],
+                reach = d * (k - 1) + 1;
   Axis axis;
   axis.in = in;
   axis.step = d;
@@ -70,7 +72,8 @@ SharedWindows sliding_windows(const Tensor& input, PoolArgs a) {
   a.kernel = pool_list(a.kernel, a.dims, a.name, "kernel_size");
   a.stride = a.stride.empty() ? a.kernel : pool_list(a.stride, a.dims, a.name, "stride");
   a.padding = pool_list(a.padding, a.dims, a.name, "padding");
-  a.dilation = a.dilation.empty() ? Dims((size_t)a.dims, 1) : pool_list(a.dilation, a.dims, a.name, "dilation");
+  a.dilation =
+      a.dilation.empty() ? Dims((size_t)a.dims, 1) : pool_list(a.dilation, a.dims, a.name, "dilation");
   check_positive(a.kernel, a.name, "kernel size");
   for (int64_t s : a.stride) NNLIB_CHECK(s != 0, a.name, ": stride should not be zero");
   check_positive(a.stride, a.name, "stride");
@@ -78,7 +81,8 @@ SharedWindows sliding_windows(const Tensor& input, PoolArgs a) {
   for (int i = 0; i < a.dims; i++) {
     const int64_t p = a.padding[i], reach = a.dilation[i] * (a.kernel[i] - 1) + 1;
     NNLIB_CHECK(p >= 0, a.name, ": pad must be non-negative, but got pad: ", p);
-    NNLIB_CHECK(p <= reach / 2, a.name, ": pad should be at most half of effective kernel size, but got pad=", p,
+    NNLIB_CHECK(p <= reach / 2, a.name,
+                ": pad should be at most half of effective kernel size, but got pad=", p,
                 ", kernel_size=", a.kernel[i], " and dilation=", a.dilation[i]);
   }
   check_pool_input(input, a.name, a.dims);
@@ -94,7 +98,8 @@ SharedWindows sliding_windows(const Tensor& input, PoolArgs a) {
 SharedWindows adaptive_windows(const Tensor& input, const char* name, int dims, Dims output_size) {
   output_size = pool_list(output_size, dims, name, "output_size");
   for (int64_t o : output_size)
-    NNLIB_CHECK(o >= 0, name, ": elements of output_size must be greater than or equal to 0 but received ", output_size);
+    NNLIB_CHECK(o >= 0, name, ": elements of output_size must be greater than or equal to 0 but received ",
+                output_size);
   check_pool_input(input, name, dims);
   Windows w = windows_of(input, dims);
   for (int i = 0; i < dims; i++) {

@@ -1,5 +1,5 @@
-// Where the windows of a pooling operator lie. One- and two-dimensional pooling is three-dimensional pooling with axes of
-// one element, so every operator has one loop.
+// Where the windows of a pooling operator lie. One- and two-dimensional pooling is three-dimensional pooling
+// with axes of one element, so every operator has one loop.
 #pragma once
 #include <memory>
 #include <string>
@@ -9,17 +9,18 @@
 
 namespace nnlib::ops {
 
-// Window o of an axis covers start[o], start[o] + step, ... below end[o]; `count` is what it adds to the divisor of a mean.
+// Window o of an axis covers start[o], start[o] + step, ... below end[o]; `count` is what it adds to the
+// divisor of a mean.
 struct Axis {
   int64_t in = 1, out = 1, step = 1;
   std::vector<int64_t> start{0}, end{1}, count{1};
 };
 
 struct Windows {
-  Axis axis[3];            // depth, height, width
-  int64_t planes = 1;      // samples times channels
+  Axis axis[3];              // depth, height, width
+  int64_t planes = 1;        // samples times channels
   Dims in_sizes, out_sizes;  // of the whole tensors
-  int64_t divisor = 0;     // of every mean, where not 0
+  int64_t divisor = 0;       // of every mean, where not 0
   int64_t in_plane() const { return axis[0].in * axis[1].in * axis[2].in; }
   int64_t out_plane() const { return axis[0].out * axis[1].out * axis[2].out; }
 };
