@@ -182,7 +182,7 @@ void Cursor::advance(int64_t by) {
 
 namespace {
 
-constexpr int kMaxOperands = 5;  // out first
+constexpr int kMaxOperands = 6;  // out first
 constexpr int64_t kBlock = 512;  // values brought into a buffer at a time
 constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
 
@@ -316,6 +316,7 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
     return;
   }
   p.n = (int)inputs.size() + 1;
+  NNLIB_CHECK(p.n <= kMaxOperands, "at most ", kMaxOperands, " operands, got ", p.n);
   bool simple = is_non_overlapping_and_dense(out.sizes(), out.strides());
   auto fill = [&](int k, const Tensor& t, Dtype compute) {
     Arg& a = p.args[k];

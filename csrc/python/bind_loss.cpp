@@ -5,23 +5,23 @@
 namespace nnlib::python {
 
 void bind_loss(Binder& b) {
-  b.def<ops::mse_loss>("mse_loss(Tensor input, Tensor target, str reduction='mean') -> Tensor",
+  b.def<ops::mse_loss>("mse_loss(Tensor input, Tensor target, str reduction=\"mean\") -> Tensor",
                        kFunction | kPrivate,
                        R"((input - target)^2; reduction is "none", "mean" or "sum".
 
 Operands are broadcast; raises ValueError for another reduction.)");
-  b.def<ops::l1_loss>("l1_loss(Tensor input, Tensor target, str reduction='mean') -> Tensor",
+  b.def<ops::l1_loss>("l1_loss(Tensor input, Tensor target, str reduction=\"mean\") -> Tensor",
                       kFunction | kPrivate, R"(|input - target|; reduction is "none", "mean" or "sum".)");
   b.def<ops::smooth_l1_loss>(
-      "smooth_l1_loss(Tensor input, Tensor target, str reduction='mean', float beta=1.0) -> Tensor",
+      "smooth_l1_loss(Tensor input, Tensor target, str reduction=\"mean\", float beta=1.0) -> Tensor",
       kFunction | kPrivate,
       R"(d^2 / (2 beta) where d = |input - target| is below beta, d - beta / 2 beyond. Girshick, "Fast R-CNN", 2015.)");
   b.def<ops::huber_loss>(
-      "huber_loss(Tensor input, Tensor target, str reduction='mean', float delta=1.0) -> Tensor",
+      "huber_loss(Tensor input, Tensor target, str reduction=\"mean\", float delta=1.0) -> Tensor",
       kFunction | kPrivate,
       R"(d^2 / 2 where d = |input - target| is at most delta, delta (d - delta / 2) beyond. Huber, 1964.)");
   b.def<ops::binary_cross_entropy>(
-      "binary_cross_entropy(Tensor input, Tensor target, Tensor? weight=None, str reduction='mean') -> "
+      "binary_cross_entropy(Tensor input, Tensor target, Tensor? weight=None, str reduction=\"mean\") -> "
       "Tensor",
       kFunction | kPrivate,
       R"(-weight (target log input + (1 - target) log(1 - input)), logarithms held above -100.
@@ -30,11 +30,11 @@ Raises RuntimeError where an input is not between 0 and 1.)");
   b.def<ops::binary_cross_entropy_with_logits>(
       "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? "
       "pos_weight=None, str "
-      "reduction='mean') -> Tensor",
+      "reduction=\"mean\") -> Tensor",
       kFunction | kPrivate,
       R"(Binary cross-entropy of sigmoid(input), computed without overflow; pos_weight weighs the positive examples.)");
   b.def<ops::kl_div>(
-      "kl_div(Tensor input, Tensor target, str reduction='mean', bool log_target=False) -> Tensor",
+      "kl_div(Tensor input, Tensor target, str reduction=\"mean\", bool log_target=False) -> Tensor",
       kFunction | kPrivate,
       R"(target (log target - input): the Kullback-Leibler divergence, input and (log_target) target being logarithms.
 
