@@ -85,7 +85,6 @@ pytest: $(STAMPS)/test
 
 lint: $(STAMPS)/lint
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format --dry-run --Werror
 
 format: $(STAMPS)/lint

@@ -33,7 +33,7 @@ def build_jobs() -> int:
 
 
 def build_folder(options: list[str]) -> Path:
-    """A folder for this Python and these options, so that builds of other kinds do not overwrite each other."""
+    """A folder for this Python and these options: builds of other kinds do not overwrite each other."""
     digest = hashlib.sha256(" ".join(options).encode()).hexdigest()[:8]
     return ROOT / "build" / f"{sysconfig.get_config_var('SOABI')}-{digest}"
 

@@ -12,6 +12,8 @@ import argparse
 import os
 from pathlib import Path
 
+from nnlib.nn import functional as F
+from nnlib.nn.parallel import DistributedDataParallel
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
@@ -19,8 +21,6 @@ from tqdm import tqdm
 import nnlib
 import nnlib.distributed as dist
 from nnlib import nn
-from nnlib.nn import functional as F
-from nnlib.nn.parallel import DistributedDataParallel
 from nnlib.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 
@@ -129,7 +129,7 @@ class Trainer:
                 "scheduler": self.scheduler.state_dict(),
                 "random": states,
                 "epoch": self.epoch,
-                # The order of the images follows from the seed and the epoch; an epoch starts at its first batch.
+                # The order of the images follows from seed and epoch; an epoch starts at its first batch.
                 "sampler": {"seed": self.args.seed, "epoch": self.epoch, "batch": 0},
                 "history": self.history,
                 "epochs": self.args.epochs,
@@ -146,8 +146,8 @@ class Trainer:
         saved = (len(checkpoint["random"]), checkpoint["epochs"], checkpoint["sampler"]["seed"])
         if saved != (self.world, self.args.epochs, self.args.seed):
             raise SystemExit(
-                f"--resume: {path} is of a run with {saved[0]} ranks, {saved[1]} epochs and seed {saved[2]}; this one "
-                f"has {self.world}, {self.args.epochs} and {self.args.seed}"
+                f"--resume: {path} is of a run with {saved[0]} ranks, {saved[1]} epochs and seed {saved[2]}; "
+                f"this one has {self.world}, {self.args.epochs} and {self.args.seed}"
             )
         self.net.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])

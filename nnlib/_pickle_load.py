@@ -10,7 +10,7 @@ import pickle
 import struct
 from pickle import UnpicklingError
 
-from nnlib import _C, _pickle_names
+from nnlib import _pickle_names
 
 MARK = object()
 
@@ -22,7 +22,7 @@ class RestrictedUnpickler:
         file: has ``read`` and ``readline``.
         persistent_load: called with the identifier of a storage.
         safe (dict): further objects by name, such as ``"mypackage.Config"``.
-        encoding (str): of strings that Python 2 wrote; ``"bytes"`` leaves them as they are.
+        encoding (str): of strings that Python 2 wrote; ``"bytes"`` leaves them as is.
     """
 
     def __init__(self, file, persistent_load, safe=None, encoding="utf-8"):
@@ -35,7 +35,7 @@ class RestrictedUnpickler:
         self.safe_ids = {id(value) for value in self.safe.values()}
 
     def load(self):
-        """The object of the next pickle in the file; UnpicklingError for one that is broken or not allowed."""
+        """The object of the next pickle in the file; UnpicklingError for a broken or forbidden one."""
         self.stack, self.memo = [], {}
         try:
             while True:
@@ -93,8 +93,8 @@ class RestrictedUnpickler:
             raise UnpicklingError(f"Unsupported storage: nnlib has no dtype for torch.{name}")
         raise UnpicklingError(
             f"Unsupported global: GLOBAL {full} was not an allowed global by default. Please use "
-            f"`nnlib.serialization.add_safe_globals([{name}])` or the `nnlib.serialization.safe_globals([{name}])` "
-            "context manager to allowlist this global if you trust this class/function."
+            f"`nnlib.serialization.add_safe_globals([{name}])` or the "
+            f"`nnlib.serialization.safe_globals([{name}])` context manager to allowlist this global if you trust this class/function."
         )
 
     def stack_global(self):
@@ -112,7 +112,7 @@ class RestrictedUnpickler:
         self.stack.append(function(*args))
 
     def check_rebuild(self, args):
-        """The function and the class that `_rebuild_from_type_v2` is to call have to be allowed themselves."""
+        """What `_rebuild_from_type_v2` is to call has to be allowed itself."""
         known = {id(value) for value in _pickle_names.VALUES.values()} | self.safe_ids
         if id(args[0]) not in self.callables or id(args[1]) not in known:
             raise UnpicklingError(f"Trying to rebuild a tensor by {args[0]!r} as {args[1]!r}")

@@ -1,4 +1,4 @@
-"""Turns what a file says of a storage into memory: from the records of a zip file, or the old format's tail."""
+"""Turns what a file says of a storage into memory, from a zip file's record or the old format's tail."""
 
 import struct
 import sys
@@ -20,7 +20,7 @@ def typed(storage, kind):
 
 
 def describe(identifier, count):
-    """The fields of a reference, checked: kind, key, location, how many elements, how many bytes, the rest."""
+    """The fields of a reference, checked: kind, key, location, how many bytes, the rest."""
     if len(identifier) < 5 or len(identifier) > count:
         raise UnpicklingError(f"expected a reference to a storage of {count} fields, got {len(identifier)}")
     _, kind, key, location, numel, *rest = identifier
@@ -48,8 +48,8 @@ def remap(storage, location, map_location):
         location = str(map_location)
     if location.split(":")[0] != "cpu":
         raise RuntimeError(
-            f"Attempting to deserialize object on a device '{location}' that nnlib does not have. If you want its "
-            "values here, please use nnlib.load with map_location='cpu' to map your storages to the CPU."
+            f"Attempting to deserialize object on a device '{location}' that nnlib does not have. If you want "
+            "its values here, please use nnlib.load with map_location='cpu' to map your storages to the CPU."
         )
     return storage
 
@@ -82,7 +82,8 @@ class ZipStorages:
         record = f"data/{key}"
         if nbytes > self.reader.size(record):
             raise RuntimeError(
-                f"the file says that storage {key} has {nbytes} bytes, but its record has {self.reader.size(record)}"
+                f"the file says that storage {key} has {nbytes} bytes, but its record has "
+                f"{self.reader.size(record)}"
             )
         if key not in self.loaded:
             storage = self.read(record, nbytes)

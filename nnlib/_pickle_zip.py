@@ -1,6 +1,6 @@
 """The records of PyTorch's zip files: written aligned and uncompressed, read with their checksums.
 
-Layout: ``NAME/data.pkl``, ``NAME/byteorder``, ``NAME/version`` and a record ``NAME/data/KEY`` for each storage.
+Layout: ``NAME/data.pkl``, ``NAME/byteorder``, ``NAME/version`` and ``NAME/data/KEY`` for each storage.
 https://docs.pytorch.org/docs/stable/notes/serialization.html#torch-save-with-zipfile-serialization-true
 """
 
@@ -86,7 +86,7 @@ class RecordReader:
         return bytes(data)
 
     def read_into(self, record, target):
-        """Fill `target`, a writable buffer of bytes, with the start of a record and compare the checksum of it all."""
+        """Fill `target`, a writable buffer, with the start of a record; compare the checksum of all of it."""
         info = self._info(record)
         self.file.seek(self._start(info))
         checksum, left = 0, info.file_size

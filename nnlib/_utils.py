@@ -120,7 +120,7 @@ def _get_layout(name):
 
 
 def tensor_reduce_ex(self, protocol):
-    """``Tensor.__reduce_ex__``: the storage, where in it the elements lie, and whether a gradient is wanted."""
+    """``Tensor.__reduce_ex__``: the storage, where the elements lie in it, whether a gradient is wanted."""
     if self.is_sparse:
         data = (self._indices(), self._values(), self.size(), self.is_coalesced())
         rebuild, args = _rebuild_sparse_tensor, (self.layout, data)
@@ -134,12 +134,13 @@ def tensor_reduce_ex(self, protocol):
 
 
 def tensor_deepcopy(self, memo):
-    """``Tensor.__deepcopy__``: a copy of the whole storage, so that tensors that share memory go on sharing it."""
+    """``Tensor.__deepcopy__``: the storage is copied once: what shares memory goes on sharing it."""
     if id(self) in memo:
         return memo[id(self)]
     if not self.is_leaf:
         raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment."
         )
     if self.is_sparse:
         copy = self.detach().clone()

@@ -1,4 +1,4 @@
-"""Reads and writes safetensors files, through the package ``safetensors`` (``pip install nnlib[safetensors]``).
+"""Reads and writes safetensors files, through the package ``safetensors`` (extra ``nnlib[safetensors]``).
 
 https://github.com/huggingface/safetensors#format
 """
@@ -36,7 +36,7 @@ def _package():
 
 
 def _contiguous(tensors):
-    """The tensors as the format wants them. RuntimeError for two that share memory: the file could not say so."""
+    """The tensors as the format wants them. RuntimeError for two that share memory: it cannot say so."""
     if not isinstance(tensors, dict):
         raise ValueError(f"expected a dict of [str, tensor], got {type(tensors).__name__}")
     owners, result = {}, {}

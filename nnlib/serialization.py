@@ -26,7 +26,7 @@ _safe_lock = threading.Lock()
 
 
 def _safe_name(item):
-    """The name in files of an entry of `add_safe_globals`: a class or function, or a pair with a name of its own."""
+    """The name that files have for an entry of `add_safe_globals`, and the class or function itself."""
     if isinstance(item, tuple):
         if len(item) != 2 or not isinstance(item[1], str):
             raise ValueError(f"Expected a pair of a class or function and its name, got {item!r}")
@@ -138,8 +138,10 @@ def save(obj, f, *, pickle_protocol=DEFAULT_PROTOCOL):
         )
     if not _is_path(f):
         if not hasattr(f, "write"):
-            raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, "
-                                 f"got {type(f).__name__}")  # fmt: skip
+            raise AttributeError(
+                f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got "
+                f"{type(f).__name__}"
+            )
         _write(obj, f, "archive", pickle_protocol)
         return
     folder, base = os.path.split(os.fspath(f))
@@ -172,10 +174,10 @@ def _load_open(file, map_location, weights_only, mmap, encoding):
 def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8"):
     """Load an object that ``nnlib.save`` or ``torch.save`` wrote.
 
-    With ``weights_only=True`` the file may come from anybody: it is read by an unpickler of our own that builds
-    tensors, containers, numbers and strings and refuses everything else, and no tensor can reach outside the
-    memory that the file brings. With ``weights_only=False`` the file can **run any code it likes**: only for
-    files you trust.
+    With ``weights_only=True`` the file may come from anybody: it is read by an unpickler of our own that
+    builds tensors, containers, numbers and strings and refuses everything else, and no tensor can reach
+    outside the memory that the file brings. With ``weights_only=False`` the file can **run any code
+    it likes**: only for files you trust.
 
     Args:
         f (str, PathLike or file): the path, or an object with ``read``, ``readline``, ``seek`` and ``tell``.
@@ -222,6 +224,6 @@ def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8
         if not weights_only:
             raise
         raise pickle.UnpicklingError(
-            f"Weights only load failed. Re-running `nnlib.load` with `weights_only=False` would likely succeed, but it "
-            f"can run arbitrary code: do it only if you got the file from a trusted source.\n{error}"
+            f"Weights only load failed. Re-running `nnlib.load` with `weights_only=False` would likely succeed, "
+            f"but it can run arbitrary code: do it only if you got the file from a trusted source.\n{error}"
         ) from None

@@ -1,4 +1,4 @@
-"""Writes the files in data/ with PyTorch: what its users have on their disks. Run where PyTorch 2.13 is installed."""
+"""Writes the files in data/ as PyTorch's users have them on their disks. Needs PyTorch 2.13."""
 
 from collections import OrderedDict
 from pathlib import Path

@@ -16,7 +16,7 @@ import os, signal, sys
 import nnlib
 
 path = sys.argv[1]
-os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)  # dies when all is written but not yet in place
+os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)  # all is written, not yet in place
 nnlib.save(nnlib.ones(1000), path)
 """
 

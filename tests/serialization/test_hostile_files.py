@@ -1,4 +1,4 @@
-"""Files from outside are never trusted: they get an error, run nothing and read nothing that is not theirs."""
+"""Files from outside are never trusted: they get an error, run nothing and read only what is theirs."""
 
 import io
 import os
