@@ -94,7 +94,8 @@ class RestrictedUnpickler:
         raise UnpicklingError(
             f"Unsupported global: GLOBAL {full} was not an allowed global by default. Please use "
             f"`nnlib.serialization.add_safe_globals([{name}])` or the "
-            f"`nnlib.serialization.safe_globals([{name}])` context manager to allowlist this global if you trust this class/function."
+            f"`nnlib.serialization.safe_globals([{name}])` context manager to allowlist this "
+            "global if you trust this class/function."
         )
 
     def stack_global(self):

@@ -48,8 +48,8 @@ def remap(storage, location, map_location):
         location = str(map_location)
     if location.split(":")[0] != "cpu":
         raise RuntimeError(
-            f"Attempting to deserialize object on a device '{location}' that nnlib does not have. If you want "
-            "its values here, please use nnlib.load with map_location='cpu' to map your storages to the CPU."
+            f"Attempting to deserialize object on a device '{location}' that nnlib does not have. If you "
+            "want its values here, please use nnlib.load with map_location='cpu' to map your storages to the CPU."
         )
     return storage
 

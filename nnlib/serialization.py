@@ -224,6 +224,6 @@ def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8
         if not weights_only:
             raise
         raise pickle.UnpicklingError(
-            f"Weights only load failed. Re-running `nnlib.load` with `weights_only=False` would likely succeed, "
-            f"but it can run arbitrary code: do it only if you got the file from a trusted source.\n{error}"
+            f"Weights only load failed. Re-running `nnlib.load` with `weights_only=False` would likely "
+            f"succeed, but it can run arbitrary code: do it only if you got the file from a trusted source.\n{error}"
         ) from None
