@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/creation.h"
+#include "ops/index.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -232,6 +233,28 @@ Tensor cartesian_prod(const TensorList& tensors) {
   NNLIB_CHECK(!tensors.empty(), "cartesian_prod expects a non-empty TensorList");
   if (tensors.size() == 1) return tensors[0];
   return stack(each(meshgrid(tensors), [](const Tensor& x) { return flatten(x); }), 1);
+}
+
+Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
+  NNLIB_CHECK(x.dim() == 1, "Expect a 1D vector, but got shape ", x.sizes());
+  NNLIB_CHECK(r >= 0, "Expect a non-negative number, but got ", r);
+  if (r == 0) return empty({0}, x.dtype());
+  const int64_t n = x.sizes()[0], least = with_replacement ? 0 : 1;
+  std::vector<int64_t> rows;
+  Dims at((size_t)r, 0);
+  for (int64_t i = 0; i < r; i++) at[i] = i * least;
+  // The next row in order: the last place that can still grow does, and those after it follow it.
+  while (n > 0 && at.back() < n) {
+    rows.insert(rows.end(), at.begin(), at.end());
+    int64_t i = r - 1;
+    while (i >= 0 && at[i] + 1 + least * (r - 1 - i) > n - 1) i--;
+    if (i < 0) break;
+    at[i]++;
+    for (int64_t j = i + 1; j < r; j++) at[j] = at[j - 1] + least;
+  }
+  Tensor places = empty({(int64_t)rows.size() / r, r}, Dtype::Int64);
+  std::copy(rows.begin(), rows.end(), places.data<int64_t>());
+  return index(x, {places});
 }
 
 }  // namespace nnlib::ops
