@@ -16,6 +16,10 @@ Tensor make_sparse(const Tensor& indices, const Tensor& values, const Dims& size
   return r;
 }
 
+Tensor sparse_zeros(const Dims& sizes, Dtype dtype) {
+  return make_sparse(empty({(int64_t)sizes.size(), 0}, Dtype::Int64), empty({0}, dtype), sizes, true);
+}
+
 Tensor sparse_clone(const Tensor& t) {
   const SparseData& s = t.sparse();
   Tensor r;

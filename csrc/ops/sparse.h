@@ -8,6 +8,8 @@ namespace nnlib::ops {
 
 // Takes the parts as they are, without a check and without history.
 Tensor make_sparse(const Tensor& indices, const Tensor& values, const Dims& sizes, bool coalesced);
+// All zero: no elements.
+Tensor sparse_zeros(const Dims& sizes, Dtype dtype);
 Tensor sparse_clone(const Tensor& t);
 Tensor sparse_copy_(const Tensor& self, const Tensor& src);
 

@@ -23,16 +23,19 @@ Tensor ones(const Dims& size, NNLIB_OPTION_PARAMS) {
 }
 Tensor full(const Dims& size, Scalar fill_value, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::full(size, fill_value, dtype.value_or(dtype_of_number(fill_value))), device, pin_memory, requires_grad);
+  return finish(ops::full(size, fill_value, dtype.value_or(dtype_of_number(fill_value))), device, pin_memory,
+                requires_grad);
 }
 Tensor empty(const Dims& size, NNLIB_OPTION_PARAMS, std::optional<MemoryFormat> format) {
   const Dtype d = dtype.value_or(default_dtype());
   if (wants_sparse(layout)) return finish(ops::sparse_zeros(size, d), device, pin_memory, requires_grad);
-  return finish(nnlib::empty(size, d, format.value_or(MemoryFormat::Contiguous)), device, pin_memory, requires_grad);
+  return finish(nnlib::empty(size, d, format.value_or(MemoryFormat::Contiguous)), device, pin_memory,
+                requires_grad);
 }
 Tensor empty_strided(const Dims& size, const Dims& stride, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(nnlib::empty_strided(size, stride, dtype.value_or(default_dtype())), device, pin_memory, requires_grad);
+  return finish(nnlib::empty_strided(size, stride, dtype.value_or(default_dtype())), device, pin_memory,
+                requires_grad);
 }
 Tensor scalar_tensor(Scalar s, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
@@ -58,12 +61,14 @@ Tensor zeros_like(const Tensor& t, NNLIB_OPTION_PARAMS, std::optional<MemoryForm
 Tensor ones_like(const Tensor& t, NNLIB_OPTION_PARAMS, std::optional<MemoryFormat> format) {
   return filled_like(t, 1, NNLIB_OPTION_ARGS, format);
 }
-Tensor full_like(const Tensor& t, Scalar fill_value, NNLIB_OPTION_PARAMS, std::optional<MemoryFormat> format) {
+Tensor full_like(const Tensor& t, Scalar fill_value, NNLIB_OPTION_PARAMS,
+                 std::optional<MemoryFormat> format) {
   return filled_like(t, fill_value, NNLIB_OPTION_ARGS, format);
 }
 Tensor empty_like(const Tensor& t, NNLIB_OPTION_PARAMS, std::optional<MemoryFormat> format) {
   check_strided(layout);
-  return finish(like_of(t, dtype, format), device ? device : std::optional<Device>(t.device()), pin_memory, requires_grad);
+  return finish(like_of(t, dtype, format), device ? device : std::optional<Device>(t.device()), pin_memory,
+                requires_grad);
 }
 
 // x.new_*: the type and device of x where none is given.
@@ -86,33 +91,39 @@ Tensor new_empty_strided(const Tensor& t, const Dims& size, const Dims& stride, 
 Tensor arange(Scalar start, Scalar end, Scalar step, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
   const bool integers = !start.is_floating() && !end.is_floating() && !step.is_floating();
-  return finish(ops::arange(start, end, step, dtype.value_or(integers ? Dtype::Int64 : default_dtype())), device, pin_memory,
-                requires_grad);
+  return finish(ops::arange(start, end, step, dtype.value_or(integers ? Dtype::Int64 : default_dtype())),
+                device, pin_memory, requires_grad);
 }
 Tensor arange_end(Scalar end, NNLIB_OPTION_PARAMS) { return arange(0, end, 1, NNLIB_OPTION_ARGS); }
 Tensor range(Scalar start, Scalar end, Scalar step, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::range(start, end, step, dtype.value_or(default_dtype())), device, pin_memory, requires_grad);
+  return finish(ops::range(start, end, step, dtype.value_or(default_dtype())), device, pin_memory,
+                requires_grad);
 }
 Tensor linspace(Scalar start, Scalar end, int64_t steps, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::linspace(start, end, steps, dtype.value_or(default_dtype())), device, pin_memory, requires_grad);
+  return finish(ops::linspace(start, end, steps, dtype.value_or(default_dtype())), device, pin_memory,
+                requires_grad);
 }
 Tensor logspace(Scalar start, Scalar end, int64_t steps, double base, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::logspace(start, end, steps, base, dtype.value_or(default_dtype())), device, pin_memory, requires_grad);
+  return finish(ops::logspace(start, end, steps, base, dtype.value_or(default_dtype())), device, pin_memory,
+                requires_grad);
 }
 Tensor eye(int64_t n, std::optional<int64_t> m, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::eye(n, m.value_or(n), dtype.value_or(default_dtype())), device, pin_memory, requires_grad);
+  return finish(ops::eye(n, m.value_or(n), dtype.value_or(default_dtype())), device, pin_memory,
+                requires_grad);
 }
 Tensor tril_indices(int64_t row, int64_t col, int64_t offset, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::tril_indices(row, col, offset, dtype.value_or(Dtype::Int64)), device, pin_memory, requires_grad);
+  return finish(ops::tril_indices(row, col, offset, dtype.value_or(Dtype::Int64)), device, pin_memory,
+                requires_grad);
 }
 Tensor triu_indices(int64_t row, int64_t col, int64_t offset, NNLIB_OPTION_PARAMS) {
   check_strided(layout);
-  return finish(ops::triu_indices(row, col, offset, dtype.value_or(Dtype::Int64)), device, pin_memory, requires_grad);
+  return finish(ops::triu_indices(row, col, offset, dtype.value_or(Dtype::Int64)), device, pin_memory,
+                requires_grad);
 }
 
 }  // namespace
@@ -124,7 +135,8 @@ zeros(*size, dtype=None, requires_grad=False): a tensor of zeros.
 
 >>> nnlib.zeros(2)
 tensor([0., 0.]))");
-  b.def<&ones>("ones(int[] size" OPTIONS ") -> Tensor", kFunction | kOut, "ones(*size, dtype=None): a tensor of ones.");
+  b.def<&ones>("ones(int[] size" OPTIONS ") -> Tensor", kFunction | kOut,
+               "ones(*size, dtype=None): a tensor of ones.");
   b.def<&full>("full(int[1] size, Scalar fill_value" OPTIONS ") -> Tensor", kFunction | kOut, R"(
 full(size, fill_value, dtype=None): a tensor of one value; without dtype it has the value's.
 
@@ -134,32 +146,41 @@ tensor([7, 7]))");
                 "empty(*size, dtype=None): new memory with whatever values are there.");
   b.def<&empty_strided>("empty_strided(int[] size, int[] stride" OPTIONS ") -> Tensor", kFunction,
                         "empty_strided(size, stride): unset memory with these strides.");
-  b.def<&scalar_tensor>("scalar_tensor(Scalar s" OPTIONS ") -> Tensor", kFunction, "scalar_tensor(s): a tensor without dimensions.");
+  b.def<&scalar_tensor>("scalar_tensor(Scalar s" OPTIONS ") -> Tensor", kFunction,
+                        "scalar_tensor(s): a tensor without dimensions.");
 #define LIKE OPTIONS ", memory_format? memory_format=None) -> Tensor"
-  b.def<&zeros_like>("zeros_like(Tensor input" LIKE, kFunction, "zeros_like(input): zeros of its shape, dtype and layout.");
-  b.def<&ones_like>("ones_like(Tensor input" LIKE, kFunction, "ones_like(input): ones of its shape, dtype and layout.");
+  b.def<&zeros_like>("zeros_like(Tensor input" LIKE, kFunction,
+                     "zeros_like(input): zeros of its shape, dtype and layout.");
+  b.def<&ones_like>("ones_like(Tensor input" LIKE, kFunction,
+                    "ones_like(input): ones of its shape, dtype and layout.");
   b.def<&full_like>("full_like(Tensor input, Scalar fill_value" LIKE, kFunction,
                     "full_like(input, fill_value): one value in its shape, dtype and layout.");
-  b.def<&empty_like>("empty_like(Tensor input" LIKE, kFunction, "empty_like(input): unset memory of its shape, dtype and layout.");
+  b.def<&empty_like>("empty_like(Tensor input" LIKE, kFunction,
+                     "empty_like(input): unset memory of its shape, dtype and layout.");
 #undef LIKE
-  b.def<&new_zeros>("new_zeros(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod, "new_zeros(*size): zeros of this dtype.");
-  b.def<&new_ones>("new_ones(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod, "new_ones(*size): ones of this dtype.");
-  b.def<&new_empty>("new_empty(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod, "new_empty(*size): unset, of this dtype.");
+  b.def<&new_zeros>("new_zeros(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod,
+                    "new_zeros(*size): zeros of this dtype.");
+  b.def<&new_ones>("new_ones(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod,
+                   "new_ones(*size): ones of this dtype.");
+  b.def<&new_empty>("new_empty(Tensor input, int[] size" OPTIONS ") -> Tensor", kMethod,
+                    "new_empty(*size): unset, of this dtype.");
   b.def<&new_full>("new_full(Tensor input, int[1] size, Scalar fill_value" OPTIONS ") -> Tensor", kMethod,
                    "new_full(size, fill_value): one value, of this dtype.");
-  b.def<&new_empty_strided>("new_empty_strided(Tensor input, int[] size, int[] stride" OPTIONS ") -> Tensor", kMethod,
-                            "new_empty_strided(size, stride): unset, of this dtype.");
+  b.def<&new_empty_strided>("new_empty_strided(Tensor input, int[] size, int[] stride" OPTIONS ") -> Tensor",
+                            kMethod, "new_empty_strided(size, stride): unset, of this dtype.");
   b.def<&arange_end>("arange(Scalar end" OPTIONS ") -> Tensor", kFunction | kOut, R"(
 arange(start=0, end, step=1, dtype=None): start, start + step, ... below end; int64 where all are integers.
 
 >>> nnlib.arange(1, 4)
 tensor([1, 2, 3]))");
-  b.def<&arange>("arange(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kOut, "");
+  b.def<&arange>("arange(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kOut,
+                 "");
   b.def<&range>("range(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kOut,
                 "range(start, end, step=1): as arange, end included.");
   b.def<&linspace>("linspace(Scalar start, Scalar end, int steps" OPTIONS ") -> Tensor", kFunction | kOut,
                    "linspace(start, end, steps): so many values evenly from start to end, both included.");
-  b.def<&logspace>("logspace(Scalar start, Scalar end, int steps, float base=10.0" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&logspace>("logspace(Scalar start, Scalar end, int steps, float base=10.0" OPTIONS ") -> Tensor",
+                   kFunction | kOut,
                    "logspace(start, end, steps, base=10.0): base to the powers of linspace.");
   b.def<&eye>("eye(int n, int? m=None" OPTIONS ") -> Tensor", kFunction | kOut,
               "eye(n, m=None): an (n, m) matrix with ones on its diagonal.");

@@ -1,5 +1,5 @@
-// x[key] and x[key] = value. Integers, slices, None and the ellipsis make views one after the other; tensors, masks and
-// sequences are collected for one advanced indexing of what the views left.
+// x[key] and x[key] = value. Integers, slices, None and the ellipsis make views one after the other; tensors,
+// masks and sequences are collected for one advanced indexing of what the views left.
 #include "python/indexing.h"
 
 #include "core/shape.h"
@@ -14,7 +14,9 @@ namespace nnlib::python {
 
 namespace {
 
-bool is_integer(PyObject* o) { return PyLong_CheckExact(o) || (!PyBool_Check(o) && !is_tensor(o) && PyIndex_Check(o)); }
+bool is_integer(PyObject* o) {
+  return PyLong_CheckExact(o) || (!PyBool_Check(o) && !is_tensor(o) && PyIndex_Check(o));
+}
 
 bool is_mask(const Tensor& t) { return t.dtype() == Dtype::Bool || t.dtype() == Dtype::UInt8; }
 
@@ -26,23 +28,28 @@ bool stands_for_tuple(PyObject* key) {
   if (n >= 32) return false;
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject* o = PyList_GET_ITEM(key, i);
-    if (is_tensor(o) || PySlice_Check(o) || PySequence_Check(o) || o == Py_Ellipsis || o == Py_None) return true;
+    if (is_tensor(o) || PySlice_Check(o) || PySequence_Check(o) || o == Py_Ellipsis || o == Py_None)
+      return true;
   }
   return false;
 }
 
 Tensor sequence_index(PyObject* o) {
   if (!PySequence_Check(o) || PyUnicode_Check(o))
-    throw IndexError(concat("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-                            "indices (got ", Py_TYPE(o)->tp_name, ")"));
-  Object list = has_buffer(o) || PyList_Check(o) || PyTuple_Check(o) ? Object::borrow(o) : owned(PySequence_List(o));
+    throw IndexError(
+        concat("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+               "indices (got ",
+               Py_TYPE(o)->tp_name, ")"));
+  Object list =
+      has_buffer(o) || PyList_Check(o) || PyTuple_Check(o) ? Object::borrow(o) : owned(PySequence_List(o));
   Tensor t = tensor_from_object(list.get(), nullptr);
   return t.numel() == 0 && t.is_floating_point() ? cast_values(t, Dtype::Int64) : t;
 }
 
 int64_t checked_index(const Tensor& t, int64_t dim, PyObject* o) {
   const int64_t i = int_value(o);
-  NNLIB_CHECK_INDEX(t.dim() > 0, "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+  NNLIB_CHECK_INDEX(t.dim() > 0,
+                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
                     "C++ to convert a 0-dim tensor to a number");
   NNLIB_CHECK_INDEX(dim < t.dim(), "too many indices for tensor of dimension ", t.dim());
   const int64_t n = t.sizes()[dim];
@@ -139,7 +146,8 @@ Target resolve(const Tensor& self, PyObject* key) {
   return r;
 }
 
-// A mask that was spread over its dimensions is followed by as many undefined entries; the operator wants it alone.
+// A mask that was spread over its dimensions is followed by as many undefined entries; the operator wants it
+// alone.
 TensorList without_padding(const TensorList& indices) {
   TensorList r;
   for (size_t i = 0; i < indices.size(); i++) {
@@ -169,7 +177,8 @@ bool fill_mask(const Target& t, const Tensor& value) {
   const Tensor& mask = t.indices[(size_t)at];
   Dims shape(mask.sizes());
   for (int64_t d = 0; d < mask.dim(); d++)
-    if (at + d >= t.view.dim() || t.view.sizes()[at + d] != mask.sizes()[d]) return false;  // the operator words the error
+    if (at + d >= t.view.dim() || t.view.sizes()[at + d] != mask.sizes()[d])
+      return false;  // the operator words the error
   while ((int64_t)shape.size() < t.view.dim() - at) shape.push_back(1);
   ops::masked_fill_(t.view, ops::reshape(mask, shape), ops::reshape(value, {}));
   return true;
@@ -198,7 +207,8 @@ int tensor_setitem(const Tensor& self, PyObject* key, PyObject* value) {
            (PyNumber_Check(value) && !PySequence_Check(value)))
     v = scalar_tensor(scalar_value(value), self.dtype());
   else
-    throw TypeError(concat("can't assign a ", Py_TYPE(value)->tp_name, " to a tensor of type ", dtype_name(self.dtype())));
+    throw TypeError(concat("can't assign a ", Py_TYPE(value)->tp_name, " to a tensor of type ",
+                           dtype_name(self.dtype())));
   Target t = resolve(self, key);
   GilRelease nogil;
   if (!t.advanced) {

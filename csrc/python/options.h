@@ -7,11 +7,12 @@
 
 namespace nnlib::python {
 
-#define NNLIB_OPTIONS \
-  "dtype? dtype=None, object layout=None, device? device=None, bool? pin_memory=None, bool requires_grad=False"
-#define NNLIB_OPTION_PARAMS                                                                           \
-  std::optional<Dtype> dtype, PyObject *layout, std::optional<Device> device, std::optional<bool> pin_memory, \
-      bool requires_grad
+#define NNLIB_OPTIONS                                                                        \
+  "dtype? dtype=None, object layout=None, device? device=None, bool? pin_memory=None, bool " \
+  "requires_grad=False"
+#define NNLIB_OPTION_PARAMS                                                   \
+  std::optional<Dtype> dtype, PyObject *layout, std::optional<Device> device, \
+      std::optional<bool> pin_memory, bool requires_grad
 #define NNLIB_OPTION_ARGS dtype, layout, device, pin_memory, requires_grad
 
 inline bool layout_given(PyObject* layout) {
@@ -25,8 +26,10 @@ inline void check_strided(PyObject* layout) {
 }
 
 // The new tensor on its device, marked as a leaf that wants gradients where asked.
-inline Tensor finish(Tensor t, std::optional<Device> device, std::optional<bool> pin_memory, bool requires_grad) {
-  NNLIB_CHECK(!pin_memory.value_or(false), "Cannot access accelerator device when none is available: pin_memory=True needs one.");
+inline Tensor finish(Tensor t, std::optional<Device> device, std::optional<bool> pin_memory,
+                     bool requires_grad) {
+  NNLIB_CHECK(!pin_memory.value_or(false),
+              "Cannot access accelerator device when none is available: pin_memory=True needs one.");
   if (device) t.impl()->device = *device;
   if (requires_grad) set_requires_grad(t, true);
   return t;
