@@ -118,6 +118,10 @@ class Tensor(_C.TensorBase):
             self, _C._register_post_accumulate_hook(self, hook), _C._remove_post_accumulate_hook
         )
 
+    def where(self, condition: Tensor, other) -> Tensor:
+        """This tensor where ``condition`` holds, ``other`` elsewhere."""
+        return _C.where(condition, self, other)
+
     # ---- no-ops that programs for other devices call
 
     def pin_memory(self, device=None) -> Tensor:
