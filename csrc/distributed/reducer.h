@@ -50,9 +50,12 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void set_comm_hook(CommHook hook) { comm_hook_ = std::move(hook); }
   void set_sparse_average(SparseAverage average) { sparse_average_ = std::move(average); }
 
-  // Positions of the parameters in the order in which their gradients came in the first averaged pass; empty
-  // until there was one, and with find_unused, where passes differ.
+  // Positions of the parameters in the order in which their gradients came in the first averaged pass; never
+  // known with find_unused, where passes differ.
   const std::vector<size_t>& arrival_order() const { return arrivals_; }
+  bool arrivals_known() const { return arrivals_complete_; }
+  // With static_graph: whether the first pass has been seen.
+  bool graph_known() const { return graph_known_; }
   void rebuild(const Assignment& assignment);
   const std::vector<Bucket>& buckets() const { return buckets_; }
   int64_t buckets_started() const { return next_; }

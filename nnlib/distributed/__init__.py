@@ -4,6 +4,7 @@
 ``mpirun -n 4 python program.py`` in the shell. Without mpirun the same program is a world of one rank.
 """
 
+from .._C import _distributed as _native
 from ._errors import DistBackendError, DistError, DistTimeoutError
 from ._work import Work
 from .collectives import (
@@ -52,8 +53,10 @@ from .process_group import (
     new_group,
 )
 
+GradBucket = _native.GradBucket
+
 __all__ = [
-    "DistBackendError", "DistError", "DistTimeoutError", "GroupMember", "P2POp", "ProcessGroup", "ReduceOp",
+    "DistBackendError", "DistError", "DistTimeoutError", "GradBucket", "GroupMember", "P2POp", "ProcessGroup", "ReduceOp",
     "Work", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all",
     "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list",
     "destroy_process_group", "gather", "gather_object", "get_backend", "get_global_rank", "get_group_rank",

@@ -1,0 +1,192 @@
+"""What DistributedDataParallel does besides averaging: agreeing on the start, and keeping buffers together."""
+
+import inspect
+
+from .. import _C, cat, no_grad
+from ..futures import Future
+from .collectives import all_gather, broadcast
+from .objects import all_gather_object, broadcast_object_list
+
+COALESCE_BYTES = 32 << 20
+MIB = 1 << 20
+
+
+def bucket_limits(bucket_cap_mb, bucket_cap_mb_list, first_mb):
+    """Bucket sizes in bytes: of the first ones, and last that of all others."""
+    if bucket_cap_mb_list is not None:
+        sizes = list(bucket_cap_mb_list)
+    else:
+        cap = 25 if bucket_cap_mb is None else bucket_cap_mb
+        sizes = [min(first_mb, cap), cap]
+    if not sizes or any(isinstance(s, bool) or not isinstance(s, (int, float)) or s <= 0 for s in sizes):
+        raise ValueError(f"expected bucket sizes above zero, in MiB, but got {sizes}")
+    return [int(size * MIB) for size in sizes]
+
+
+def trainable(module, ignore):
+    """(name, parameter) of all parameters that require a gradient, each once."""
+    return [(n, p) for n, p in module.named_parameters() if p.requires_grad and n not in ignore]
+
+
+def sparse_flags(module, named):
+    """For each parameter, whether a module says that its gradient will be sparse."""
+    sparse = {
+        id(parameter)
+        for part in module.modules()
+        if getattr(part, "sparse", False) is True
+        for parameter in part.parameters(recurse=False)
+    }
+    return [id(parameter) in sparse for _, parameter in named]
+
+
+def _described(module, ignore):
+    return [
+        (name, tuple(p.shape), str(p.dtype), bool(p.requires_grad), tuple(p.stride()))
+        for name, p in module.named_parameters()
+        if name not in ignore
+    ]
+
+
+def check_agreement(module, ignore, group):
+    """Raises the same error on every rank unless all ranks' parameters fit those of the group's first rank."""
+    if group.size() == 1:
+        return
+    mine = _described(module, ignore)
+    first = [mine]
+    broadcast_object_list(first, group=group, group_src=0)
+    problems = [None] * group.size()
+    all_gather_object(problems, _difference(first[0], mine), group)
+    wrong = [f"rank {group.ranks[r]} {problem}" for r, problem in enumerate(problems) if problem is not None]
+    if wrong:
+        raise RuntimeError(
+            f"DistributedDataParallel needs the same parameters on every rank. Rank {group.ranks[0]} has "
+            f"{len(first[0])} parameters; " + "; ".join(wrong)
+        )
+
+
+def _difference(first, mine):
+    what = ("name", "shape", "dtype", "requires_grad", "strides")
+    for i, (theirs, own) in enumerate(zip(first, mine, strict=False)):
+        for label, a, b in zip(what, theirs, own, strict=True):
+            if a != b:
+                return f"has {label} {b} at parameter {i} ({own[0]}), where it is {a} ({theirs[0]}) there"
+    if len(first) != len(mine):
+        return f"has {len(mine)} parameters"
+    return None
+
+
+def broadcast_state(module, ignore, group):
+    """Gives all ranks the weights and buffers of the group's first rank."""
+    tensors = [p.detach() for n, p in module.named_parameters() if n not in ignore]
+    broadcast_coalesced(tensors + _buffers(module, ignore), group)
+
+
+def broadcast_buffers(module, ignore, group):
+    """Gives all ranks the buffers of the group's first rank."""
+    broadcast_coalesced(_buffers(module, ignore), group)
+
+
+def _buffers(module, ignore):
+    return [b.detach() for n, b in module.named_buffers() if b is not None and n not in ignore]
+
+
+def broadcast_coalesced(tensors, group, root=0):
+    """Broadcasts many tensors in few messages: small ones of one dtype travel together."""
+    if group.size() == 1:
+        return
+    parts, sizes = {}, {}
+    with no_grad():
+        for tensor in tensors:
+            key = tensor.dtype
+            size = tensor.numel() * tensor.element_size()
+            if size >= COALESCE_BYTES:
+                broadcast(tensor, group=group, group_src=root)
+                continue
+            if sizes.get(key, 0) + size > COALESCE_BYTES:
+                _broadcast_together(parts.pop(key), group, root)
+                sizes[key] = 0
+            parts.setdefault(key, []).append(tensor)
+            sizes[key] = sizes.get(key, 0) + size
+        for together in parts.values():
+            _broadcast_together(together, group, root)
+
+
+def _broadcast_together(tensors, group, root):
+    if len(tensors) == 1:
+        broadcast(tensors[0], group=group, group_src=root)
+        return
+    flat = cat([tensor.reshape(-1) for tensor in tensors])
+    broadcast(flat, group=group, group_src=root)
+    if group.rank() == root:
+        return
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view(tensor.shape))
+        start += tensor.numel()
+
+
+def average_sparse(grad, group):
+    """The average of the ranks' sparse gradients; None stays None when no rank has one."""
+    ranks = group.size()
+    shapes = [None] * ranks
+    mine = None
+    if grad is not None:
+        grad = grad.coalesce()
+        mine = (tuple(grad.shape), grad.sparse_dim(), grad.values().shape[0])
+    all_gather_object(shapes, mine, group)
+    known = [shape for shape in shapes if shape is not None]
+    if not known:
+        return None
+    shape, sparse_dim, _ = known[0]
+    longest = max(count for _, _, count in known)
+    indices = _C.zeros((sparse_dim, longest), dtype=_C.int64)
+    values = _C.zeros((longest, *shape[sparse_dim:]), dtype=_dtype_of(grad, group))
+    if grad is not None:
+        indices[:, : mine[2]] = grad.indices()
+        values[: mine[2]] = grad.values()
+    all_indices = [_C.empty_like(indices) for _ in shapes]
+    all_values = [_C.empty_like(values) for _ in shapes]
+    all_gather(all_indices, indices, group)
+    all_gather(all_values, values, group)
+    counts = [0 if s is None else s[2] for s in shapes]
+    indices = cat([part[:, :n] for part, n in zip(all_indices, counts, strict=True)], 1)
+    values = cat([part[:n] for part, n in zip(all_values, counts, strict=True)]) / ranks
+    return _C.sparse_coo_tensor(indices, values, shape).coalesce()
+
+
+def native_group(group):
+    """The native side of a process group: what the reducer hands its buckets to."""
+    return _C._distributed.QueueGroup(group.queue.capsule(), group.size())
+
+
+def check_comm_hook(hook):
+    """Raises unless the hook can be called with (state, bucket) and says nothing else about its types."""
+    from . import GradBucket
+
+    if not callable(hook):
+        raise TypeError("Communication hook must be callable.")
+    signature = inspect.signature(hook)
+    bucket = list(signature.parameters.values())[1:2]
+    if bucket and bucket[0].annotation not in (inspect.Parameter.empty, GradBucket, "GradBucket", "dist.GradBucket"):
+        raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
+
+
+def native_hook(state, hook):
+    """The hook as the reducer calls it, during backward: with a bucket that has to be finished later."""
+
+    def call(bucket):
+        future = hook(state, bucket)
+        if not isinstance(future, Future):
+            raise RuntimeError(
+                "callback must return a torch.futures.Future object, but got " + type(future).__name__
+            )
+
+        def finish(done):
+            try:
+                bucket._finish(done.value())
+            except Exception as error:
+                bucket._fail(f"{type(error).__name__}: {error}")
+
+        future.add_done_callback(finish)
+
+    return call

@@ -1,0 +1,301 @@
+"""Training on several ranks, each with a copy of the module and a part of the batch."""
+
+import contextlib
+import copy
+import warnings
+
+from ... import _C, is_grad_enabled
+from ... import distributed as dist
+from ...distributed import _ddp
+from ...distributed.process_group import resolve
+from ..modules.module import Module
+from ._outputs import find_tensors, pass_through_sink
+
+FIRST_BUCKET_MB = 1.0
+_UNSUPPORTED = {
+    "dim": 0,
+    "delay_all_reduce_named_params": None,
+    "param_to_hook_all_reduce": None,
+    "mixed_precision": None,
+    "device_mesh": None,
+    "skip_all_reduce_unused_params": False,
+    "batched_grad_copy": False,
+}
+
+
+class DistributedDataParallel(Module):
+    r"""Trains a module on all ranks of a process group, with gradients averaged over the ranks during backward.
+
+    Each rank runs the module on its own part of the data. Rank 0's weights and buffers are given to all ranks when
+    the module is wrapped; gradients are collected in buckets, in reverse order of the parameters, and a bucket is
+    averaged while backward computes the next. All ranks hold the same bits after every step, from run to run, and
+    for any bucket size: sums are made in rank order, in float32 for float16 and bfloat16.
+
+    :func:`nnlib.distributed.init_process_group` comes first. Construction, forward and backward are
+    synchronization points: every rank must reach them in the same order. Gradients are averaged when they are
+    accumulated in ``.grad``; :func:`nnlib.autograd.grad` is not seen. Parameters must not be added, removed or
+    changed in shape afterwards.
+
+    Args:
+        module (Module): the module; at least one parameter must require a gradient.
+        device_ids, output_device: None (or an empty list): a CPU module has no others.
+        dim (int): must be 0.
+        broadcast_buffers (bool): give all ranks rank 0's buffers at the beginning of forward. Default True.
+        init_sync (bool): check that the ranks' parameters have the same names, shapes and dtypes, and give them
+            rank 0's weights and buffers. Default True.
+        process_group (ProcessGroup): None for the default group.
+        bucket_cap_mb (float): the size of a bucket in MiB. Default 25; the first one is at most 1 MiB.
+        find_unused_parameters (bool): look through the graph of the outputs for parameters that will get no
+            gradient; otherwise such parameters are an error in the next forward.
+        check_reduction (bool): old; the check that it asked for (that the last backward was reduced completely,
+            made at the beginning of forward) is always made. True warns.
+        gradient_as_bucket_view (bool): let gradients be views of the buckets, which saves memory and copies.
+        static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that are
+            used more than once under checkpointing, and finds unused ones in the first iteration only.
+        bucket_cap_mb_list (list of float): sizes of the first buckets one by one, the last for all others.
+        forward_sync_buffers (bool): today's name of ``broadcast_buffers``; not together with it.
+        delay_all_reduce_named_params, param_to_hook_all_reduce, mixed_precision, device_mesh,
+        skip_all_reduce_unused_params, batched_grad_copy: must be left at their defaults.
+
+    The sixth positional argument may also be a process group, and the second one too, as older code gives them;
+    both warn.
+
+    Attributes:
+        module (Module): the wrapped module; its entries in :meth:`state_dict` begin with ``module.``.
+
+    Raises:
+        NotImplementedError: an argument that is not supported was given.
+        RuntimeError: no parameter requires a gradient, or the ranks' parameters differ (the error names them).
+
+    Example::
+
+        >>> import nnlib as torch
+        >>> import nnlib.distributed as dist
+        >>> dist.init_process_group("mpi")  # doctest: +SKIP
+        >>> model = torch.nn.Linear(4, 2)
+        >>> net = torch.nn.parallel.DistributedDataParallel(model)  # doctest: +SKIP
+        >>> net(torch.randn(8, 4)).sum().backward()  # doctest: +SKIP
+
+    Method: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020.
+    """
+
+    def __init__(
+        self,
+        module,
+        device_ids=None,
+        output_device=None,
+        dim=0,
+        broadcast_buffers=None,
+        init_sync=True,
+        process_group=None,
+        bucket_cap_mb=None,
+        find_unused_parameters=False,
+        check_reduction=False,
+        gradient_as_bucket_view=False,
+        static_graph=False,
+        delay_all_reduce_named_params=None,
+        param_to_hook_all_reduce=None,
+        mixed_precision=None,
+        device_mesh=None,
+        skip_all_reduce_unused_params=False,
+        bucket_cap_mb_list=None,
+        batched_grad_copy=False,
+        forward_sync_buffers=None,
+    ):
+        super().__init__()
+        given = locals()
+        for name, default in _UNSUPPORTED.items():
+            if given[name] != default:
+                raise NotImplementedError(
+                    f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at {default!r}"
+                )
+        device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction = _old_order(
+            device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
+        )
+        if check_reduction:
+            warnings.warn(
+                "check_reduction is deprecated: what it checks is always checked", DeprecationWarning, stacklevel=2
+            )
+        if device_ids or output_device is not None:
+            raise ValueError(
+                "DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-"
+                f"device GPU modules: for a CPU module they must be None, but got device_ids {device_ids}, "
+                f"output_device {output_device}"
+            )
+        if broadcast_buffers is not None and forward_sync_buffers is not None:
+            raise ValueError("give broadcast_buffers or forward_sync_buffers, which are the same, not both")
+        if bucket_cap_mb is not None and bucket_cap_mb_list is not None:
+            raise ValueError("give bucket_cap_mb or bucket_cap_mb_list, not both")
+        self.process_group = resolve(process_group)
+        if self.process_group is None:
+            raise ValueError("DistributedDataParallel was made on a rank that is not part of its process group")
+        self.module = module
+        self.device_ids = self.output_device = None
+        self.dim = dim
+        self.broadcast_buffers = all(flag is not False for flag in (broadcast_buffers, forward_sync_buffers))
+        self.find_unused_parameters = bool(find_unused_parameters)
+        self.gradient_as_bucket_view = bool(gradient_as_bucket_view)
+        self.static_graph = bool(static_graph)
+        self.require_backward_grad_sync = self.require_forward_param_sync = True
+        self.parameters_to_ignore = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        self._bucket_limits = _ddp.bucket_limits(bucket_cap_mb, bucket_cap_mb_list, FIRST_BUCKET_MB)
+        self.bucket_bytes_cap = self._bucket_limits[-1]
+        self._comm_hook = None
+        self._start(init_sync)
+
+    def _start(self, init_sync):
+        named = _ddp.trainable(self.module, self.parameters_to_ignore)
+        if not named:
+            raise RuntimeError(
+                "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
+            )
+        self._named = named
+        self.device = named[0][1].device
+        if init_sync:
+            _ddp.check_agreement(self.module, self.parameters_to_ignore, self.process_group)
+            _ddp.broadcast_state(self.module, self.parameters_to_ignore, self.process_group)
+        self._make_reducer()
+
+    def _make_reducer(self):
+        self._sparse = _ddp.sparse_flags(self.module, self._named)
+        order = list(range(len(self._named)))[::-1]
+        self._rebuilt = False
+        self.reducer = _C._distributed.Reducer(
+            [parameter for _, parameter in self._named],
+            [name for name, _ in self._named],
+            self._sparse,
+            self._assign(order),
+            _ddp.native_group(self.process_group),
+            self.find_unused_parameters and not self.static_graph,
+            self.static_graph,
+            self.gradient_as_bucket_view,
+        )
+        self.reducer.set_sparse_average(lambda grad: _ddp.average_sparse(grad, self.process_group))
+        if self._comm_hook is not None:
+            self.reducer.set_comm_hook(_ddp.native_hook(*self._comm_hook))
+
+    def _assign(self, order):
+        parameters = [parameter for _, parameter in self._named]
+        return _C._distributed.assign_buckets(parameters, order, self._sparse, self._bucket_limits)
+
+    def _rebuild_buckets(self):
+        """Once, after the first averaged backward: buckets in the order in which rank 0's gradients came."""
+        if self._rebuilt or self.find_unused_parameters or not self.reducer.arrivals_known():
+            return
+        self._rebuilt = True
+        order = [self.reducer.arrival_order()]
+        dist.broadcast_object_list(order, group=self.process_group, group_src=0)
+        order = order[0] + sorted(set(range(len(self._named))) - set(order[0]))
+        self.reducer.rebuild(self._assign(order))
+
+    def forward(self, *inputs, **kwargs):
+        """Runs the module; with gradients enabled, the backward pass that follows is averaged over the ranks."""
+        sync = is_grad_enabled() and self.require_backward_grad_sync
+        if sync:
+            self.reducer.check_finished()
+            self._rebuild_buckets()
+        if self.broadcast_buffers and self.require_forward_param_sync:
+            _ddp.broadcast_buffers(self.module, self.parameters_to_ignore, self.process_group)
+        output = self.module(*inputs, **kwargs)
+        self.require_forward_param_sync = sync
+        if not sync:
+            self.reducer.expect_nothing()
+            return output
+        search = self.find_unused_parameters and not self.static_graph
+        self.reducer.prepare_for_backward(list(find_tensors(output)) if search else [])
+        if search or (self.static_graph and not self.reducer.graph_known()):
+            output = pass_through_sink(output)
+        return output
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        """Within this context forward and backward stay local; gradients add up and are averaged by the first pass
+        outside of it. The forward pass must be inside the context too.
+
+        Example::
+
+            >>> with net.no_sync():  # doctest: +SKIP
+            ...     for part in parts:
+            ...         net(part).sum().backward()
+            >>> net(last).sum().backward()  # doctest: +SKIP
+        """
+        before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
+        try:
+            yield
+        finally:
+            self.require_backward_grad_sync = before
+
+    def register_comm_hook(self, state, hook):
+        """Replaces the averaging of a bucket by ``hook(state, bucket)``.
+
+        Args:
+            state (object): passed to the hook.
+            hook (callable): takes the state and a :class:`nnlib.distributed.GradBucket`, called during backward;
+                returns a :class:`nnlib.futures.Future` of the tensor that the bucket's gradients become.
+        """
+        _ddp.check_comm_hook(hook)
+        if self._comm_hook is not None:
+            raise RuntimeError(
+                "register_comm_hook or register_builtin_comm_hook can only be called once per DistributedDataParallel"
+            )
+        self._comm_hook = (state, hook)
+        self.reducer.set_comm_hook(_ddp.native_hook(state, hook))
+
+    def _set_static_graph(self):
+        """As ``static_graph=True``, on a module that has been wrapped already."""
+        if not self.static_graph:
+            self.static_graph = True
+            self._make_reducer()
+
+    @property
+    def forward_sync_buffers(self):
+        """Whether buffers are broadcast at the beginning of forward."""
+        return self.broadcast_buffers
+
+    def __getstate__(self):
+        if self.process_group is not dist.group.WORLD:
+            raise RuntimeError(
+                "DDP Pickling/Unpickling are only supported when using DDP with the default process group."
+            )
+        state = dict(self.__dict__)
+        for name in ("process_group", "reducer", "_named"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.process_group = resolve(None)
+        self._named = _ddp.trainable(self.module, self.parameters_to_ignore)
+        self._make_reducer()
+
+    def __deepcopy__(self, memo):
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return made
+
+
+def _old_order(device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction):
+    """Arguments as older code gives them by position, told apart by their types, in today's places."""
+    if isinstance(device_ids, dist.ProcessGroup):
+        moved, device_ids = device_ids, None
+    elif isinstance(init_sync, dist.ProcessGroup):
+        # The old order goes on with bucket_cap_mb, find_unused_parameters, check_reduction. What comes after the
+        # last argument given by position is given by name, and is in its place already.
+        moved, init_sync = init_sync, True
+        if process_group is not None:
+            if isinstance(bucket_cap_mb, bool):
+                check_reduction = check_reduction or find_unused_parameters
+                find_unused_parameters, bucket_cap_mb = bucket_cap_mb, None
+            bucket_cap_mb, process_group = process_group, None
+    else:
+        return device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
+    if process_group is not None:
+        raise TypeError("DistributedDataParallel got two process groups")
+    warnings.warn(
+        "a process group given to DistributedDataParallel by position is the order of older releases; "
+        "write process_group=...",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return device_ids, init_sync, moved, bucket_cap_mb, find_unused_parameters, check_reduction
