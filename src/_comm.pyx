@@ -53,6 +53,18 @@ cdef extern from "distributed/rank_reduce.h" namespace "nnlib::distributed" nogi
         int32_t, ReduceOp, int64_t, int, const void* const*, void*)
 
 
+cdef extern from "distributed/node_link.h" namespace "nnlib::distributed" nogil:
+    cdef cppclass CNodeLink "nnlib::distributed::NodeLink":
+        @staticmethod
+        int64_t bytes(int)
+        CNodeLink(void*, int, int)
+        void post(const void*)
+        cbool collect(double, void*)
+        cbool has_posted(int)
+        void start_sum(const void*, void*, int64_t, int32_t, ReduceOp)
+        cbool advance_sum(double)
+
+
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
@@ -66,6 +78,7 @@ cdef extern from "<time.h>" nogil:
 
 cdef const char* CAPSULE = "nnlib.distributed.Queue"
 cdef double SIGNAL_SLICE = 0.1  # seconds between looks for Ctrl-C while the main thread waits
+cdef double LINK_SLICE = 0.005  # seconds in shared memory between looks at deadlines and departed ranks
 cdef double IDLE_SLICE = 1.0    # the queue wakes the thread at once: this only bounds a missed wake-up
 
 
@@ -80,6 +93,50 @@ def reduce_ranks(int dtype, int op, int64_t count, list sources, uintptr_t out):
         known = c_reduce_ranks(dtype, <ReduceOp> op, n, <int> pointers.size(), pointers.data(), <void*> out)
     if not known:
         raise ValueError("this reduction has no meaning for this dtype")
+
+
+cdef class NodeLink:
+    """Ranks of one node meeting in shared memory; see csrc/distributed/node_link.h. All waits are without the GIL."""
+    cdef CNodeLink* link
+    cdef object memory
+
+    def __cinit__(self, memory, uintptr_t address, int rank, int ranks):
+        self.memory = memory
+        self.link = new CNodeLink(<void*> address, rank, ranks)
+
+    def __dealloc__(self):
+        del self.link
+
+    @staticmethod
+    def bytes(int ranks):
+        """Bytes of shared memory that so many ranks need."""
+        return CNodeLink.bytes(ranks)
+
+    def post(self, uintptr_t header):
+        """Shows this rank's signature, at that address, to the others."""
+        self.link.post(<void*> header)
+
+    def collect(self, uintptr_t headers):
+        """Writes all ranks' signatures to that address; False when some rank has not come yet."""
+        cdef cbool here
+        with nogil:
+            here = self.link.collect(LINK_SLICE, <void*> headers)
+        return here
+
+    def has_posted(self, int rank):
+        """Whether a rank has shown its signature of this round."""
+        return self.link.has_posted(rank)
+
+    def start_sum(self, uintptr_t source, uintptr_t out, int64_t count, int dtype, int op):
+        """Starts a sum over the ranks, from one address to another."""
+        self.link.start_sum(<void*> source, <void*> out, count, dtype, <ReduceOp> op)
+
+    def advance_sum(self):
+        """Goes on with it; False when it is not over yet."""
+        cdef cbool over
+        with nogil:
+            over = self.link.advance_sum(LINK_SLICE)
+        return over
 
 
 cdef void free_queue(object capsule) noexcept:

@@ -117,22 +117,27 @@ template <class T, class F>
 void fold(int64_t count, int ranks, const void* const* sources, void* out, bool average, F combine) {
   using A = typename Wide<T>::type;
   A sums[kBlock];
+  const A divisor = static_cast<A>(average ? ranks : 1);
   for (int64_t begin = 0; begin < count; begin += kBlock) {
-    int64_t n = std::min(kBlock, count - begin);
-    const T* first = static_cast<const T*>(sources[0]) + begin;
-    for (int64_t i = 0; i < n; ++i) sums[i] = Wide<T>::load(first[i]);
-    for (int r = 1; r < ranks; ++r) {
-      const T* next = static_cast<const T*>(sources[r]) + begin;
+    const int64_t n = std::min(kBlock, count - begin);
+    const auto source = [&](int rank) { return static_cast<const T*>(sources[rank]) + begin; };
+    const T* first = source(0);
+    if (ranks == 1) {
+      for (int64_t i = 0; i < n; ++i) sums[i] = Wide<T>::load(first[i]);
+    } else {
+      const T* second = source(1);
+      for (int64_t i = 0; i < n; ++i) sums[i] = combine(Wide<T>::load(first[i]), Wide<T>::load(second[i]));
+    }
+    for (int r = 2; r < ranks; ++r) {
+      const T* next = source(r);
       for (int64_t i = 0; i < n; ++i) sums[i] = combine(sums[i], Wide<T>::load(next[i]));
     }
-    if constexpr (std::is_floating_point_v<A>) {
-      if (average) {
-        A divisor = static_cast<A>(ranks);
-        for (int64_t i = 0; i < n; ++i) sums[i] /= divisor;
-      }
-    }
     T* to = static_cast<T*>(out) + begin;
-    for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i], to + i);
+    if constexpr (std::is_floating_point_v<A>) {
+      for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i] / divisor, to + i);
+    } else {
+      for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i], to + i);
+    }
   }
 }
 

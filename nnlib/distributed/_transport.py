@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _comm
 from ._errors import DistBackendError, DistTimeoutError
+from ._node import link_ranks
 from ._request import HEADER, INLINE, ITEM_BYTES, SIGNED, Request, describe, mismatch_error
 
 GATHER_ALL = 16 << 10  # bytes up to which every rank gets all contributions and sums them itself
@@ -34,6 +35,7 @@ class Transport:
         self.MPI, self.runtime, self.comm = runtime.MPI, runtime, comm
         self.direct = comm.Dup()
         self._start(name, ranks, timeout, comm.rank)
+        self.link = link_ranks(comm, runtime.MPI)
         byte = self.MPI.BYTE
         others = [r for r in range(self.size) if r != self.rank]
         self._receives = {r: comm.Recv_init([self._bytes[r], byte], r, 0) for r in others}
@@ -43,7 +45,7 @@ class Transport:
     def _start(self, name, ranks, timeout, rank):
         self.name, self.ranks, self.timeout = name, ranks, timeout
         self.rank, self.size = rank, len(ranks)
-        self.broken = None
+        self.broken = self.link = None
         self.sequence = 0
         self.history = collections.deque(maxlen=16)
         self.sent, self.received = collections.Counter(), collections.Counter()
@@ -136,7 +138,8 @@ class Transport:
 
     def _absent(self):
         """The global ranks whose signature of the current collective has not come."""
-        return [self.ranks[r] for r in sorted(self._awaited) if not self._receives[r].Test()]
+        came = self.link.has_posted if self.link is not None else lambda r: self._receives[r].Test()
+        return [self.ranks[r] for r in sorted(self._awaited) if not came(r)]
 
     def _give_up(self, reason, tell=True):
         if self.broken is None:
@@ -157,9 +160,14 @@ class Transport:
         self.history.append(f"{describe(mine)}, number {self.sequence}")
         if self.size > 1:
             self._awaited = set(self._receives)
-            self.MPI.Prequest.Startall(self._exchange)
-            while not self.MPI.Request.Testall(self._exchange):
-                yield False
+            if self.link is not None:
+                self.link.post(self._bytes[self.rank].ctypes.data)
+                while not self.link.collect(self._bytes.ctypes.data):
+                    yield False
+            else:
+                self.MPI.Prequest.Startall(self._exchange)
+                while not self.MPI.Request.Testall(self._exchange):
+                    yield False
             self._awaited = set()
             if (self._bytes[:, :SIGNED] != self._bytes[self.rank, :SIGNED]).any():
                 raise DistBackendError(mismatch_error(self._headers, self.name, self.ranks))
@@ -276,6 +284,10 @@ class Transport:
             _comm.reduce_ranks(dtype, op, count, [base + r * step for r in range(self.size)], out)
         elif self.size == 1:
             _comm.reduce_ranks(dtype, op, count, [source], out)
+        elif self.link is not None:
+            self.link.start_sum(source, out, count, dtype, op)
+            while not self.link.advance_sum():
+                yield True
         elif size <= GATHER_ALL:
             parts = self.scratch(size * self.size)
             yield from self.all_gather(self.view(source, size), parts)

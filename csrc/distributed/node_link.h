@@ -1,0 +1,69 @@
+// Ranks of one node meeting in shared memory: agreement on a collective, and sums.
+//
+// Note [Pipeline of a shared sum]
+// A buffer is cut into chunks that stay in the cache. For chunk k each rank copies its values into a slot of
+// its own, sums its slice of all ranks' slots into a slot of results, and copies the whole result back; the
+// three steps run on chunks k, k-1 and k-2 in turn, so that a rank seldom waits. Two counters per rank, which
+// only grow, say how many chunks it has put in and how many slices it has summed. With four slots no counter
+// of its own is needed for reuse: before a rank fills or sums a slot again, it has seen the counters of all
+// ranks pass the last use.
+#pragma once
+
+#include <cstdint>
+
+#include "distributed/rank_reduce.h"
+
+namespace nnlib::distributed {
+
+class NodeLink {
+ public:
+  static constexpr int64_t kHeader = 512;        // bytes of a signature with its payload
+  static constexpr int64_t kChunk = 256 * 1024;  // bytes
+  static constexpr int kSlots = 4;
+
+  // Bytes of shared memory that so many ranks need.
+  static int64_t bytes(int ranks);
+  // `memory` is shared by all ranks, and was zero before the first of them came.
+  NodeLink(void* memory, int rank, int ranks);
+
+  // Puts this rank's signature where the others can read it.
+  void post(const void* header);
+  // Waits at most that long for all ranks' signatures of this round; copies them to `headers` in rank order.
+  bool collect(double seconds, void* headers);
+  bool has_posted(int rank) const;
+
+  // Starts a sum of `count` elements at `source` into `out` (which may be the same). All ranks must call it
+  // alike.
+  void start_sum(const void* source, void* out, int64_t count, int32_t dtype, ReduceOp op);
+  // Goes on with it; false when it had to wait longer than that for a rank.
+  bool advance_sum(double seconds);
+
+ private:
+  struct Control;
+  enum Step { kPut, kSum, kTake };
+
+  Control& control(int rank) const;
+  char* slot(int rank, int64_t chunk) const;
+  char* result(int64_t chunk) const;
+  int64_t chunk_elements(int64_t chunk) const;
+  void put(int64_t chunk);
+  void sum(int64_t chunk);
+  void take(int64_t chunk);
+  void slice(int64_t elements, int64_t* begin, int64_t* count) const;
+
+  char* memory_;
+  int rank_, ranks_;
+  uint32_t round_ = 0;        // signatures posted
+  uint32_t chunks_done_ = 0;  // chunks of all sums that are over: the base of the counters
+
+  // The sum that is under way.
+  const char* source_ = nullptr;
+  char* out_ = nullptr;
+  int64_t count_ = 0, per_chunk_ = 0, chunks_ = 0, item_ = 0;
+  int32_t dtype_ = 0;
+  ReduceOp op_ = ReduceOp::Sum;
+  int64_t k_ = 0;
+  Step step_ = kPut;
+};
+
+}  // namespace nnlib::distributed
