@@ -1,0 +1,45 @@
+"""Nothing hangs: whatever one rank does, all ranks end soon, with a reason that names who and what."""
+
+import re
+
+import pytest
+from launch import needs_mpi, run_ranks
+
+pytestmark = needs_mpi
+
+CASES = {
+    "raises_before_a_collective": r"rank {odd} has left the job: it ended with ValueError: the data is bad",
+    "raises_while_others_compute": r"rank {odd} leaves \(ValueError: the data is bad\), but ranks \[0.*\] do not",
+    "exits_early": r"rank {odd} has left the job: its program ended",
+    "is_killed": r"(?i)killed|terminat",
+    "never_arrives": r"all_reduce\(SUM, float32, 20000 values\), number 2 of group 'world' timed out after 3 s "
+    r"on rank 0: rank {odd} did not arrive",
+    "misses_the_barrier": r"barrier\(\), number 2 of group 'world' timed out after 1 s on rank 0: rank {odd} did not",
+    "calls_another_collective": r"rank{s} {most} called all_reduce\(SUM, float32, 20000 values\) as number 2; "
+    r"rank {odd} called broadcast\(float32, 20000 values, root 0\)",
+    "brings_another_size": r"called all_reduce\(SUM, float32, 10 values\).*rank {odd} called all_reduce\(SUM, float32, "
+    r"11 values\)",
+    "brings_another_dtype": r"float32, 20000 values\).*rank {odd} called all_reduce\(SUM, float64, 20000 values\)",
+    "sends_another_size": r"rank {odd} called send\(float32, 20000 values\) but rank 0 called recv\(float32, 10 values\)",
+    "nobody_sends": r"recv of group 'world' timed out after 3 s on rank 0: rank {odd} did not answer",
+    "is_interrupted": r"KeyboardInterrupt",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_failure_ends_all_ranks(case):
+    ranks = 4 if case in ("calls_another_collective", "raises_before_a_collective") else 2
+    status, output = run_ranks("failures.py", ranks, case, timeout=30)
+    most = ", ".join(map(str, range(ranks - 1)))
+    expected = CASES[case].format(odd=ranks - 1, most=most, s="s" if ranks > 2 else "")
+    assert status != 0
+    assert re.search(expected, output), output[-3000:]
+
+
+def test_failures_without_shared_memory():
+    env = {"NNLIB_DISTRIBUTED_SHM": "0"}
+    for case in ("never_arrives", "exits_early", "calls_another_collective"):
+        status, output = run_ranks("failures.py", 2, case, timeout=30, env=env)
+        expected = CASES[case].format(odd=1, most="0", s="")
+        assert status != 0
+        assert re.search(expected, output), output[-3000:]
