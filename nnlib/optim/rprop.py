@@ -76,8 +76,9 @@ class Rprop(StepwiseOptimizer):
         prev, step_size = state["prev"], state["step_size"]
         state["step"] += 1
         agreement = grad.detach() * prev.detach()
-        factor = nnlib.where(agreement > 0, grow, nnlib.where(agreement < 0, shrink, 1.0))
-        step_size.mul_(factor.to(step_size.dtype)).clamp_(*group["step_sizes"])
+        factor = nnlib.ones_like(step_size)
+        factor.masked_fill_(agreement > 0, grow).masked_fill_(agreement < 0, shrink)
+        step_size.mul_(factor).clamp_(*group["step_sizes"])
         grad = nnlib.where(agreement < 0, nnlib.zeros_like(grad), grad)
         # The next step changes step_size in place, which the graph of this one may hold.
         size = step_size.clone() if group["differentiable"] else step_size

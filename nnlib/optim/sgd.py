@@ -149,7 +149,7 @@ class SGD(StepwiseOptimizer):
         if momentum != 0:
             buf = state.get("momentum_buffer")
             if buf is None:
-                buf = grad.detach().clone()
+                buf = grad.clone()
             else:
                 buf = buf * momentum + grad * (1 - group["dampening"])
             state["momentum_buffer"] = buf

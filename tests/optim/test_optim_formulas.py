@@ -133,7 +133,7 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic(options):
     assert first.item() == pytest.approx(4 + 75 + 0.5)
     for _ in range(10):
         opt.step(closure)
-    np.testing.assert_allclose(w.detach().numpy(), np.ones(3), atol=1e-5)
+    np.testing.assert_allclose(w.detach().numpy(), np.ones(3), atol=1e-4)
     assert unused.tolist() == [0.0, 0.0]
 
 
