@@ -128,7 +128,11 @@ CASES = [
     ("RAdam", radam, dict(lr=0.1, weight_decay=0.1, maximize=True)),
     ("RAdam", radam, dict(lr=0.1, betas=(0.5, 0.9), weight_decay=0.1, decoupled_weight_decay=True)),
     ("Adagrad", adagrad, dict(lr=0.1)),
-    ("Adagrad", adagrad, dict(lr=0.1, lr_decay=0.5, weight_decay=0.1, initial_accumulator_value=0.2, eps=1e-3)),
+    (
+        "Adagrad",
+        adagrad,
+        dict(lr=0.1, lr_decay=0.5, weight_decay=0.1, initial_accumulator_value=0.2, eps=1e-3),
+    ),
     ("Adadelta", adadelta, dict()),
     ("Adadelta", adadelta, dict(lr=0.5, rho=0.5, eps=1e-2, weight_decay=0.1, maximize=True)),
     ("RMSprop", rmsprop, dict(lr=0.1, weight_decay=0.1)),

@@ -130,7 +130,9 @@ def test_fused(name):
         make(name, [leaf(1)], fused=True, differentiable=True)
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adadelta", "RMSprop", "Rprop", "ASGD"])
+@pytest.mark.parametrize(
+    "name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adadelta", "RMSprop", "Rprop", "ASGD"]
+)
 def test_capturable_is_refused_in_the_step(name):
     opt = make(name, [leaf(2)], capturable=True)
     with pytest.raises(AssertionError, match="capturable"):

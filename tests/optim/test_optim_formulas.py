@@ -80,7 +80,9 @@ def test_torch(name, options):
             np.testing.assert_allclose(x, y, rtol=5e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, dict(nesterov=False, adjust_lr_fn="match_rms_adamw"), dict(ns_steps=3)])
+@pytest.mark.parametrize(
+    "options", [{}, dict(nesterov=False, adjust_lr_fn="match_rms_adamw"), dict(ns_steps=3)]
+)
 @pytest.mark.parametrize("shape", [(4, 6), (6, 4)])
 def test_muon(options, shape):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity check")

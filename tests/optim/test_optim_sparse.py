@@ -86,7 +86,18 @@ def test_empty_sparse_gradient():
 def test_refusals():
     w = weight()
     w.grad = sparse(ROWS, VALUES)
-    for name in ("AdamW", "Adamax", "NAdam", "RAdam", "Adadelta", "RMSprop", "Rprop", "ASGD", "Adafactor", "Muon"):
+    for name in (
+        "AdamW",
+        "Adamax",
+        "NAdam",
+        "RAdam",
+        "Adadelta",
+        "RMSprop",
+        "Rprop",
+        "ASGD",
+        "Adafactor",
+        "Muon",
+    ):
         with pytest.raises(RuntimeError, match="does not support sparse gradients"):
             getattr(nnlib.optim, name)([w]).step()
     with pytest.raises(RuntimeError, match="please consider SparseAdam instead"):

@@ -79,15 +79,26 @@ class SequentialLR(_Composite):
             )
         self._schedulers = schedulers
         self._milestones = milestones
-        self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
         # Each part did its first step when it was made: undo all of them, then do that of the first.
         for group in optimizer.param_groups:
             write_group(group, "lr", group["initial_lr"])
         self.recursive_undo()
-        first = schedulers[bisect_right(milestones, 0)]
-        first._initial_step()
-        self._last_lr = first.get_last_lr()
+        self._initial_step()
+        self.last_epoch = last_epoch + 1
+
+    def _initial_step(self):
+        self.last_epoch = 0
+        part = self._schedulers[bisect_right(self._milestones, 0)]
+        part._initial_step()
+        self._last_lr = part.get_last_lr()
+
+    def _update_lr(self, epoch=None):
+        # A SequentialLR around this one starts it over when its turn comes.
+        self.last_epoch = epoch
+        part = self._schedulers[bisect_right(self._milestones, epoch)]
+        part._update_lr(epoch)
+        self._last_lr = part.get_last_lr()
 
     def recursive_undo(self, sched=None):
         """Takes back the first step of every part, nested ones included."""
