@@ -87,7 +87,7 @@ def read_idx(path):
         data = _read_exactly(file, math.prod(shape) * dtype.itemsize, path, what)
         if file.read(1):
             raise ValueError(f"{path}: expected {len(data)} bytes of {what}, but there are more")
-    if count > 32 or math.prod(shape) == 0 and any(s > 2**31 for s in shape):
+    if count > 32:
         raise ValueError(f"{path}: expected at most 32 dimensions, but got {count} (shape {shape})")
     array = np.frombuffer(data, dtype).reshape(shape)
     return nnlib.from_numpy(array.astype(dtype.newbyteorder("="), copy=False))
