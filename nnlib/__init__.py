@@ -36,6 +36,18 @@ from ._functions import (
     use_deterministic_algorithms,
 )
 from ._legacy import TYPES as _TYPES
+from ._shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    broadcast_tensors,
+    cartesian_prod,
+    meshgrid,
+    nonzero,
+    unique,
+    unique_consecutive,
+)
 from ._tensor_str import set_printoptions
 from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
