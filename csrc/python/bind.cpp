@@ -33,11 +33,13 @@ bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames
   const size_t count = o.params.size();
   std::fill(m->slots, m->slots + count, nullptr);
   m->out = nullptr;
-  if (o.var_ints && n > (size_t)o.positional && o.positional >= 1) {
+  const Param loose{"", Kind::Int};
+  if (o.var_ints && o.positional >= 1 &&
+      (n > (size_t)o.positional || (n == (size_t)o.positional && accepts(loose, args[n - 1])))) {
     // view(2, 3): the integers from the list parameter on are one list.
     const size_t first = (size_t)o.positional - 1;
     for (size_t i = first; i < n; i++)
-      if (!accepts(Param{"", Kind::Int}, args[i])) {
+      if (!accepts(loose, args[i])) {
         if (why) *why = concat("got ", n, " positional arguments, at most ", o.positional, " are taken");
         return false;
       }
