@@ -10,7 +10,9 @@ Example:
     >>> opt.step()
 """
 
-from . import lr_scheduler, swa_utils
+import importlib as _importlib
+
+from . import lr_scheduler
 from ._adafactor import Adafactor
 from ._muon import Muon
 from .adadelta import Adadelta
@@ -48,3 +50,10 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+
+def __getattr__(name):
+    # swa_utils needs nnlib.nn, which a program that only steps parameters need not load.
+    if name == "swa_utils":
+        return _importlib.import_module(".swa_utils", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ import pytest
 
 import nnlib
 from nnlib.optim import lr_scheduler as sched
-from nnlib.optim.swa_utils import SWALR
 
 CASES = [
     ("StepLR", dict(step_size=3, gamma=0.5)),
@@ -366,4 +365,3 @@ def test_other_errors():
     with pytest.raises(NotImplementedError):
         sched.LRScheduler(optimizer())
     assert sched._LRScheduler is sched.LRScheduler
-    assert SWALR.__mro__[1] is sched.LRScheduler
