@@ -49,7 +49,7 @@ def remap(storage, location, map_location):
     if location.split(":")[0] != "cpu":
         raise RuntimeError(
             f"Attempting to deserialize object on a device '{location}' that nnlib does not have. If you "
-            "want its values here, please use nnlib.load with map_location='cpu' to map your storages to the CPU."
+            "want its values here, please use nnlib.load with map_location='cpu'."
         )
     return storage
 

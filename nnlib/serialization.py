@@ -225,5 +225,5 @@ def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8
             raise
         raise pickle.UnpicklingError(
             f"Weights only load failed. Re-running `nnlib.load` with `weights_only=False` would likely "
-            f"succeed, but it can run arbitrary code: do it only if you got the file from a trusted source.\n{error}"
+            f"succeed, but it can run arbitrary code: do it only if you trust its source.\n{error}"
         ) from None
