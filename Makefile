@@ -33,7 +33,7 @@ help:
 	@echo "make lint      style checks alone; make format applies them"
 	@echo "make bench     microbenchmarks of the kernels (google-benchmark)"
 	@echo "make sanitize  the C++ tests under the address and undefined-behaviour sanitizers"
-	@echo "make docs      the documentation as HTML in docs/_build"
+	@echo "make docs      the documentation as HTML in build/docs"
 	@echo "make clean     remove what was built, the environment included"
 
 # Several goals of one command line share the environment, so they run one after the other.
@@ -110,4 +110,4 @@ docs: $(STAMPS)/docs
 	$(BIN)/python -m mkdocs build --quiet
 
 clean:
-	rm -rf $(VENV) build dist nnlib/*.so nnlib.egg-info docs/_build
+	rm -rf $(VENV) build dist nnlib/*.so nnlib.egg-info
