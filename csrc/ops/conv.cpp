@@ -1,0 +1,261 @@
+#include "ops/conv.h"
+
+#include "ops/drivers/conv.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+using drivers::ConvShape;
+
+// ---- values
+
+template <class F>
+Tensor in_float(const TensorList& inputs, const Dims& sizes, F run) {
+  const Dtype dtype = inputs[0].dtype();
+  NNLIB_CHECK_AS(NotImplementedError, is_floating(dtype), "\"slow_conv_cpu\" not implemented for '",
+                 dtype_legacy_name(dtype), "'");
+  const Dtype compute = dtype == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
+  TensorList in;
+  for (const Tensor& t : inputs) in.push_back(t.defined() ? contiguous_values(cast_values(t, compute)) : t);
+  const Tensor out = empty(sizes, compute);
+  if (compute == Dtype::Float64) {
+    run(in, TypeTag<double>{}, out);
+  } else {
+    run(in, TypeTag<float>{}, out);
+  }
+  return cast_values(out, dtype);
+}
+
+template <class T>
+const T* pointer(const Tensor& t) {
+  return t.defined() ? static_cast<const T*>(t.raw()) : nullptr;
+}
+
+int spatial_dims(const Tensor& w) { return int(w.dim()) - 2; }
+
+Dims plane_sizes(int64_t batch, int64_t channels, const int64_t (&spatial)[3], int n) {
+  Dims sizes = {batch, channels};
+  for (int i = 3 - n; i < 3; ++i) sizes.push_back(spatial[i]);
+  return sizes;
+}
+
+// ---- three products, each the gradient of the others
+//
+// y = F(x, w), gx = T(g, w) and gw = W(x, g) are linear in both arguments, and the gradients of each are the
+// other two: every order of differentiation stays among them.
+
+Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias);
+Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias);
+Tensor conv_w(const ConvShape& s, const Tensor& x, const Tensor& g, const Dims& weight_sizes);
+
+Tensor bias_grad(const ConvShape& s, const Tensor& g, bool of_input_channels) {
+  if (GradMode::enabled() || of_input_channels) {
+    Dims dims = {0};
+    for (int64_t d = 2; d < g.dim(); ++d) dims.push_back(d);
+    return sum(g, dims, false);
+  }
+  return in_float({g}, {s.out_channels}, [&](const TensorList& in, auto tag, const Tensor& out) {
+    using T = typename decltype(tag)::type;
+    drivers::conv_bias_grad<T>(s, pointer<T>(in[0]), static_cast<T*>(out.raw()));
+  });
+}
+
+Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  const Dims sizes = plane_sizes(s.batch, s.out_channels, s.out, spatial_dims(w));
+  Tensor out = in_float({x, w, bias}, sizes, [&](const TensorList& in, auto tag, const Tensor& y) {
+    using T = typename decltype(tag)::type;
+    drivers::conv_forward<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
+                             static_cast<T*>(y.raw()));
+  });
+  if (wants_grad(x, w, bias)) {
+    record(out, "ConvolutionBackward0", {x, w, bias},
+           [s, x = save(x), w = save(w)](Backward& ctx, const TensorList& g) {
+             const Tensor weight = w.get(ctx);
+             return TensorList{ctx.needs(0) ? conv_t(s, g[0], weight, Tensor()) : Tensor(),
+                               ctx.needs(1) ? conv_w(s, x.get(ctx), g[0], weight.sizes()) : Tensor(),
+                               ctx.needs(2) ? bias_grad(s, g[0], false) : Tensor()};
+           });
+  }
+  return out;
+}
+
+Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias) {
+  const Dims sizes = plane_sizes(s.batch, s.in_channels, s.in, spatial_dims(w));
+  Tensor out = in_float({g, w, bias}, sizes, [&](const TensorList& in, auto tag, const Tensor& gx) {
+    using T = typename decltype(tag)::type;
+    drivers::conv_input_grad<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
+                                static_cast<T*>(gx.raw()));
+  });
+  if (wants_grad(g, w, bias)) {
+    record(out, "ConvolutionBackward0", {g, w, bias},
+           [s, g = save(g), w = save(w)](Backward& ctx, const TensorList& h) {
+             const Tensor weight = w.get(ctx);
+             return TensorList{ctx.needs(0) ? conv_f(s, h[0], weight, Tensor()) : Tensor(),
+                               ctx.needs(1) ? conv_w(s, h[0], g.get(ctx), weight.sizes()) : Tensor(),
+                               ctx.needs(2) ? bias_grad(s, h[0], true) : Tensor()};
+           });
+  }
+  return out;
+}
+
+Tensor conv_w(const ConvShape& s, const Tensor& x, const Tensor& g, const Dims& weight_sizes) {
+  Tensor out = in_float({x, g}, weight_sizes, [&](const TensorList& in, auto tag, const Tensor& gw) {
+    using T = typename decltype(tag)::type;
+    drivers::conv_weight_grad<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), static_cast<T*>(gw.raw()));
+  });
+  if (wants_grad(x, g)) {
+    record(out, "ConvolutionBackwardBackward0", {x, g},
+           [s, x = save(x), g = save(g)](Backward& ctx, const TensorList& v) {
+             return TensorList{ctx.needs(0) ? conv_t(s, g.get(ctx), v[0], Tensor()) : Tensor(),
+                               ctx.needs(1) ? conv_f(s, x.get(ctx), v[0], Tensor()) : Tensor()};
+           });
+  }
+  return out;
+}
+
+// ---- checks
+
+void check_arguments(const Tensor& x, const Tensor& w, const Tensor& bias, const Dims& stride,
+                     const Dims& padding, const Dims& dilation, const Dims& output_padding, bool transposed,
+                     int64_t groups) {
+  const int n = spatial_dims(w);
+  NNLIB_CHECK(n >= 1 && n <= 3, "expected a convolution weight of 3, 4 or 5 dimensions, got ", w.sizes());
+  const auto count = [n](const Dims& d, const char* what) {
+    NNLIB_CHECK(int(d.size()) == n, "expected ", what, " to be a single integer value or a list of ", n,
+                " values to match the convolution dimensions, but got ", what, "=", d);
+  };
+  count(stride, "stride");
+  count(padding, "padding");
+  count(dilation, "dilation");
+  for (int i = 0; i < n; ++i) {
+    NNLIB_CHECK(padding[i] >= 0, "negative padding is not supported");
+    NNLIB_CHECK(stride[i] > 0, "non-positive stride is not supported");
+    NNLIB_CHECK(dilation[i] > 0, "dilation should be greater than zero");
+  }
+  NNLIB_CHECK(groups > 0, "non-positive groups is not supported");
+  if (transposed) {
+    count(output_padding, "output_padding");
+    for (int i = 0; i < n; ++i) {
+      NNLIB_CHECK(output_padding[i] >= 0, "negative output_padding is not supported");
+      NNLIB_CHECK(output_padding[i] < stride[i] || output_padding[i] < dilation[i],
+                  "output padding must be smaller than either stride or dilation, but got output_padding=",
+                  output_padding, ", stride=", stride, ", dilation=", dilation);
+    }
+  }
+  NNLIB_CHECK(x.dtype() == w.dtype(), "Input type (", dtype_name(x.dtype()), ") and weight type (",
+              dtype_name(w.dtype()), ") should be the same");
+  if (bias.defined()) {
+    NNLIB_CHECK(x.dtype() == bias.dtype(), "Input type (", dtype_name(x.dtype()), ") and bias type (",
+                dtype_name(bias.dtype()), ") should be the same");
+  }
+}
+
+void check_channels(const Tensor& x, const Tensor& w, const Tensor& bias, bool transposed, int64_t groups) {
+  NNLIB_CHECK(w.size(0) >= groups && w.size(0) % groups == 0, "Given groups=", groups,
+              ", expected weight to be divisible by ", groups, " at dimension 0, but got weight of size ",
+              w.sizes(), " instead");
+  const int64_t channels = transposed ? w.size(0) : w.size(1) * groups;
+  NNLIB_CHECK(x.size(1) == channels, "Given ", transposed ? "transposed=1" : concat("groups=", groups),
+              ", weight of size ", w.sizes(), ", expected input", x.sizes(), " to have ", channels,
+              " channels, but got ", x.size(1), " channels instead");
+  const int64_t out = transposed ? w.size(1) * groups : w.size(0);
+  NNLIB_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == out), "Given ",
+              transposed ? "transposed=1, " : "", "weight of size ", w.sizes(),
+              ", expected bias to be 1-dimensional with ", out, " elements, but got bias of size ",
+              bias.defined() ? bias.sizes() : Dims{}, " instead");
+}
+
+std::string by(const int64_t (&sizes)[3], int n) {
+  std::string s;
+  for (int i = 3 - n; i < 3; ++i) s += (i > 3 - n ? " x " : "") + std::to_string(sizes[i]);
+  return s;
+}
+
+// The ordinary convolution that this is, or is the input gradient of. `high` is the padding after the input.
+ConvShape shape_of(const Tensor& x, const Tensor& w, const Dims& stride, const Dims& padding,
+                   const Dims& high, const Dims& dilation, bool transposed, const Dims& output_padding,
+                   int64_t groups) {
+  const int n = spatial_dims(w);
+  ConvShape s{x.size(0), 0, 0, groups, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}};
+  s.out_channels = w.size(0);
+  s.in_channels = w.size(1) * groups;
+  int64_t padded[3] = {1, 1, 1};
+  bool fits = true;
+  for (int i = 0; i < n; ++i) {
+    const int d = 3 - n + i;
+    s.kernel[d] = w.size(2 + i), s.stride[d] = stride[i], s.padding[d] = padding[i],
+    s.dilation[d] = dilation[i];
+    const int64_t reach = dilation[i] * (s.kernel[d] - 1) + 1;
+    if (transposed) {
+      s.out[d] = x.size(2 + i);
+      s.in[d] = (s.out[d] - 1) * stride[i] - padding[i] - high[i] + reach + output_padding[i];
+      fits = fits && s.in[d] > 0;
+    } else {
+      s.in[d] = x.size(2 + i);
+      padded[d] = s.in[d] + padding[i] + high[i];
+      s.out[d] = (padded[d] - reach) / stride[i] + 1;
+      fits = fits && padded[d] >= reach;
+    }
+    NNLIB_CHECK(s.kernel[d] > 0, "kernel size should be greater than zero, but got weight of size ",
+                w.sizes());
+  }
+  if (transposed) {
+    NNLIB_CHECK(fits, "Given input size per channel: (", by(s.out, n),
+                "). Calculated output size per channel: (", by(s.in, n), "). Output size is too small");
+  }
+  int64_t reach[3];
+  for (int d = 0; d < 3; ++d) reach[d] = s.dilation[d] * (s.kernel[d] - 1) + 1;
+  NNLIB_CHECK(transposed || fits, "Calculated padded input size per channel: (", by(padded, n),
+              "). Kernel size: (", by(reach, n), "). Kernel size can't be greater than actual input size");
+  return s;
+}
+
+Tensor run(const Tensor& input, const Tensor& w, const Tensor& bias, const Dims& stride, const Dims& padding,
+           const Dims& high, const Dims& dilation, bool transposed, const Dims& output_padding,
+           int64_t groups) {
+  check_arguments(input, w, bias, stride, padding, dilation, output_padding, transposed, groups);
+  const int n = spatial_dims(w);
+  const char* name = transposed ? "conv_transpose" : "conv";
+  NNLIB_CHECK(input.dim() == n + 1 || input.dim() == n + 2, "Expected ", n + 1, "D (unbatched) or ", n + 2,
+              "D (batched) input to ", name, n, "d, but got input of size: ", input.sizes());
+  const bool batched = input.dim() == n + 2;
+  const Tensor x = batched ? input : unsqueeze(input, 0);
+  check_channels(x, w, bias, transposed, groups);
+  const ConvShape s = shape_of(x, w, stride, padding, high, dilation, transposed, output_padding, groups);
+  Tensor y = transposed ? conv_t(s, x, w, bias) : conv_f(s, x, w, bias);
+  return batched ? y : squeeze(y, 0);
+}
+
+}  // namespace
+
+Tensor convolution(const Tensor& input, const Tensor& weight, const Tensor& bias, const Dims& stride,
+                   const Dims& padding, const Dims& dilation, bool transposed, const Dims& output_padding,
+                   int64_t groups) {
+  return run(input, weight, bias, stride, padding, padding, dilation, transposed, output_padding, groups);
+}
+
+// An odd total goes to the end, as in PyTorch.
+Tensor convolution_mode(const Tensor& input, const Tensor& weight, const Tensor& bias, const Dims& stride,
+                        const std::string& padding, const Dims& dilation, int64_t groups) {
+  const size_t n = weight.dim() > 2 ? size_t(weight.dim()) - 2 : 1;
+  Dims low(n, 0), high(n, 0);
+  NNLIB_CHECK(padding == "same" || padding == "valid", "Invalid padding string: '", padding, "'");
+  if (padding == "same") {
+    NNLIB_CHECK(dilation.size() == n && weight.dim() > 2, "conv: dilation ", dilation,
+                " does not fit a weight of size ", weight.sizes());
+    for (size_t i = 0; i < n; ++i) {
+      NNLIB_CHECK(i >= stride.size() || stride[i] == 1,
+                  "padding='same' is not supported for strided convolutions");
+      const int64_t total = dilation[i] * (weight.size(int64_t(i) + 2) - 1);
+      low[i] = total / 2;
+      high[i] = total - low[i];
+    }
+  }
+  return run(input, weight, bias, stride, low, high, dilation, false, Dims(n, 0), groups);
+}
+
+}  // namespace nnlib::ops

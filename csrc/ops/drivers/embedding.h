@@ -1,0 +1,28 @@
+// Rows of a table chosen by indices: gathered, and gradients summed back in a fixed order.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "core/dtype.h"
+
+namespace nnlib::drivers {
+
+// dst row i = src row rows[i], of row_bytes each.
+void gather_rows(int64_t count, int64_t row_bytes, const int64_t* rows, const void* src, void* dst);
+
+// Which places have each index: places[start[v]] .. places[start[v + 1] - 1], in rising order (a counting
+// sort).
+struct Groups {
+  std::vector<int64_t> start, places;
+};
+// Indices in 0 .. size - 1; `skip` (-1: none) is left out.
+Groups group_by_index(int64_t count, const int64_t* indices, int64_t size, int64_t skip);
+
+// dst[v] = the sum over the places of v of weights[place] * src[place], for each of `size` rows of d values;
+// weights may be null (all 1). Rows without a place become 0. T: float, double, Half, BFloat16 (summed in
+// float).
+template <class T>
+void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src, const float* weights,
+                      T* dst);
+
+}  // namespace nnlib::drivers

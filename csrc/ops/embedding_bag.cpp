@@ -1,0 +1,212 @@
+#include <algorithm>
+#include <type_traits>
+
+#include "core/parallel.h"
+#include "kernels/dispatch.h"
+#include "ops/drivers/scratch.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// The bags of one call: what stands in each, padding left out.
+struct Bags {
+  int64_t count = 0;
+  std::vector<int64_t> first;   // of each bag in `places`, and one past the last
+  std::vector<int64_t> places;  // positions in indices
+  Tensor bag_of;                // int64, for each place
+};
+
+Bags make_bags(const Tensor& indices, const Tensor& offsets, bool include_last_offset, int64_t padding_idx) {
+  const Tensor starts = contiguous_values(cast_values(offsets, Dtype::Int64));
+  const int64_t n = indices.numel(), given = starts.numel();
+  NNLIB_CHECK(given >= 1 || !include_last_offset,
+              "include_last_offset: number of offset should be at least 1");
+  const int64_t* at = starts.data<int64_t>();
+  NNLIB_CHECK(given == 0 || at[0] == 0,
+              "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start ",
+              "from position 0. However, got ", given ? at[0] : 0);
+  NNLIB_CHECK(given == 0 || at[given - 1] <= n, "offsets[-1] can not be greater than input's length(", n,
+              ") but got offsets[-1] of ", given ? at[given - 1] : 0);
+  Bags b;
+  b.count = include_last_offset ? given - 1 : given;
+  const int64_t* p = indices.data<int64_t>();
+  std::vector<int64_t> bags;
+  for (int64_t bag = 0; bag < b.count; ++bag) {
+    b.first.push_back(int64_t(b.places.size()));
+    const int64_t end = bag + 1 < given ? at[bag + 1] : n;
+    NNLIB_CHECK(at[bag] <= end, "offsets have to rise, got offsets[", bag, "] = ", at[bag], " before ", end);
+    for (int64_t i = at[bag]; i < end; ++i) {
+      if (p[i] == padding_idx) continue;
+      b.places.push_back(i);
+      bags.push_back(bag);
+    }
+  }
+  b.first.push_back(int64_t(b.places.size()));
+  b.bag_of = empty({int64_t(bags.size())}, Dtype::Int64);
+  std::copy(bags.begin(), bags.end(), b.bag_of.data<int64_t>());
+  return b;
+}
+
+// The indices (or another vector's values) at the places of the bags.
+template <class T>
+Tensor at_places(const Bags& b, const Tensor& values) {
+  Tensor out = empty({int64_t(b.places.size())}, values.dtype());
+  for (size_t i = 0; i < b.places.size(); ++i) out.data<T>()[i] = values.data<T>()[b.places[i]];
+  return out;
+}
+
+// One over the bags' sizes, for each place.
+Tensor mean_weights(const Bags& b, Dtype dtype) {
+  Tensor w = empty({int64_t(b.places.size())}, Dtype::Float64);
+  for (int64_t bag = 0; bag < b.count; ++bag) {
+    for (int64_t q = b.first[size_t(bag)]; q < b.first[size_t(bag) + 1]; ++q) {
+      w.data<double>()[q] = 1.0 / double(b.first[size_t(bag) + 1] - b.first[size_t(bag)]);
+    }
+  }
+  return cast_values(w, dtype);
+}
+
+// out[bag] = the sum of weights[place] * table[row of the place]; weights may be undefined.
+Tensor bag_sums(const Bags& b, const Tensor& table, const Tensor& rows, const Tensor& weights) {
+  const int64_t d = table.size(1);
+  Tensor out = empty({b.count, d}, table.dtype());
+  const Tensor src = contiguous_values(table);
+  dispatch_floating(table.dtype(), "embedding_bag", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const T* w = weights.defined() ? weights.data<T>() : nullptr;
+    parallel_for(
+        0, b.count, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)), [&](int64_t from, int64_t to) {
+          C* sum = drivers::scratch<drivers::Scratch::Rows, C>(d);
+          for (int64_t bag = from; bag < to; ++bag) {
+            const int64_t first = b.first[size_t(bag)], n = b.first[size_t(bag) + 1] - first;
+            const int64_t* row = rows.data<int64_t>() + first;
+            if constexpr (std::is_same_v<T, float>) {
+              kernels::table().sum_rows_indexed_f32(n, d, row, src.data<float>(), d, w ? w + first : nullptr,
+                                                    out.data<float>() + bag * d);
+            } else {
+              std::fill(sum, sum + d, C(0));
+              for (int64_t q = 0; q < n; ++q) {
+                for (int64_t j = 0; j < d; ++j)
+                  sum[j] += (w ? C(w[first + q]) : C(1)) * C(src.data<T>()[row[q] * d + j]);
+              }
+              for (int64_t j = 0; j < d; ++j) out.data<T>()[bag * d + j] = T(sum[j]);
+            }
+          }
+        });
+  });
+  return out;
+}
+
+Tensor bag_sum(const Bags& b, const Tensor& weight, const Tensor& rows, const Tensor& factors,
+               bool scale_grad_by_freq, bool sparse, int64_t padding_idx) {
+  Tensor out = bag_sums(b, weight, rows, factors.defined() ? contiguous_values(factors) : factors);
+  if (wants_grad(weight, factors)) {
+    record(out, "EmbeddingBagBackward0", {weight, factors},
+           [weight = save(weight), factors = save(factors), rows, bag_of = b.bag_of, scale_grad_by_freq,
+            sparse, padding_idx](Backward& ctx, const TensorList& g) {
+             const Tensor table = weight.get(ctx), scale = factors.get(ctx);
+             // The gradient of each place is its bag's.
+             const Tensor of_place = embedding(bag_of, g[0], std::nullopt, std::nullopt, 2, false, false);
+             TensorList grads(2);
+             if (ctx.needs(0)) {
+               const Tensor scaled = scale.defined() ? mul(of_place, unsqueeze(scale, 1)) : of_place;
+               grads[0] = detail::embedding_weight_grad(scaled, rows, table.sizes(), padding_idx,
+                                                        scale_grad_by_freq, sparse);
+             }
+             if (ctx.needs(1)) {
+               const Tensor looked_up = embedding(rows, table, std::nullopt, std::nullopt, 2, false, false);
+               grads[1] = sum(mul(of_place, looked_up), Dims{1}, false);
+             }
+             return grads;
+           });
+  }
+  return out;
+}
+
+// The largest value of each column; the gradient goes to the row that had it.
+Tensor bag_max(const Bags& b, const Tensor& weight, const Tensor& rows) {
+  const int64_t d = weight.size(1);
+  Tensor out = empty({b.count, d}, weight.dtype());
+  Tensor chosen = empty({b.count, d}, Dtype::Int64);  // element of the weight, -1 in an empty bag
+  const Tensor src = contiguous_values(weight);
+  dispatch_floating(weight.dtype(), "embedding_bag", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for (int64_t bag = 0; bag < b.count; ++bag) {
+      for (int64_t j = 0; j < d; ++j) {
+        int64_t best = -1;
+        for (int64_t q = b.first[size_t(bag)]; q < b.first[size_t(bag) + 1]; ++q) {
+          const int64_t at = rows.data<int64_t>()[q] * d + j;
+          if (best < 0 || compute_t<T>(src.data<T>()[at]) > compute_t<T>(src.data<T>()[best])) best = at;
+        }
+        chosen.data<int64_t>()[bag * d + j] = best;
+        out.data<T>()[bag * d + j] = best < 0 ? T(0) : src.data<T>()[best];
+      }
+    }
+  });
+  if (wants_grad(weight)) {
+    record(out, "EmbeddingBagBackward0", {weight},
+           [chosen, sizes = weight.sizes()](Backward&, const TensorList& g) {
+             // Elements as rows of one value; empty bags go to a row of their own that is cut off.
+             const int64_t n = sizes[0] * sizes[1];
+             Tensor at = empty({chosen.numel()}, Dtype::Int64);
+             for (int64_t i = 0; i < chosen.numel(); ++i) {
+               const int64_t c = chosen.data<int64_t>()[i];
+               at.data<int64_t>()[i] = c < 0 ? n : c;
+             }
+             const Tensor flat =
+                 embedding_dense_backward(reshape(g[0], {chosen.numel(), 1}), at, n + 1, -1, false);
+             return TensorList{reshape(narrow(flat, 0, 0, n), sizes)};
+           });
+  }
+  return out;
+}
+
+}  // namespace
+
+Tensor embedding_bag(const Tensor& indices, const Tensor& weight, const Tensor& offsets,
+                     bool scale_grad_by_freq, const std::string& mode, bool sparse,
+                     const Tensor& per_sample_weights, bool include_last_offset,
+                     std::optional<int64_t> padding_idx) {
+  NNLIB_CHECK_VALUE(mode == "sum" || mode == "mean" || mode == "max",
+                    "mode has to be one of sum, mean or max, got '", mode, "'");
+  NNLIB_CHECK(weight.dim() == 2, "'weight' must be 2-D, got ", weight.dim(), "-D");
+  NNLIB_CHECK(indices.dim() == 1 && offsets.dim() == 1,
+              "embedding_bag: expected indices and offsets of 1 dimension, got ", indices.dim(), " and ",
+              offsets.dim());
+  NNLIB_CHECK(
+      !per_sample_weights.defined() || mode == "sum",
+      "embedding_bag: per_sample_weights was not None, but it is only supported for mode='sum' (got mode='",
+      mode, "')");
+  NNLIB_CHECK(mode != "max" || !sparse, "embedding_bag: max mode does not support sparse weights");
+  NNLIB_CHECK(mode != "max" || !scale_grad_by_freq,
+              "embedding_bag: max mode does not support scaling the gradient by the frequency");
+  const Tensor flat = detail::row_indices(indices, weight.size(0), "embedding_bag");
+  const Bags bags = make_bags(flat, offsets, include_last_offset, padding_idx.value_or(-1));
+  const Tensor rows = at_places<int64_t>(bags, flat);
+  if (mode == "max") return bag_max(bags, weight, rows);
+  Tensor factors;
+  if (mode == "mean") factors = mean_weights(bags, weight.dtype());
+  if (per_sample_weights.defined()) {
+    NNLIB_CHECK(per_sample_weights.sizes() == indices.sizes(),
+                "expected per_sample_weights to have the sizes of the "
+                "indices, ",
+                indices.sizes(), ", but got ", per_sample_weights.sizes());
+    NNLIB_CHECK(per_sample_weights.dtype() == weight.dtype(), "expected per_sample_weights (",
+                dtype_name(per_sample_weights.dtype()), ") and weight (", dtype_name(weight.dtype()),
+                ") to have the same dtype");
+    Tensor places = empty({int64_t(bags.places.size())}, Dtype::Int64);
+    std::copy(bags.places.begin(), bags.places.end(), places.data<int64_t>());
+    const Tensor column =
+        embedding(places, unsqueeze(per_sample_weights, 1), std::nullopt, std::nullopt, 2, false, false);
+    factors = squeeze(column, 1);
+  }
+  return bag_sum(bags, weight, rows, factors, scale_grad_by_freq, sparse, padding_idx.value_or(-1));
+}
+
+}  // namespace nnlib::ops
