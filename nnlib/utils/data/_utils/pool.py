@@ -1,11 +1,13 @@
 """The worker processes of one iterator, seen from the parent."""
 
+import atexit
 import multiprocessing
 import os
 import pickle
 import signal
 import time
 import warnings
+import weakref
 from multiprocessing import connection
 
 from .transport import Channel, Shipment
@@ -14,6 +16,15 @@ from .worker import Stop, WorkerConfig, worker_main
 __all__ = ["WorkerPool"]
 
 _GRACE = 5.0  # seconds that a worker has to finish the batch it is at
+
+_living = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all():
+    # While the interpreter is still whole: in a __del__ during its end nothing can be sent any more.
+    for pool in list(_living):
+        pool.close(grace=1.0)
 
 
 class WorkerPool:
@@ -30,6 +41,7 @@ class WorkerPool:
         self.closed = False
         self.owner = os.getpid()
         self.last_heard = -1
+        _living.add(self)
         inherits = context.get_start_method() == "fork"
         shipment = config if inherits else Shipment(config)
         try:
