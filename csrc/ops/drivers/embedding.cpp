@@ -47,8 +47,8 @@ Groups group_by_index(int64_t count, const int64_t* indices, int64_t size, int64
 }
 
 template <class T>
-void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src, const float* weights,
-                      T* dst) {
+void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src,
+                      const compute_t<T>* weights, T* dst) {
   parallel_for(0, size, grain_of(d * int64_t(sizeof(T))), [&](int64_t first, int64_t last) {
     using C = compute_t<T>;
     C* sum = scratch<Scratch::Rows, C>(d);

@@ -22,7 +22,7 @@ Groups group_by_index(int64_t count, const int64_t* indices, int64_t size, int64
 // weights may be null (all 1). Rows without a place become 0. T: float, double, Half, BFloat16 (summed in
 // float).
 template <class T>
-void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src, const float* weights,
-                      T* dst);
+void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src,
+                      const compute_t<T>* weights, T* dst);
 
 }  // namespace nnlib::drivers
