@@ -27,6 +27,50 @@ double sum_f32(int64_t n, const float* x) {
   return total;
 }
 
+double sum_squares_f32(int64_t n, const float* x, float shift) {
+  const Vec s = set1(shift);
+  double total = 0;
+  for (int64_t from = 0; from < n; from += kSumBlock) {
+    const int64_t end = n - from < kSumBlock ? n : from + kSumBlock;
+    Vec a = zero(), b = zero();
+    int64_t i = from;
+    for (; i + 2 * kWidth <= end; i += 2 * kWidth) {
+      const Vec p = load(x + i) - s, q = load(x + i + kWidth) - s;
+      a = fma(p, p, a);
+      b = fma(q, q, b);
+    }
+    for (; i < end; i++) total += double(x[i] - shift) * double(x[i] - shift);
+    total += reduce_add(a + b);
+  }
+  return total;
+}
+
+template <class F>
+NNLIB_INLINE float extreme(int64_t n, const float* x, float start, F f) {
+  Vec a = set1(start), b = set1(start);
+  int64_t i = 0;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    a = f(a, load(x + i));
+    b = f(b, load(x + i + kWidth));
+  }
+  float lanes[kWidth];
+  store(lanes, f(a, b));
+  float r = start;
+  for (int64_t k = 0; k < kWidth; k++) r = f(r, lanes[k]);
+  for (; i < n; i++) r = f(r, x[i]);
+  return r;
+}
+struct Largest {
+  NNLIB_INLINE Vec operator()(Vec a, Vec b) const { return max_nan(a, b); }
+  NNLIB_INLINE float operator()(float a, float b) const { return a != a || a > b ? a : b; }
+};
+struct Smallest {
+  NNLIB_INLINE Vec operator()(Vec a, Vec b) const { return min_nan(a, b); }
+  NNLIB_INLINE float operator()(float a, float b) const { return a != a || a < b ? a : b; }
+};
+float max_f32(int64_t n, const float* x) { return extreme(n, x, -INFINITY, Largest()); }
+float min_f32(int64_t n, const float* x) { return extreme(n, x, INFINITY, Smallest()); }
+
 void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
   for (int64_t j = 0; j < cols; j += kWidth) {
     const int64_t n = cols - j < kWidth ? cols - j : kWidth;

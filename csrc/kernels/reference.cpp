@@ -13,6 +13,7 @@
 #include "reference/pool.inl"
 #include "reference/random.inl"
 #include "reference/reduce.inl"
+#include "reference/softmax.inl"
 #include "reference/conv.inl"
 #include "reference/embedding.inl"
 #include "reference/cross_entropy.inl"

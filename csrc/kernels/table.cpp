@@ -9,6 +9,7 @@
 #include "random.inl"
 #include "optim.inl"
 #include "reduce.inl"
+#include "softmax.inl"
 #include "conv.inl"
 #include "embedding.inl"
 #include "cross_entropy.inl"

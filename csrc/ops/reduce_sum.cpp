@@ -133,6 +133,27 @@ Tensor mean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opt
   return out;
 }
 
+Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
+  if (!is_floating(self.dtype())) return sum(self, dims, keepdim, dtype);
+  if (dtype && *dtype != self.dtype()) return nansum(cast(self, *dtype), dims, keepdim, std::nullopt);
+  const std::vector<bool> mask = reduced_mask(self, dims);
+  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
+  sum_into(out, self, mask, 1, true);
+  if (wants_grad(self)) {
+    record(out, "NansumBackward0", {self}, [x = save(self), mask, keepdim](Backward& ctx, const TensorList& g) {
+      return TensorList{where(isnan(x.get(ctx)), wrapped_number(0.0), restore_dims(g[0], mask, keepdim))};
+    });
+  }
+  return out;
+}
+
+Tensor nanmean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
+  NNLIB_CHECK(is_floating(self.dtype()), "nanmean(): expected input to have floating point or complex dtype but got ",
+              dtype_legacy_name(self.dtype()));
+  const Tensor count = sum(logical_not(isnan(self)), dims, keepdim);
+  return nansum(self, dims, keepdim, dtype) / count;
+}
+
 Tensor sum_to_size_op(const Tensor& self, const Dims& size) {
   NNLIB_CHECK(is_expandable_to(size, self.sizes()), "size {", size, "} is not expandable to size {", self.sizes(), "}.");
   return sum_to_size(self, size);

@@ -1,0 +1,178 @@
+// The largest and the smallest values, and where they stand. NaN counts as larger, and as smaller, than all others.
+#include <cmath>
+#include <limits>
+
+#include "core/shape.h"
+#include "kernels/dispatch.h"
+#include "ops/elementwise.h"
+#include "ops/index.h"
+#include "ops/reduce.h"
+#include "ops/reducer.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// Floats use f[0], integers i[0]; i[1] is the position.
+template <class T>
+T& value_of(Acc& a) {
+  if constexpr (std::is_integral_v<T>)
+    return a.i[0];
+  else
+    return a.f[0];
+}
+
+template <bool Max, class T>
+inline bool better(T v, T than) {
+  if (than != than) return false;
+  return v != v || (Max ? v > than : v < than);
+}
+
+template <bool Max, class T>
+void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
+  using V = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+  V& best = value_of<V>(a);
+  if constexpr (std::is_same_v<T, float>) {
+    // The row's extreme by the kernel; its place is looked for only where it wins.
+    const double v = Max ? kernels::table().max_f32(n, x) : kernels::table().min_f32(n, x);
+    if (a.i[1] >= 0 && !better<Max, double>(v, best)) return;
+    best = v;
+    int64_t at = 0;
+    if (positions)
+      while (at < n - 1 && !(x[at] == (float)v || x[at] != x[at])) at++;
+    a.i[1] = first + at;
+  } else {
+    for (int64_t i = 0; i < n; i++) {
+      if (a.i[1] >= 0 && !better<Max, V>((V)x[i], best)) continue;
+      best = (V)x[i];
+      a.i[1] = first + i;
+    }
+  }
+}
+
+// Values and, where defined, positions (int64) of the extremes over `mask`.
+template <bool Max>
+void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
+  const Dtype c = compute_dtype(self.dtype());
+  const bool floating = is_floating(self.dtype());
+  Acc start{};
+  start.i[1] = -1;  // nothing yet
+  auto row = [&](Acc& a, int64_t n, const void* x, int64_t first) {
+    if (c == Dtype::Float32)
+      take<Max>(a, n, (const float*)x, first, indices.defined());
+    else if (c == Dtype::Float64)
+      take<Max>(a, n, (const double*)x, first, true);
+    else
+      take<Max>(a, n, (const int64_t*)x, first, true);
+  };
+  auto merge = [&](Acc& a, const Acc& b) {
+    if (b.i[1] < 0) return;
+    if (a.i[1] < 0 || (floating ? better<Max, double>(b.f[0], a.f[0]) : better<Max, int64_t>(b.i[0], a.i[0]))) a = b;
+  };
+  std::optional<ElementWriter> w, p;
+  if (values.defined()) w.emplace(values);
+  if (indices.defined()) p.emplace(indices);
+  reduce(self, mask, {c, start, row, merge, indices.defined()}, [&](int64_t i, const Acc& a) {
+    if (w) floating ? w->set(i, a.f[0]) : w->set(i, a.i[0]);
+    if (p) p->set(i, a.i[1]);
+  });
+}
+
+void check_not_empty(const Tensor& self, const std::vector<bool>& mask, const char* name, bool whole) {
+  NNLIB_CHECK(!whole || self.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0. "
+              "Specify the reduction dim with the 'dim' argument.");
+  for (size_t i = 0; i < mask.size(); i++)
+    NNLIB_CHECK_INDEX(!mask[i] || self.sizes()[i] > 0, name, "(): Expected reduction dim ", i,
+                      " to have non-zero size.");
+}
+
+// Equal extremes share the gradient.
+Tensor share_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const std::vector<bool>& mask) {
+  const Tensor at = cast(eq(x, y), x.dtype());
+  return g / sum(at, mask_dims(mask), true) * at;
+}
+
+template <bool Max>
+Tensor extreme(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, const char* name, const char* node) {
+  const std::vector<bool> mask = reduced_mask(self, dims);
+  check_not_empty(self, mask, name, !dims || dims->empty());
+  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
+  run<Max>(self, mask, out, Tensor());
+  if (wants_grad(self)) {
+    record(out, node, {self},
+           [x = save(self), y = save_output(out), mask, keepdim](Backward& ctx, const TensorList& g) {
+             return TensorList{share_gradient(restore_dims(g[0], mask, keepdim), x.get(ctx),
+                                              restore_dims(y.get(ctx), mask, keepdim), mask)};
+           });
+  }
+  return out;
+}
+
+template <bool Max>
+std::pair<Tensor, Tensor> extreme_dim(const Tensor& self, int64_t dim, bool keepdim, const char* name,
+                                      const char* node) {
+  const int64_t d = wrap_dim(dim, self.dim());
+  const std::vector<bool> mask = reduced_mask(self, self.dim() ? Dims{d} : Dims{});
+  check_not_empty(self, mask, name, false);
+  const Dims sizes = reduced_sizes(self, mask, keepdim);
+  Tensor values = empty(sizes, self.dtype()), indices = empty(sizes, Dtype::Int64);
+  run<Max>(self, mask, values, indices);
+  if (wants_grad(self)) {
+    record(values, node, {self},
+           [at = save(indices), like = self.sizes(), mask, keepdim, d](Backward& ctx, const TensorList& g) {
+             const Tensor gk = restore_dims(g[0], mask, keepdim);
+             Tensor zeros = empty(like, gk.dtype());
+             fill_values(zeros, 0);
+             return TensorList{scatter(zeros, d, restore_dims(at.get(ctx), mask, keepdim), gk)};
+           });
+  }
+  return {values, indices};
+}
+
+template <bool Max>
+Tensor arg_extreme(const Tensor& self, std::optional<int64_t> dim, bool keepdim, const char* name) {
+  NNLIB_CHECK(self.dtype() != Dtype::Bool, "\"", name, "_cpu\" not implemented for 'Bool'");
+  std::vector<bool> mask((size_t)self.dim(), true);
+  if (dim) {
+    const int64_t d = wrap_dim(*dim, self.dim());
+    mask = reduced_mask(self, self.dim() ? Dims{d} : Dims{});
+    check_not_empty(self, mask, name, false);
+  } else {
+    NNLIB_CHECK_INDEX(self.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0. "
+                      "Specify the reduction dim with the 'dim' argument.");
+  }
+  Tensor indices = empty(reduced_sizes(self, mask, keepdim), Dtype::Int64);
+  run<Max>(self, mask, Tensor(), indices);
+  return indices;
+}
+
+}  // namespace
+
+Tensor max(const Tensor& self) { return extreme<true>(self, std::nullopt, false, "max", "MaxBackward1"); }
+Tensor min(const Tensor& self) { return extreme<false>(self, std::nullopt, false, "min", "MinBackward1"); }
+std::pair<Tensor, Tensor> max_dim(const Tensor& self, int64_t dim, bool keepdim) {
+  return extreme_dim<true>(self, dim, keepdim, "max", "MaxBackward0");
+}
+std::pair<Tensor, Tensor> min_dim(const Tensor& self, int64_t dim, bool keepdim) {
+  return extreme_dim<false>(self, dim, keepdim, "min", "MinBackward0");
+}
+Tensor amax(const Tensor& self, const Dims& dims, bool keepdim) {
+  return extreme<true>(self, dims, keepdim, "amax", "AmaxBackward0");
+}
+Tensor amin(const Tensor& self, const Dims& dims, bool keepdim) {
+  return extreme<false>(self, dims, keepdim, "amin", "AminBackward0");
+}
+std::pair<Tensor, Tensor> aminmax(const Tensor& self, std::optional<int64_t> dim, bool keepdim) {
+  const Dims d = dim ? Dims{wrap_dim(*dim, self.dim())} : Dims{};
+  const Dims dims = self.dim() ? d : Dims{};
+  return {extreme<false>(self, dims, keepdim, "aminmax", "AminmaxBackward0"),
+          extreme<true>(self, dims, keepdim, "aminmax", "AminmaxBackward0")};
+}
+Tensor argmax(const Tensor& self, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme<true>(self, dim, keepdim, "argmax");
+}
+Tensor argmin(const Tensor& self, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme<false>(self, dim, keepdim, "argmin");
+}
+
+}  // namespace nnlib::ops

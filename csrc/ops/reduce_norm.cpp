@@ -1,0 +1,114 @@
+// Vector norms of any order.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+#include "ops/elementwise.h"
+#include "ops/reduce.h"
+#include "ops/reducer.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+template <class T>
+void norm_row(Acc& a, int64_t n, const T* x, double p) {
+  double t = a.f[0];
+  if (p == 0) {
+    for (int64_t i = 0; i < n; i++) t += x[i] != 0;
+  } else if (p == 1) {
+    for (int64_t i = 0; i < n; i++) t += std::abs((double)x[i]);
+  } else if (p == 2) {
+    if constexpr (std::is_same_v<T, float>) {
+      t += kernels::table().sum_squares_f32(n, x, 0);
+    } else {
+      for (int64_t i = 0; i < n; i++) t += x[i] * x[i];
+    }
+  } else if (std::isinf(p)) {
+    for (int64_t i = 0; i < n; i++) {
+      const double v = std::abs((double)x[i]);
+      if (t == t && (v != v || (p > 0 ? v > t : v < t))) t = v;
+    }
+  } else {
+    for (int64_t i = 0; i < n; i++) t += std::pow(std::abs((double)x[i]), p);
+  }
+  a.f[0] = t;
+}
+
+Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
+  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
+  NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
+              "linalg.vector_norm cannot compute the ", p, " norm on an empty tensor because the operation does not "
+              "have an identity");
+  const Dtype c = compute_dtype(self.dtype());
+  Acc start{};
+  if (p == -INFINITY) start.f[0] = INFINITY;
+  auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
+    c == Dtype::Float32 ? norm_row(a, n, (const float*)x, p) : norm_row(a, n, (const double*)x, p);
+  };
+  auto merge = [p](Acc& a, const Acc& b) {
+    const double v = b.f[0];
+    if (!std::isinf(p))
+      a.f[0] += v;
+    else if (a.f[0] == a.f[0] && (v != v || (p > 0 ? v > a.f[0] : v < a.f[0])))
+      a.f[0] = v;
+  };
+  ElementWriter w(out);
+  reduce(self, mask, {c, start, row, merge}, [&](int64_t i, const Acc& a) {
+    const double t = a.f[0];
+    w.set(i, p == 0 || p == 1 || std::isinf(p) ? t : p == 2 ? std::sqrt(t) : std::pow(t, 1 / p));
+  });
+  return out;
+}
+
+Tensor norm_backward(const Tensor& g, const Tensor& x, const Tensor& norm, double p, const std::vector<bool>& mask) {
+  const Tensor none = wrapped_number(0.0), zero = wrapped_number(0);
+  if (p == 0) return x * Scalar(0.0);
+  if (p == 1) return sign(x) * g;
+  if (p == 2) return x * where(eq(norm, zero), none, g / norm);
+  if (std::isinf(p)) {
+    const Tensor at = eq(abs(x), norm);
+    return sign(x) * where(at, g / sum(cast(at, x.dtype()), mask_dims(mask), true), none);
+  }
+  if (p < 1) {
+    const Tensor scaled = where(eq(x, zero), none, sign(x) * pow(abs(x), wrapped_number(p - 1)));
+    return scaled * g * pow(norm, wrapped_number(1 - p));
+  }
+  const Tensor scale = where(eq(norm, zero), none, g / pow(norm, wrapped_number(p - 1)));
+  if (p < 2) return sign(x) * pow(abs(x), wrapped_number(p - 1)) * scale;
+  return x * pow(abs(x), wrapped_number(p - 2)) * scale;
+}
+
+}  // namespace
+
+Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
+  NNLIB_CHECK(is_floating(self.dtype()), "linalg.vector_norm: Expected a floating point or complex tensor as input. Got ",
+              dtype_legacy_name(self.dtype()));
+  if (dtype && *dtype != self.dtype()) {
+    NNLIB_CHECK(is_floating(*dtype), "linalg.vector_norm: dtype should be floating point or complex. Got ",
+                dtype_legacy_name(*dtype));
+    return vector_norm(cast(self, *dtype), ord, dims, keepdim, std::nullopt);
+  }
+  const std::vector<bool> mask = reduced_mask(self, dims);
+  const double p = ord.to_double();
+  Tensor out = run_norm(self, mask, p, keepdim);
+  if (wants_grad(self)) {
+    record(out, "LinalgVectorNormBackward0", {self},
+           [x = save(self), y = save_output(out), p, mask, keepdim](Backward& ctx, const TensorList& g) {
+             return TensorList{norm_backward(restore_dims(g[0], mask, keepdim), x.get(ctx),
+                                             restore_dims(y.get(ctx), mask, keepdim), p, mask)};
+           });
+  }
+  return out;
+}
+
+Tensor norm(const Tensor& self, std::optional<Scalar> p, std::optional<Dims> dims, bool keepdim,
+            std::optional<Dtype> dtype) {
+  return vector_norm(self, p.value_or(Scalar(2)), dims, keepdim, dtype);
+}
+
+Tensor dist(const Tensor& self, const Tensor& other, Scalar p) {
+  return vector_norm(self - other, p, std::nullopt, false, std::nullopt);
+}
+
+}  // namespace nnlib::ops
