@@ -1,5 +1,6 @@
 // Element-wise operators: arithmetic, comparison, functions of one operand, choice.
 #include "ops/elementwise.h"
+#include "ops/index.h"
 #include "python/bind.h"
 
 namespace nnlib::python {
@@ -9,22 +10,26 @@ namespace {
 constexpr int kAll = kFunction | kMethod | kInplace | kOut;      // x.op_() through a temporary
 constexpr int kPlain = kFunction | kMethod | kOut;               // no x.op_(), or one of its own
 
+Tensor where_of(const Tensor& input, const Tensor& condition, const Tensor& other) {
+  return ops::where(condition, input, other);
+}
+
 void bind_arithmetic(Binder& b) {
-  b.def<&ops::add>("add(Tensor input, Operand other, *, Scalar alpha=1)", kPlain,
+  b.def<&ops::add>("add(Operand input, Operand other, *, Scalar alpha=1)", kPlain,
                    "input + alpha * other, with broadcasting and type promotion.");
   b.def<&ops::add_>("add_(Tensor input, Operand other, *, Scalar alpha=1)", kMethod, "In-place version of add.");
-  b.def<&ops::sub>("sub(Tensor input, Operand other, *, Scalar alpha=1)", kPlain, "input - alpha * other.");
+  b.def<&ops::sub>("sub(Operand input, Operand other, *, Scalar alpha=1)", kPlain, "input - alpha * other.");
   b.def<&ops::sub_>("sub_(Tensor input, Operand other, *, Scalar alpha=1)", kMethod, "In-place version of sub.");
   b.def<&ops::sub>("subtract(Tensor input, Operand other, *, Scalar alpha=1)", kAll, "Another name of sub.");
   b.def<&ops::rsub>("rsub(Tensor input, Operand other, *, Scalar alpha=1)", kPlain, "other - alpha * input.");
   b.def<&ops::rsub>("__rsub__(Tensor input, Operand other, *, Scalar alpha=1)", kMethod, "other - input.");
-  b.def<&ops::mul>("mul(Tensor input, Operand other)", kPlain, "input * other.");
+  b.def<&ops::mul>("mul(Operand input, Operand other)", kPlain, "input * other.");
   b.def<&ops::mul_>("mul_(Tensor input, Operand other)", kMethod, "In-place version of mul.");
   b.def<&ops::mul>("multiply(Tensor input, Operand other)", kAll, "Another name of mul.");
-  for (const char* s : {"div(Tensor input, Operand other)", "divide(Tensor input, Operand other)",
+  for (const char* s : {"div(Operand input, Operand other)", "divide(Tensor input, Operand other)",
                         "true_divide(Tensor input, Operand other)"})
     b.def<&ops::div>(s, kPlain, "input / other; integers give the default floating-point type.");
-  for (const char* s : {"div(Tensor input, Operand other, *, str? rounding_mode=None)",
+  for (const char* s : {"div(Operand input, Operand other, *, str? rounding_mode=None)",
                         "divide(Tensor input, Operand other, *, str? rounding_mode=None)"})
     b.def<&ops::div_mode>(s, kPlain, "input / other rounded: None not at all, \"trunc\" towards zero, \"floor\" down.");
   for (const char* s : {"div_(Tensor input, Operand other)", "divide_(Tensor input, Operand other)",
@@ -33,18 +38,18 @@ void bind_arithmetic(Binder& b) {
   for (const char* s : {"div_(Tensor input, Operand other, *, str? rounding_mode=None)",
                         "divide_(Tensor input, Operand other, *, str? rounding_mode=None)"})
     b.def<&ops::div_mode_>(s, kMethod, "In-place version of div.");
-  b.def<&ops::floor_divide>("floor_divide(Tensor input, Operand other)", kAll, "input / other rounded down.");
-  b.def<&ops::remainder>("remainder(Tensor input, Operand other)", kAll, "input modulo other, with the sign of other.");
+  b.def<&ops::floor_divide>("floor_divide(Operand input, Operand other)", kAll, "input / other rounded down.");
+  b.def<&ops::remainder>("remainder(Operand input, Operand other)", kAll, "input modulo other, with the sign of other.");
   b.def<&ops::fmod>("fmod(Tensor input, Operand other)", kAll, "input modulo other, with the sign of input.");
-  b.def<&ops::pow>("pow(Tensor input, Operand exponent)", kAll, "input to the power of exponent.");
-  b.def<&ops::float_power>("float_power(Tensor input, Operand exponent)", kAll, "input to the power of exponent in float64.");
+  b.def<&ops::pow>("pow(Operand input, Operand exponent)", kAll, "input to the power of exponent.");
+  b.def<&ops::float_power>("float_power(Operand input, Operand exponent)", kAll, "input to the power of exponent in float64.");
   for (const char* s : {"atan2(Tensor input, Operand other)", "arctan2(Tensor input, Operand other)"})
     b.def<&ops::atan2>(s, kAll, "The angle of the point (other, input), in (-pi, pi].");
   b.def<&ops::hypot>("hypot(Tensor input, Operand other)", kAll, "sqrt(input^2 + other^2).");
-  b.def<&ops::copysign>("copysign(Tensor input, Operand other)", kAll, "The magnitude of input with the sign of other.");
+  b.def<&ops::copysign>("copysign(Operand input, Operand other)", kAll, "The magnitude of input with the sign of other.");
   b.def<&ops::logaddexp>("logaddexp(Tensor input, Tensor other)", kPlain, "log(exp(input) + exp(other)), without overflow.");
   b.def<&ops::logaddexp2>("logaddexp2(Tensor input, Tensor other)", kPlain, "log2(2^input + 2^other), without overflow.");
-  b.def<&ops::xlogy>("xlogy(Tensor input, Operand other)", kAll, "input * log(other), 0 where input is 0.");
+  b.def<&ops::xlogy>("xlogy(Operand input, Operand other)", kAll, "input * log(other), 0 where input is 0.");
   b.def<&ops::heaviside>("heaviside(Tensor input, Tensor values)", kAll, "0 below zero, 1 above, values at zero.");
   b.def<&ops::nextafter>("nextafter(Tensor input, Tensor other)", kAll, "The next number after input towards other.");
   b.def<&ops::ldexp>("ldexp(Tensor input, Operand other)", kAll, "input * 2^other.");
@@ -74,11 +79,11 @@ void bind_comparison(Binder& b) {
   b.def<&ops::logical_or>("logical_or(Tensor input, Tensor other)", kAll, "One of them is not zero.");
   b.def<&ops::logical_xor>("logical_xor(Tensor input, Tensor other)", kAll, "Exactly one of them is not zero.");
   b.def<&ops::logical_not>("logical_not(Tensor input)", kAll, "Whether it is zero.");
-  b.def<&ops::bitwise_and>("bitwise_and(Tensor input, Operand other)", kAll, "Bits that both have.");
-  b.def<&ops::bitwise_or>("bitwise_or(Tensor input, Operand other)", kAll, "Bits that one of them has.");
-  b.def<&ops::bitwise_xor>("bitwise_xor(Tensor input, Operand other)", kAll, "Bits that exactly one of them has.");
-  b.def<&ops::bitwise_left_shift>("bitwise_left_shift(Tensor input, Operand other)", kAll, "input * 2^other, in bits.");
-  b.def<&ops::bitwise_right_shift>("bitwise_right_shift(Tensor input, Operand other)", kAll, "input / 2^other, in bits.");
+  b.def<&ops::bitwise_and>("bitwise_and(Operand input, Operand other)", kAll, "Bits that both have.");
+  b.def<&ops::bitwise_or>("bitwise_or(Operand input, Operand other)", kAll, "Bits that one of them has.");
+  b.def<&ops::bitwise_xor>("bitwise_xor(Operand input, Operand other)", kAll, "Bits that exactly one of them has.");
+  b.def<&ops::bitwise_left_shift>("bitwise_left_shift(Operand input, Operand other)", kAll, "input * 2^other, in bits.");
+  b.def<&ops::bitwise_right_shift>("bitwise_right_shift(Operand input, Operand other)", kAll, "input / 2^other, in bits.");
   b.def<&ops::bitwise_not>("bitwise_not(Tensor input)", kAll, "All bits turned; the negation of bools.");
   constexpr int kTest = kFunction | kMethod;
   b.def<&ops::isnan>("isnan(Tensor input)", kTest, "Whether it is NaN.");
@@ -183,6 +188,10 @@ void bind_choice(Binder& b) {
   b.def<&ops::masked_fill_>("masked_fill_(Tensor input, Tensor mask, Operand value)", kMethod, "In-place version of masked_fill.");
   b.def<&ops::fill>("fill(Tensor input, Operand value)", kFunction, "A tensor of input's sizes full of value.");
   b.def<&ops::fill_>("fill_(Tensor input, Operand value)", kFunction | kMethod, "All elements become value.");
+  b.def<&where_of>("where(Tensor input, Tensor condition, Operand other)", kMethod,
+                   "input where the condition holds, other elsewhere.");
+  b.def<&ops::nonzero_tuple>("where(Tensor condition)", kFunction | kMethod,
+                             "The indices of the elements that are not zero, one tensor a dimension.");
   b.def<&ops::zero_>("zero_(Tensor input)", kFunction | kMethod, "All elements become zero.");
 }
 
