@@ -3,6 +3,7 @@
 import nnlib
 from nnlib import _C
 
+from . import _sparse
 from ._stepwise import (
     StepwiseOptimizer,
     add_decay,
@@ -106,13 +107,15 @@ class Adagrad(StepwiseOptimizer):
         state["sum"] = nnlib.full_like(param.detach(), self.defaults["initial_accumulator_value"])
 
     def _update(self, group, params):
-        slow = [p for p in params if group["differentiable"] or p.grad.is_sparse]
-        if slow:
-            if group["fused"]:
-                raise RuntimeError("`fused` does not support sparse grad or complex param")
-            super()._update(group, slow)
-            params = [p for p in params if not (group["differentiable"] or p.grad.is_sparse)]
-        if params:
+        if group["fused"] and any(p.grad.is_sparse for p in params):
+            raise RuntimeError("`fused` does not support sparse grad or complex param")
+        for p in params:
+            if p.grad.is_sparse:
+                self._update_sparse(p, p.grad, self.state[p], group)
+        params = [p for p in params if not p.grad.is_sparse]
+        if group["differentiable"]:
+            super()._update(group, params)
+        elif params:
             _C._fused_adagrad(
                 params,
                 [p.grad for p in params],
@@ -124,24 +127,24 @@ class Adagrad(StepwiseOptimizer):
                 maximize=group["maximize"],
             )
 
-    def _update_one(self, param, grad, state, group):
-        # Sparse gradients, and steps that autograd records.
+    def _count_step(self, state, group):
+        """Counts a step; returns its learning rate."""
         state["step"] += 1
-        lr = plain(group["lr"]) / (1 + (state["step"].item() - 1) * group["lr_decay"])
-        if grad.is_sparse:
-            if group["weight_decay"] != 0:
-                raise RuntimeError("weight_decay option is not compatible with sparse gradients")
-            _sparse_update(param, grad.coalesce(), state["sum"], lr, group["eps"])
-            return
+        return plain(group["lr"]) / (1 + (state["step"].item() - 1) * group["lr_decay"])
+
+    def _update_sparse(self, param, grad, state, group):
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        lr, total = float(self._count_step(state, group)), state["sum"]
+        index, values = _sparse.rows(grad)
+        sums = total[index] + values * values
+        total[index] = sums
+        change = values / sums.sqrt().add_(group["eps"])
+        param[index] = param[index] - change * (-lr if group["maximize"] else lr)
+
+    def _update_one(self, param, grad, state, group):
+        # Only steps that autograd records come here; state is replaced, not changed in place.
+        lr = self._count_step(state, group)
         grad = add_decay(grad, param, group["weight_decay"])
         state["sum"] = state["sum"] + grad * grad
         param.sub_(grad / (state["sum"].sqrt() + group["eps"]) * lr)
-
-
-def _sparse_update(param, grad, total, lr, eps):
-    # Indices are unique after coalesce, so reading and writing rows by index is exact.
-    index = tuple(grad.indices().unbind(0))
-    values = grad.values()
-    sums = total[index] + values * values
-    total[index] = sums
-    param[index] = param[index] - values / sums.sqrt().add_(eps) * lr

@@ -3,6 +3,7 @@
 import nnlib
 from nnlib import _C
 
+from . import _sparse
 from ._stepwise import StepwiseOptimizer, add_decay, check_fused, check_lr, documented, plain, tracked
 
 __all__ = ["SGD"]
@@ -109,10 +110,13 @@ class SGD(StepwiseOptimizer):
         return params
 
     def _update(self, group, params):
-        slow = [p for p in params if group["differentiable"] or p.grad.is_sparse]
-        if slow:
-            super()._update(group, slow)
-            params = [p for p in params if not (group["differentiable"] or p.grad.is_sparse)]
+        for p in params:
+            if p.grad.is_sparse:
+                self._update_sparse(p, p.grad, self.state[p], group)
+        params = [p for p in params if not p.grad.is_sparse]
+        if group["differentiable"]:
+            super()._update(group, params)
+            return
         if group["momentum"] == 0:
             self._fused(group, params, [], False)
             return
@@ -139,13 +143,25 @@ class SGD(StepwiseOptimizer):
                 first=first,
             )
 
-    def _update_one(self, param, grad, state, group):
-        # Sparse gradients, and steps that autograd records.
-        momentum, lr = group["momentum"], group["lr"]
-        if grad.is_sparse and plain(group["weight_decay"]) != 0:
+    def _update_sparse(self, param, grad, state, group):
+        if plain(group["weight_decay"]) != 0:
             raise RuntimeError("weight_decay option is not compatible with sparse gradients")
-        if not grad.is_sparse:
-            grad = add_decay(grad, param, group["weight_decay"])
+        momentum = group["momentum"]
+        grad = _sparse.combined((grad, -1 if group["maximize"] else 1))
+        if momentum != 0:
+            buf = state.get("momentum_buffer")
+            if buf is None:
+                buf = grad
+            else:
+                buf = _sparse.combined((buf, momentum), (grad, 1 - group["dampening"]))
+            state["momentum_buffer"] = buf
+            grad = _sparse.combined((grad, 1), (buf, momentum)) if group["nesterov"] else buf
+        _sparse.add_(param, grad, -float(group["lr"]))
+
+    def _update_one(self, param, grad, state, group):
+        # Only steps that autograd records come here; state is replaced, not changed in place.
+        momentum, lr = group["momentum"], group["lr"]
+        grad = add_decay(grad, param, group["weight_decay"])
         if momentum != 0:
             buf = state.get("momentum_buffer")
             if buf is None:

@@ -4,6 +4,7 @@ import math
 
 import nnlib
 
+from . import _sparse
 from ._stepwise import StepwiseOptimizer, check_betas, check_lr, documented, plain
 
 __all__ = ["SparseAdam"]
@@ -77,16 +78,15 @@ class SparseAdam(StepwiseOptimizer):
         return params
 
     def _update(self, group, params):
-        group.setdefault("maximize", False)
-        super()._update(group, params)
+        group.setdefault("maximize", False)  # states saved before the option existed lack it
+        for p in params:
+            self._update_one(p, p.grad, self.state[p], group)
 
     def _update_one(self, param, grad, state, group):
         state["step"] += 1
-        grad = grad.coalesce()  # the update is not linear, so each row may come only once
-        values = grad.values()
-        if values.numel() == 0:
-            return
-        index = tuple(grad.indices().unbind(0))
+        index, values = _sparse.rows(grad)
+        if group["maximize"]:
+            values = -values
         (beta1, beta2), step = group["betas"], state["step"]
         exp_avg, exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
         mean = exp_avg[index]
