@@ -36,6 +36,7 @@ from ._functions import (
     use_deterministic_algorithms,
 )
 from ._legacy import TYPES as _TYPES
+from ._products import chain_matmul, einsum, tensordot
 from ._shape import (
     atleast_1d,
     atleast_2d,
