@@ -242,7 +242,7 @@ void Reducer::take_back(const Slot& slot) {
   const Tensor& parameter = parameters_[slot.parameter];
   AutogradMeta& meta = autograd_meta(parameter);
   if (!slot.view.defined()) {
-    if (sparse_average_) meta.grad = sparse_average_(meta.grad);
+    if (sparse_average_) meta.grad = sparse_average_(meta.grad, parameter);
     return;
   }
   if (meta.grad.defined() && meta.grad.raw() == slot.view.raw()) return;

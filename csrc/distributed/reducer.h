@@ -29,8 +29,8 @@ struct ReducerOptions {
 
 // Replaces the all-reduce of a bucket; what it leaves in the bucket when the job is over is the result.
 using CommHook = std::function<std::shared_ptr<Job>(Bucket&, bool is_last)>;
-// Averages a sparse gradient over the ranks and returns the result.
-using SparseAverage = std::function<Tensor(const Tensor&)>;
+// Averages a sparse gradient (undefined where this rank has none) over the ranks and returns the result.
+using SparseAverage = std::function<Tensor(const Tensor& grad, const Tensor& parameter)>;
 
 class Reducer : public std::enable_shared_from_this<Reducer> {
  public:

@@ -58,8 +58,9 @@ struct GradBucket {
 // A Python callable that may be dropped and called on any thread.
 using Callable = std::shared_ptr<SharedObject>;
 
-py::object call(const Callable& f, const py::object& argument) {
-  PyObject* result = PyObject_CallOneArg(f->get(), argument.ptr());
+template <class... Args>
+py::object call(const Callable& f, const Args&... args) {
+  PyObject* result = PyObject_CallFunctionObjArgs(f->get(), args.ptr()..., nullptr);
   if (!result) throw_carried();
   return py::reinterpret_steal<py::object>(result);
 }
@@ -81,9 +82,9 @@ CommHook make_hook(const TensorList& parameters, const py::object& f) {
 
 SparseAverage make_sparse_average(const py::object& f) {
   auto callable = std::make_shared<SharedObject>(f.ptr());
-  return [callable](const Tensor& grad) {
+  return [callable](const Tensor& grad, const Tensor& parameter) {
     GilAcquire gil;
-    py::object result = call(callable, to_python(grad));
+    py::object result = call(callable, to_python(grad), to_python(parameter));
     return result.is_none() ? Tensor() : to_tensor(result);
   };
 }

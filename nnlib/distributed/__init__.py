@@ -56,9 +56,9 @@ from .process_group import (
 GradBucket = _native.GradBucket
 
 __all__ = [
-    "DistBackendError", "DistError", "DistTimeoutError", "GradBucket", "GroupMember", "P2POp", "ProcessGroup", "ReduceOp",
-    "Work", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all",
-    "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list",
+    "DistBackendError", "DistError", "DistTimeoutError", "GradBucket", "GroupMember", "P2POp", "ProcessGroup",
+    "ReduceOp", "Work", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce",
+    "all_to_all", "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list",
     "destroy_process_group", "gather", "gather_object", "get_backend", "get_global_rank", "get_group_rank",
     "get_process_group_ranks", "get_rank", "get_world_size", "group", "init_process_group", "irecv",
     "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",

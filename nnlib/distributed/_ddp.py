@@ -1,8 +1,8 @@
-"""What DistributedDataParallel does besides averaging: agreeing on the start, and keeping buffers together."""
+"""What DistributedDataParallel does besides averaging: agreeing on the start, keeping buffers together."""
 
 import inspect
 
-from .. import _C, cat, no_grad
+from .. import _C, cat, empty_like, int64, no_grad, sparse_coo_tensor, zeros
 from ..futures import Future
 from .collectives import all_gather, broadcast
 from .objects import all_gather_object, broadcast_object_list
@@ -48,7 +48,7 @@ def _described(module, ignore):
 
 
 def check_agreement(module, ignore, group):
-    """Raises the same error on every rank unless all ranks' parameters fit those of the group's first rank."""
+    """Raises the same error on all ranks unless their parameters fit those of the group's first rank."""
     if group.size() == 1:
         return
     mine = _described(module, ignore)
@@ -125,33 +125,32 @@ def _broadcast_together(tensors, group, root):
         start += tensor.numel()
 
 
-def average_sparse(grad, group):
-    """The average of the ranks' sparse gradients; None stays None when no rank has one."""
-    ranks = group.size()
-    shapes = [None] * ranks
-    mine = None
+def average_sparse(grad, parameter, group):
+    """The average of the ranks' sparse gradients of a parameter; None stays None when no rank has one."""
+    counts = [None] * group.size()
     if grad is not None:
         grad = grad.coalesce()
-        mine = (tuple(grad.shape), grad.sparse_dim(), grad.values().shape[0])
-    all_gather_object(shapes, mine, group)
-    known = [shape for shape in shapes if shape is not None]
+    all_gather_object(counts, None if grad is None else grad.indices().shape, group)
+    known = [count for count in counts if count is not None]
     if not known:
         return None
-    shape, sparse_dim, _ = known[0]
-    longest = max(count for _, _, count in known)
-    indices = _C.zeros((sparse_dim, longest), dtype=_C.int64)
-    values = _C.zeros((longest, *shape[sparse_dim:]), dtype=_dtype_of(grad, group))
+    sparse_dim, longest = known[0][0], max(count for _, count in known)
+    indices = zeros((sparse_dim, longest), dtype=int64)
+    values = zeros((longest, *parameter.shape[sparse_dim:]), dtype=parameter.dtype)
     if grad is not None:
-        indices[:, : mine[2]] = grad.indices()
-        values[: mine[2]] = grad.values()
-    all_indices = [_C.empty_like(indices) for _ in shapes]
-    all_values = [_C.empty_like(values) for _ in shapes]
-    all_gather(all_indices, indices, group)
-    all_gather(all_values, values, group)
-    counts = [0 if s is None else s[2] for s in shapes]
-    indices = cat([part[:, :n] for part, n in zip(all_indices, counts, strict=True)], 1)
-    values = cat([part[:n] for part, n in zip(all_values, counts, strict=True)]) / ranks
-    return _C.sparse_coo_tensor(indices, values, shape).coalesce()
+        mine = grad.indices().shape[1]
+        indices[:, :mine] = grad.indices()
+        values[:mine] = grad.values()
+    lengths = [0 if count is None else count[1] for count in counts]
+    indices = cat([part[:, :n] for part, n in _gathered(indices, lengths, group)], 1)
+    values = cat([part[:n] for part, n in _gathered(values, lengths, group)])
+    return sparse_coo_tensor(indices, values / group.size(), parameter.shape).coalesce()
+
+
+def _gathered(tensor, lengths, group):
+    parts = [empty_like(tensor) for _ in lengths]
+    all_gather(parts, tensor, group)
+    return zip(parts, lengths, strict=True)
 
 
 def native_group(group):
@@ -167,7 +166,12 @@ def check_comm_hook(hook):
         raise TypeError("Communication hook must be callable.")
     signature = inspect.signature(hook)
     bucket = list(signature.parameters.values())[1:2]
-    if bucket and bucket[0].annotation not in (inspect.Parameter.empty, GradBucket, "GradBucket", "dist.GradBucket"):
+    if bucket and bucket[0].annotation not in (
+        inspect.Parameter.empty,
+        GradBucket,
+        "GradBucket",
+        "dist.GradBucket",
+    ):
         raise ValueError("Communication hook: bucket annotation should be dist.GradBucket.")
 
 

@@ -1,8 +1,9 @@
 """Shared memory between the ranks of one node.
 
-The memory has no name: one rank makes it (memfd_create), the others open it through /proc while they start. So
-nothing is left behind when a job is killed, and the size of /dev/shm does not matter. Where that is not possible
-(another operating system, ranks in separate containers, too little memory) the group goes through MPI.
+The memory has no name: one rank makes it (memfd_create), the others open it through /proc while they start.
+So nothing is left behind when a job is killed, and the size of /dev/shm does not matter. Where that is not
+possible (another operating system, ranks in separate containers, too little memory) the group goes through
+MPI.
 """
 
 import ctypes
@@ -16,7 +17,8 @@ logger = logging.getLogger("nnlib.distributed")
 
 
 def link_ranks(comm, MPI):
-    """A NodeLink for the ranks of a communicator; None when they are not all on one node or cannot share memory.
+    """A NodeLink for the ranks of a communicator; None when they are not all on one node or cannot share
+    memory.
 
     Called by all ranks, which agree on the answer. NNLIB_DISTRIBUTED_SHM=0 on any of them says no.
     """
@@ -77,5 +79,3 @@ def _open(offer, size):
             os.close(handle)
     except OSError as error:
         return None, f"they cannot open each other's memory ({error})"
-
-

@@ -29,10 +29,17 @@ needs_mpi = pytest.mark.skipif(
 def run_ranks(program, ranks, *args, timeout=60, env=None):
     """The exit status and the output (both streams together) of a program under tests/mpi/programs."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=path, PYTHONFAULTHANDLER="1", **(env or {}))
+    environment = dict(
+        os.environ, OMP_NUM_THREADS="1", PYTHONPATH=path, PYTHONFAULTHANDLER="1", **(env or {})
+    )
     command = [find_mpirun(), "-n", str(ranks), sys.executable, str(PROGRAMS / program), *map(str, args)]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     try:
         output, _ = process.communicate(timeout=timeout)

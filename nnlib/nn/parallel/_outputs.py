@@ -32,7 +32,9 @@ def replace_tensors(value, tensors):
     if isinstance(value, dict):
         return type(value)((key, replace_tensors(item, tensors)) for key, item in value.items())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {f.name: replace_tensors(getattr(value, f.name), tensors) for f in dataclasses.fields(value)}
+        changes = {
+            f.name: replace_tensors(getattr(value, f.name), tensors) for f in dataclasses.fields(value)
+        }
         return dataclasses.replace(value, **changes)
     return value
 
@@ -40,8 +42,8 @@ def replace_tensors(value, tensors):
 class _Sink(Function):
     """Passes tensors through one node of the graph.
 
-    Backward then visits what led to any of them, also the outputs that the loss leaves out: their parameters get
-    an undefined gradient, and the reducer hears of it.
+    Backward then visits what led to any of them, also the outputs that the loss leaves out: their parameters
+    get an undefined gradient, and the reducer hears of it.
     """
 
     @staticmethod

@@ -24,48 +24,54 @@ _UNSUPPORTED = {
 
 
 class DistributedDataParallel(Module):
-    r"""Trains a module on all ranks of a process group, with gradients averaged over the ranks during backward.
+    r"""Trains a module on all ranks of a process group, with gradients averaged over the ranks during
+    backward.
 
-    Each rank runs the module on its own part of the data. Rank 0's weights and buffers are given to all ranks when
-    the module is wrapped; gradients are collected in buckets, in reverse order of the parameters, and a bucket is
-    averaged while backward computes the next. All ranks hold the same bits after every step, from run to run, and
+    Each rank runs the module on its own part of the data. Rank 0's weights and buffers are given to all ranks
+    when the module is wrapped; gradients are collected in buckets, in reverse order of the parameters, and a
+    bucket is averaged while backward computes the next. All ranks hold the same bits after every step, from
+    run to run, and
     for any bucket size: sums are made in rank order, in float32 for float16 and bfloat16.
 
     :func:`nnlib.distributed.init_process_group` comes first. Construction, forward and backward are
     synchronization points: every rank must reach them in the same order. Gradients are averaged when they are
-    accumulated in ``.grad``; :func:`nnlib.autograd.grad` is not seen. Parameters must not be added, removed or
-    changed in shape afterwards.
+    accumulated in ``.grad``; :func:`nnlib.autograd.grad` is not seen. Parameters must not be added, removed
+    or changed in shape afterwards.
 
     Args:
         module (Module): the module; at least one parameter must require a gradient.
         device_ids, output_device: None (or an empty list): a CPU module has no others.
         dim (int): must be 0.
         broadcast_buffers (bool): give all ranks rank 0's buffers at the beginning of forward. Default True.
-        init_sync (bool): check that the ranks' parameters have the same names, shapes and dtypes, and give them
+        init_sync (bool): check that the ranks' parameters have the same names, shapes and dtypes, and give
+        them
             rank 0's weights and buffers. Default True.
         process_group (ProcessGroup): None for the default group.
         bucket_cap_mb (float): the size of a bucket in MiB. Default 25; the first one is at most 1 MiB.
         find_unused_parameters (bool): look through the graph of the outputs for parameters that will get no
             gradient; otherwise such parameters are an error in the next forward.
-        check_reduction (bool): old; the check that it asked for (that the last backward was reduced completely,
+        check_reduction (bool): old; the check that it asked for (that the last backward was reduced
+        completely,
             made at the beginning of forward) is always made. True warns.
         gradient_as_bucket_view (bool): let gradients be views of the buckets, which saves memory and copies.
-        static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that are
+        static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that
+        are
             used more than once under checkpointing, and finds unused ones in the first iteration only.
         bucket_cap_mb_list (list of float): sizes of the first buckets one by one, the last for all others.
         forward_sync_buffers (bool): today's name of ``broadcast_buffers``; not together with it.
         delay_all_reduce_named_params, param_to_hook_all_reduce, mixed_precision, device_mesh,
         skip_all_reduce_unused_params, batched_grad_copy: must be left at their defaults.
 
-    The sixth positional argument may also be a process group, and the second one too, as older code gives them;
-    both warn.
+    The sixth positional argument may also be a process group, and the second one too, as older code gives
+    them; both warn.
 
     Attributes:
         module (Module): the wrapped module; its entries in :meth:`state_dict` begin with ``module.``.
 
     Raises:
         NotImplementedError: an argument that is not supported was given.
-        RuntimeError: no parameter requires a gradient, or the ranks' parameters differ (the error names them).
+        RuntimeError: no parameter requires a gradient, or the ranks' parameters differ (the error names
+        them).
 
     Example::
 
@@ -107,18 +113,24 @@ class DistributedDataParallel(Module):
         for name, default in _UNSUPPORTED.items():
             if given[name] != default:
                 raise NotImplementedError(
-                    f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at {default!r}"
+                    f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at "
+                    f"{default!r}"
                 )
-        device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction = _old_order(
-            device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
+        device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction = (
+            _old_order(
+                device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
+            )
         )
         if check_reduction:
             warnings.warn(
-                "check_reduction is deprecated: what it checks is always checked", DeprecationWarning, stacklevel=2
+                "check_reduction is deprecated: what it checks is always checked",
+                DeprecationWarning,
+                stacklevel=2,
             )
         if device_ids or output_device is not None:
             raise ValueError(
-                "DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-"
+                "DistributedDataParallel device_ids and output_device arguments only work with "
+                "single-device/multiple-"
                 f"device GPU modules: for a CPU module they must be None, but got device_ids {device_ids}, "
                 f"output_device {output_device}"
             )
@@ -128,7 +140,9 @@ class DistributedDataParallel(Module):
             raise ValueError("give bucket_cap_mb or bucket_cap_mb_list, not both")
         self.process_group = resolve(process_group)
         if self.process_group is None:
-            raise ValueError("DistributedDataParallel was made on a rank that is not part of its process group")
+            raise ValueError(
+                "DistributedDataParallel was made on a rank that is not part of its process group"
+            )
         self.module = module
         self.device_ids = self.output_device = None
         self.dim = dim
@@ -147,7 +161,8 @@ class DistributedDataParallel(Module):
         named = _ddp.trainable(self.module, self.parameters_to_ignore)
         if not named:
             raise RuntimeError(
-                "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
+                "DistributedDataParallel is not needed when a module doesn't have any parameter that "
+                "requires a gradient."
             )
         self._named = named
         self.device = named[0][1].device
@@ -170,7 +185,8 @@ class DistributedDataParallel(Module):
             self.static_graph,
             self.gradient_as_bucket_view,
         )
-        self.reducer.set_sparse_average(lambda grad: _ddp.average_sparse(grad, self.process_group))
+        group = self.process_group  # the reducer must not hold this module
+        self.reducer.set_sparse_average(lambda grad, parameter: _ddp.average_sparse(grad, parameter, group))
         if self._comm_hook is not None:
             self.reducer.set_comm_hook(_ddp.native_hook(*self._comm_hook))
 
@@ -189,7 +205,7 @@ class DistributedDataParallel(Module):
         self.reducer.rebuild(self._assign(order))
 
     def forward(self, *inputs, **kwargs):
-        """Runs the module; with gradients enabled, the backward pass that follows is averaged over the ranks."""
+        """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""
         sync = is_grad_enabled() and self.require_backward_grad_sync
         if sync:
             self.reducer.check_finished()
@@ -209,8 +225,8 @@ class DistributedDataParallel(Module):
 
     @contextlib.contextmanager
     def no_sync(self):
-        """Within this context forward and backward stay local; gradients add up and are averaged by the first pass
-        outside of it. The forward pass must be inside the context too.
+        """Within this context forward and backward stay local; gradients add up and are averaged by the first
+        pass outside of it. The forward pass must be inside the context too.
 
         Example::
 
@@ -230,13 +246,15 @@ class DistributedDataParallel(Module):
 
         Args:
             state (object): passed to the hook.
-            hook (callable): takes the state and a :class:`nnlib.distributed.GradBucket`, called during backward;
+            hook (callable): takes the state and a :class:`nnlib.distributed.GradBucket`, called during
+            backward;
                 returns a :class:`nnlib.futures.Future` of the tensor that the bucket's gradients become.
         """
         _ddp.check_comm_hook(hook)
         if self._comm_hook is not None:
             raise RuntimeError(
-                "register_comm_hook or register_builtin_comm_hook can only be called once per DistributedDataParallel"
+                "register_comm_hook or register_builtin_comm_hook can only be called once per "
+                "DistributedDataParallel"
             )
         self._comm_hook = (state, hook)
         self.reducer.set_comm_hook(_ddp.native_hook(state, hook))
@@ -280,8 +298,8 @@ def _old_order(device_ids, init_sync, process_group, bucket_cap_mb, find_unused_
     if isinstance(device_ids, dist.ProcessGroup):
         moved, device_ids = device_ids, None
     elif isinstance(init_sync, dist.ProcessGroup):
-        # The old order goes on with bucket_cap_mb, find_unused_parameters, check_reduction. What comes after the
-        # last argument given by position is given by name, and is in its place already.
+        # The old order goes on with bucket_cap_mb, find_unused_parameters, check_reduction. What comes after
+        # the last argument given by position is given by name, and is in its place already.
         moved, init_sync = init_sync, True
         if process_group is not None:
             if isinstance(bucket_cap_mb, bool):

@@ -18,7 +18,15 @@ def same(tensor, value):
 
 
 def reductions():
-    dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8)
+    dtypes = (
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.uint8,
+    )
     for count in SIZES:
         for dtype in dtypes:
             t = full(count, rank + 1, dtype)
@@ -158,7 +166,15 @@ def same_bits_everywhere():
     assert len(set(seen)) == 1
 
 
-for check in (reductions, half_sums_are_made_in_float, moves, messages, objects, groups, same_bits_everywhere):
+for check in (
+    reductions,
+    half_sums_are_made_in_float,
+    moves,
+    messages,
+    objects,
+    groups,
+    same_bits_everywhere,
+):
     check()
 dist.destroy_process_group()
 dist.init_process_group()  # once more
