@@ -37,7 +37,7 @@ std::shared_ptr<Group> make_queue_group(const py::capsule& capsule, int size) {
 struct GradBucket {
   size_t index;
   bool last;
-  Tensor flat;
+  Tensor flat, buffer;  // the bucket's memory, and what the hook sees of it
   TensorList gradients, parameters;
   std::shared_ptr<Job> job;
 
@@ -70,7 +70,7 @@ CommHook make_hook(const TensorList& parameters, const py::object& f) {
   return [parameters, callable](Bucket& bucket, bool is_last) {
     GilAcquire gil;
     auto job = std::make_shared<Job>();
-    GradBucket view{bucket.index, is_last, bucket.flat, {}, {}, job};
+    GradBucket view{bucket.index, is_last, bucket.flat, bucket.flat, {}, {}, job};
     for (const Slot& slot : bucket.slots) {
       view.gradients.push_back(slot.view);
       view.parameters.push_back(parameters[slot.parameter]);
@@ -130,7 +130,7 @@ void bind_bucket(py::module_& m) {
           "index", [](const GradBucket& b) { return b.index; },
           "The bucket's position; all ranks have the same buckets.")
       .def(
-          "buffer", [](const GradBucket& b) { return to_python(b.flat); },
+          "buffer", [](const GradBucket& b) { return to_python(b.buffer); },
           "The gradients as one flat tensor.")
       .def(
           "gradients", [](const GradBucket& b) { return to_python(b.gradients); },
@@ -144,12 +144,11 @@ void bind_bucket(py::module_& m) {
       .def(
           "set_buffer",
           [](GradBucket& b, const py::object& t) {
-            Tensor source = to_tensor(t);
-            NNLIB_CHECK(source.numel() == b.flat.numel(), "set_buffer expected ", b.flat.numel(),
-                        " values, got ", source.numel());
-            copy_values(b.flat, source);
+            b.buffer = to_tensor(t);
+            NNLIB_CHECK(b.buffer.numel() == b.flat.numel(), "set_buffer expected ", b.flat.numel(),
+                        " values, got ", b.buffer.numel());
           },
-          "Replaces the values of the buffer.")
+          "Replaces the tensor that buffer() gives, for hooks that work on another dtype.")
       .def("_finish", &GradBucket::finish)
       .def("_fail", [](const GradBucket& b, std::string why) { b.job->fail(std::move(why)); });
 }

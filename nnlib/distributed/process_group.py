@@ -57,6 +57,10 @@ class ProcessGroup:
         """The number of ranks of the group."""
         return self._transport.size
 
+    def shares_memory(self):
+        """Whether the ranks are on one node and exchange data in shared memory."""
+        return self._transport.link is not None
+
     def name(self):
         """The backend's name."""
         return self.backend

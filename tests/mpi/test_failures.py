@@ -10,17 +10,17 @@ pytestmark = needs_mpi
 SUM = r"all_reduce\(SUM, float32, 20000 values\)"
 CASES = {
     "raises_before_a_collective": r"rank {odd} has left the job: it ended with ValueError: the data is bad",
-    "raises_while_others_compute": r"rank {odd} leaves \(ValueError: the data is bad\), but ranks \[0.*do not",
+    "raises_while_others_compute": r"rank {odd} leaves \(ValueError: the data is bad\), but ranks .*do not",
     "exits_early": r"rank {odd} has left the job: its program ended",
     "is_killed": r"(?i)killed|terminat",
     "never_arrives": SUM + r", number 2 of group 'world' timed out after 3 s on rank 0: rank {odd} did not",
     "misses_the_barrier": r"barrier\(\), number 2 .* timed out after 1 s on rank 0: rank {odd} did not arrive",
     "calls_another_collective": r"rank{s} {most} called "
     + SUM
-    + r" as number 2; rank {odd} called broadcast\(",
-    "brings_another_size": r"SUM, float32, 10 values\).*rank {odd} called all_reduce\(SUM, float32, 11 values",
-    "brings_another_dtype": SUM + r".*rank {odd} called all_reduce\(SUM, float64, 20000 values\)",
-    "sends_another_size": r"rank {odd} called send\(float32, 20000 values\) but rank 0 called recv\(float32, 10",
+    + r" as number 2; rank {odd} called broad",
+    "brings_another_size": r"SUM, float32, 10 values\).*rank {odd} called all_reduce\(SUM, float32, 11",
+    "brings_another_dtype": SUM + r".*rank {odd} called all_reduce\(SUM, float64, 20000",
+    "sends_another_size": r"rank {odd} called send\(float32, 20000 values\) but rank 0 called recv",
     "nobody_sends": r"recv of group 'world' timed out after 3 s on rank 0: rank {odd} did not answer",
     "is_interrupted": r"KeyboardInterrupt",
 }

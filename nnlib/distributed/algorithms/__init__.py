@@ -1,0 +1,1 @@
+"""Algorithms on top of the collectives, named as in torch.distributed.algorithms."""

@@ -1,0 +1,63 @@
+"""Prints what each rank sees: ``mpirun -n 4 python -m nnlib.distributed.info``.
+
+The first thing to look at when a job starts as several worlds of one rank, or runs slowly: the launcher's word,
+the MPI library that was loaded, the host, the cores that the rank may use and the threads that it will.
+"""
+
+import os
+import platform
+
+from .. import __version__, get_num_threads
+from ._launcher import announced_size
+from ._runtime import is_mpi4py_installed
+from .objects import gather_object
+from .process_group import destroy_process_group, get_rank, get_world_size, group, init_process_group
+
+
+def cores():
+    """The cores that this process may run on, as ranges: "0-3,8"."""
+    if not hasattr(os, "sched_getaffinity"):
+        return f"{os.cpu_count()} in all"
+    ranges = []
+    for core in sorted(os.sched_getaffinity(0)):
+        if ranges and core == ranges[-1][1] + 1:
+            ranges[-1][1] = core
+        else:
+            ranges.append([core, core])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def describe_rank():
+    """What this rank sees, as a line of text."""
+    launcher = announced_size()
+    said = f"{launcher[1]}={launcher[0]}" if launcher else "no launcher"
+    link = "shared memory" if group.WORLD.shares_memory() else "MPI" if get_world_size() > 1 else "nobody"
+    return (
+        f"rank {get_rank()} of {get_world_size()}: host {platform.node()}, cores {cores()}, "
+        f"{get_num_threads()} threads, process {os.getpid()}, {said}, talks through {link}"
+    )
+
+
+def describe_job():
+    """What is the same for all ranks: versions and the MPI library."""
+    if not is_mpi4py_installed():
+        return f"nnlib {__version__}, mpi4py is not installed"
+    import mpi4py
+    from mpi4py import MPI
+
+    library = MPI.Get_library_version().strip("\0\n ").split("\n")[0]
+    return f"nnlib {__version__}, mpi4py {mpi4py.__version__}, MPI standard {MPI.VERSION}.{MPI.SUBVERSION}: {library}"
+
+
+def main():
+    """Prints a line about the job and a line for each rank, from rank 0."""
+    init_process_group()
+    lines = [None] * get_world_size() if get_rank() == 0 else None
+    gather_object(describe_rank(), lines)
+    if lines:
+        print("\n".join([describe_job(), *lines]))
+    destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
