@@ -1,7 +1,7 @@
 """Prints what each rank sees: ``mpirun -n 4 python -m nnlib.distributed.info``.
 
-The first thing to look at when a job starts as several worlds of one rank, or runs slowly: the launcher's word,
-the MPI library that was loaded, the host, the cores that the rank may use and the threads that it will.
+The first thing to look at when a job starts as several worlds of one rank, or runs slowly: the launcher's
+word, the MPI library that was loaded, the host, the cores that the rank may use and the threads that it will.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Communication hooks for DistributedDataParallel: what a bucket is replaced by, instead of its plain average."""
+"""Communication hooks for DistributedDataParallel: what a bucket is replaced by, instead of its plain
+average.
+"""
 
 from . import default_hooks
 
