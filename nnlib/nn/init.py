@@ -3,9 +3,8 @@
 import math
 import warnings
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 __all__ = [
     "calculate_gain",

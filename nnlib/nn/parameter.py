@@ -2,9 +2,8 @@
 
 from collections import OrderedDict
 
-from nnlib._C import Tensor
-
 from nnlib import _C
+from nnlib._C import Tensor
 
 __all__ = [
     "Buffer",

@@ -8,11 +8,10 @@ blanks between its labels.
 
 import math
 
+from nnlib import _C
 from nnlib._C import Tensor
 from nnlib.autograd import Function
 from nnlib.autograd.function import once_differentiable
-
-from nnlib import _C
 
 from ._reduction import check, reduce_loss
 

@@ -1,8 +1,7 @@
 """Linear maps, convolutions and embeddings."""
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 linear = _C.linear
 bilinear = _C.bilinear

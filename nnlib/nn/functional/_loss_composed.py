@@ -2,9 +2,8 @@
 
 import math
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 from ._reduction import check, legacy, reduce_loss
 

@@ -8,7 +8,6 @@ import weakref
 from collections import OrderedDict
 
 from nnlib._C import Tensor
-
 from nnlib.utils.hooks import BackwardHook, RemovableHandle
 
 # Hooks of all modules, run before a module's own.

@@ -2,6 +2,7 @@
 
 from .. import functional as F
 from ._loss_base import _documented, _Loss, _WeightedLoss
+from .distance import PairwiseDistance
 
 
 def _positive(name, margin):
@@ -190,7 +191,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     def __init__(self, *, distance_function=None, margin=1.0, swap=False, reduction="mean"):
         super().__init__(reduction=reduction)
         self.margin = _positive("TripletMarginWithDistanceLoss", margin)
-        self.distance_function = F.pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.swap = swap
 
     def forward(self, anchor, positive, negative):

@@ -6,9 +6,8 @@ variance. One reduction of sums and sums of squares would lose precision where t
 
 import sys
 
-from nnlib.autograd import Function, no_grad
-
 from nnlib import _C
+from nnlib.autograd import Function, no_grad
 
 
 def _distributed():

@@ -2,9 +2,8 @@
 
 import math
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 from .. import functional as F
 from .. import init

@@ -3,10 +3,9 @@
 import warnings
 from collections import OrderedDict
 
+from nnlib import _C
 from nnlib._C import Tensor
 from nnlib.autograd import no_grad
-
-from nnlib import _C
 
 from ..parameter import Buffer, Parameter
 from . import _hooks

@@ -1,8 +1,7 @@
 """Splitting a batch over devices and putting the results together."""
 
-from nnlib._C import Tensor
-
 from nnlib import _C
+from nnlib._C import Tensor
 
 __all__ = ["gather", "scatter", "scatter_kwargs"]
 

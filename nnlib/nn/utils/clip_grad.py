@@ -3,10 +3,9 @@
 import math
 import warnings
 
+from nnlib import _C
 from nnlib._C import Tensor
 from nnlib.autograd import no_grad
-
-from nnlib import _C
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 

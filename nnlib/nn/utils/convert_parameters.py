@@ -2,9 +2,8 @@
 
 import math
 
-from nnlib._C import Tensor
-
 from nnlib import _C
+from nnlib._C import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

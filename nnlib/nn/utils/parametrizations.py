@@ -1,8 +1,7 @@
 """Parametrisations of weights: by length and direction, and with a largest singular value of 1."""
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 from .. import functional as F
 from ..modules.module import Module

@@ -3,9 +3,8 @@
 from collections import namedtuple
 from collections.abc import Iterable
 
-from nnlib._C import Tensor
-
 from nnlib import _C
+from nnlib._C import Tensor
 
 __all__ = [
     "PackedSequence",

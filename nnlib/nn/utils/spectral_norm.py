@@ -3,9 +3,8 @@
 `parametrizations.spectral_norm` is its newer form.
 """
 
-from nnlib.autograd import no_grad
-
 from nnlib import _C
+from nnlib.autograd import no_grad
 
 from .. import functional as F
 from ..parameter import Parameter
