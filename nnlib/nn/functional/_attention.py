@@ -5,7 +5,28 @@ import warnings
 
 from nnlib import _C
 
-scaled_dot_product_attention = _C.scaled_dot_product_attention
+
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False
+):
+    r"""softmax(scale Q K^T + mask) V, over the last two dimensions.
+
+    Args:
+        query, key, value (Tensor): shapes (*, L, E), (*, S, E), (*, S, Ev).
+        attn_mask (Tensor, optional): broadcasts to (*, L, S); True lets attend, numbers are added.
+        dropout_p (float): of the attention weights, whatever mode a module is in. Default: 0.
+        is_causal (bool): position i attends to positions up to i; excludes `attn_mask`. Default: ``False``.
+        scale (float, optional): Default: 1 / sqrt(E).
+        enable_gqa (bool): fewer heads in key and value than in query, each shared by several. Default: ``False``.
+
+    Returns:
+        Tensor: shape (*, L, Ev).
+
+    Source: Vaswani and others, "Attention is all you need" (2017).
+    """
+    return _C.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
 
 
 def _expect(condition, message):
