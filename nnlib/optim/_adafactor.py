@@ -114,4 +114,4 @@ class Adafactor(StepwiseOptimizer):
 
 
 def _rms(x):
-    return x.norm(2).item() / x.numel() ** 0.5
+    return x.pow(2).mean().item() ** 0.5

@@ -123,7 +123,7 @@ def _orthogonalized(matrix, coefficients, steps, eps):
     tall = matrix.size(0) > matrix.size(1)
     x = matrix.bfloat16()
     x = x.t() if tall else x
-    x = x / x.norm().clamp(min=eps)
+    x = x / max(x.float().pow(2).sum().item() ** 0.5, eps)
     for _ in range(steps):
         gram = x @ x.t()
         x = nnlib.addmm(x, nnlib.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -248,8 +248,8 @@ class OneCycleLR(LRScheduler):
         >>> import nnlib as torch
         >>> opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
         >>> schedule = torch.optim.lr_scheduler.OneCycleLR(opt, max_lr=1.0, total_steps=10)
-        >>> schedule.get_last_lr()
-        [0.04]
+        >>> round(schedule.get_last_lr()[0], 6)
+        0.04
 
     Source: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
     Rates", 2018.
