@@ -144,7 +144,7 @@ void Reducer::on_gradient(size_t p) {
     }
     if (runs_[p] < expected_runs_[p]) return;
   }
-  usage_.data<int32_t>()[p] = 1;
+  usage_.data<int32_t>()[p] = grad_of(parameters_[p]).defined();  // may have come undefined
   if (!arrivals_complete_ && !options_.find_unused) arrivals_.push_back(p);
   mark_ready(p);
 }
@@ -210,7 +210,7 @@ void Reducer::start(Bucket& bucket) {
 void Reducer::learn_static_graph() {
   expected_runs_ = runs_;
   for (size_t p = 0; p < runs_.size(); ++p) {
-    usage_.data<int32_t>()[p] = runs_[p] > 0;
+    usage_.data<int32_t>()[p] = grad_of(parameters_[p]).defined();
     mark_ready(p);
   }
 }
