@@ -228,12 +228,12 @@ def several_dtypes_and_memory_formats():
             super().__init__()
             torch.manual_seed(0)
             self.conv = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
-            self.double = nn.Linear(4, 2).double()
-            self.half = nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
+            self.layer64 = nn.Linear(4, 2).double()
+            self.scale16 = nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
 
         def forward(self, x):
             x = self.conv(x).mean((2, 3)).double()
-            return self.double(x) * self.half.double()
+            return self.layer64(x) * self.scale16.double()
 
     net = DDP(Mixed(), bucket_cap_mb=0.0001)
     torch.manual_seed(rank)
