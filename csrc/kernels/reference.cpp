@@ -9,6 +9,7 @@
 #include "reference/elementwise.inl"
 #include "reference/gemm.inl"
 #include "reference/optim.inl"
+#include "reference/attention.inl"
 #include "reference/norm.inl"
 #include "reference/pool.inl"
 #include "reference/random.inl"

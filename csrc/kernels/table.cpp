@@ -4,6 +4,7 @@
 
 #include "elementwise.inl"
 #include "gemm.inl"
+#include "attention.inl"
 #include "norm.inl"
 #include "pool.inl"
 #include "random.inl"

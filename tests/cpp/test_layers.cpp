@@ -49,7 +49,25 @@ void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
   COMPARE(col_grad_f32, n, t.col_grad_f32(n, g.data(), x.data(), w.data(), b.data(), c.data(), out));
 }
 
+void attention_kernels(const Table& table, const char* isa, int64_t n) {
+  Guarded<float> p(n);
+  fill(p);
+  COMPARE(attention_probability_f32, n, t.attention_probability_f32(n, out, 1.5f));
+  COMPARE(attention_grad_f32, n, t.attention_grad_f32(n, p.data(), 0.3f, 0.7f, out));
+  // Scores, then the state, then the factor. The state is -infinity at first.
+  COMPARE(attention_softmax_f32, n + 3, out[n] = -INFINITY; out[n + 1] = 0;
+          out[n + 2] = t.attention_softmax_f32(n, out, out + n));
+  COMPARE(attention_softmax_f32, n + 3, out[n] = 1.f; out[n + 1] = 2.f;
+          out[n + 2] = t.attention_softmax_f32(n, out, out + n));
+}
+
 }  // namespace
+
+TEST(attention) {
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes()) attention_kernels(table, isa, n);
+  });
+}
 
 TEST(norm) {
   for_each_isa([](const Table& table, const char* isa) {
