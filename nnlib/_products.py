@@ -27,10 +27,10 @@ def _letters(subscripts: Sequence) -> str:
 def einsum(equation, *operands) -> Tensor:
     """The sum of products of the operands that the subscripts describe.
 
-    Each operand's dimensions are named by letters; what the output (after ``->``) lacks is summed over. A letter
-    twice in one operand takes its diagonal, ``...`` stands for dimensions that broadcast. Without ``->`` the
-    output has the letters that occur once, in alphabetical order. Operands are contracted from left to right,
-    two at a time, as batched matrix products. RuntimeError where subscripts and sizes disagree.
+    Each operand's dimensions are named by letters; what the output (after ``->``) lacks is summed over. A
+    letter twice in one operand takes its diagonal, ``...`` stands for dimensions that broadcast. Without
+    ``->`` the output has the letters that occur once, in alphabetical order. Operands are contracted from
+    left to right, two at a time, as batched matrix products. RuntimeError where the sizes disagree.
 
     >>> x = nnlib.ones(2, 3)
     >>> nnlib.einsum("ij,kj->ik", x, x)
@@ -54,8 +54,8 @@ def einsum(equation, *operands) -> Tensor:
 def tensordot(a: Tensor, b: Tensor, dims=2, out: Tensor | None = None) -> Tensor:
     """The sum of products over some dimensions of two tensors.
 
-    ``dims``: a number n (the last n of ``a`` with the first n of ``b``), or a pair of lists of dimensions. The
-    result has the other dimensions, those of ``a`` first. RuntimeError where the sizes differ.
+    ``dims``: a number n (the last n of ``a`` with the first n of ``b``), or a pair of lists of dimensions.
+    The result has the other dimensions, those of ``a`` first. RuntimeError where the sizes differ.
 
     >>> nnlib.tensordot(nnlib.ones(2, 3), nnlib.ones(3, 4), dims=1).shape
     torch.Size([2, 4])
