@@ -14,7 +14,7 @@ CASES = {
     "exits_early": r"rank {odd} has left the job: its program ended",
     "is_killed": r"(?i)killed|terminat",
     "never_arrives": SUM + r", number 2 of group 'world' timed out after 3 s on rank 0: rank {odd} did not",
-    "misses_the_barrier": r"barrier\(\), number 2 .* timed out after 1 s on rank 0: rank {odd} did not arrive",
+    "misses_the_barrier": r"barrier\(\), number 2 .* timed out after 1 s on rank 0: rank {odd} did not",
     "calls_another_collective": r"rank{s} {most} called " + SUM + r" as number 2; rank {odd} called broad",
     "brings_another_size": r"SUM, float32, 10 values\).*rank {odd} called all_reduce\(SUM, float32, 11",
     "brings_another_dtype": SUM + r".*rank {odd} called all_reduce\(SUM, float64, 20000",
