@@ -13,6 +13,7 @@
 #include "reference/norm.inl"
 #include "reference/pool.inl"
 #include "reference/random.inl"
+#include "reference/normal.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"
 #include "reference/conv.inl"

@@ -8,6 +8,7 @@
 #include "norm.inl"
 #include "pool.inl"
 #include "random.inl"
+#include "normal.inl"
 #include "optim.inl"
 #include "reduce.inl"
 #include "softmax.inl"

@@ -95,7 +95,7 @@ Tensor linspace(Scalar start, Scalar end, int64_t steps, Dtype dtype) {
     const S step = std::is_integral_v<T> ? (S)(((float)b - (float)a) / (float)(steps - 1))
                                          : (S)((b - a) / (S)(steps - 1));
     return [=](int64_t i) -> C {
-      return i < steps / 2 ? (C)(a + step * (S)i) : (C)(b - step * (S)(steps - i - 1));
+      return i < steps / 2 ? (C)std::fma((S)i, step, (S)a) : (C)std::fma((S)(i + 1 - steps), step, (S)b);
     };
   });
 }

@@ -8,6 +8,7 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -77,31 +78,42 @@ double next_normal(Generator& g) {
   return r * std::cos(theta);
 }
 
-// Sixteen uniforms to sixteen normals: eight pairs (j, j + 8). T rounds after every step.
-template <class T>
-void normals_of_16(T* x, T mean, T std) {
-  using C = compute_t<T>;
+// Sixteen uniforms to sixteen normals: eight pairs (j, j + 8).
+void normals_of_16(double* x, double mean, double std) {
   for (int j = 0; j < 8; j++) {
-    const T u1 = (T)((C)1 - (C)x[j]), u2 = x[j + 8];
-    const T radius = (T)std::sqrt((C)(T)((C)-2 * (C)(T)std::log((C)u1)));
-    const T theta = (T)(2.0f * kPi * (double)(C)u2);
-    auto place = [&](C turn) { return (T)((C)(T)((C)(T)((C)radius * (C)(T)turn) * (C)std) + (C)mean); };
-    x[j] = place(std::cos((C)theta));
-    x[j + 8] = place(std::sin((C)theta));
+    const double radius = std::sqrt(-2 * std::log(1 - x[j])), theta = 2.0 * kPi * x[j + 8];
+    x[j] = std::fma(radius * std::cos(theta), std, mean);
+    x[j + 8] = std::fma(radius * std::sin(theta), std, mean);
   }
+}
+void to_normals(double* x, int64_t blocks, double mean, double std) {
+  for (int64_t i = 0; i < blocks; i++) normals_of_16(x + i * 16, mean, std);
+}
+void to_normals(float* x, int64_t blocks, double mean, double std) {
+  kernels::table().box_muller_f32(blocks, x, (float)mean, (float)std);
+}
+
+// n >= 16 numbers. The last sixteen are drawn again where n is no multiple of sixteen; the 16-bit floats do
+// not draw their first values at all.
+template <class C>
+void normal_fill(C* x, int64_t n, double mean, double std, bool draw_rest, Generator& g) {
+  const int64_t whole = n / 16 * 16;
+  for (int64_t i = 0; i < (draw_rest ? n : whole); i++) x[i] = uniform01<C>(g);
+  parallel_for(0, n / 16, 256, [&](int64_t b, int64_t e) { to_normals(x + b * 16, e - b, mean, std); });
+  if (n == whole) return;
+  for (int64_t i = n - 16; i < n; i++) x[i] = uniform01<C>(g);
+  to_normals(x + n - 16, 1, mean, std);
 }
 
 template <class T>
-void normal_fill(T* x, int64_t n, T mean, T std, Generator& g) {
-  for (int64_t i = 0; i < n; i++) x[i] = (T)uniform01<T>(g);
-  parallel_for(0, n / 16, 256, [&](int64_t b, int64_t e) {
-    for (int64_t i = b; i < e; i++) normals_of_16(x + i * 16, mean, std);
-  });
-  if (n % 16 == 0) return;
-  // The last sixteen are drawn again, some of them for the second time.
-  x += n - 16;
-  for (int i = 0; i < 16; i++) x[i] = (T)uniform01<T>(g);
-  normals_of_16(x, mean, std);
+void normal_fill(const Tensor& t, double mean, double std, Generator& g) {
+  if constexpr (std::is_same_v<T, compute_t<T>>) {
+    normal_fill((T*)t.raw(), t.numel(), mean, std, true, g);
+  } else {
+    Tensor wide = empty(t.sizes(), Dtype::Float32);
+    normal_fill(wide.data<float>(), t.numel(), mean, std, false, g);
+    copy_values(t, wide);
+  }
 }
 
 // The change is counted, and the old values' gradient ends here.
@@ -146,8 +158,13 @@ Tensor uniform_(const Tensor& self, double from, double to, const Ref<Generator>
       using T = typename decltype(tag)::type;
       using C = compute_t<T>;
       check_limits<T>(from, to, "uniform_");
-      const C a = (C)(T)(C)from, range = (C)(T)((C)(T)(C)to - a);
-      fill_serial<T>(self, [&] { return uniform01<T>(l.gen) * range + a; });
+      const C a = (C)from, range = (C)to - a;
+      const T low = (T)(C)from, high = (T)(C)to;
+      // Rounding may reach `to`, which stands outside.
+      fill_serial<T>(self, [&] {
+        const T v = (T)(uniform01<T>(l.gen) * range + a);
+        return (C)v == (C)high ? low : v;
+      });
     });
   }
   return done(self, "UniformBackward0");
@@ -162,9 +179,9 @@ Tensor normal_(const Tensor& self, double mean, double std, const Ref<Generator>
       using T = typename decltype(tag)::type;
       using C = compute_t<T>;
       if (self.numel() >= 16 && self.is_contiguous())
-        normal_fill((T*)self.raw(), self.numel(), (T)(C)mean, (T)(C)std, l.gen);
+        normal_fill<T>(self, mean, std, l.gen);
       else
-        fill_serial<T>(self, [&] { return (C)(next_normal(l.gen) * std + mean); });
+        fill_serial<T>(self, [&] { return (C)std::fma(next_normal(l.gen), std, mean); });
     });
   }
   return done(self, "NormalBackward0");
@@ -179,7 +196,7 @@ Tensor exponential_(const Tensor& self, double lambd, const Ref<Generator>& gene
 Tensor log_normal_(const Tensor& self, double mean, double std, const Ref<Generator>& generator) {
   NNLIB_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
   return fill_from_double(self, "log_normal_", "LogNormalBackward0", generator,
-                          [&](Generator& g) { return std::exp(next_normal(g) * std + mean); });
+                          [&](Generator& g) { return std::exp(std::fma(next_normal(g), std, mean)); });
 }
 
 Tensor cauchy_(const Tensor& self, double median, double sigma, const Ref<Generator>& generator) {
@@ -252,13 +269,14 @@ constexpr int kDigits = std::is_same_v<T, Half>       ? 11
                         : std::is_same_v<T, BFloat16> ? 8
                                                       : std::numeric_limits<T>::digits;
 
-// base + draw % range, from 64 bits where 32 would be visibly uneven. A range of 0 means all 2^64.
+// base + draw % range, from 64 bits where 32 would be visibly uneven. A range of 0 stands for all 2^64
+// values.
 void fill_range(const Tensor& self, uint64_t range, int64_t base, Generator& g) {
   dispatch_all(self.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     fill_serial<T>(self, [&] {
       const uint64_t v = range == 0 || range >= (1ull << 28) ? g.random64() : g.random();
-      return (compute_t<T>)(int64_t)((range ? v % range : v) + (uint64_t)base);
+      return (compute_t<T>)(int64_t)(range ? v % range + (uint64_t)base : v);
     });
   });
 }

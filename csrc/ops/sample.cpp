@@ -23,6 +23,7 @@ Tensor randint(int64_t low, int64_t high, const Dims& sizes, Dtype dtype, const 
 }
 
 Tensor randperm(int64_t n, Dtype dtype, const Ref<Generator>& generator) {
+  NNLIB_CHECK_AS(NotImplementedError, dtype != Dtype::Bool, "\"randperm\" not implemented for 'Bool'");
   NNLIB_CHECK(n >= 0, "n must be non-negative, got ", n);
   Tensor r = empty({n}, Dtype::Int64);
   int64_t* p = r.data<int64_t>();

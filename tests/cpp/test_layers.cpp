@@ -137,3 +137,27 @@ TEST(dropout) {
   CHECK(std::fabs(same_key / double(n) - 0.625) < 0.01, "equal ", same_key, " of ", n);
   CHECK(std::fabs(same_counter / double(n) - 0.625) < 0.01, "equal ", same_counter, " of ", n);
 }
+
+TEST(box_muller) {
+  covered().insert("box_muller_f32");
+  std::vector<float> first;
+  for_each_isa([&](const Table& table, const char* isa) {
+    for (int64_t blocks : {0, 1, 3, 40}) {
+      Guarded<float> x(16 * blocks), y(16 * blocks);
+      fill(x);
+      for (int64_t i = 0; i < 16 * blocks; ++i) {
+        x[i] = std::fabs(x[i]) - std::floor(std::fabs(x[i]));
+        if (i % 37 == 0) x[i] = 0;
+        y[i] = x[i];
+      }
+      table.box_muller_f32(blocks, x.data(), 0.5f, 2.f);
+      truth().box_muller_f32(blocks, y.data(), 0.5f, 2.f);
+      expect(x, y, "box_muller_f32", isa, 4e-6);
+      if (blocks != 40) continue;
+      // The bits are those of every other instruction set.
+      const std::vector<float> bits(x.data(), x.data() + 16 * blocks);
+      if (first.empty()) first = bits;
+      CHECK(first == bits, isa, " differs from the other instruction sets");
+    }
+  });
+}
