@@ -93,18 +93,18 @@ format: $(STAMPS)/lint
 	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format -i
 
 # native(folder, options): the C++ targets alone, without Python's.
-native = PATH="$(abspath $(BIN)):$$PATH" && cmake -S . -B build/$(1) -G Ninja -DNNLIB_BUILD_PYTHON=OFF $(2) \
-  && cmake --build build/$(1) --parallel $(CORES)
+native = export PATH="$(abspath $(BIN)):$$PATH"; cmake -S . -B build/$(1) -G Ninja -DNNLIB_BUILD_PYTHON=OFF $(3) \
+  && cmake --build build/$(1) --parallel $(CORES) --target $(2)
 
 bench: $(STAMPS)/cmake
 	@echo '#include <benchmark/benchmark.h>' | g++ -E -x c++ - >/dev/null 2>&1 || { \
 	  echo "make bench needs google-benchmark's C++ library: apt-get install libbenchmark-dev" >&2; exit 1; }
-	$(call native,bench,-DNNLIB_BUILD_BENCHMARKS=ON)
-	build/bench/benchmarks/kernels $(ARGS)
+	$(call native,bench,kernels_benchmark,-DNNLIB_BUILD_BENCHMARKS=ON)
+	build/bench/benchmarks/kernels_benchmark $(ARGS)
 
 sanitize: $(STAMPS)/cmake
-	$(call native,sanitize,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined")
-	ctest --test-dir build/sanitize --output-on-failure
+	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined")
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
 docs: $(STAMPS)/docs
 	$(BIN)/python -m mkdocs build --quiet
