@@ -1,17 +1,18 @@
 // Per-thread switches of gradient recording.
 #pragma once
+#include "core/tensor.h"
 
 namespace nnlib {
 
 struct GradMode {
   static bool enabled() { return state().grad; }
   static void set_enabled(bool on) { state().grad = on; }
-  static bool inference() { return state().inference; }
-  static void set_inference(bool on) { state().inference = on; }
+  static bool inference() { return t_inference; }
+  static void set_inference(bool on) { t_inference = on; }
 
  private:
   struct State {
-    bool grad = true, inference = false;
+    bool grad = true;
   };
   static State& state();
 };

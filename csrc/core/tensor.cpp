@@ -5,6 +5,7 @@
 namespace nnlib {
 
 void (*release_python_object)(TensorImpl*) = nullptr;
+thread_local bool t_inference = false;
 
 void SparseDataDeleter::operator()(SparseData* m) const { delete m; }
 

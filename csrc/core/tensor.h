@@ -36,6 +36,9 @@ struct SparseDataDeleter {
   void operator()(SparseData* m) const;
 };
 
+// Whether tensors that this thread makes now are inference tensors.
+extern thread_local bool t_inference;
+
 struct TensorImpl : RefCounted {
   Ref<Storage> storage;
   Dims sizes, strides;
@@ -45,7 +48,7 @@ struct TensorImpl : RefCounted {
   Device device;
   bool contiguous = true;
   bool wrapped_number = false;  // a Python number made a tensor: its dtype is weak in promotion
-  bool inference = false;       // made under inference_mode: neither versions nor gradients
+  bool inference = t_inference;  // made under inference_mode: neither versions nor gradients
   bool python_owned_by_core = false;
   // Alias of `.data`: counts its own versions.
   std::unique_ptr<std::atomic<uint32_t>> own_version;

@@ -86,6 +86,10 @@ PyBufferProcs buffer_procs = {get_buffer, release_buffer};
 
 bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o) || (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && PySequence_Size(o) >= 0); }
 
+void check_number(PyObject* o) {
+  NNLIB_CHECK_TYPE(!PyUnicode_Check(o) && !PyBytes_Check(o) && o != Py_None, "new(): invalid data type '", Py_TYPE(o)->tp_name, "'");
+}
+
 struct Inference {
   Dims sizes;
   bool any = false, has_float = false, has_int = false;
@@ -126,11 +130,11 @@ void infer_type(PyObject* o, Inference* f, int depth) {
     return;
   }
   if (PyBool_Check(o)) return;
-  if (PyFloat_Check(o)) {
+  if (PyFloat_CheckExact(o)) {
     f->has_float = true;
     return;
   }
-  if (PyLong_Check(o)) {
+  if (PyLong_CheckExact(o)) {
     f->has_int = true;
     return;
   }
@@ -154,6 +158,7 @@ void infer_type(PyObject* o, Inference* f, int depth) {
     f->has_int = true;
     return;
   }
+  check_number(o);
   const Scalar s = scalar_value(o);
   (s.is_floating() ? f->has_float : f->has_int) = true;
 }
@@ -183,7 +188,7 @@ void fill_from(PyObject* o, const Dims& sizes, size_t d, T*& out) {
   NNLIB_CHECK_VALUE(PyFloat_Check(o) || !is_list(o) || is_tensor(o), "only one element tensors can be converted to Python scalars");
   PyErr_Clear();
   if (is_tensor(o)) NNLIB_CHECK_VALUE(unpack(o).numel() == 1, "only one element tensors can be converted to Python scalars");
-  NNLIB_CHECK_TYPE(!PyUnicode_Check(o) && o != Py_None, "new(): invalid data type '", Py_TYPE(o)->tp_name, "'");
+  check_number(o);
   const Scalar s = scalar_value(o);
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
     NNLIB_CHECK(s.is_floating() || (s.to_int() >= (int64_t)std::numeric_limits<T>::min() && s.to_int() <= (int64_t)std::numeric_limits<T>::max()),
@@ -251,7 +256,7 @@ Tensor tensor_from_object(PyObject* data, const Dtype* dtype) {
     copy_values(r, from);
     return r;
   }
-  NNLIB_CHECK_TYPE(!PyUnicode_Check(data) && !PyBytes_Check(data) && data != Py_None, "new(): invalid data type '", Py_TYPE(data)->tp_name, "'");
+  check_number(data);
   if (PyObject_HasAttrString(data, "__array__") && !is_list(data)) {
     Object array = owned(PyObject_CallMethod(data, "__array__", nullptr));
     if (has_buffer(array.get())) return tensor_from_object(array.get(), dtype);
@@ -417,12 +422,13 @@ PyObject* from_numpy_function(PyObject*, PyObject* array) {
 
 PyObject* frombuffer_function(PyObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"buffer", "dtype", "count", "offset", "requires_grad", nullptr};
-  PyObject *buffer, *dtype;
+  PyObject *buffer, *dtype = nullptr;
   long long n = -1, offset = 0;
   int requires_grad = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O|LLp", const_cast<char**>(names), &buffer, &dtype, &n, &offset, &requires_grad))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OLLp", const_cast<char**>(names), &buffer, &dtype, &n, &offset, &requires_grad))
     return nullptr;
   return guarded([&] {
+    NNLIB_CHECK_TYPE(dtype, "frombuffer() missing 1 required keyword-only argument: 'dtype'");
     const Dtype d = to_dtype(dtype);
     NNLIB_CHECK_TYPE(PyObject_CheckBuffer(buffer), "object does not implement Python buffer protocol.");
     Object bytes = owned(PyMemoryView_FromObject(buffer));
