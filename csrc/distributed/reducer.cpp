@@ -7,6 +7,19 @@
 #include "autograd/variable.h"
 
 namespace nnlib::distributed {
+namespace {
+
+void divide(const Tensor& flat, int64_t divisor) {
+  dispatch_floating(flat.dtype(), "divide", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using Wide = compute_t<T>;
+    T* values = flat.data<T>();
+    for (int64_t i = 0; i < flat.numel(); ++i)
+      values[i] = static_cast<T>(static_cast<Wide>(values[i]) / static_cast<Wide>(divisor));
+  });
+}
+
+}  // namespace
 
 std::shared_ptr<Reducer> Reducer::create(TensorList parameters, std::vector<std::string> names,
                                          std::vector<bool> sparse, const Assignment& assignment,
@@ -80,9 +93,7 @@ void Reducer::check_finished() const {
       "loss.");
 }
 
-void Reducer::prepare_for_backward(const TensorList& outputs) {
-  check_finished();
-  expecting_ = true;
+void Reducer::reset_pass() {
   any_came_ = false;
   next_ = 0;
   usage_job_ = nullptr;
@@ -95,6 +106,12 @@ void Reducer::prepare_for_backward(const TensorList& outputs) {
     bucket.pending = bucket.slots.size();
     bucket.job = nullptr;
   }
+}
+
+void Reducer::prepare_for_backward(const TensorList& outputs) {
+  check_finished();
+  reset_pass();
+  expecting_ = true;
   if (options_.static_graph) {
     for (size_t p = 0; graph_known_ && p < parameters_.size(); ++p)
       if (expected_runs_[p] == 0) unused_.push_back(p);
@@ -183,9 +200,7 @@ void Reducer::start_ready_buckets() {
     ++next_;
   }
   if (next_ < buckets_.size()) return;
-  // A gradient stays as it is when no rank has used the parameter.
-  const bool ask = options_.find_unused || (options_.static_graph && !graph_known_);
-  if (ask && group_->size() > 1) usage_job_ = group_->all_reduce(usage_, ReduceOp::Sum);
+  start_usage();
   at_end_of_backward(&Reducer::finish);
 }
 
@@ -198,12 +213,32 @@ void Reducer::at_end_of_backward(void (Reducer::*what)()) {
   });
 }
 
+// A gradient stays as it is when no rank has used the parameter.
+void Reducer::start_usage() {
+  const bool ask = options_.find_unused || (options_.static_graph && !graph_known_);
+  if (ask && group_->size() > 1) usage_job_ = group_->all_reduce(usage_, ReduceOp::Sum);
+}
+
+void Reducer::shadow_pass() {
+  reset_pass();
+  for (Bucket& bucket : buckets_) {
+    if (!bucket.sparse) fill_values(bucket.flat, Scalar(0.0));
+    start(bucket);
+  }
+  start_usage();
+  wait_for_all();
+  for (const Bucket& bucket : buckets_)
+    if (bucket.sparse && used_somewhere(bucket.slots[0].parameter) && sparse_average_)
+      sparse_average_(Tensor(), parameters_[bucket.slots[0].parameter]);
+  if (expected_runs_.empty()) expected_runs_ = runs_;
+}
+
 void Reducer::start(Bucket& bucket) {
   if (bucket.sparse) return;
   if (comm_hook_) {
     bucket.job = comm_hook_(bucket, bucket.index + 1 == buckets_.size());
   } else if (group_->size() > 1) {
-    bucket.job = group_->all_reduce(bucket.flat, ReduceOp::Avg);
+    bucket.job = group_->all_reduce(bucket.flat, divisor_ ? ReduceOp::Sum : ReduceOp::Avg);
   }
 }
 
@@ -221,20 +256,26 @@ void Reducer::wait(Job& job) {
   NNLIB_CHECK(!job.has_failed(), job.error());
 }
 
+void Reducer::wait_for_all() {
+  for (Bucket& bucket : buckets_) {
+    if (!bucket.job) continue;
+    wait(*bucket.job);
+    if (divisor_ && !comm_hook_) divide(bucket.flat, divisor_);
+  }
+  const bool learning = options_.static_graph && !graph_known_;
+  if (!options_.find_unused && !learning) return;
+  if (usage_job_) wait(*usage_job_);
+  used_somewhere_.resize(parameters_.size());
+  for (size_t p = 0; p < parameters_.size(); ++p) used_somewhere_[p] = usage_.data<int32_t>()[p] > 0;
+  graph_known_ = learning || graph_known_;
+}
+
 void Reducer::finish() {
   expecting_ = false;
-  for (Bucket& bucket : buckets_)
-    if (bucket.job) wait(*bucket.job);
-  const bool learning = options_.static_graph && !graph_known_;
-  if (options_.find_unused || learning) {
-    if (usage_job_) wait(*usage_job_);
-    used_somewhere_.assign(parameters_.size(), 1);
-    for (size_t p = 0; p < parameters_.size(); ++p) used_somewhere_[p] = usage_.data<int32_t>()[p] > 0;
-    graph_known_ = learning || graph_known_;
-  }
+  wait_for_all();
   for (const Bucket& bucket : buckets_)
     for (const Slot& slot : bucket.slots)
-      if (used_somewhere_.empty() || used_somewhere_[slot.parameter]) take_back(slot);
+      if (used_somewhere(slot.parameter)) take_back(slot);
   if (!options_.find_unused) arrivals_complete_ = true;
 }
 

@@ -50,6 +50,11 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void set_comm_hook(CommHook hook) { comm_hook_ = std::move(hook); }
   void set_sparse_average(SparseAverage average) { sparse_average_ = std::move(average); }
 
+  // Takes part in another rank's pass with zeros.
+  void shadow_pass();
+  // What sums are divided by; 0 for the number of ranks.
+  void set_divisor(int64_t divisor) { divisor_ = divisor; }
+
   // Positions of the parameters in the order in which their gradients came in the first averaged pass; never
   // known with find_unused, where passes differ.
   const std::vector<size_t>& arrival_order() const { return arrivals_; }
@@ -64,6 +69,8 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
  private:
   Reducer(TensorList parameters, std::vector<std::string> names, std::vector<bool> sparse,
           std::shared_ptr<Group> group, ReducerOptions options);
+  void reset_pass();
+  bool used_somewhere(size_t p) const { return used_somewhere_.empty() || used_somewhere_[p]; }
   void install(const Assignment& assignment);
   void on_gradient(size_t p);
   void mark_ready(size_t p);
@@ -72,6 +79,8 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void start(Bucket& bucket);
   void at_end_of_backward(void (Reducer::*what)());
   void learn_static_graph();
+  void start_usage();
+  void wait_for_all();
   void finish();
   void wait(Job& job);
   void take_back(const Slot& slot);
@@ -98,6 +107,7 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   bool arrivals_complete_ = false;
 
   // Of the pass that is under way.
+  int64_t divisor_ = 0;
   bool expecting_ = false;
   bool any_came_ = false;
   size_t next_ = 0;          // the bucket to start next

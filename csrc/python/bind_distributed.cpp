@@ -105,6 +105,9 @@ void bind_reducer(py::module_& m) {
       .def("expect_nothing", &Reducer::expect_nothing, "The next backward is local.")
       .def("check_finished", &Reducer::check_finished,
            "Raises when the last backward left gradients unreduced.")
+      .def("shadow_pass", &Reducer::shadow_pass, py::call_guard<py::gil_scoped_release>(),
+           "Takes part in another rank's pass with zeros.")
+      .def("set_divisor", &Reducer::set_divisor, "What sums are divided by; 0 for the number of ranks.")
       .def("arrivals_known", &Reducer::arrivals_known)
       .def("graph_known", &Reducer::graph_known)
       .def("arrival_order", &Reducer::arrival_order, "Parameters in the order in which their gradients came.")

@@ -2,7 +2,7 @@
 
 import inspect
 
-from .. import _C, cat, empty_like, int64, no_grad, zeros
+from .. import _C, cat, empty_like, int64, no_grad, tensor, zeros
 from ..futures import Future
 from .collectives import all_gather, broadcast
 from .objects import all_gather_object, broadcast_object_list
@@ -75,15 +75,24 @@ def _difference(first, mine):
     return None
 
 
-def broadcast_state(module, ignore, group):
-    """Gives all ranks the weights and buffers of the group's first rank."""
+def agree(active, sync, group):
+    """Over all ranks: how many are active, whether any averages, and the last active rank of the group."""
+    seen = [empty_like(mine := tensor([int(active), int(sync)])) for _ in range(group.size())]
+    all_gather(seen, mine, group)
+    flags = [part.tolist() for part in seen]
+    root = max((rank for rank, (alive, _) in enumerate(flags) if alive), default=0)
+    return sum(alive for alive, _ in flags), any(sync for _, sync in flags), root
+
+
+def broadcast_state(module, ignore, group, root=0):
+    """Gives all ranks the weights and buffers of one rank of the group."""
     tensors = [p.detach() for n, p in module.named_parameters() if n not in ignore]
-    broadcast_coalesced(tensors + _buffers(module, ignore), group)
+    broadcast_coalesced(tensors + _buffers(module, ignore), group, root)
 
 
-def broadcast_buffers(module, ignore, group):
-    """Gives all ranks the buffers of the group's first rank."""
-    broadcast_coalesced(_buffers(module, ignore), group)
+def broadcast_buffers(module, ignore, group, root=0):
+    """Gives all ranks the buffers of one rank of the group."""
+    broadcast_coalesced(_buffers(module, ignore), group, root)
 
 
 def _buffers(module, ignore):
@@ -96,16 +105,16 @@ def broadcast_coalesced(tensors, group, root=0):
         return
     parts, sizes = {}, {}
     with no_grad():
-        for tensor in tensors:
-            key = tensor.dtype
-            size = tensor.numel() * tensor.element_size()
+        for part in tensors:
+            key = part.dtype
+            size = part.numel() * part.element_size()
             if size >= COALESCE_BYTES:
-                broadcast(tensor, group=group, group_src=root)
+                broadcast(part, group=group, group_src=root)
                 continue
             if sizes.get(key, 0) + size > COALESCE_BYTES:
                 _broadcast_together(parts.pop(key), group, root)
                 sizes[key] = 0
-            parts.setdefault(key, []).append(tensor)
+            parts.setdefault(key, []).append(part)
             sizes[key] = sizes.get(key, 0) + size
         for together in parts.values():
             _broadcast_together(together, group, root)
@@ -115,14 +124,14 @@ def _broadcast_together(tensors, group, root):
     if len(tensors) == 1:
         broadcast(tensors[0], group=group, group_src=root)
         return
-    flat = cat([tensor.reshape(-1) for tensor in tensors])
+    flat = cat([part.reshape(-1) for part in tensors])
     broadcast(flat, group=group, group_src=root)
     if group.rank() == root:
         return
     start = 0
-    for tensor in tensors:
-        tensor.copy_(flat[start : start + tensor.numel()].view(tensor.shape))
-        start += tensor.numel()
+    for part in tensors:
+        part.copy_(flat[start : start + part.numel()].view(part.shape))
+        start += part.numel()
 
 
 def average_sparse(grad, parameter, group):
@@ -147,9 +156,9 @@ def average_sparse(grad, parameter, group):
     return _C.sparse_coo_tensor(indices, values / group.size(), parameter.shape).coalesce()
 
 
-def _gathered(tensor, lengths, group):
-    parts = [empty_like(tensor) for _ in lengths]
-    all_gather(parts, tensor, group)
+def _gathered(mine, lengths, group):
+    parts = [empty_like(mine) for _ in lengths]
+    all_gather(parts, mine, group)
     return zip(parts, lengths, strict=True)
 
 

@@ -46,7 +46,8 @@ def describe_job():
     from mpi4py import MPI
 
     library = MPI.Get_library_version().strip("\0\n ").split("\n")[0]
-    return f"nnlib {__version__}, mpi4py {mpi4py.__version__}, MPI standard {MPI.VERSION}.{MPI.SUBVERSION}: {library}"
+    standard = f"MPI standard {MPI.VERSION}.{MPI.SUBVERSION}"
+    return f"nnlib {__version__}, mpi4py {mpi4py.__version__}, {standard}: {library}"
 
 
 def main():

@@ -7,6 +7,7 @@ import warnings
 from ... import _C, is_grad_enabled
 from ... import distributed as dist
 from ...distributed import _ddp
+from ...distributed.algorithms.join import Join, Joinable, JoinHook
 from ...distributed.process_group import resolve
 from ..modules.module import Module
 from ._outputs import find_tensors, pass_through_sink
@@ -23,7 +24,28 @@ _UNSUPPORTED = {
 }
 
 
-class DistributedDataParallel(Module):
+class _JoinHook(JoinHook):
+    def __init__(self, net):
+        self.net = net
+
+    def main_hook(self):
+        """Answers the collectives of another rank's forward and backward."""
+        net = self.net
+        sync, root = net._agree_in_join(active=False, sync=False)
+        net._sync_buffers(root)
+        net.require_forward_param_sync = sync
+        if sync:
+            net.reducer.shadow_pass()
+
+    def post_hook(self, is_last_joiner):
+        """Gives all ranks the module of one that trained to the end."""
+        net = self.net
+        _, _, root = _ddp.agree(is_last_joiner, False, net.process_group)
+        _ddp.broadcast_state(net.module, net.parameters_to_ignore, net.process_group, root)
+        net.reducer.set_divisor(0)
+
+
+class DistributedDataParallel(Module, Joinable):
     r"""Trains a module on all ranks of a process group, with gradients averaged over the ranks during
     backward.
 
@@ -109,6 +131,7 @@ class DistributedDataParallel(Module):
         forward_sync_buffers=None,
     ):
         super().__init__()
+        self._divide_by_active = False
         given = locals()
         for name, default in _UNSUPPORTED.items():
             if given[name] != default:
@@ -207,11 +230,15 @@ class DistributedDataParallel(Module):
     def forward(self, *inputs, **kwargs):
         """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""
         sync = is_grad_enabled() and self.require_backward_grad_sync
+        root = 0
         if sync:
             self.reducer.check_finished()
+        if self._join_config.enable:
+            Join.notify_join_context(self)
+            _, root = self._agree_in_join(active=True, sync=sync)
+        elif sync:
             self._rebuild_buckets()
-        if self.broadcast_buffers and self.require_forward_param_sync:
-            _ddp.broadcast_buffers(self.module, self.parameters_to_ignore, self.process_group)
+        self._sync_buffers(root)
         output = self.module(*inputs, **kwargs)
         self.require_forward_param_sync = sync
         if not sync:
@@ -222,6 +249,64 @@ class DistributedDataParallel(Module):
         if search or (self.static_graph and not self.reducer.graph_known()):
             output = pass_through_sink(output)
         return output
+
+    def _sync_buffers(self, root):
+        if self.broadcast_buffers and self.require_forward_param_sync:
+            _ddp.broadcast_buffers(self.module, self.parameters_to_ignore, self.process_group, root)
+
+    def _agree_in_join(self, active, sync):
+        """Whether gradients are averaged in this iteration, and the group's rank whose buffers count."""
+        count, sync, root = _ddp.agree(active, sync, self.process_group)
+        if self._divide_by_active:
+            self.reducer.set_divisor(count)
+        return sync, root
+
+    def join(self, divide_by_initial_world_size=True, enable=True, throw_on_early_termination=False):
+        """A context in which ranks may have different numbers of inputs; see :class:`Join`.
+
+        Ranks that have run out of inputs take part in the averages with zeros. At the end all ranks get the
+        module of one that trained to the end. Buckets are not rebuilt inside.
+
+        Args:
+            divide_by_initial_world_size (bool): divide gradients by the number of ranks, or by the number of
+            those
+                that still have inputs (not together with a communication hook).
+            enable (bool): False makes the context do nothing.
+            throw_on_early_termination (bool): raise on all ranks as soon as one has run out of inputs.
+
+        Example::
+
+            >>> with net.join():  # doctest: +SKIP
+            ...     for x in inputs:
+            ...         net(x).sum().backward()
+        """
+        return Join(
+            [self],
+            enable,
+            throw_on_early_termination,
+            divide_by_initial_world_size=divide_by_initial_world_size,
+        )
+
+    def join_hook(self, *, divide_by_initial_world_size=True, **kwargs):
+        """The hook by which :class:`Join` keeps this rank answering."""
+        if kwargs:
+            raise TypeError(f"join_hook got unexpected arguments {sorted(kwargs)}")
+        if not divide_by_initial_world_size and self._comm_hook is not None:
+            raise NotImplementedError(
+                "divide_by_initial_world_size=False does not work with a communication hook"
+            )
+        self._divide_by_active = not divide_by_initial_world_size
+        return _JoinHook(self)
+
+    @property
+    def join_device(self):
+        """The device of the parameters."""
+        return self.device
+
+    @property
+    def join_process_group(self):
+        """The process group."""
+        return self.process_group
 
     @contextlib.contextmanager
     def no_sync(self):

@@ -256,6 +256,48 @@ def copies_and_pickles():
 
 
 @check
+def uneven_inputs_with_join():
+    steps = batches(3 + rank)
+
+    def run(net, scale=1.0):
+        with net.join(divide_by_initial_world_size=scale == 1.0):
+            for x, _ in steps:
+                net.zero_grad()
+                net(mine(x)).sum().backward()
+                with torch.no_grad():
+                    for p in net.parameters():
+                        p -= 0.01 * p.grad
+        return net
+
+    for options in ({}, {"find_unused_parameters": True}, {"static_graph": True}, {"bucket_cap_mb": 0.001}):
+        net = run(DDP(nn.Sequential(fresh(), nn.BatchNorm1d(3)), **options))
+        assert len(set(everywhere(bits(net)))) == 1
+    net = DDP(nn.Linear(1, 1, bias=False))
+    ones = torch.ones(1, 1)
+    with net.join(divide_by_initial_world_size=False):
+        for _ in range(2 + rank):
+            net.zero_grad()
+            net(ones).sum().backward()
+            assert float(net.module.weight.grad) == 1.0  # the average over those that are left
+    with net.join():
+        for step in range(2 + rank):
+            net.zero_grad()
+            net(ones).sum().backward()
+            left = world - max(0, step - 1)
+            assert abs(float(net.module.weight.grad) - left / world) < 1e-6
+    if world > 1:
+        try:
+            with net.join(throw_on_early_termination=True):
+                for _ in range(2 + rank):
+                    net(ones).sum().backward()
+        except RuntimeError as error:
+            assert "exhausted" in str(error)
+        else:
+            raise AssertionError("nothing was said")
+    net(ones).sum().backward()  # and on as before
+
+
+@check
 def a_group_of_its_own():
     pair = dist.new_group([0, world - 1] if world > 1 else [0])
     if pair is dist.GroupMember.NON_GROUP_MEMBER:
