@@ -274,12 +274,22 @@ def orthogonal_(tensor, gain=1, generator=None):
         return tensor
     rows, cols = tensor.size(0), tensor.numel() // tensor.size(0)
     flat = _C.empty((rows, cols), dtype=tensor.dtype).normal_(0, 1, generator=generator)
-    q, r = _C.linalg_qr(flat.t() if rows < cols else flat)
-    q = q * r.diagonal().sign()  # makes the decomposition unique, and Q uniform
+    q = _orthonormal_columns(flat.t() if rows < cols else flat)
     with no_grad():
         tensor.view((rows, cols)).copy_(q.t() if rows < cols else q)
-        tensor.mul_(gain)
-    return tensor
+        return tensor.mul_(gain)
+
+
+def _orthonormal_columns(matrix):
+    """Q of the QR decomposition whose R has a positive diagonal, which makes Q unique and uniform."""
+    columns = []
+    for column in matrix.to(_C.float64).unbind(1):
+        if columns:
+            before = _C.stack(columns)
+            for _ in range(2):  # once leaves rounding errors, twice is enough
+                column = column - before.t().mv(before.mv(column))
+        columns.append(column / _C.norm(column))
+    return _C.stack(columns, 1).to(matrix.dtype)
 
 
 def sparse_(tensor, sparsity, std=0.01, generator=None):

@@ -52,6 +52,7 @@ from ._attention import multi_head_attention_forward, scaled_dot_product_attenti
 from ._ctc import ctc_loss
 from ._distance import cosine_similarity, pairwise_distance, pdist
 from ._dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from ._grid import affine_grid, grid_sample
 from ._linear import (
     bilinear,
     conv1d,
@@ -121,19 +122,16 @@ from ._pooling import (
     max_unpool3d,
 )
 from ._vision import (
-    affine_grid,
     channel_shuffle,
-    fold,
-    grid_sample,
     interpolate,
     native_channel_shuffle,
     pad,
     pixel_shuffle,
     pixel_unshuffle,
-    unfold,
     upsample,
     upsample_bilinear,
     upsample_nearest,
 )
+from ._windows import fold, unfold
 
 __all__ = [name for name in dir() if not name.startswith("_")]

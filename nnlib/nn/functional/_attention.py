@@ -17,7 +17,8 @@ def scaled_dot_product_attention(
         dropout_p (float): of the attention weights, whatever mode a module is in. Default: 0.
         is_causal (bool): position i attends to positions up to i; excludes `attn_mask`. Default: ``False``.
         scale (float, optional): Default: 1 / sqrt(E).
-        enable_gqa (bool): fewer heads in key and value than in query, each shared by several. Default: ``False``.
+        enable_gqa (bool): fewer heads in key and value than in query, each shared by several.
+            Default: ``False``.
 
     Returns:
         Tensor: shape (*, L, Ev).

@@ -5,6 +5,7 @@ import math
 from nnlib import _C
 from nnlib.autograd import no_grad
 
+from ._distance import pairwise_distance
 from ._reduction import check, legacy, reduce_loss
 
 
@@ -185,7 +186,7 @@ def triplet_margin_loss(
     reduction = legacy(size_average, reduce, reduction)
 
     def distance(x, y):
-        return _C.pairwise_distance(x, y, p, eps)
+        return pairwise_distance(x, y, p, eps)
 
     return triplet_margin_with_distance_loss(
         anchor, positive, negative, distance_function=distance, margin=margin, swap=swap, reduction=reduction
@@ -205,7 +206,7 @@ def triplet_margin_with_distance_loss(
             f"but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D "
             "inputs"
         )
-    distance = distance_function or _C.pairwise_distance
+    distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = _C.minimum(far, distance(positive, negative))

@@ -104,5 +104,7 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
         >>> nnlib.nn.functional.normalize(nnlib.tensor([[3.0, 4.0]]))
         tensor([[0.6000, 0.8000]])
     """
-    norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    if out is None and isinstance(dim, int):
+        return _C.normalize(input, p, dim, eps)
+    norm = _C.norm(input, p, dim, True).clamp_min(eps)
     return input / norm if out is None else _C.div(input, norm, out=out)

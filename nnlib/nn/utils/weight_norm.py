@@ -4,6 +4,8 @@ form.
 
 import warnings
 
+from nnlib import _C
+
 from ..parameter import Parameter
 
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
@@ -12,10 +14,10 @@ __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
 def norm_except_dim(v, dim):
     """The norms of the slices of `v` along `dim`, in a shape that broadcasts with it; of all of it for -1."""
     if dim == -1:
-        return v.norm()
+        return _C.norm(v)
     shape = [1] * v.dim()
     shape[dim] = v.size(dim)
-    return v.transpose(0, dim).reshape(v.size(dim), -1).norm(2, 1).reshape(shape)
+    return _C.norm(v.transpose(0, dim).reshape(v.size(dim), -1), 2, 1).reshape(shape)
 
 
 def apply_weight_norm(v, g, dim):
