@@ -29,13 +29,13 @@ NNLIB_INLINE void map2(int64_t n, const float* x, const float* y, float* z, F f)
   for (; i < n; i += kWidth) store_n(z + i, f(load_n(x + i, n - i), load_n(y + i, n - i)), n - i);
 }
 
-#define NNLIB_BINARY(name, expression)                                    \
-  void name##_f32(int64_t n, const float* x, const float* y, float* z) {   \
-    map2(n, x, y, z, [](Vec a, Vec b) { return expression; });             \
+#define NNLIB_BINARY(name, expression)                                   \
+  void name##_f32(int64_t n, const float* x, const float* y, float* z) { \
+    map2(n, x, y, z, [](Vec a, Vec b) { return expression; });           \
   }
 NNLIB_BINARY(add, a + b)
 NNLIB_BINARY(sub, a - b)
-NNLIB_BINARY(mul, a * b)
+NNLIB_BINARY(mul, a* b)
 NNLIB_BINARY(div, a / b)
 NNLIB_BINARY(maximum, max_nan(a, b))
 NNLIB_BINARY(minimum, min_nan(a, b))

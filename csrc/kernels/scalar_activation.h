@@ -29,15 +29,15 @@ inline T gelu_tanh_slope(T x) {
   return T(0.5) * (1 + t) + T(0.5) * x * (1 - t * t) * k * (1 + 3 * q * x * x);
 }
 
-#define NNLIB_ACTIVATION(name, value, gradient)                                \
-  template <class T>                                                           \
+#define NNLIB_ACTIVATION(name, value, gradient)                                                           \
+  template <class T>                                                                                      \
   inline T name([[maybe_unused]] T x, [[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T c) { \
-    return value;                                                              \
-  }                                                                            \
-  template <class T>                                                           \
-  inline T name##_grad([[maybe_unused]] T g, [[maybe_unused]] T x, [[maybe_unused]] T a, [[maybe_unused]] T b, \
-                       [[maybe_unused]] T c) {                                 \
-    return gradient;                                                           \
+    return value;                                                                                         \
+  }                                                                                                       \
+  template <class T>                                                                                      \
+  inline T name##_grad([[maybe_unused]] T g, [[maybe_unused]] T x, [[maybe_unused]] T a,                  \
+                       [[maybe_unused]] T b, [[maybe_unused]] T c) {                                      \
+    return gradient;                                                                                      \
   }
 #include "activation.def"
 

@@ -1,5 +1,6 @@
-// Rows of softmax and of its logarithm, and their gradients from the result y. A row stays in the cache between passes;
-// sums of a row are kept in one vector per step, so that the order of additions depends on n alone.
+// Rows of softmax and of its logarithm, and their gradients from the result y. A row stays in the cache
+// between passes; sums of a row are kept in one vector per step, so that the order of additions depends on n
+// alone.
 #pragma once
 #include "vec.h"
 #include "vmath.inl"
@@ -59,8 +60,8 @@ void log_softmax_rows_f32(int64_t rows, int64_t n, const float* x, float* y) {
 
 void softmax_grad_rows_f32(int64_t rows, int64_t n, const float* g, const float* y, float* out) {
   for (int64_t r = 0; r < rows; r++, g += n, y += n, out += n) {
-    const Vec total =
-        set1(softmax_sum(n, [&](int64_t i, int64_t left) { return load_n(g + i, left) * load_n(y + i, left); }));
+    const Vec total = set1(
+        softmax_sum(n, [&](int64_t i, int64_t left) { return load_n(g + i, left) * load_n(y + i, left); }));
     for (int64_t i = 0; i < n; i += kWidth)
       store_n(out + i, (load_n(g + i, n - i) - total) * load_n(y + i, n - i), n - i);
   }

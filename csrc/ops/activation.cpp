@@ -28,8 +28,8 @@ using Composite = Tensor (*)(const Tensor& g, const Tensor& x, const Numbers&);
 struct Activation {
   const char* name;
   const char* node;
-  FloatForward kernels::Table::*forward;
-  FloatGradient kernels::Table::*gradient;
+  FloatForward kernels::Table::* forward;
+  FloatGradient kernels::Table::* gradient;
   DoubleForward forward_f64;
   DoubleGradient gradient_f64;
   // The gradient out of differentiable operators; null where the slope is constant almost everywhere.
@@ -49,7 +49,8 @@ void run_forward(const Activation& f, const Tensor& out, const Tensor& x, const 
         kCostly);
   } else {
     if (c == Dtype::Int64 && (!f.integers || x.dtype() == Dtype::Bool))
-      throw NotImplementedError(concat("\"", f.name, "_cpu\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
+      throw NotImplementedError(
+          concat("\"", f.name, "_cpu\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
     map_values<double>(out, kCostly, [&](double v) { return f.forward_f64(v, p.a, p.b, p.c); }, x);
   }
 }
@@ -67,7 +68,8 @@ Tensor run_gradient(const Activation& f, const Tensor& g, const Tensor& x, const
         },
         kCostly);
   } else {
-    map_values<double>(out, kCostly, [&](double d, double v) { return f.gradient_f64(d, v, p.a, p.b, p.c); }, g, x);
+    map_values<double>(
+        out, kCostly, [&](double d, double v) { return f.gradient_f64(d, v, p.a, p.b, p.c); }, g, x);
   }
   return out;
 }
@@ -93,7 +95,8 @@ Tensor activate(const Activation& f, const Tensor& self, const Numbers& p = {}) 
 // In place. Where the slope shows in the result as well (`from_result`), nothing is copied.
 Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {}, bool from_result = false) {
   const bool recording = wants_grad(self);
-  if (recording && !from_result) return assign_inplace(self, [&](const Tensor& s) { return activate(f, s, p); });
+  if (recording && !from_result)
+    return assign_inplace(self, [&](const Tensor& s) { return activate(f, s, p); });
   check_inplace(self);
   run_forward(f, self, self, p);
   mark_changed(self);
@@ -105,8 +108,8 @@ Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {},
   return self;
 }
 
-#define NNLIB_ROW(name, node)                                                                                    \
-  #name, node, &kernels::Table::name##_act_f32, &kernels::Table::name##_grad_f32, scalar::name<double>,          \
+#define NNLIB_ROW(name, node)                                                                           \
+  #name, node, &kernels::Table::name##_act_f32, &kernels::Table::name##_grad_f32, scalar::name<double>, \
       scalar::name##_grad<double>
 
 Scalar num(double v) { return Scalar(v); }
@@ -117,23 +120,26 @@ const Activation kLeakyRelu{NNLIB_ROW(leaky_relu, "LeakyReluBackward0")};
 const Activation kElu{NNLIB_ROW(elu, "EluBackward0"), [](const Tensor& g, const Tensor& x, const Numbers& p) {
                         return where(le(x, wrapped(0)), g * num(p.a * p.c) * exp(x * num(p.c)), g * num(p.b));
                       }};
-const Activation kGelu{NNLIB_ROW(gelu, "GeluBackward0"), [](const Tensor& g, const Tensor& x, const Numbers&) {
+const Activation kGelu{NNLIB_ROW(gelu, "GeluBackward0"),
+                       [](const Tensor& g, const Tensor& x, const Numbers&) {
                          const Tensor cdf = (erf(x * num(M_SQRT1_2)) + num(1)) * num(0.5);
                          const Tensor pdf = exp(x * x * num(-0.5)) * num(0.3989422804014327);
                          return g * (cdf + x * pdf);
                        }};
-const Activation kGeluTanh{
-    NNLIB_ROW(gelu_tanh, "GeluBackward0"), [](const Tensor& g, const Tensor& x, const Numbers&) {
-      const double k = 0.7978845608028654, q = 0.044715;
-      const Tensor t = tanh((x + x * x * x * num(q)) * num(k));
-      const Tensor slope = (x * x * num(3 * q) + num(1)) * num(k);
-      return g * ((t + num(1)) * num(0.5) + x * (num(1) - t * t) * slope * num(0.5));
-    }};
-const Activation kSilu{NNLIB_ROW(silu, "SiluBackward0"), [](const Tensor& g, const Tensor& x, const Numbers&) {
+const Activation kGeluTanh{NNLIB_ROW(gelu_tanh, "GeluBackward0"),
+                           [](const Tensor& g, const Tensor& x, const Numbers&) {
+                             const double k = 0.7978845608028654, q = 0.044715;
+                             const Tensor t = tanh((x + x * x * x * num(q)) * num(k));
+                             const Tensor slope = (x * x * num(3 * q) + num(1)) * num(k);
+                             return g * ((t + num(1)) * num(0.5) + x * (num(1) - t * t) * slope * num(0.5));
+                           }};
+const Activation kSilu{NNLIB_ROW(silu, "SiluBackward0"),
+                       [](const Tensor& g, const Tensor& x, const Numbers&) {
                          const Tensor s = sigmoid(x);
                          return g * (s * (x * (num(1) - s) + num(1)));
                        }};
-const Activation kMish{NNLIB_ROW(mish, "MishBackward0"), [](const Tensor& g, const Tensor& x, const Numbers&) {
+const Activation kMish{NNLIB_ROW(mish, "MishBackward0"),
+                       [](const Tensor& g, const Tensor& x, const Numbers&) {
                          const Tensor t = tanh(softplus(x, 1, 20));
                          return g * (t + x * sigmoid(x) * (num(1) - t * t));
                        }};
@@ -149,17 +155,18 @@ const Activation kSoftplus{NNLIB_ROW(softplus, "SoftplusBackward0"),
                              const Tensor z = x * num(p.a);
                              return where(gt(z, wrapped(p.b)), g, g * sigmoid(z));
                            }};
-const Activation kLogsigmoid{NNLIB_ROW(logsigmoid, "LogSigmoidBackward0"),
-                             [](const Tensor& g, const Tensor& x, const Numbers&) { return g * sigmoid(-x); }};
+const Activation kLogsigmoid{
+    NNLIB_ROW(logsigmoid, "LogSigmoidBackward0"),
+    [](const Tensor& g, const Tensor& x, const Numbers&) { return g * sigmoid(-x); }};
 const Activation kHardshrink{NNLIB_ROW(hardshrink, "HardshrinkBackward0")};
 const Activation kSoftshrink{NNLIB_ROW(softshrink, "SoftshrinkBackward0")};
 const Activation kThreshold{NNLIB_ROW(threshold, "ThresholdBackward0"), nullptr, true};
 // These two are called with their result in place of x.
-const Activation kTanh{NNLIB_ROW(tanh, "TanhBackward0"), [](const Tensor& g, const Tensor& y, const Numbers&) {
-                         return g * (num(1) - y * y);
-                       }};
-const Activation kSigmoid{NNLIB_ROW(sigmoid, "SigmoidBackward0"),
-                          [](const Tensor& g, const Tensor& y, const Numbers&) { return g * ((num(1) - y) * y); }};
+const Activation kTanh{NNLIB_ROW(tanh, "TanhBackward0"),
+                       [](const Tensor& g, const Tensor& y, const Numbers&) { return g * (num(1) - y * y); }};
+const Activation kSigmoid{
+    NNLIB_ROW(sigmoid, "SigmoidBackward0"),
+    [](const Tensor& g, const Tensor& y, const Numbers&) { return g * ((num(1) - y) * y); }};
 #undef NNLIB_ROW
 
 const Numbers kSelu{1.6732632423543772848170429916717 * 1.0507009873554804934193349852946,
@@ -202,7 +209,9 @@ Tensor relu_(const Tensor& self) {
   return activate_(kRelu, self, {}, true);
 }
 Tensor leaky_relu(const Tensor& self, double slope) { return activate(kLeakyRelu, self, {slope, 0, 0}); }
-Tensor leaky_relu_(const Tensor& self, double slope) { return activate_(kLeakyRelu, self, {slope, 0, 0}, slope > 0); }
+Tensor leaky_relu_(const Tensor& self, double slope) {
+  return activate_(kLeakyRelu, self, {slope, 0, 0}, slope > 0);
+}
 Tensor elu(const Tensor& self, double alpha) { return activate(kElu, self, {alpha, 1, 1}); }
 Tensor elu_(const Tensor& self, double alpha) { return activate_(kElu, self, {alpha, 1, 1}); }
 Tensor selu(const Tensor& self) { return activate(kElu, self, kSelu); }
@@ -237,7 +246,9 @@ Tensor logsigmoid(const Tensor& self) { return activate(kLogsigmoid, self); }
 Tensor softsign(const Tensor& self) { return self / (abs(self) + num(1)); }
 Tensor tanhshrink(const Tensor& self) { return self - tanh(self); }
 Tensor hardshrink(const Tensor& self, double lambd) { return activate(kHardshrink, self, {lambd, 0, 0}); }
-Tensor softshrink(const Tensor& self, double lambd) { return activate(kSoftshrink, self, shrink_numbers(lambd)); }
+Tensor softshrink(const Tensor& self, double lambd) {
+  return activate(kSoftshrink, self, shrink_numbers(lambd));
+}
 Tensor threshold(const Tensor& self, Scalar at, Scalar value) {
   return activate(kThreshold, self, {at.to_double(), value.to_double(), 0});
 }
@@ -259,10 +270,11 @@ Tensor prelu_weight(const Tensor& self, const Tensor& weight) {
     NNLIB_CHECK(self.dim() > 0, "Not allow zero-dim input tensor.");
     const int64_t channels = self.dim() > 1 ? self.size(1) : 1;
     NNLIB_CHECK(channels == weight.numel(),
-                "Mismatch of parameter numbers and input channel size. Found parameter numbers = ", weight.numel(),
-                " and channel size = ", channels, ".");
+                "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
+                weight.numel(), " and channel size = ", channels, ".");
   }
-  NNLIB_CHECK(weight.dim() <= 1, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", weight.dim());
+  NNLIB_CHECK(weight.dim() <= 1,
+              "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", weight.dim());
   if (weight.dim() == 0 || self.dim() == 0) return self.dim() == 0 ? reshape(weight, {}) : weight;
   Dims sizes((size_t)self.dim(), 1);
   sizes[self.dim() > 1 ? 1 : 0] = weight.numel();
@@ -274,14 +286,16 @@ Tensor prelu_weight(const Tensor& self, const Tensor& weight) {
 Tensor prelu(const Tensor& self, const Tensor& weight) {
   const Tensor w = prelu_weight(self, weight);
   if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"prelu_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
+    throw NotImplementedError(
+        concat("\"prelu_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
   Tensor out = binary<true>(self, w, self.dtype(), nullptr, kPrelu);
   if (wants_grad(self, w)) {
-    record(out, "PreluKernelBackward0", {self, w}, [x = save(self), w = save(w)](Backward& ctx, const TensorList& g) {
-      const Tensor v = x.get(ctx), positive = gt(v, wrapped(0));
-      return TensorList{ctx.needs(0) ? where(positive, g[0], g[0] * w.get(ctx)) : Tensor(),
-                        ctx.needs(1) ? where(positive, wrapped(0), g[0] * v) : Tensor()};
-    });
+    record(out, "PreluKernelBackward0", {self, w},
+           [x = save(self), w = save(w)](Backward& ctx, const TensorList& g) {
+             const Tensor v = x.get(ctx), positive = gt(v, wrapped(0));
+             return TensorList{ctx.needs(0) ? where(positive, g[0], g[0] * w.get(ctx)) : Tensor(),
+                               ctx.needs(1) ? where(positive, wrapped(0), g[0] * v) : Tensor()};
+           });
   }
   return out;
 }
@@ -307,9 +321,8 @@ Tensor rrelu_with(const Tensor& self, const Tensor& noise) {
     out = mul(self, noise);
   }
   if (wants_grad(self)) {
-    record(out, "RreluWithNoiseBackward0", {self}, [f = save(noise)](Backward& ctx, const TensorList& g) {
-      return TensorList{g[0] * f.get(ctx)};
-    });
+    record(out, "RreluWithNoiseBackward0", {self},
+           [f = save(noise)](Backward& ctx, const TensorList& g) { return TensorList{g[0] * f.get(ctx)}; });
   }
   return out;
 }
@@ -327,7 +340,8 @@ Tensor rrelu(const Tensor& self, double lower, double upper, bool training, cons
   if (!training) return leaky_relu(self, (lower + upper) / 2);
   return rrelu_with(self, rrelu_noise(self, lower, upper, generator ? *generator : *default_generator()));
 }
-Tensor rrelu_(const Tensor& self, double lower, double upper, bool training, const Ref<Generator>& generator) {
+Tensor rrelu_(const Tensor& self, double lower, double upper, bool training,
+              const Ref<Generator>& generator) {
   return assign_inplace(self, [&](const Tensor& s) { return rrelu(s, lower, upper, training, generator); });
 }
 
@@ -335,7 +349,9 @@ Tensor glu(const Tensor& self, int64_t dim) {
   NNLIB_CHECK(self.dim() > 0, "glu does not support 0-dimensional tensors");
   const int64_t d = dim < 0 ? dim + self.dim() : dim, n = self.size(dim);
   NNLIB_CHECK(n % 2 == 0, "Halving dimension must be even, but dimension ", d, " is size ", n);
-  auto halves = [d, n](const Tensor& t) { return std::make_pair(narrow(t, d, 0, n / 2), narrow(t, d, n / 2, n / 2)); };
+  auto halves = [d, n](const Tensor& t) {
+    return std::make_pair(narrow(t, d, 0, n / 2), narrow(t, d, n / 2, n / 2));
+  };
   Tensor out;
   {
     NoGradGuard guard;

@@ -5,7 +5,8 @@
 namespace nnlib::ops {
 
 void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result) {
-  NNLIB_CHECK(self.sizes() == sizes, "output with shape ", self.sizes(), " doesn't match the broadcast shape ", sizes);
+  NNLIB_CHECK(self.sizes() == sizes, "output with shape ", self.sizes(),
+              " doesn't match the broadcast shape ", sizes);
   NNLIB_CHECK(can_cast(result, self.dtype()), "result type ", dtype_legacy_name(result),
               " can't be cast to the desired output type ", dtype_legacy_name(self.dtype()));
 }
@@ -42,11 +43,13 @@ void check_alpha(Dtype common, Scalar alpha) {
 }
 void check_no_bool(const Tensor& self, const Tensor& other) {
   const bool a = self.dtype() == Dtype::Bool, b = other.dtype() == Dtype::Bool;
-  NNLIB_CHECK(!(a && b),
-              "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
-              "operator instead.");
+  NNLIB_CHECK(
+      !(a && b),
+      "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+      "operator instead.");
   NNLIB_CHECK(!(a || b),
-              "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+              "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+              "invert a mask, "
               "use the `~` or `logical_not()` operator instead.");
 }
 
@@ -111,13 +114,15 @@ const auto kDiv = [](auto x, auto y) { return x / y; };
 
 auto mul_backward(Saved a, Saved b) {
   return [a, b](Backward& ctx, const TensorList& g) {
-    return TensorList{ctx.needs(0) ? g[0] * b.get(ctx) : Tensor(), ctx.needs(1) ? g[0] * a.get(ctx) : Tensor()};
+    return TensorList{ctx.needs(0) ? g[0] * b.get(ctx) : Tensor(),
+                      ctx.needs(1) ? g[0] * a.get(ctx) : Tensor()};
   };
 }
 auto div_backward(Saved a, Saved b) {
   return [a, b](Backward& ctx, const TensorList& g) {
     const Tensor y = b.get(ctx);
-    return TensorList{ctx.needs(0) ? g[0] / y : Tensor(), ctx.needs(1) ? -g[0] * ((a.get(ctx) / y) / y) : Tensor()};
+    return TensorList{ctx.needs(0) ? g[0] / y : Tensor(),
+                      ctx.needs(1) ? -g[0] * ((a.get(ctx) / y) / y) : Tensor()};
   };
 }
 Saved save_if(bool wanted, const Tensor& t) { return wanted ? save(t) : Saved(); }
@@ -136,7 +141,8 @@ Tensor rsub(const Tensor& self, const Tensor& other, Scalar alpha) {
   check_no_bool(self, other);
   check_alpha(result_type(self, other), alpha);
   Tensor scaled_self = is_one(alpha) ? self : mul(self, wrapped_number(alpha));
-  return add_named(other, scaled_self, Scalar(-1), other.is_wrapped_number() ? "RsubBackward1" : "RsubBackward0");
+  return add_named(other, scaled_self, Scalar(-1),
+                   other.is_wrapped_number() ? "RsubBackward1" : "RsubBackward0");
 }
 Tensor add_(const Tensor& self, const Tensor& other, Scalar alpha) {
   return add_named_(self, other, alpha, "AddBackward0");
@@ -169,7 +175,8 @@ Tensor div(const Tensor& self, const Tensor& other) {
   Tensor out =
       binary<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
   if (wants_grad(self, other))
-    record(out, "DivBackward0", {self, other}, div_backward(save_if(other.requires_grad(), self), save(other)));
+    record(out, "DivBackward0", {self, other},
+           div_backward(save_if(other.requires_grad(), self), save(other)));
   return out;
 }
 Tensor div_(const Tensor& self, const Tensor& other) {
@@ -177,7 +184,8 @@ Tensor div_(const Tensor& self, const Tensor& other) {
   check_inplace(self);
   binary_into<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
   mark_changed(self);
-  if (wants_grad(self)) record_inplace(self, "DivBackward0", {self, other}, div_backward(Saved(), save(other)));
+  if (wants_grad(self))
+    record_inplace(self, "DivBackward0", {self, other}, div_backward(Saved(), save(other)));
   return self;
 }
 

@@ -9,8 +9,8 @@ using KernelBinary = void (*)(int64_t, const float*, const float*, float*);
 
 // out = f(a, b) computed in the compute type of `common`; float32 by the kernel where there is one.
 template <bool FloatOnly = false, class F>
-void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel, const F& f,
-                int64_t grain = kCheap) {
+void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel,
+                const F& f, int64_t grain = kCheap) {
   const Dtype c = compute_dtype(common);
   if (c == Dtype::Float32) {
     if (kernel)
@@ -41,7 +41,8 @@ Tensor binary(const Tensor& a, const Tensor& b, Dtype common, KernelBinary kerne
   return out;
 }
 
-// The checks of an operator that writes into self a result of the given type and sizes, computed from `other`.
+// The checks of an operator that writes into self a result of the given type and sizes, computed from
+// `other`.
 void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result);
 
 // self = f(self, other) in self's own memory; no history.

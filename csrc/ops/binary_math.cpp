@@ -85,19 +85,22 @@ Tensor zeros_of(const Tensor& g) {
   fill_values(z, 0);
   return z;
 }
-Tensor zero_where(const Tensor& condition, const Tensor& g) { return where(condition, wrapped_number(0.0), g); }
+Tensor zero_where(const Tensor& condition, const Tensor& g) {
+  return where(condition, wrapped_number(0.0), g);
+}
 
 Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
   const Dtype common = result_type(self, other);
   if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
-  NNLIB_CHECK(mode == "floor", "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode,
-              "'");
+  NNLIB_CHECK(mode == "floor",
+              "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode, "'");
   return binary(self, other, common, nullptr, kDivFloor, kCostly);
 }
 
 // An operator whose result and gradients are floats; f is its scalar function.
 template <class F, class B>
-Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f, const B& backward) {
+Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f,
+                    const B& backward) {
   Tensor out = binary<true>(self, other, to_floating(result_type(self, other)), nullptr, f, kCostly);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other), out));
   return out;
@@ -144,25 +147,30 @@ Tensor div_mode(const Tensor& self, const Tensor& other, const Mode& mode) {
 }
 Tensor div_mode_(const Tensor& self, const Tensor& other, const Mode& mode) {
   if (!mode) return div_(self, other);
-  return assign_inplace(self, [&](const Tensor& s) { return div_mode(s, other, mode); }, wants_grad_one(other));
+  return assign_inplace(
+      self, [&](const Tensor& s) { return div_mode(s, other, mode); }, wants_grad_one(other));
 }
 Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mode(self, other, "floor"); }
 
 Tensor remainder(const Tensor& self, const Tensor& other) {
   Tensor out = binary(self, other, result_type(self, other), nullptr, kRemainder, kCostly);
   if (wants_grad(self, other)) {
-    record(out, "RemainderBackward0", {self, other}, [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
-      return TensorList{g[0], ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "floor") : Tensor()};
-    });
+    record(out, "RemainderBackward0", {self, other},
+           [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
+             return TensorList{g[0],
+                               ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "floor") : Tensor()};
+           });
   }
   return out;
 }
 Tensor fmod(const Tensor& self, const Tensor& other) {
   Tensor out = binary(self, other, result_type(self, other), nullptr, kFmod, kCostly);
   if (wants_grad(self, other)) {
-    record(out, "FmodBackward0", {self, other}, [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
-      return TensorList{g[0], ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "trunc") : Tensor()};
-    });
+    record(out, "FmodBackward0", {self, other},
+           [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
+             return TensorList{g[0],
+                               ctx.needs(1) ? -g[0] * div_mode(a.get(ctx), b.get(ctx), "trunc") : Tensor()};
+           });
   }
   return out;
 }
@@ -172,11 +180,14 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
   const auto& k = kernels::table();
   const bool number = exponent.is_wrapped_number();
   const double e = number ? exponent.item().to_double() : 0;
-  NNLIB_CHECK(!number || is_floating(common) || e >= 0, "Integers to negative integer powers are not allowed.");
+  NNLIB_CHECK(!number || is_floating(common) || e >= 0,
+              "Integers to negative integer powers are not allowed.");
   Tensor out = make_output(broadcast_sizes({self, exponent}), common, {&self, &exponent});
   if (number && e == 2) {
     run_binary(out, self, self, common, k.mul_f32, [](auto x, auto) {
-      return (decltype(x))(std::is_integral_v<decltype(x)> ? (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x) : x * x);
+      return (decltype(x))(std::is_integral_v<decltype(x)>
+                               ? (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x)
+                               : x * x);
     });
   } else if (number && e == 0.5 && is_floating(common)) {
     run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return std::sqrt(x); });
@@ -216,34 +227,37 @@ Tensor float_power(const Tensor& self, const Tensor& exponent) {
 }
 
 Tensor atan2(const Tensor& self, const Tensor& other) {
-  return float_binary(self, other, "Atan2Backward0", [](auto a, auto b) { return std::atan2(a, b); },
-                      [](Saved a, Saved b, const Tensor&) {
-                        return [=](Backward& ctx, const TensorList& g) {
-                          const Tensor y = a.get(ctx), x = b.get(ctx), n = y * y + x * x;
-                          const Tensor r = zero_where(eq(n, wrapped_number(0)), g[0] / n);
-                          return TensorList{r * x, r * -y};
-                        };
-                      });
+  return float_binary(
+      self, other, "Atan2Backward0", [](auto a, auto b) { return std::atan2(a, b); },
+      [](Saved a, Saved b, const Tensor&) {
+        return [=](Backward& ctx, const TensorList& g) {
+          const Tensor y = a.get(ctx), x = b.get(ctx), n = y * y + x * x;
+          const Tensor r = zero_where(eq(n, wrapped_number(0)), g[0] / n);
+          return TensorList{r * x, r * -y};
+        };
+      });
 }
 Tensor hypot(const Tensor& self, const Tensor& other) {
   NNLIB_CHECK(is_floating(result_type(self, other)), "hypot: expected floating point operands, got ",
               dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(other.dtype()));
-  return float_binary(self, other, "HypotBackward0", [](auto a, auto b) { return std::hypot(a, b); },
-                      [](Saved a, Saved b, const Tensor& out) {
-                        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
-                          const Tensor s = g[0] / r.get(ctx);
-                          return TensorList{s * a.get(ctx), s * b.get(ctx)};
-                        };
-                      });
+  return float_binary(
+      self, other, "HypotBackward0", [](auto a, auto b) { return std::hypot(a, b); },
+      [](Saved a, Saved b, const Tensor& out) {
+        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
+          const Tensor s = g[0] / r.get(ctx);
+          return TensorList{s * a.get(ctx), s * b.get(ctx)};
+        };
+      });
 }
 Tensor copysign(const Tensor& self, const Tensor& other) {
-  return float_binary(self, other, "CopysignBackward0", [](auto a, auto b) { return std::copysign(a, b); },
-                      [](Saved a, Saved, const Tensor& out) {
-                        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
-                          const Tensor x = a.get(ctx);
-                          return TensorList{g[0] * zero_where(eq(x, wrapped_number(0)), r.get(ctx) / x), zeros_of(g[0])};
-                        };
-                      });
+  return float_binary(
+      self, other, "CopysignBackward0", [](auto a, auto b) { return std::copysign(a, b); },
+      [](Saved a, Saved, const Tensor& out) {
+        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
+          const Tensor x = a.get(ctx);
+          return TensorList{g[0] * zero_where(eq(x, wrapped_number(0)), r.get(ctx) / x), zeros_of(g[0])};
+        };
+      });
 }
 
 Tensor logaddexp(const Tensor& self, const Tensor& other) {
@@ -300,26 +314,31 @@ Tensor heaviside(const Tensor& self, const Tensor& values) {
 Tensor nextafter(const Tensor& self, const Tensor& other) {
   const Dtype common = result_type(self, other);
   if (common != Dtype::Float32 && common != Dtype::Float64)
-    throw NotImplementedError(concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
+    throw NotImplementedError(
+        concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
   return binary<true>(self, other, common, nullptr, [](auto a, auto b) { return std::nextafter(a, b); });
 }
 Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wrapped_number(2.0), other)); }
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
-  return extreme(self, other, kernels::table().maximum_f32, "MaximumBackward0",
-                 [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
+  return extreme(
+      self, other, kernels::table().maximum_f32, "MaximumBackward0",
+      [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
 }
 Tensor minimum(const Tensor& self, const Tensor& other) {
-  return extreme(self, other, kernels::table().minimum_f32, "MinimumBackward0",
-                 [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
+  return extreme(
+      self, other, kernels::table().minimum_f32, "MinimumBackward0",
+      [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
 }
 Tensor fmax(const Tensor& self, const Tensor& other) {
-  return extreme(self, other, nullptr, "FmaxBackward0", [](auto a, auto b) { return b != b || a >= b ? a : b; },
-                 exclusive_backward(ge));
+  return extreme(
+      self, other, nullptr, "FmaxBackward0", [](auto a, auto b) { return b != b || a >= b ? a : b; },
+      exclusive_backward(ge));
 }
 Tensor fmin(const Tensor& self, const Tensor& other) {
-  return extreme(self, other, nullptr, "FminBackward0", [](auto a, auto b) { return b != b || a <= b ? a : b; },
-                 exclusive_backward(le));
+  return extreme(
+      self, other, nullptr, "FminBackward0", [](auto a, auto b) { return b != b || a <= b ? a : b; },
+      exclusive_backward(le));
 }
 
 }  // namespace nnlib::ops

@@ -7,9 +7,8 @@ Tensor cast(const Tensor& self, Dtype dtype) {
   if (self.dtype() == dtype) return self;
   Tensor out = cast_values(self, dtype);
   if (is_floating(dtype) && is_floating(self.dtype()) && wants_grad(self)) {
-    record(out, "ToCopyBackward0", {self}, [from = self.dtype()](Backward&, const TensorList& g) {
-      return TensorList{cast(g[0], from)};
-    });
+    record(out, "ToCopyBackward0", {self},
+           [from = self.dtype()](Backward&, const TensorList& g) { return TensorList{cast(g[0], from)}; });
   }
   return out;
 }

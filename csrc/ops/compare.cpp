@@ -26,14 +26,16 @@ Tensor logical(const Tensor& a, const Tensor& b, const F& f) {
 template <class F>
 Tensor predicate(const Tensor& a, const F& f) {
   Tensor out = make_output(a.sizes(), Dtype::Bool, {&a});
-  dispatch_compute(a.dtype(), [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a); });
+  dispatch_compute(a.dtype(),
+                   [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a); });
   return out;
 }
 template <class F>
 Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools, const F& f) {
   const Dtype common = result_type(a, b);
   if (is_floating(common) || (common == Dtype::Bool && !bools))
-    throw NotImplementedError(concat("\"", name, "_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
+    throw NotImplementedError(
+        concat("\"", name, "_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
   Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
   map_values<int64_t>(out, kCheap, f, a, b);
   return out;
@@ -61,8 +63,8 @@ Tensor ge(const Tensor& a, const Tensor& b) {
 }
 
 bool equal(const Tensor& a, const Tensor& b) {
-  NNLIB_CHECK(a.dtype() == b.dtype(), "Expected object of data type ", dtype_legacy_name(a.dtype()), " but got ",
-              dtype_legacy_name(b.dtype()), " for argument 'other' in call to equal");
+  NNLIB_CHECK(a.dtype() == b.dtype(), "Expected object of data type ", dtype_legacy_name(a.dtype()),
+              " but got ", dtype_legacy_name(b.dtype()), " for argument 'other' in call to equal");
   if (a.sizes() != b.sizes()) return false;
   if (a.numel() == 0) return true;
   bool same = true;
@@ -74,7 +76,8 @@ bool equal(const Tensor& a, const Tensor& b) {
 }
 
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
-  NNLIB_CHECK(a.dtype() == b.dtype(), dtype_legacy_name(a.dtype()), " did not match ", dtype_legacy_name(b.dtype()));
+  NNLIB_CHECK(a.dtype() == b.dtype(), dtype_legacy_name(a.dtype()), " did not match ",
+              dtype_legacy_name(b.dtype()));
   NNLIB_CHECK(rtol >= 0, "rtol must be greater than or equal to zero, but got ", rtol);
   NNLIB_CHECK(atol >= 0, "atol must be greater than or equal to zero, but got ", atol);
   return compare(a, b, [=](auto x, auto y) {
@@ -136,7 +139,8 @@ Tensor bitwise_right_shift(const Tensor& a, const Tensor& b) {
 Tensor bitwise_not(const Tensor& a) {
   if (a.dtype() == Dtype::Bool) return logical_not(a);
   if (is_floating(a.dtype()))
-    throw NotImplementedError(concat("\"bitwise_not_cpu\" not implemented for '", dtype_legacy_name(a.dtype()), "'"));
+    throw NotImplementedError(
+        concat("\"bitwise_not_cpu\" not implemented for '", dtype_legacy_name(a.dtype()), "'"));
   Tensor out = make_output(a.sizes(), a.dtype(), {&a});
   map_values<int64_t>(out, kCheap, [](int64_t x) { return ~x; }, a);
   return out;

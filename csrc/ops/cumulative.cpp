@@ -1,4 +1,5 @@
-// Running sums, products, extremes and log-sums along a dimension; the product of a dimension with its gradient.
+// Running sums, products, extremes and log-sums along a dimension; the product of a dimension with its
+// gradient.
 #include <cmath>
 
 #include "core/shape.h"
@@ -35,7 +36,9 @@ Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, const I&
   return out;
 }
 
-Tensor reversed_cumsum(const Tensor& g, int64_t dim) { return flip(cumsum(flip(g, {dim}), dim, std::nullopt), {dim}); }
+Tensor reversed_cumsum(const Tensor& g, int64_t dim) {
+  return flip(cumsum(flip(g, {dim}), dim, std::nullopt), {dim});
+}
 
 Tensor zeros(const Dims& sizes, Dtype dtype) {
   Tensor z = empty(sizes, dtype);
@@ -48,7 +51,8 @@ bool has_zero(const Tensor& x) {
   return any(eq(x, wrapped_number(0)), std::nullopt, false).item().to_bool();
 }
 
-// Without zeros the product of the others is result / x; with them it is built from what stands before and after.
+// Without zeros the product of the others is result / x; with them it is built from what stands before and
+// after.
 Tensor cumprod_backward(const Tensor& g, const Tensor& x, const Tensor& result, int64_t dim) {
   if (x.dim() == 0 || x.numel() == 0) return g;
   if (!has_zero(x) && !wants_grad(x)) return reversed_cumsum(g * result, dim) / x;
@@ -108,9 +112,8 @@ Tensor run_prod(const Tensor& self, const std::vector<bool>& mask, bool keepdim,
   start.f[0] = 1;
   start.i[0] = 1;
   ElementWriter w(out);
-  reduce(self, mask, {floating ? Dtype::Float64 : Dtype::Int64, start, row, merge}, [&](int64_t i, const Acc& a) {
-    floating ? w.set(i, a.f[0]) : w.set(i, a.i[0]);
-  });
+  reduce(self, mask, {floating ? Dtype::Float64 : Dtype::Int64, start, row, merge},
+         [&](int64_t i, const Acc& a) { floating ? w.set(i, a.f[0]) : w.set(i, a.i[0]); });
   return out;
 }
 
@@ -125,17 +128,19 @@ Tensor prod(const Tensor& self, std::optional<Dtype> dtype) {
   if (type != self.dtype() && is_floating(type)) return prod(cast(self, type), std::nullopt);
   Tensor out = run_prod(self, std::vector<bool>((size_t)self.dim(), true), false, type);
   if (wants_grad(self)) {
-    record(out, "ProdBackward0", {self}, [x = save(self), r = save_output(out)](Backward& ctx, const TensorList& g) {
-      const Tensor v = x.get(ctx);
-      return TensorList{reshape(prod_backward(g[0], reshape(v, {-1}), r.get(ctx), 0), v.sizes())};
-    });
+    record(out, "ProdBackward0", {self},
+           [x = save(self), r = save_output(out)](Backward& ctx, const TensorList& g) {
+             const Tensor v = x.get(ctx);
+             return TensorList{reshape(prod_backward(g[0], reshape(v, {-1}), r.get(ctx), 0), v.sizes())};
+           });
   }
   return out;
 }
 
 Tensor prod_dim(const Tensor& self, int64_t dim, bool keepdim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
-  if (type != self.dtype() && is_floating(type)) return prod_dim(cast(self, type), dim, keepdim, std::nullopt);
+  if (type != self.dtype() && is_floating(type))
+    return prod_dim(cast(self, type), dim, keepdim, std::nullopt);
   const int64_t d = wrap_dim(dim, self.dim());
   if (self.dim() == 0) return prod(self, dtype);
   const std::vector<bool> mask = reduced_mask(self, Dims{d});
@@ -154,8 +159,9 @@ Tensor cumsum(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
   if (type != self.dtype() && is_floating(self.dtype())) return cumsum(cast(self, type), dim, std::nullopt);
   const int64_t d = wrap_dim(dim, self.dim());
-  Tensor out = scan(self, d, type, [](double a, double b) { return a + b; },
-                    [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); });
+  Tensor out = scan(
+      self, d, type, [](double a, double b) { return a + b; },
+      [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); });
   if (wants_grad(self)) {
     record(out, "CumsumBackward0", {self}, [d](Backward&, const TensorList& g) {
       return TensorList{g[0].dim() ? reversed_cumsum(g[0], d) : g[0]};
@@ -168,8 +174,9 @@ Tensor cumprod(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
   if (type != self.dtype() && is_floating(self.dtype())) return cumprod(cast(self, type), dim, std::nullopt);
   const int64_t d = wrap_dim(dim, self.dim());
-  Tensor out = scan(self, d, type, [](double a, double b) { return a * b; },
-                    [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); });
+  Tensor out = scan(
+      self, d, type, [](double a, double b) { return a * b; },
+      [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); });
   if (wants_grad(self)) {
     record(out, "CumprodBackward0", {self},
            [x = save(self), r = save_output(out), d](Backward& ctx, const TensorList& g) {
@@ -181,7 +188,8 @@ Tensor cumprod(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
 
 Tensor logcumsumexp(const Tensor& self, int64_t dim) {
   if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"logcumsumexp_out_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
+    throw NotImplementedError(
+        concat("\"logcumsumexp_out_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
   const int64_t d = wrap_dim(dim, self.dim());
   auto step = [](double a, double b) {
     if (a != a || b != b) return (double)NAN;
@@ -193,7 +201,8 @@ Tensor logcumsumexp(const Tensor& self, int64_t dim) {
     record(out, "LogcumsumexpBackward0", {self},
            [x = save(self), r = save_output(out), d](Backward& ctx, const TensorList& g) {
              // Positive and negative gradients separately, in logarithms.
-             const Tensor v = x.get(ctx), y = r.get(ctx), size = log(abs(g[0])), none = wrapped_number((double)-INFINITY);
+             const Tensor v = x.get(ctx), y = r.get(ctx), size = log(abs(g[0])),
+                          none = wrapped_number((double)-INFINITY);
              auto side = [&](const Tensor& of) {
                if (v.dim() == 0) return exp((of - y) + v);
                return exp(flip(logcumsumexp(flip(of - y, {d}), d), {d}) + v);
@@ -228,9 +237,9 @@ std::pair<Tensor, Tensor> cumulative_extreme(const Tensor& self, int64_t dim, co
     dispatch_compute(self.dtype(), [&](auto tag) {
       using C = typename decltype(tag)::type;
       const Dtype c = DtypeOf<C>::value;
-      for_each_lane({{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, d, [&](void* const* rows) {
-        extreme_row<Max>(n, (const C*)rows[0], (C*)rows[1], (int64_t*)rows[2]);
-      });
+      for_each_lane(
+          {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, d,
+          [&](void* const* rows) { extreme_row<Max>(n, (const C*)rows[0], (C*)rows[1], (int64_t*)rows[2]); });
     });
   }
   if (wants_grad(self)) {

@@ -48,7 +48,9 @@ Dtype result_type(const Tensor& a, const Tensor& b) {
   p.add(b);
   return p.result();
 }
-Dtype result_type(const Tensor& a, const Tensor& b, const Tensor& c) { return result_type(TensorList{a, b, c}); }
+Dtype result_type(const Tensor& a, const Tensor& b, const Tensor& c) {
+  return result_type(TensorList{a, b, c});
+}
 Dtype result_type(const TensorList& tensors) {
   Promotion p;
   for (const Tensor& t : tensors) p.add(t);
@@ -87,9 +89,10 @@ void check_no_partial_overlap(const Tensor& out, const Tensor& in) {
   const char *a = (const char*)out.raw(), *b = (const char*)in.raw();
   const char *ae = a + out.nbytes(), *be = b + in.nbytes();
   if (a == b && ae == be && out.strides() == in.strides()) return;
-  NNLIB_CHECK(ae <= b || be <= a,
-              "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-              "memory location. Please clone() the tensor before performing the operation.");
+  NNLIB_CHECK(
+      ae <= b || be <= a,
+      "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+      "memory location. Please clone() the tensor before performing the operation.");
 }
 
 // ---- conversion of rows
@@ -140,11 +143,16 @@ void store_typed(int64_t n, const void* src, char* dst, int64_t stride) {
 template <class F>
 auto with_compute(Dtype d, F&& f) {
   switch (d) {
-    case Dtype::Float32: return f(TypeTag<float>{});
-    case Dtype::Float64: return f(TypeTag<double>{});
-    case Dtype::Int64: return f(TypeTag<int64_t>{});
-    case Dtype::Bool: return f(TypeTag<bool>{});
-    default: throw Error(concat("rows are computed in float32, float64, int64 or bool, not in ", dtype_name(d)));
+    case Dtype::Float32:
+      return f(TypeTag<float>{});
+    case Dtype::Float64:
+      return f(TypeTag<double>{});
+    case Dtype::Int64:
+      return f(TypeTag<int64_t>{});
+    case Dtype::Bool:
+      return f(TypeTag<bool>{});
+    default:
+      throw Error(concat("rows are computed in float32, float64, int64 or bool, not in ", dtype_name(d)));
   }
 }
 
@@ -152,14 +160,16 @@ auto with_compute(Dtype d, F&& f) {
 
 LoadRow load_row(Dtype from, Dtype compute) {
   return with_compute(compute, [&](auto c) -> LoadRow {
-    return dispatch_all(
-        from, [&](auto s) -> LoadRow { return load_typed<typename decltype(s)::type, typename decltype(c)::type>; });
+    return dispatch_all(from, [&](auto s) -> LoadRow {
+      return load_typed<typename decltype(s)::type, typename decltype(c)::type>;
+    });
   });
 }
 StoreRow store_row(Dtype compute, Dtype to) {
   return with_compute(compute, [&](auto c) -> StoreRow {
-    return dispatch_all(
-        to, [&](auto d) -> StoreRow { return store_typed<typename decltype(c)::type, typename decltype(d)::type>; });
+    return dispatch_all(to, [&](auto d) -> StoreRow {
+      return store_typed<typename decltype(c)::type, typename decltype(d)::type>;
+    });
   });
 }
 
@@ -182,8 +192,8 @@ void Cursor::advance(int64_t by) {
 
 namespace {
 
-constexpr int kMaxOperands = 6;  // out first
-constexpr int64_t kBlock = 512;  // values brought into a buffer at a time
+constexpr int kMaxOperands = 6;    // out first
+constexpr int64_t kBlock = 512;    // values brought into a buffer at a time
 constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
 
 struct Arg {
@@ -191,8 +201,8 @@ struct Arg {
   Dims strides;  // bytes, per loop dimension
   int64_t inner = 0;
   int64_t item = 0, compute_item = 0;
-  bool same = false;   // lies in its compute type
-  bool flat = false;   // the whole loop walks it contiguously
+  bool same = false;      // lies in its compute type
+  bool flat = false;      // the whole loop walks it contiguously
   bool constant = false;  // one value for all
   LoadRow load = nullptr;
   StoreRow store = nullptr;
@@ -325,8 +335,9 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
     a.compute_item = (int64_t)itemsize(compute);
     a.same = t.dtype() == compute;
     a.constant = k > 0 && t.numel() == 1 && p.numel != 1;
-    simple = simple && (a.constant || (t.sizes() == out.sizes() && (t.strides() == out.strides() ||
-                                                                   (t.is_contiguous() && out.is_contiguous()))));
+    simple = simple &&
+             (a.constant || (t.sizes() == out.sizes() &&
+                             (t.strides() == out.strides() || (t.is_contiguous() && out.is_contiguous()))));
     if (k == 0) {
       if (!a.same) a.store = store_row(compute, t.dtype());
     } else {

@@ -1,9 +1,10 @@
 // Element by element over any number of strided operands.
 //
-// An operator hands over one row function that works on contiguous values of a compute type (float, double, int64 or
-// bool). Operands that lie contiguously in that type are passed as they are; others (another type, broadcast,
-// transposed) are brought into a small buffer first, and results are written back the same way. So an operator needs
-// one loop a compute type, whatever comes in, and a float32 kernel of the table serves every layout.
+// An operator hands over one row function that works on contiguous values of a compute type (float, double,
+// int64 or bool). Operands that lie contiguously in that type are passed as they are; others (another type,
+// broadcast, transposed) are brought into a small buffer first, and results are written back the same way. So
+// an operator needs one loop a compute type, whatever comes in, and a float32 kernel of the table serves
+// every layout.
 #pragma once
 #include <initializer_list>
 #include <type_traits>
@@ -21,7 +22,8 @@ class FunctionRef<R(A...)> {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, FunctionRef>>>
   FunctionRef(F&& f)
-      : object_((void*)&f), call_([](void* o, A... a) -> R { return (*(std::remove_reference_t<F>*)o)(a...); }) {}
+      : object_((void*)&f),
+        call_([](void* o, A... a) -> R { return (*(std::remove_reference_t<F>*)o)(a...); }) {}
   R operator()(A... a) const { return call_(object_, a...); }
 
  private:
@@ -45,9 +47,12 @@ Dtype compute_dtype(Dtype d);
 template <class F>
 decltype(auto) dispatch_compute(Dtype d, F&& f) {
   switch (compute_dtype(d)) {
-    case Dtype::Float32: return f(TypeTag<float>{});
-    case Dtype::Float64: return f(TypeTag<double>{});
-    default: return f(TypeTag<int64_t>{});
+    case Dtype::Float32:
+      return f(TypeTag<float>{});
+    case Dtype::Float64:
+      return f(TypeTag<double>{});
+    default:
+      return f(TypeTag<int64_t>{});
   }
 }
 
@@ -89,8 +94,8 @@ struct Operand {
 };
 // n values of each operand, contiguous, in its compute type.
 using Row = FunctionRef<void(int64_t n, const void* const* in, void* out)>;
-constexpr int64_t kCheap = 32768;   // elements a chunk of work has: additions
-constexpr int64_t kCostly = 4096;   // functions such as exp or pow
+constexpr int64_t kCheap = 32768;  // elements a chunk of work has: additions
+constexpr int64_t kCostly = 4096;  // functions such as exp or pow
 
 // Inputs are broadcast to out's sizes. No history; out may be one of the inputs.
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,

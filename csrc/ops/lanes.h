@@ -1,4 +1,5 @@
-// Work along one dimension: each lane (the values that differ in that dimension alone) is given as a contiguous row.
+// Work along one dimension: each lane (the values that differ in that dimension alone) is given as a
+// contiguous row.
 #pragma once
 #include <vector>
 
@@ -12,8 +13,9 @@ struct Lanes {
   bool write = false;  // an output: rows are written back
 };
 
-// Calls f(rows) for each lane of the first tensor along `dim`; rows[k] holds the lane of tensor k. The tensors may differ
-// in size along `dim` only. Zero dimensions count as one of size 1. Lanes go to any thread.
+// Calls f(rows) for each lane of the first tensor along `dim`; rows[k] holds the lane of tensor k. The
+// tensors may differ in size along `dim` only. Zero dimensions count as one of size 1. Lanes go to any
+// thread.
 void for_each_lane(const std::vector<Lanes>& tensors, int64_t dim, FunctionRef<void(void* const* rows)> f,
                    int64_t cost = 1);
 

@@ -13,7 +13,7 @@ namespace nnlib::ops {
 Tensor sum(const Tensor& self, std::optional<Dims> dims = std::nullopt, bool keepdim = false,
            std::optional<Dtype> dtype = std::nullopt);
 Tensor mean(const Tensor& self, std::optional<Dims> dims = std::nullopt, bool keepdim = false,
-           std::optional<Dtype> dtype = std::nullopt);
+            std::optional<Dtype> dtype = std::nullopt);
 Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
 Tensor nanmean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
 Tensor prod(const Tensor& self, std::optional<Dtype> dtype);
@@ -25,15 +25,18 @@ Tensor var(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> c
 Tensor var_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim);
 Tensor std(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction, bool keepdim);
 Tensor std_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim);
-std::pair<Tensor, Tensor> var_mean(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction,
-                                   bool keepdim);
-std::pair<Tensor, Tensor> var_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim);
-std::pair<Tensor, Tensor> std_mean(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction,
-                                   bool keepdim);
-std::pair<Tensor, Tensor> std_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim);
+std::pair<Tensor, Tensor> var_mean(const Tensor& self, std::optional<Dims> dims,
+                                   std::optional<Scalar> correction, bool keepdim);
+std::pair<Tensor, Tensor> var_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased,
+                                            bool keepdim);
+std::pair<Tensor, Tensor> std_mean(const Tensor& self, std::optional<Dims> dims,
+                                   std::optional<Scalar> correction, bool keepdim);
+std::pair<Tensor, Tensor> std_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased,
+                                            bool keepdim);
 
 // ---- norms: reduce_norm.cpp
-Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype);
+Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim,
+                   std::optional<Dtype> dtype);
 Tensor norm(const Tensor& self, std::optional<Scalar> p, std::optional<Dims> dims, bool keepdim,
             std::optional<Dtype> dtype);
 Tensor dist(const Tensor& self, const Tensor& other, Scalar p);

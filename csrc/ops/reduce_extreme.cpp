@@ -1,4 +1,5 @@
-// The largest and the smallest values, and where they stand. NaN counts as larger, and as smaller, than all others.
+// The largest and the smallest values, and where they stand. NaN counts as larger, and as smaller, than all
+// others.
 #include <cmath>
 #include <limits>
 
@@ -67,7 +68,8 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
   };
   auto merge = [&](Acc& a, const Acc& b) {
     if (b.i[1] < 0) return;
-    if (a.i[1] < 0 || (floating ? better<Max, double>(b.f[0], a.f[0]) : better<Max, int64_t>(b.i[0], a.i[0]))) a = b;
+    if (a.i[1] < 0 || (floating ? better<Max, double>(b.f[0], a.f[0]) : better<Max, int64_t>(b.i[0], a.i[0])))
+      a = b;
   };
   std::optional<ElementWriter> w, p;
   if (values.defined()) w.emplace(values);
@@ -79,7 +81,8 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
 }
 
 void check_not_empty(const Tensor& self, const std::vector<bool>& mask, const char* name, bool whole) {
-  NNLIB_CHECK(!whole || self.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0. "
+  NNLIB_CHECK(!whole || self.numel() > 0, name,
+              "(): Expected reduction dim to be specified for input.numel() == 0. "
               "Specify the reduction dim with the 'dim' argument.");
   for (size_t i = 0; i < mask.size(); i++)
     NNLIB_CHECK_INDEX(!mask[i] || self.sizes()[i] > 0, name, "(): Expected reduction dim ", i,
@@ -93,7 +96,8 @@ Tensor share_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const s
 }
 
 template <bool Max>
-Tensor extreme(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, const char* name, const char* node) {
+Tensor extreme(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, const char* name,
+               const char* node) {
   const std::vector<bool> mask = reduced_mask(self, dims);
   check_not_empty(self, mask, name, !dims || dims->empty());
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
@@ -138,7 +142,8 @@ Tensor arg_extreme(const Tensor& self, std::optional<int64_t> dim, bool keepdim,
     mask = reduced_mask(self, self.dim() ? Dims{d} : Dims{});
     check_not_empty(self, mask, name, false);
   } else {
-    NNLIB_CHECK_INDEX(self.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0. "
+    NNLIB_CHECK_INDEX(self.numel() > 0, name,
+                      "(): Expected reduction dim to be specified for input.numel() == 0. "
                       "Specify the reduction dim with the 'dim' argument.");
   }
   Tensor indices = empty(reduced_sizes(self, mask, keepdim), Dtype::Int64);

@@ -8,7 +8,8 @@ namespace nnlib::ops {
 namespace {
 
 // Counts the values that are not zero.
-void count_rows(const Tensor& self, const std::vector<bool>& mask, FunctionRef<void(int64_t, const Acc&)> finish) {
+void count_rows(const Tensor& self, const std::vector<bool>& mask,
+                FunctionRef<void(int64_t, const Acc&)> finish) {
   auto row = [](Acc& a, int64_t n, const void* x, int64_t) {
     const bool* p = (const bool*)x;
     int64_t c = 0;
@@ -23,7 +24,8 @@ Tensor truth(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, 
   const std::vector<bool> mask =
       dims && dims->empty() ? std::vector<bool>((size_t)self.dim(), true) : reduced_mask(self, dims);
   const int64_t need = every ? reduced_count(self, mask) : 1;
-  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype() == Dtype::UInt8 ? Dtype::UInt8 : Dtype::Bool);
+  Tensor out =
+      empty(reduced_sizes(self, mask, keepdim), self.dtype() == Dtype::UInt8 ? Dtype::UInt8 : Dtype::Bool);
   ElementWriter w(out);
   count_rows(self, mask, [&](int64_t i, const Acc& a) { w.set(i, (int64_t)(a.i[0] >= need)); });
   return out;
@@ -31,8 +33,12 @@ Tensor truth(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, 
 
 }  // namespace
 
-Tensor any(const Tensor& self, std::optional<Dims> dims, bool keepdim) { return truth(self, dims, keepdim, false); }
-Tensor all(const Tensor& self, std::optional<Dims> dims, bool keepdim) { return truth(self, dims, keepdim, true); }
+Tensor any(const Tensor& self, std::optional<Dims> dims, bool keepdim) {
+  return truth(self, dims, keepdim, false);
+}
+Tensor all(const Tensor& self, std::optional<Dims> dims, bool keepdim) {
+  return truth(self, dims, keepdim, true);
+}
 
 Tensor count_nonzero(const Tensor& self, std::optional<Dims> dims) {
   const std::vector<bool> mask = reduced_mask(self, dims);

@@ -1,5 +1,5 @@
-// Variance and standard deviation. Each block gives its count, mean and sum of squared deviations; blocks are joined
-// by the formulas of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm" (1979).
+// Variance and standard deviation. Each block gives its count, mean and sum of squared deviations; blocks are
+// joined by the formulas of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm" (1979).
 #include <algorithm>
 #include <cmath>
 
@@ -26,7 +26,8 @@ void join_block(Acc& a, int64_t n, const float* x) {
   const double mean = kernels::table().sum_f32(n, x) / (double)n;
   const float shift = (float)mean;
   const double off = mean - shift;
-  join(a, mean, std::max(0.0, kernels::table().sum_squares_f32(n, x, shift) - (double)n * off * off), (double)n);
+  join(a, mean, std::max(0.0, kernels::table().sum_squares_f32(n, x, shift) - (double)n * off * off),
+       (double)n);
   if (mean != mean) a.f[1] = NAN;
 }
 void join_block(Acc& a, int64_t n, const double* x) {
@@ -42,7 +43,8 @@ struct Moments {
   double divisor;
 };
 
-Moments moments(const Tensor& self, const std::vector<bool>& mask, double correction, bool keepdim, bool root) {
+Moments moments(const Tensor& self, const std::vector<bool>& mask, double correction, bool keepdim,
+                bool root) {
   const Dims sizes = reduced_sizes(self, mask, keepdim);
   Moments r{empty(sizes, self.dtype()), empty(sizes, self.dtype()), 0};
   r.divisor = std::max(0.0, (double)reduced_count(self, mask) - correction);
@@ -77,8 +79,8 @@ Tensor std_to_var_grad(const Tensor& g, const Tensor& std) {
   return where(eq(std, wrapped_number(0)), wrapped_number(0.0), g / (std * Scalar(2)));
 }
 
-Tensor spread(const Tensor& self, const std::optional<Dims>& dims, std::optional<Scalar> correction, bool keepdim,
-              bool root) {
+Tensor spread(const Tensor& self, const std::optional<Dims>& dims, std::optional<Scalar> correction,
+              bool keepdim, bool root) {
   check_type(self, "std and var ");
   const std::vector<bool> mask = reduced_mask(self, dims);
   Moments m = moments(self, mask, correction ? correction->to_double() : 1, keepdim, root);
@@ -101,8 +103,8 @@ std::pair<Tensor, Tensor> spread_mean(const Tensor& self, const std::optional<Di
   if (wants_grad(self)) {
     const double n = (double)reduced_count(self, mask);
     record_many({m.var, m.mean}, root ? "StdMeanBackward0" : "VarMeanBackward0", {self},
-                [x = save(self), r = root ? save_output(m.var) : Saved(), mask, keepdim, d = m.divisor, n, root](
-                    Backward& ctx, const TensorList& g) {
+                [x = save(self), r = root ? save_output(m.var) : Saved(), mask, keepdim, d = m.divisor, n,
+                 root](Backward& ctx, const TensorList& g) {
                   Tensor total;
                   const Tensor v = x.get(ctx);
                   if (g[0].defined()) {
@@ -137,18 +139,20 @@ Tensor std(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> c
 Tensor std_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim) {
   return spread(self, dims, correction_of(unbiased), keepdim, true);
 }
-std::pair<Tensor, Tensor> var_mean(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction,
-                                   bool keepdim) {
+std::pair<Tensor, Tensor> var_mean(const Tensor& self, std::optional<Dims> dims,
+                                   std::optional<Scalar> correction, bool keepdim) {
   return spread_mean(self, dims, correction, keepdim, false);
 }
-std::pair<Tensor, Tensor> var_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim) {
+std::pair<Tensor, Tensor> var_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased,
+                                            bool keepdim) {
   return spread_mean(self, dims, correction_of(unbiased), keepdim, false);
 }
-std::pair<Tensor, Tensor> std_mean(const Tensor& self, std::optional<Dims> dims, std::optional<Scalar> correction,
-                                   bool keepdim) {
+std::pair<Tensor, Tensor> std_mean(const Tensor& self, std::optional<Dims> dims,
+                                   std::optional<Scalar> correction, bool keepdim) {
   return spread_mean(self, dims, correction, keepdim, true);
 }
-std::pair<Tensor, Tensor> std_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased, bool keepdim) {
+std::pair<Tensor, Tensor> std_mean_unbiased(const Tensor& self, std::optional<Dims> dims, bool unbiased,
+                                            bool keepdim) {
   return spread_mean(self, dims, correction_of(unbiased), keepdim, true);
 }
 

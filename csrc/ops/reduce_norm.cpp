@@ -38,7 +38,8 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
 Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
   NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
-              "linalg.vector_norm cannot compute the ", p, " norm on an empty tensor because the operation does not "
+              "linalg.vector_norm cannot compute the ", p,
+              " norm on an empty tensor because the operation does not "
               "have an identity");
   const Dtype c = compute_dtype(self.dtype());
   Acc start{};
@@ -61,7 +62,8 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
   return out;
 }
 
-Tensor norm_backward(const Tensor& g, const Tensor& x, const Tensor& norm, double p, const std::vector<bool>& mask) {
+Tensor norm_backward(const Tensor& g, const Tensor& x, const Tensor& norm, double p,
+                     const std::vector<bool>& mask) {
   const Tensor none = wrapped_number(0.0), zero = wrapped_number(0);
   if (p == 0) return x * Scalar(0.0);
   if (p == 1) return sign(x) * g;
@@ -81,8 +83,10 @@ Tensor norm_backward(const Tensor& g, const Tensor& x, const Tensor& norm, doubl
 
 }  // namespace
 
-Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
-  NNLIB_CHECK(is_floating(self.dtype()), "linalg.vector_norm: Expected a floating point or complex tensor as input. Got ",
+Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim,
+                   std::optional<Dtype> dtype) {
+  NNLIB_CHECK(is_floating(self.dtype()),
+              "linalg.vector_norm: Expected a floating point or complex tensor as input. Got ",
               dtype_legacy_name(self.dtype()));
   if (dtype && *dtype != self.dtype()) {
     NNLIB_CHECK(is_floating(*dtype), "linalg.vector_norm: dtype should be floating point or complex. Got ",

@@ -57,10 +57,11 @@ bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor
 }
 
 // out = scale * sum(self) without history.
-void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale, bool skip_nan) {
+void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
+              bool skip_nan) {
   if (!skip_nan && sum_columns(self, mask, out, scale)) return;
-  const Dtype compute = is_floating(out.dtype()) && !is_floating(self.dtype()) ? Dtype::Float64
-                                                                              : compute_dtype(self.dtype());
+  const Dtype compute =
+      is_floating(out.dtype()) && !is_floating(self.dtype()) ? Dtype::Float64 : compute_dtype(self.dtype());
   const auto& k = kernels::table();
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     if (compute == Dtype::Int64) {
@@ -117,9 +118,12 @@ Tensor sum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opti
 
 Tensor mean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
   const Dtype type = dtype ? *dtype : self.dtype();
-  NNLIB_CHECK(is_floating(type), "mean(): could not infer output dtype. Input dtype must be either a floating point or "
-              "complex dtype. Got: ", dtype_legacy_name(type));
-  if (type != self.dtype() && is_floating(self.dtype())) return mean(cast(self, type), dims, keepdim, std::nullopt);
+  NNLIB_CHECK(is_floating(type),
+              "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+              "complex dtype. Got: ",
+              dtype_legacy_name(type));
+  if (type != self.dtype() && is_floating(self.dtype()))
+    return mean(cast(self, type), dims, keepdim, std::nullopt);
   const std::vector<bool> mask = reduced_mask(self, dims);
   const double n = (double)reduced_count(self, mask);
   Tensor out = empty(reduced_sizes(self, mask, keepdim), type);
@@ -140,22 +144,25 @@ Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::o
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
   sum_into(out, self, mask, 1, true);
   if (wants_grad(self)) {
-    record(out, "NansumBackward0", {self}, [x = save(self), mask, keepdim](Backward& ctx, const TensorList& g) {
-      return TensorList{where(isnan(x.get(ctx)), wrapped_number(0.0), restore_dims(g[0], mask, keepdim))};
-    });
+    record(
+        out, "NansumBackward0", {self}, [x = save(self), mask, keepdim](Backward& ctx, const TensorList& g) {
+          return TensorList{where(isnan(x.get(ctx)), wrapped_number(0.0), restore_dims(g[0], mask, keepdim))};
+        });
   }
   return out;
 }
 
 Tensor nanmean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
-  NNLIB_CHECK(is_floating(self.dtype()), "nanmean(): expected input to have floating point or complex dtype but got ",
+  NNLIB_CHECK(is_floating(self.dtype()),
+              "nanmean(): expected input to have floating point or complex dtype but got ",
               dtype_legacy_name(self.dtype()));
   const Tensor count = sum(logical_not(isnan(self)), dims, keepdim);
   return nansum(self, dims, keepdim, dtype) / count;
 }
 
 Tensor sum_to_size_op(const Tensor& self, const Dims& size) {
-  NNLIB_CHECK(is_expandable_to(size, self.sizes()), "size {", size, "} is not expandable to size {", self.sizes(), "}.");
+  NNLIB_CHECK(is_expandable_to(size, self.sizes()), "size {", size, "} is not expandable to size {",
+              self.sizes(), "}.");
   return sum_to_size(self, size);
 }
 

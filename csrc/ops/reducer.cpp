@@ -51,10 +51,10 @@ Tensor restore_dims(const Tensor& t, const std::vector<bool>& mask, bool keepdim
 
 namespace {
 
-constexpr int64_t kStage = 512;       // values brought into a buffer at a time
-constexpr int64_t kTile = 16;         // neighbouring outputs that go together, so that they share cache lines
-constexpr int64_t kSplit = 1 << 16;   // reductions longer than this are cut into chunks ...
-constexpr int64_t kChunk = 1 << 15;   // ... of this many values, where there are few outputs
+constexpr int64_t kStage = 512;      // values brought into a buffer at a time
+constexpr int64_t kTile = 16;        // neighbouring outputs that go together, so that they share cache lines
+constexpr int64_t kSplit = 1 << 16;  // reductions longer than this are cut into chunks ...
+constexpr int64_t kChunk = 1 << 15;  // ... of this many values, where there are few outputs
 
 // The sizes and byte strides of a part of the dimensions, neighbours merged.
 struct Part {
@@ -124,8 +124,14 @@ struct Job {
 
 void reduce(const Tensor& self, const std::vector<bool>& mask, const Reduction& r,
             FunctionRef<void(int64_t index, const Acc&)> finish) {
-  Job j{r, nullptr, (int64_t)self.itemsize(), (int64_t)itemsize(r.compute), self.dtype() == r.compute,
-        load_row(self.dtype(), r.compute), {}, {}};
+  Job j{r,
+        nullptr,
+        (int64_t)self.itemsize(),
+        (int64_t)itemsize(r.compute),
+        self.dtype() == r.compute,
+        load_row(self.dtype(), r.compute),
+        {},
+        {}};
   std::vector<size_t> order;
   for (size_t i = 0; i < mask.size(); i++) {
     if (mask[i])

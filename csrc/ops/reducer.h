@@ -1,5 +1,5 @@
-// The loop of every reduction. An operator says how a row of values enters an accumulator, how two accumulators
-// become one, and what is written at the end; layouts, types and threads are handled here.
+// The loop of every reduction. An operator says how a row of values enters an accumulator, how two
+// accumulators become one, and what is written at the end; layouts, types and threads are handled here.
 #pragma once
 #include <optional>
 #include <vector>
@@ -44,7 +44,9 @@ Dims mask_dims(const std::vector<bool>& mask);
 class ElementWriter {
  public:
   explicit ElementWriter(const Tensor& out)
-      : base_((char*)out.raw()), item_((int64_t)out.itemsize()), f_(store_row(Dtype::Float64, out.dtype())),
+      : base_((char*)out.raw()),
+        item_((int64_t)out.itemsize()),
+        f_(store_row(Dtype::Float64, out.dtype())),
         i_(store_row(Dtype::Int64, out.dtype())) {}
   void set(int64_t index, double v) const { f_(1, &v, base_ + index * item_, 0); }
   void set(int64_t index, int64_t v) const { i_(1, &v, base_ + index * item_, 0); }

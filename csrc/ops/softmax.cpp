@@ -50,19 +50,23 @@ void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
     return;
   }
   const Dtype c = compute_dtype(out.dtype());
-  for_each_lane({{&x, c}, {&out, c, true}}, dim, [&](void* const* rows) {
-    if (c == Dtype::Float32)
-      kernel(1, n, (const float*)rows[0], (float*)rows[1]);
-    else
-      softmax_row(n, (const double*)rows[0], (double*)rows[1], log);
-  }, 4);
+  for_each_lane(
+      {{&x, c}, {&out, c, true}}, dim,
+      [&](void* const* rows) {
+        if (c == Dtype::Float32)
+          kernel(1, n, (const float*)rows[0], (float*)rows[1]);
+        else
+          softmax_row(n, (const double*)rows[0], (double*)rows[1], log);
+      },
+      4);
 }
 
 Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log) {
   Tensor out = empty(y.sizes(), y.dtype());
   const int64_t n = y.dim() ? y.sizes()[(size_t)dim] : 1;
   if (y.numel() == 0) return out;
-  const auto kernel = log ? kernels::table().log_softmax_grad_rows_f32 : kernels::table().softmax_grad_rows_f32;
+  const auto kernel =
+      log ? kernels::table().log_softmax_grad_rows_f32 : kernels::table().softmax_grad_rows_f32;
   if (rows_lie_ready(g, dim) && rows_lie_ready(y, dim)) {
     const float *pg = (const float*)g.raw(), *py = (const float*)y.raw();
     float* po = (float*)out.raw();
@@ -71,12 +75,15 @@ Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log)
     return out;
   }
   const Dtype c = compute_dtype(y.dtype());
-  for_each_lane({{&g, c}, {&y, c}, {&out, c, true}}, dim, [&](void* const* rows) {
-    if (c == Dtype::Float32)
-      kernel(1, n, (const float*)rows[0], (const float*)rows[1], (float*)rows[2]);
-    else
-      softmax_grad_row(n, (const double*)rows[0], (const double*)rows[1], (double*)rows[2], log);
-  }, 4);
+  for_each_lane(
+      {{&g, c}, {&y, c}, {&out, c, true}}, dim,
+      [&](void* const* rows) {
+        if (c == Dtype::Float32)
+          kernel(1, n, (const float*)rows[0], (const float*)rows[1], (float*)rows[2]);
+        else
+          softmax_grad_row(n, (const double*)rows[0], (const double*)rows[1], (double*)rows[2], log);
+      },
+      4);
   return out;
 }
 
@@ -91,7 +98,8 @@ Tensor softmax_named(const Tensor& self, int64_t dim, std::optional<Dtype> dtype
   if (dtype && *dtype != self.dtype()) return softmax_named(cast(self, *dtype), dim, std::nullopt, log);
   const int64_t d = wrap_dim(dim, self.dim());
   if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"", log ? "log_softmax" : "softmax", "_lastdim_kernel_impl\" not implemented for '",
+    throw NotImplementedError(concat("\"", log ? "log_softmax" : "softmax",
+                                     "_lastdim_kernel_impl\" not implemented for '",
                                      dtype_legacy_name(self.dtype()), "'"));
   Tensor out = empty_like(self);
   run_softmax(out, self, d, log);
@@ -112,7 +120,9 @@ Tensor softmax(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
 Tensor log_softmax(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   return softmax_named(self, dim, dtype, true);
 }
-Tensor softmin(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) { return softmax(-self, dim, dtype); }
+Tensor softmin(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
+  return softmax(-self, dim, dtype);
+}
 
 Tensor logsumexp(const Tensor& self, const Dims& dims, bool keepdim) {
   const Tensor x = cast(self, to_floating(self.dtype()));

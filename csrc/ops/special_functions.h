@@ -6,7 +6,8 @@ namespace nnlib::ops::special {
 
 inline constexpr double kPi = 3.14159265358979323846;
 
-// The inverse of erf: M. Giles, "Approximating the erfinv function" (2010), then two steps of Newton's method.
+// The inverse of erf: M. Giles, "Approximating the erfinv function" (2010), then two steps of Newton's
+// method.
 inline double erfinv(double x) {
   if (std::fabs(x) >= 1) return std::fabs(x) == 1 ? std::copysign(INFINITY, x) : NAN;
   if (x != x) return x;
@@ -14,21 +15,21 @@ inline double erfinv(double x) {
   if (w < 5) {
     w -= 2.5;
     p = 2.81022636e-08;
-    for (double c : {3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
-                     0.246640727, 1.50140941})
+    for (double c : {3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
+                     -0.00417768164, 0.246640727, 1.50140941})
       p = c + p * w;
   } else {
     w = std::sqrt(w) - 3;
     p = -0.000200214257;
-    for (double c : {0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
-                     1.00167406, 2.83297682})
+    for (double c : {0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
+                     0.00943887047, 1.00167406, 2.83297682})
       p = c + p * w;
   }
   double y = p * x;
   for (int step = 0; step < 2; step++) {
     // erfc keeps the digits of 1 - erf near the ends.
-    const double a = std::fabs(y), error = std::erf(a) < 0.5 ? std::erf(a) - std::fabs(x)
-                                                             : (1 - std::fabs(x)) - std::erfc(a);
+    const double a = std::fabs(y),
+                 error = std::erf(a) < 0.5 ? std::erf(a) - std::fabs(x) : (1 - std::fabs(x)) - std::erfc(a);
     y = std::copysign(a - error / (2 / std::sqrt(kPi) * std::exp(-a * a)), x);
   }
   return y;

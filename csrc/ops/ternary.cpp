@@ -21,19 +21,22 @@ void run_where(const Tensor& out, const Tensor& condition, const Tensor& a, cons
   dispatch_compute(out.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
     const Dtype c = DtypeOf<C>::value;
-    for_each_row(out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}}, [](int64_t n, const void* const* in, void* o) {
-      const bool* p = (const bool*)in[0];
-      const C *x = (const C*)in[1], *y = (const C*)in[2];
-      C* z = (C*)o;
-      for (int64_t i = 0; i < n; i++) z[i] = p[i] ? x[i] : y[i];
-    });
+    for_each_row(out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}},
+                 [](int64_t n, const void* const* in, void* o) {
+                   const bool* p = (const bool*)in[0];
+                   const C *x = (const C*)in[1], *y = (const C*)in[2];
+                   C* z = (C*)o;
+                   for (int64_t i = 0; i < n; i++) z[i] = p[i] ? x[i] : y[i];
+                 });
   });
 }
 
 // out = f(a, b, c) in the type of `common`.
 template <class F>
-void run_ternary(const Tensor& out, Dtype common, const Tensor& a, const Tensor& b, const Tensor& c, const F& f) {
-  dispatch_compute(common, [&](auto tag) { map_values<typename decltype(tag)::type>(out, kCheap, f, a, b, c); });
+void run_ternary(const Tensor& out, Dtype common, const Tensor& a, const Tensor& b, const Tensor& c,
+                 const F& f) {
+  dispatch_compute(common,
+                   [&](auto tag) { map_values<typename decltype(tag)::type>(out, kCheap, f, a, b, c); });
 }
 
 }  // namespace
@@ -60,8 +63,8 @@ Tensor where(const Tensor& condition, const Tensor& self, const Tensor& other) {
 namespace {
 
 void check_mask(const Tensor& mask, const Tensor& value) {
-  NNLIB_CHECK(mask.dtype() == Dtype::Bool, "masked_fill_ only supports boolean masks, but got mask with dtype ",
-              dtype_name(mask.dtype()));
+  NNLIB_CHECK(mask.dtype() == Dtype::Bool,
+              "masked_fill_ only supports boolean masks, but got mask with dtype ", dtype_name(mask.dtype()));
   NNLIB_CHECK(value.dim() == 0,
               "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ", value.dim(),
               " dimension(s).");
@@ -96,13 +99,14 @@ Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value)
   check_result_fits(self, broadcast_sizes({self, mask}), self.dtype());
   run_where(self, mask, value, self);
   mark_changed(self);
-  if (wants_grad(self, value)) record_inplace(self, "MaskedFillBackward0", {self, value}, masked_fill_backward(mask));
+  if (wants_grad(self, value))
+    record_inplace(self, "MaskedFillBackward0", {self, value}, masked_fill_backward(mask));
   return self;
 }
 
 Tensor fill_(const Tensor& self, const Tensor& value) {
-  NNLIB_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
-              " dimensions.");
+  NNLIB_CHECK(value.dim() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ",
+              value.dim(), " dimensions.");
   check_inplace(self, wants_grad_one(value));
   fill_values(self, value.item());
   mark_changed(self);
@@ -116,7 +120,7 @@ Tensor fill_(const Tensor& self, const Tensor& value) {
 Tensor fill(const Tensor& self, const Tensor& value) {
   Tensor out = empty_like(self);
   fill_values(out, value.item());
-  if (wants_grad(value)) {
+  if (wants_grad(self, value)) {
     record(out, "FillBackward1", {self, value}, [](Backward&, const TensorList& g) {
       return TensorList{zeros_of(g[0]), basic_ops().sum(g[0], Dims(), false)};
     });
@@ -159,9 +163,10 @@ void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar
     const C low = bound<C>(min, true), high = bound<C>(max, false);
     if constexpr (std::is_same_v<C, float>) {
       if (low == low && high == high) {
-        for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}}, [&](int64_t n, const void* const* in, void* o) {
-          kernels::table().clamp_f32(n, (const float*)in[0], low, high, (float*)o);
-        });
+        for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}},
+                     [&](int64_t n, const void* const* in, void* o) {
+                       kernels::table().clamp_f32(n, (const float*)in[0], low, high, (float*)o);
+                     });
         return;
       }
     }
@@ -195,7 +200,12 @@ auto clamp_backward(const Tensor& self, const std::optional<Scalar>& min, const 
 Tensor clamp(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max) {
   Tensor out = make_output(self.sizes(), clamp_type(self, min, max), {&self});
   run_clamp(out, self, min, max);
-  if (wants_grad(self)) record(out, min && max ? "ClampBackward1" : min ? "ClampMinBackward0" : "ClampMaxBackward0", {self}, clamp_backward(self, min, max));
+  if (wants_grad(self))
+    record(out,
+           min && max ? "ClampBackward1"
+           : min      ? "ClampMinBackward0"
+                      : "ClampMaxBackward0",
+           {self}, clamp_backward(self, min, max));
   return out;
 }
 Tensor clamp_(const Tensor& self, std::optional<Scalar> min, std::optional<Scalar> max) {
@@ -226,8 +236,9 @@ Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max) {
   return out;
 }
 Tensor clamp_tensor_(const Tensor& self, const Tensor& min, const Tensor& max) {
-  return assign_inplace(self, [&](const Tensor& s) { return clamp_tensor(s, min, max); },
-                        wants_grad_one(min) || wants_grad_one(max));
+  return assign_inplace(
+      self, [&](const Tensor& s) { return clamp_tensor(s, min, max); },
+      wants_grad_one(min) || wants_grad_one(max));
 }
 
 namespace {
@@ -237,10 +248,12 @@ Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, Kern
                  Tensor (*passes)(const Tensor&, const Tensor&)) {
   Tensor out = binary(self, bound, result_type(self, bound), kernel, f);
   if (wants_grad(self, bound)) {
-    record(out, node, {self, bound}, [x = save(self), b = save(bound), passes](Backward& ctx, const TensorList& g) {
-      const Tensor inside = passes(x.get(ctx), b.get(ctx));
-      return TensorList{where(inside, g[0], zero()), ctx.needs(1) ? where(inside, zero(), g[0]) : Tensor()};
-    });
+    record(out, node, {self, bound},
+           [x = save(self), b = save(bound), passes](Backward& ctx, const TensorList& g) {
+             const Tensor inside = passes(x.get(ctx), b.get(ctx));
+             return TensorList{where(inside, g[0], zero()),
+                               ctx.needs(1) ? where(inside, zero(), g[0]) : Tensor()};
+           });
   }
   return out;
 }
@@ -248,12 +261,14 @@ Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, Kern
 }  // namespace
 
 Tensor clamp_min(const Tensor& self, const Tensor& min) {
-  return clamp_one(self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
-                   kernels::table().maximum_f32, [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
+  return clamp_one(
+      self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
+      kernels::table().maximum_f32, [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
 }
 Tensor clamp_max(const Tensor& self, const Tensor& max) {
-  return clamp_one(self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
-                   kernels::table().minimum_f32, [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
+  return clamp_one(
+      self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
+      kernels::table().minimum_f32, [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
 }
 
 // ---- lerp, addcmul, addcdiv
@@ -269,9 +284,11 @@ Dtype lerp_type(const Tensor& self, const Tensor& end, const Tensor& weight) {
   NNLIB_CHECK(self.dtype() == end.dtype(), "expected dtype ", dtype_legacy_name(self.dtype()),
               " for `end` but got dtype ", dtype_legacy_name(end.dtype()));
   NNLIB_CHECK(weight.is_wrapped_number() || weight.dtype() == self.dtype(), "expected dtype ",
-              dtype_legacy_name(self.dtype()), " for `weight` but got dtype ", dtype_legacy_name(weight.dtype()));
+              dtype_legacy_name(self.dtype()), " for `weight` but got dtype ",
+              dtype_legacy_name(weight.dtype()));
   if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"lerp_kernel\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
+    throw NotImplementedError(
+        concat("\"lerp_kernel\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
   return self.dtype();
 }
 auto lerp_backward(const Tensor& self, const Tensor& end, const Tensor& weight) {
@@ -306,15 +323,15 @@ Tensor lerp_(const Tensor& self, const Tensor& end, const Tensor& weight) {
 
 namespace {
 
-void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a, const Tensor& b, Scalar value,
-              bool divide) {
+void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a, const Tensor& b,
+              Scalar value, bool divide) {
   const auto& k = kernels::table();
   if (compute_dtype(common) == Dtype::Float32) {
     const auto kernel = divide ? k.addcdiv_f32 : k.addcmul_f32;
     for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&a, Dtype::Float32}, {&b, Dtype::Float32}},
                  [&](int64_t n, const void* const* in, void* o) {
-                   kernel(n, (const float*)in[0], (const float*)in[1], (const float*)in[2], (float)value.to_double(),
-                          (float*)o);
+                   kernel(n, (const float*)in[0], (const float*)in[1], (const float*)in[2],
+                          (float)value.to_double(), (float*)o);
                  });
     return;
   }
@@ -329,12 +346,13 @@ void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor&
   });
 }
 Dtype addc_type(const Tensor& self, const Tensor& a, const Tensor& b, bool divide) {
-  NNLIB_CHECK(!divide || is_floating(a.dtype()) || is_floating(b.dtype()),
-              "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-              "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
-              "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
-              "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
-              "(input + value * tensor1 / tensor2), for all dtypes.");
+  NNLIB_CHECK(
+      !divide || is_floating(a.dtype()) || is_floating(b.dtype()),
+      "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
+      "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
+      "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
+      "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
+      "(input + value * tensor1 / tensor2), for all dtypes.");
   return result_type(self, a, b);
 }
 Tensor addc(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value, bool divide) {

@@ -36,29 +36,32 @@ Tensor zeros_of(const Tensor& g) {
 
 }  // namespace
 
-#define NNLIB_RUN(name, type, kernel, grain, value)                                                          \
-  static void run_##name(const Tensor& out, const Tensor& in) {                                              \
-    [[maybe_unused]] const auto& table = kernels::table();                                                   \
-    run_unary<type == 'f'>(out, in, type == 'f' ? to_floating(in.dtype()) : in.dtype(), kernel, [](auto x) { \
-      [[maybe_unused]] typedef decltype(x) T;                                                                \
-      return value;                                                                                          \
-    }, grain);                                                                                               \
+#define NNLIB_RUN(name, type, kernel, grain, value)                          \
+  static void run_##name(const Tensor& out, const Tensor& in) {              \
+    [[maybe_unused]] const auto& table = kernels::table();                   \
+    run_unary<type == 'f'>(                                                  \
+        out, in, type == 'f' ? to_floating(in.dtype()) : in.dtype(), kernel, \
+        [](auto x) {                                                         \
+          [[maybe_unused]] typedef decltype(x) T;                            \
+          return value;                                                      \
+        },                                                                   \
+        grain);                                                              \
   }
-#define NNLIB_DEFINE(name, node, type, keep, gradient)                                                         \
-  Tensor name(const Tensor& self) {                                                                            \
-    Tensor out = make_output(self.sizes(), type == 'f' ? to_floating(self.dtype()) : self.dtype(), {&self});   \
-    run_##name(out, self);                                                                                     \
-    if (wants_grad(self))                                                                                      \
-      record(out, node, {self}, [kept = keep](Backward& ctx, const TensorList& grads) {                        \
-        const Tensor& g = grads[0];                                                                            \
-        [[maybe_unused]] const Tensor v = kept.get(ctx);                                                       \
-        return TensorList{gradient};                                                                           \
-      });                                                                                                      \
-    return out;                                                                                                \
+#define NNLIB_DEFINE(name, node, type, keep, gradient)                                                       \
+  Tensor name(const Tensor& self) {                                                                          \
+    Tensor out = make_output(self.sizes(), type == 'f' ? to_floating(self.dtype()) : self.dtype(), {&self}); \
+    run_##name(out, self);                                                                                   \
+    if (wants_grad(self))                                                                                    \
+      record(out, node, {self}, [kept = keep](Backward& ctx, const TensorList& grads) {                      \
+        const Tensor& g = grads[0];                                                                          \
+        [[maybe_unused]] const Tensor v = kept.get(ctx);                                                     \
+        return TensorList{gradient};                                                                         \
+      });                                                                                                    \
+    return out;                                                                                              \
   }
 
-// Results are floats, for integers the default float. FROM_INPUT: in the gradient v is the operand; FROM_OUTPUT: v is
-// the result; NOTHING: it needs neither. g is the gradient of the result.
+// Results are floats, for integers the default float. FROM_INPUT: in the gradient v is the operand;
+// FROM_OUTPUT: v is the result; NOTHING: it needs neither. g is the gradient of the result.
 #define FROM_INPUT save(self)
 #define FROM_OUTPUT save_output(out)
 #define NOTHING Saved()
@@ -72,49 +75,50 @@ Tensor zeros_of(const Tensor& g) {
 
 #define WHOLE_OR(expression) std::is_integral_v<T> ? x : (T)(expression)
 
-NNLIB_FLOAT(exp, "ExpBackward0", table.exp_f32, std::exp(x), FROM_OUTPUT, g * v)
+NNLIB_FLOAT(exp, "ExpBackward0", table.exp_f32, std::exp(x), FROM_OUTPUT, g* v)
 NNLIB_FLOAT(exp2, "Exp2Backward0", nullptr, std::exp2(x), FROM_OUTPUT, g * v * Scalar(M_LN2))
-NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g * (v + Scalar(1)))
+NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g*(v + Scalar(1)))
 NNLIB_FLOAT(log, "LogBackward0", table.log_f32, std::log(x), FROM_INPUT, g / v)
 NNLIB_FLOAT(log2, "Log2Backward0", nullptr, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
 NNLIB_FLOAT(log10, "Log10Backward0", nullptr, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
 NNLIB_FLOAT(log1p, "Log1PBackward0", table.log1p_f32, std::log1p(x), FROM_INPUT, g / (v + Scalar(1)))
 NNLIB_FLOAT(sqrt, "SqrtBackward0", table.sqrt_f32, std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
 NNLIB_FLOAT(rsqrt, "RsqrtBackward0", table.rsqrt_f32, 1 / std::sqrt(x), FROM_OUTPUT,
-            g * Scalar(-0.5) * (v * v * v))
-NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", table.reciprocal_f32, 1 / x, FROM_OUTPUT, -g * (v * v))
-NNLIB_FLOAT(sin, "SinBackward0", nullptr, std::sin(x), FROM_INPUT, g * cos(v))
+            g* Scalar(-0.5) * (v * v * v))
+NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", table.reciprocal_f32, 1 / x, FROM_OUTPUT, -g*(v* v))
+NNLIB_FLOAT(sin, "SinBackward0", nullptr, std::sin(x), FROM_INPUT, g* cos(v))
 NNLIB_FLOAT(cos, "CosBackward0", nullptr, std::cos(x), FROM_INPUT, g * -sin(v))
-NNLIB_FLOAT(tan, "TanBackward0", nullptr, std::tan(x), FROM_OUTPUT, g * (v * v + Scalar(1)))
-NNLIB_FLOAT(asin, "AsinBackward0", nullptr, std::asin(x), FROM_INPUT, g * rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(acos, "AcosBackward0", nullptr, std::acos(x), FROM_INPUT, -g * rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(tan, "TanBackward0", nullptr, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
+NNLIB_FLOAT(asin, "AsinBackward0", nullptr, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(acos, "AcosBackward0", nullptr, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
 NNLIB_FLOAT(atan, "AtanBackward0", nullptr, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
-NNLIB_FLOAT(sinh, "SinhBackward0", nullptr, std::sinh(x), FROM_INPUT, g * cosh(v))
-NNLIB_FLOAT(cosh, "CoshBackward0", nullptr, std::cosh(x), FROM_INPUT, g * sinh(v))
+NNLIB_FLOAT(sinh, "SinhBackward0", nullptr, std::sinh(x), FROM_INPUT, g* cosh(v))
+NNLIB_FLOAT(cosh, "CoshBackward0", nullptr, std::cosh(x), FROM_INPUT, g* sinh(v))
 NNLIB_FLOAT(tanh, "TanhBackward0", table.tanh_f32, std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
-NNLIB_FLOAT(asinh, "AsinhBackward0", nullptr, std::asinh(x), FROM_INPUT, g * rsqrt(v * v + Scalar(1)))
+NNLIB_FLOAT(asinh, "AsinhBackward0", nullptr, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
 NNLIB_FLOAT(acosh, "AcoshBackward0", nullptr, std::acosh(x), FROM_INPUT,
-            g * rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
+            g* rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
 NNLIB_FLOAT(atanh, "AtanhBackward0", nullptr, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
 NNLIB_FLOAT(erf, "ErfBackward0", table.erf_f32, std::erf(x), FROM_INPUT,
-            g * Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
+            g* Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
 NNLIB_FLOAT(erfc, "ErfcBackward0", nullptr, std::erfc(x), FROM_INPUT,
-            g * Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
+            g* Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
 NNLIB_FLOAT(erfinv, "ErfinvBackward0", nullptr, (T)special::erfinv(x), FROM_OUTPUT,
-            g * Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
-NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g * digamma(v))
-NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g * trigamma(v))
+            g* Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
+NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
+NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
 NNLIB_FLOAT(sigmoid, "SigmoidBackward0", table.sigmoid_f32, 1 / (1 + std::exp(-x)), FROM_OUTPUT,
             sigmoid_backward(g, v))
 NNLIB_FLOAT(sinc, "SincBackward0", nullptr, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)), FROM_INPUT,
             where(eq(v, wrapped_number(0)), wrapped_number(0.0),
-                  g * ((v * Scalar(kPi) * cos(v * Scalar(kPi)) - sin(v * Scalar(kPi))) / (v * v * Scalar(kPi)))))
-NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x * (T)(kPi / 180), NOTHING, g * Scalar(kPi / 180))
-NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x * (T)(180 / kPi), NOTHING, g * Scalar(180 / kPi))
+                  g*((v * Scalar(kPi) * cos(v * Scalar(kPi)) - sin(v * Scalar(kPi))) /
+                     (v * v * Scalar(kPi)))))
+NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x*(T)(kPi / 180), NOTHING, g* Scalar(kPi / 180))
+NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x*(T)(180 / kPi), NOTHING, g* Scalar(180 / kPi))
 
-NNLIB_SAME(abs, "AbsBackward0", table.abs_f32, x < 0 ? (T)-x : x, FROM_INPUT, g * sign(v))
+NNLIB_SAME(abs, "AbsBackward0", table.abs_f32, x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
 NNLIB_SAME(sign, "SignBackward0", nullptr, x != x ? x : (T)((T)(x > 0) - (T)(x < 0)), NOTHING, zeros_of(g))
-NNLIB_SAME(square, "PowBackward0", table.square_f32, x * x, FROM_INPUT, g * (v * Scalar(2)))
+NNLIB_SAME(square, "PowBackward0", table.square_f32, x* x, FROM_INPUT, g*(v* Scalar(2)))
 NNLIB_SAME(floor, "FloorBackward0", table.floor_f32, WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(ceil, "CeilBackward0", table.ceil_f32, WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(trunc, "TruncBackward0", table.trunc_f32, WHOLE_OR(std::trunc(x)), NOTHING, zeros_of(g))
@@ -130,7 +134,8 @@ Tensor trigamma(const Tensor& self) {
 NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {
   NNLIB_CHECK(self.dtype() != Dtype::Bool,
-              "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+              "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+              "mask, use "
               "the `~` or `logical_not()` operator instead.");
   Tensor out = make_output(self.sizes(), self.dtype(), {&self});
   run_neg(out, self);
@@ -187,7 +192,7 @@ Tensor logit(const Tensor& self, std::optional<double> eps) {
   Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
   auto f = [eps](auto x) {
     using T = decltype(x);
-    if (eps) x = x < (T)*eps ? (T)*eps : x > (T)(1 - *eps) ? (T)(1 - *eps) : x;
+    if (eps) x = x<(T)*eps ? (T)*eps : x>(T)(1 - *eps) ? (T)(1 - *eps) : x;
     return x == 1 ? (T)INFINITY : std::log(x / (1 - x));
   };
   run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
@@ -196,8 +201,7 @@ Tensor logit(const Tensor& self, std::optional<double> eps) {
       const Tensor v = x.get(ctx);
       const double low = eps ? *eps : 0;
       const Tensor inside = logical_and(ge(v, wrapped_number(low)), le(v, wrapped_number(1 - low)));
-      return TensorList{
-          where(inside, g[0] / (v * (Scalar(1) - v)), wrapped_number(eps ? 0.0 : (double)NAN))};
+      return TensorList{where(inside, g[0] / (v * (Scalar(1) - v)), wrapped_number(eps ? 0.0 : (double)NAN))};
     });
   }
   return out;

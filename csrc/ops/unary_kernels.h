@@ -9,13 +9,15 @@ using KernelUnary = void (*)(int64_t, const float*, float*);
 
 // out = f(x) in the compute type of out; float32 by the kernel where there is one.
 template <bool FloatOnly, class F>
-void run_unary(const Tensor& out, const Tensor& x, Dtype type, KernelUnary kernel, const F& f, int64_t grain) {
+void run_unary(const Tensor& out, const Tensor& x, Dtype type, KernelUnary kernel, const F& f,
+               int64_t grain) {
   const Dtype c = compute_dtype(type);
   if (c == Dtype::Float32) {
     if (kernel)
       for_each_row(
           out, c, {{&x, c}},
-          [&](int64_t n, const void* const* in, void* o) { kernel(n, (const float*)in[0], (float*)o); }, grain);
+          [&](int64_t n, const void* const* in, void* o) { kernel(n, (const float*)in[0], (float*)o); },
+          grain);
     else
       map_values<float>(out, grain, f, x);
   } else if (c == Dtype::Float64) {

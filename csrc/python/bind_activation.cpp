@@ -7,14 +7,15 @@ namespace nnlib::python {
 
 namespace {
 
-constexpr int kF = kFunction;               // nnlib.relu and nnlib.nn.functional
-constexpr int kFM = kFunction | kMethod;    // a method too
-constexpr int kNn = kFunction | kPrivate;   // nnlib.nn.functional alone
+constexpr int kF = kFunction;              // nnlib.relu and nnlib.nn.functional
+constexpr int kFM = kFunction | kMethod;   // a method too
+constexpr int kNn = kFunction | kPrivate;  // nnlib.nn.functional alone
 
 }  // namespace
 
 void bind_activation(Binder& b) {
-  b.def<&ops::relu>("relu(Tensor input)", kFM, "max(0, x) of each value; NaN stays.\n\nExample::\n\n"
+  b.def<&ops::relu>("relu(Tensor input)", kFM,
+                    "max(0, x) of each value; NaN stays.\n\nExample::\n\n"
                     "    >>> nnlib.relu(nnlib.tensor([-1., 2.]))\n    tensor([0., 2.])");
   b.def<&ops::relu_>("relu_(Tensor input)", kFM, "In-place version of relu.");
   b.def<&ops::relu6>("relu6(Tensor input)", kNn, "min(max(0, x), 6) of each value.");
@@ -26,15 +27,18 @@ void bind_activation(Binder& b) {
   b.def<&ops::elu>("elu(Tensor input, float alpha=1.0)", kNn,
                    "x where it is positive, alpha * (e^x - 1) elsewhere (Clevert and others, 2015).");
   b.def<&ops::elu_>("elu_(Tensor input, float alpha=1.0)", kNn, "In-place version of elu.");
-  b.def<&ops::selu>("selu(Tensor input)", kF,
-                    "scale * (max(0, x) + min(0, alpha * (e^x - 1))), with the constants of self-normalising networks "
-                    "(Klambauer and others, 2017).");
+  b.def<&ops::selu>(
+      "selu(Tensor input)", kF,
+      "scale * (max(0, x) + min(0, alpha * (e^x - 1))), with the constants of self-normalising networks "
+      "(Klambauer and others, 2017).");
   b.def<&ops::selu_>("selu_(Tensor input)", kF, "In-place version of selu.");
-  b.def<&ops::celu>("celu(Tensor input, float alpha=1.0)", kF,
-                    "max(0, x) + min(0, alpha * (e^(x / alpha) - 1)) (Barron, 2017). RuntimeError for alpha 0.");
+  b.def<&ops::celu>(
+      "celu(Tensor input, float alpha=1.0)", kF,
+      "max(0, x) + min(0, alpha * (e^(x / alpha) - 1)) (Barron, 2017). RuntimeError for alpha 0.");
   b.def<&ops::celu_>("celu_(Tensor input, float alpha=1.0)", kF, "In-place version of celu.");
   b.def<&ops::gelu>("gelu(Tensor input, *, str approximate=\"none\")", kNn,
-                    "x times the normal distribution function at x (Hendrycks and Gimpel, 2016); approximate=\"tanh\" takes "
+                    "x times the normal distribution function at x (Hendrycks and Gimpel, 2016); "
+                    "approximate=\"tanh\" takes "
                     "0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).");
   b.def<&ops::silu>("silu(Tensor input)", kNn, "x * sigmoid(x), also called swish.");
   b.def<&ops::silu_>("silu_(Tensor input)", kNn, "In-place version of silu.");
@@ -54,31 +58,39 @@ void bind_activation(Binder& b) {
   b.def<&ops::logsigmoid>("log_sigmoid(Tensor input)", kNn, "Another name of logsigmoid.");
   b.def<&ops::softsign>("softsign(Tensor input)", kNn, "x / (1 + |x|).");
   b.def<&ops::tanhshrink>("tanhshrink(Tensor input)", kNn, "x - tanh(x).");
-  b.def<&ops::hardshrink>("hardshrink(Tensor input, float lambd=0.5)", kFM, "x where |x| > lambd, 0 elsewhere.");
-  b.def<&ops::softshrink>("softshrink(Tensor input, float lambd=0.5)", kNn,
-                          "x moved towards zero by lambd, 0 where |x| <= lambd. RuntimeError for a negative lambd.");
+  b.def<&ops::hardshrink>("hardshrink(Tensor input, float lambd=0.5)", kFM,
+                          "x where |x| > lambd, 0 elsewhere.");
+  b.def<&ops::softshrink>(
+      "softshrink(Tensor input, float lambd=0.5)", kNn,
+      "x moved towards zero by lambd, 0 where |x| <= lambd. RuntimeError for a negative lambd.");
   b.def<&ops::threshold>("threshold(Tensor input, Scalar threshold, Scalar value)", kF,
                          "x where it is above the threshold, value elsewhere.");
   b.def<&ops::threshold_>("threshold_(Tensor input, Scalar threshold, Scalar value)", kF,
                           "In-place version of threshold.");
-  b.def<&ops::prelu>("prelu(Tensor input, Tensor weight)", kFM,
-                     "x where it is positive, weight * x elsewhere. weight holds one number, or one for each channel "
-                     "(dimension 1 of input); RuntimeError where the number of channels differs.");
+  b.def<&ops::prelu>(
+      "prelu(Tensor input, Tensor weight)", kFM,
+      "x where it is positive, weight * x elsewhere. weight holds one number, or one for each channel "
+      "(dimension 1 of input); RuntimeError where the number of channels differs.");
   b.def<&ops::rrelu>(
-      "rrelu(Tensor input, float lower=1/8, float upper=1/3, bool training=False, Generator? generator=None)", kF,
-      "x where it is positive, a x elsewhere; a is drawn in [lower, upper) for each value while training, and is their "
+      "rrelu(Tensor input, float lower=1/8, float upper=1/3, bool training=False, Generator? generator=None)",
+      kF,
+      "x where it is positive, a x elsewhere; a is drawn in [lower, upper) for each value while training, "
+      "and is their "
       "mean otherwise.");
   b.def<&ops::rrelu_>(
-      "rrelu_(Tensor input, float lower=1/8, float upper=1/3, bool training=False, Generator? generator=None)", kF,
-      "In-place version of rrelu.");
-  b.def<&ops::glu>("glu(Tensor input, int dim=-1)", kNn,
-                   "The first half along dim times the sigmoid of the second (Dauphin and others, 2016). RuntimeError "
-                   "where dim is of odd size.");
+      "rrelu_(Tensor input, float lower=1/8, float upper=1/3, bool training=False, Generator? "
+      "generator=None)",
+      kF, "In-place version of rrelu.");
+  b.def<&ops::glu>(
+      "glu(Tensor input, int dim=-1)", kNn,
+      "The first half along dim times the sigmoid of the second (Dauphin and others, 2016). RuntimeError "
+      "where dim is of odd size.");
 
-  b.def<&ops::softmax>("softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kOut,
-                       "e^x along dim, divided by its sum. Computed from x - max(x), so that nothing overflows; cast to "
-                       "dtype first where it is given.\n\nExample::\n\n"
-                       "    >>> nnlib.softmax(nnlib.tensor([0., 0.]), 0)\n    tensor([0.5000, 0.5000])");
+  b.def<&ops::softmax>(
+      "softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kOut,
+      "e^x along dim, divided by its sum. Computed from x - max(x), so that nothing overflows; cast to "
+      "dtype first where it is given.\n\nExample::\n\n"
+      "    >>> nnlib.softmax(nnlib.tensor([0., 0.]), 0)\n    tensor([0.5000, 0.5000])");
   b.def<&ops::log_softmax>("log_softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kOut,
                            "The logarithm of softmax, computed without leaving logarithms.");
   b.def<&ops::softmin>("softmin(Tensor input, int dim, dtype? dtype=None)", kNn, "softmax of -x along dim.");

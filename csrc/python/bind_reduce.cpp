@@ -1,5 +1,6 @@
 // Reductions over dimensions, and running values along one.
 #include "ops/elementwise.h"
+#include "ops/order.h"
 #include "ops/reduce.h"
 #include "python/bind.h"
 
@@ -12,17 +13,19 @@ constexpr int kFMO = kFunction | kMethod | kOut;
 constexpr int kFMIO = kFunction | kMethod | kInplace | kOut;
 
 void bind_sums(Binder& b) {
-  b.def<&ops::sum>("sum(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
-                   "The sum over dim (one or several; all where None or empty). Integers and bools give int64. float32 is "
-                   "summed in blocks and those in float64: the result does not depend on the number of threads.\n\n"
-                   "Example::\n\n    >>> nnlib.ones(2, 3).sum(1)\n    tensor([3., 3.])");
-  b.def<&ops::nansum>("nansum(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
-                      "The sum over dim; NaN counts as zero.");
-  b.def<&ops::mean>("mean(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
-                    "The mean over dim (one or several; all where None or empty). RuntimeError for integers without a "
-                    "floating-point dtype.\n\nExample::\n\n    >>> nnlib.tensor([[1., 3.]]).mean(1)\n    tensor([2.])");
-  b.def<&ops::nanmean>("nanmean(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
-                       "The mean over dim of the values that are not NaN.");
+  b.def<&ops::sum>(
+      "sum(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
+      "The sum over dim (one or several; all where None or empty). Integers and bools give int64. float32 is "
+      "summed in blocks and those in float64: the result does not depend on the number of threads.\n\n"
+      "Example::\n\n    >>> nnlib.ones(2, 3).sum(1)\n    tensor([3., 3.])");
+  b.def<&ops::nansum>("nansum(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)",
+                      kFMO, "The sum over dim; NaN counts as zero.");
+  b.def<&ops::mean>(
+      "mean(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)", kFMO,
+      "The mean over dim (one or several; all where None or empty). RuntimeError for integers without a "
+      "floating-point dtype.\n\nExample::\n\n    >>> nnlib.tensor([[1., 3.]]).mean(1)\n    tensor([2.])");
+  b.def<&ops::nanmean>("nanmean(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)",
+                       kFMO, "The mean over dim of the values that are not NaN.");
   b.def<&ops::prod>("prod(Tensor input, *, dtype? dtype=None)", kFM, "The product of all values.");
   b.def<&ops::prod_dim>("prod(Tensor input, int dim, bool keepdim=False, *, dtype? dtype=None)", kFMO,
                         "The product over one dimension. Integers and bools give int64.");
@@ -36,8 +39,12 @@ void bind_sums(Binder& b) {
                    "Whether no value over dim is zero. Bool; uint8 for uint8.");
 }
 
-Tensor var_whole(const Tensor& x, bool unbiased) { return ops::var_unbiased(x, std::nullopt, unbiased, false); }
-Tensor std_whole(const Tensor& x, bool unbiased) { return ops::std_unbiased(x, std::nullopt, unbiased, false); }
+Tensor var_whole(const Tensor& x, bool unbiased) {
+  return ops::var_unbiased(x, std::nullopt, unbiased, false);
+}
+Tensor std_whole(const Tensor& x, bool unbiased) {
+  return ops::std_unbiased(x, std::nullopt, unbiased, false);
+}
 std::pair<Tensor, Tensor> var_mean_whole(const Tensor& x, bool unbiased) {
   return ops::var_mean_unbiased(x, std::nullopt, unbiased, false);
 }
@@ -45,48 +52,67 @@ std::pair<Tensor, Tensor> std_mean_whole(const Tensor& x, bool unbiased) {
   return ops::std_mean_unbiased(x, std::nullopt, unbiased, false);
 }
 
+Tensor norm_named(const Tensor& x, const std::string& p, const std::optional<Dims>& dim, bool keepdim,
+                  std::optional<Dtype> dtype) {
+  NNLIB_CHECK(p == "fro", "norm(): expected p to be a number or 'fro', got '", p,
+              "'; linalg.matrix_norm has the others");
+  return ops::norm(x, Scalar(2), dim, keepdim, dtype);
+}
+
 void bind_moments(Binder& b) {
-#define NNLIB_MOMENT(name, flags, text)                                                                          \
-  b.def<&ops::name##_unbiased>(#name "(Tensor input, int[1]? dim, bool unbiased=True, bool keepdim=False)", flags, \
-                               text);                                                                            \
-  b.def<&name##_whole>(#name "(Tensor input, bool unbiased=True)", flags, text);                                 \
-  b.def<&ops::name>(#name "(Tensor input, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False)", flags, text);
+#define NNLIB_MOMENT(name, flags, text)                                                                     \
+  b.def<&ops::name##_unbiased>(#name "(Tensor input, int[1]? dim, bool unbiased=True, bool keepdim=False)", \
+                               flags, text);                                                                \
+  b.def<&name##_whole>(#name "(Tensor input, bool unbiased=True)", flags, text);                            \
+  b.def<&ops::name>(#name                                                                                   \
+                    "(Tensor input, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False)",     \
+                    flags, text);
   NNLIB_MOMENT(var, kFMO,
-               "The variance over dim (one or several; all where None or empty): squared deviations from the mean, divided "
+               "The variance over dim (one or several; all where None or empty): squared deviations from the "
+               "mean, divided "
                "by their number less `correction` (1 where not given; `unbiased=False` means 0).")
   NNLIB_MOMENT(std, kFMO, "The standard deviation over dim: the square root of var.")
   NNLIB_MOMENT(var_mean, kFunction, "The variance and the mean over dim, (var, mean), in one pass.")
   NNLIB_MOMENT(std_mean, kFunction, "The standard deviation and the mean over dim, (std, mean), in one pass.")
 #undef NNLIB_MOMENT
-  b.def<&ops::norm>("norm(Tensor input, Scalar? p=2, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)",
-                    kFunction | kPrivate, "The vector norm of order p over dim.");
+  b.def<&ops::norm>("norm(Tensor input, Scalar? p, int[1]? dim=None, bool keepdim=False, dtype? dtype=None)",
+                    kFM,
+                    "The vector norm of order p over dim; \"fro\" means 2.\n\nExample::\n\n"
+                    "    >>> nnlib.tensor([3., 4.]).norm()\n    tensor(5.)");
+  b.def<&norm_named>(
+      "norm(Tensor input, str p=\"fro\", int[1]? dim=None, bool keepdim=False, dtype? dtype=None)", kFM,
+      "The norm of that name over dim.");
   b.def<&ops::vector_norm>(
-      "linalg_vector_norm(Tensor input, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)",
+      "linalg_vector_norm(Tensor input, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, dtype? "
+      "dtype=None)",
       kFunction | kPrivate | kOut,
-      "The vector norm over dim: (sum |x|^ord)^(1 / ord); the largest (smallest) magnitude for an infinite ord, the number "
+      "The vector norm over dim: (sum |x|^ord)^(1 / ord); the largest (smallest) magnitude for an infinite "
+      "ord, the number "
       "of values that are not zero for 0.");
   b.def<&ops::dist>("dist(Tensor input, Tensor other, Scalar p=2)", kFM, "The p-norm of input - other.");
 }
 
 void bind_extremes(Binder& b) {
   b.def<&ops::max>("max(Tensor input)", kFMO, "The largest of all values; NaN where there is one.");
+  b.def<&ops::maximum>("max(Tensor input, Tensor other)", kFMO, "As maximum: the larger of each pair.");
   b.def<&ops::max_dim>("max(Tensor input, int dim, bool keepdim=False) -> (values, indices)", kFMO,
                        "The largest values over dim and where they stand (the first of equals).");
-  b.def<&ops::maximum>("max(Tensor input, Tensor other)", kFMO, "As maximum: the larger of each pair.");
   b.def<&ops::min>("min(Tensor input)", kFMO, "The smallest of all values; NaN where there is one.");
+  b.def<&ops::minimum>("min(Tensor input, Tensor other)", kFMO, "As minimum: the smaller of each pair.");
   b.def<&ops::min_dim>("min(Tensor input, int dim, bool keepdim=False) -> (values, indices)", kFMO,
                        "The smallest values over dim and where they stand (the first of equals).");
-  b.def<&ops::minimum>("min(Tensor input, Tensor other)", kFMO, "As minimum: the smaller of each pair.");
   b.def<&ops::amax>("amax(Tensor input, int[1] dim=[], bool keepdim=False)", kFMO,
                     "The largest values over dim (one or several); equal ones share the gradient.");
   b.def<&ops::amin>("amin(Tensor input, int[1] dim=[], bool keepdim=False)", kFMO,
                     "The smallest values over dim (one or several); equal ones share the gradient.");
   b.def<&ops::aminmax>("aminmax(Tensor input, *, int? dim=None, bool keepdim=False) -> (min, max)", kFMO,
                        "The smallest and the largest values, of all or over dim.");
-  b.def<&ops::argmax>("argmax(Tensor input, int? dim=None, bool keepdim=False)", kFMO,
-                      "Where the largest value stands (the first of equals), in the flattened tensor or over dim. int64.");
-  b.def<&ops::argmin>("argmin(Tensor input, int? dim=None, bool keepdim=False)", kFMO,
-                      "Where the smallest value stands (the first of equals), in the flattened tensor or over dim. int64.");
+  b.def<&ops::argmax>(
+      "argmax(Tensor input, int? dim=None, bool keepdim=False)", kFMO,
+      "Where the largest value stands (the first of equals), in the flattened tensor or over dim. int64.");
+  b.def<&ops::argmin>(
+      "argmin(Tensor input, int? dim=None, bool keepdim=False)", kFMO,
+      "Where the smallest value stands (the first of equals), in the flattened tensor or over dim. int64.");
 }
 
 void bind_running(Binder& b) {
@@ -104,6 +130,67 @@ void bind_running(Binder& b) {
                          "log of the sum of e^x over dim (one or several), without overflow.");
 }
 
+std::pair<Tensor, Tensor> sort_stable(const Tensor& x, bool stable, int64_t dim, bool descending) {
+  return ops::sort(x, dim, descending, stable);
+}
+
+void bind_order(Binder& b) {
+  b.def<&ops::sort>(
+      "sort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> (values, indices)", kFMO,
+      "The values in order along dim, and where each stood. NaN counts as larger than every number; equal "
+      "values keep their order.\n\nExample::\n\n    >>> nnlib.tensor([3., 1.]).sort().values\n"
+      "    tensor([1., 3.])");
+  b.def<&sort_stable>(
+      "sort(Tensor input, *, bool stable, int dim=-1, bool descending=False) -> (values, indices)", kFMO,
+      "As above.");
+  b.def<&ops::argsort>("argsort(Tensor input, int dim=-1, bool descending=False, bool stable=False)", kFM,
+                       "The indices that put the values along dim in order.");
+  b.def<&ops::msort>("msort(Tensor input)", kFMO, "Sorted along the first dimension.");
+  b.def<&ops::topk>(
+      "topk(Tensor input, int k, int dim=-1, bool largest=True, bool sorted=True) -> (values, indices)", kFMO,
+      "The k largest (smallest) values along dim, in order, and where they stand. RuntimeError where dim has "
+      "fewer than k.");
+  b.def<&ops::kthvalue>("kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (values, indices)",
+                        kFMO, "The k-th smallest value along dim, counted from 1, and where it stands.");
+  b.def<&ops::mode>(
+      "mode(Tensor input, int dim=-1, bool keepdim=False) -> (values, indices)", kFMO,
+      "The most frequent value along dim (the smallest of several), and the last place where it stands.");
+  b.def<&ops::median>("median(Tensor input)", kFM, "The lower middle of all values; NaN where there is one.");
+  b.def<&ops::median_dim>("median(Tensor input, int dim, bool keepdim=False) -> (values, indices)", kFMO,
+                          "The lower middle value along dim, and where it stands; NaN where there is one.");
+  b.def<&ops::nanmedian>("nanmedian(Tensor input)", kFM, "The lower middle of the values that are not NaN.");
+  b.def<&ops::nanmedian_dim>(
+      "nanmedian(Tensor input, int dim, bool keepdim=False) -> (values, indices)", kFMO,
+      "The lower middle of the values along dim that are not NaN, and where it stands.");
+  b.def<&ops::quantile>(
+      "quantile(Tensor input, Operand q, int? dim=None, bool keepdim=False, *, str interpolation=\"linear\")",
+      kFMO,
+      "The values below which the fractions q of the values along dim lie (of all where dim is None); q is a "
+      "number or a "
+      "1-D tensor in [0, 1]. interpolation says what is taken between two values: linear, lower, higher, "
+      "midpoint, nearest.");
+  b.def<&ops::nanquantile>(
+      "nanquantile(Tensor input, Operand q, int? dim=None, bool keepdim=False, *, str "
+      "interpolation=\"linear\")",
+      kFMO, "As quantile, of the values that are not NaN.");
+}
+
+void bind_neighbours(Binder& b) {
+  b.def<&ops::diff>(
+      "diff(Tensor input, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None)", kFMO,
+      "The n-th differences of neighbours along dim, after prepend and append are joined to it.");
+  for (const char* s :
+       {"trapezoid(Tensor y, *, Scalar dx=1, int dim=-1)", "trapz(Tensor y, *, Scalar dx=1, int dim=-1)"})
+    b.def<&ops::trapezoid>(s, kFunction, "The integral along dim by the trapezoid rule, points dx apart.");
+  for (const char* s :
+       {"trapezoid(Tensor y, Tensor x, *, int dim=-1)", "trapz(Tensor y, Tensor x, *, int dim=-1)"})
+    b.def<&ops::trapezoid_x>(s, kFunction, "The integral along dim by the trapezoid rule, at the points x.");
+  b.def<&ops::cumulative_trapezoid>("cumulative_trapezoid(Tensor y, *, Scalar dx=1, int dim=-1)", kFunction,
+                                    "The integral up to each point along dim by the trapezoid rule.");
+  b.def<&ops::cumulative_trapezoid_x>("cumulative_trapezoid(Tensor y, Tensor x, *, int dim=-1)", kFunction,
+                                      "The integral up to each point of x along dim by the trapezoid rule.");
+}
+
 }  // namespace
 
 void bind_reduce(Binder& b) {
@@ -111,6 +198,8 @@ void bind_reduce(Binder& b) {
   bind_moments(b);
   bind_extremes(b);
   bind_running(b);
+  bind_order(b);
+  bind_neighbours(b);
 }
 
 }  // namespace nnlib::python

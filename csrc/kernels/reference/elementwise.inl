@@ -2,16 +2,16 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-#define NNLIB_BINARY(name, expression)                                    \
-  void name##_f32(int64_t n, const float* x, const float* y, float* z) {   \
-    for (int64_t i = 0; i < n; ++i) {                                      \
-      const float a = x[i], b = y[i];                                      \
-      z[i] = expression;                                                   \
-    }                                                                      \
+#define NNLIB_BINARY(name, expression)                                   \
+  void name##_f32(int64_t n, const float* x, const float* y, float* z) { \
+    for (int64_t i = 0; i < n; ++i) {                                    \
+      const float a = x[i], b = y[i];                                    \
+      z[i] = expression;                                                 \
+    }                                                                    \
   }
 NNLIB_BINARY(add, a + b)
 NNLIB_BINARY(sub, a - b)
-NNLIB_BINARY(mul, a * b)
+NNLIB_BINARY(mul, a* b)
 NNLIB_BINARY(div, a / b)
 NNLIB_BINARY(maximum, a != a || a > b ? a : b)
 NNLIB_BINARY(minimum, a != a || a < b ? a : b)
