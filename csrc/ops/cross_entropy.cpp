@@ -188,7 +188,8 @@ void check_targets(ClassLoss& c) {
 }
 
 void check_sizes(const Tensor& input, const Tensor& target, const Tensor& weight) {
-  NNLIB_CHECK(input.dim() > 0, "input tensor should be at least 1D");
+  NNLIB_CHECK_INDEX(input.dim() > 0,
+                    "Dimension out of range (expected to be in range of [-1, 0], but got 1)");
   if (input.dim() == 1) {
     NNLIB_CHECK(target.dim() == 0 || (target.dim() == 1 && target.size(0) == 1),
                 "For 1D input, 1D target must have size 1, but got target size: ",
@@ -207,7 +208,7 @@ void check_sizes(const Tensor& input, const Tensor& target, const Tensor& weight
               " classes or no classes but got weight tensor of ",
               "shape: ", weight.defined() ? weight.sizes() : Dims{});
   NNLIB_CHECK(target.dtype() == Dtype::Int64 || target.dtype() == Dtype::UInt8,
-              "expected scalar type Long but found ", dtype_legacy_name(target.dtype()));
+              "expected target dtype to be Long or Byte, but got ", dtype_legacy_name(target.dtype()));
   NNLIB_CHECK(!weight.defined() || weight.dtype() == input.dtype(), "expected scalar type ",
               dtype_legacy_name(input.dtype()), " but found ", dtype_legacy_name(weight.dtype()));
 }
@@ -215,7 +216,8 @@ void check_sizes(const Tensor& input, const Tensor& target, const Tensor& weight
 // The loss from its rows: themselves, their sum, or their weighted mean.
 template <class T>
 Tensor reduce_losses(const ClassLoss& c, const Tensor& losses, const Dims& sizes) {
-  if (c.reduction == Reduction::None) return alias(losses, sizes, empty(sizes, losses.dtype()).strides(), losses.storage_offset());
+  if (c.reduction == Reduction::None)
+    return alias(losses, sizes, empty(sizes, losses.dtype()).strides(), losses.storage_offset());
   double sum = 0;
   for (int64_t i = 0; i < c.rows; ++i) sum += double(losses.data<T>()[i]);
   return scalar_tensor(c.reduction == Reduction::Mean ? sum / c.total : sum, losses.dtype());
