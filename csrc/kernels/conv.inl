@@ -13,11 +13,13 @@ NNLIB_INLINE Vec load_step(const float* p, int64_t step, int64_t n) {
   return load(t);
 }
 
-// Two rows and two vectors of the output at once hide the latency of the additions.
-template <int R, int V>
-NNLIB_INLINE void depthwise_block(int64_t n, int64_t kh, int64_t kw, const float* x, int64_t row_step,
-                                  int64_t col_step, int64_t tap_row, int64_t tap_col, const float* w,
-                                  float bias, float* y, int64_t ldy) {
+// R rows and V vectors of the output at once hide the latency of the additions. Unit: col_step is 1; Whole:
+// all V vectors are full.
+template <int R, int V, bool Unit, bool Whole>
+__attribute__((noinline)) void depthwise_block(int64_t n, int64_t kh, int64_t kw, const float* x,
+                                               int64_t row_step, int64_t col_step, int64_t tap_row,
+                                               int64_t tap_col, const float* w, float bias, float* y,
+                                               int64_t ldy) {
   Vec acc[R][V];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
@@ -32,8 +34,11 @@ NNLIB_INLINE void depthwise_block(int64_t n, int64_t kh, int64_t kw, const float
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) {
-          const float* from = src + r * row_step + v * kWidth * col_step;
-          acc[r][v] = fma(tap, load_step(from, col_step, n - v * kWidth), acc[r][v]);
+          const float* from = src + r * row_step + v * kWidth * (Unit ? 1 : col_step);
+          const Vec value = !Unit   ? load_step(from, col_step, n - v * kWidth)
+                            : Whole ? load(from)
+                                    : load_n(from, n - v * kWidth);
+          acc[r][v] = fma(tap, value, acc[r][v]);
         }
       }
     }
@@ -41,30 +46,49 @@ NNLIB_INLINE void depthwise_block(int64_t n, int64_t kh, int64_t kw, const float
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store_n(y + r * ldy + v * kWidth, acc[r][v], n - v * kWidth);
+    for (int v = 0; v < V; ++v) {
+      if (Whole) {
+        store(y + r * ldy + v * kWidth, acc[r][v]);
+      } else {
+        store_n(y + r * ldy + v * kWidth, acc[r][v], n - v * kWidth);
+      }
+    }
+  }
+}
+
+// A strip of up to 2 vectors' columns over all rows, four rows at a time.
+template <int V, bool Unit, bool Whole>
+NNLIB_INLINE void depthwise_strip(int64_t rows, int64_t n, int64_t kh, int64_t kw, const float* x,
+                                  int64_t row_step, int64_t col_step, int64_t tap_row, int64_t tap_col,
+                                  const float* w, float bias, float* y, int64_t ldy) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    depthwise_block<4, V, Unit, Whole>(n, kh, kw, x + i * row_step, row_step, col_step, tap_row, tap_col, w,
+                                       bias, y + i * ldy, ldy);
+  }
+  for (; i < rows; ++i) {
+    depthwise_block<1, V, Unit, Whole>(n, kh, kw, x + i * row_step, row_step, col_step, tap_row, tap_col, w,
+                                       bias, y + i * ldy, ldy);
   }
 }
 
 void depthwise_f32(int64_t rows, int64_t cols, int64_t kh, int64_t kw, const float* x, int64_t row_step,
                    int64_t col_step, int64_t tap_row, int64_t tap_col, const float* w, float bias, float* y,
                    int64_t ldy) {
-  for (int64_t j = 0; j < cols; j += 2 * kWidth) {
-    const int64_t n = cols - j;
-    const float* from = x + j * col_step;
-    int64_t i = 0;
-    for (; i + 2 <= rows; i += 2) {
-      const float* src = from + i * row_step;
-      float* dst = y + i * ldy + j;
-      if (n > kWidth) {
-        depthwise_block<2, 2>(n, kh, kw, src, row_step, col_step, tap_row, tap_col, w, bias, dst, ldy);
-      } else {
-        depthwise_block<2, 1>(n, kh, kw, src, row_step, col_step, tap_row, tap_col, w, bias, dst, ldy);
-      }
+  int64_t j = 0;
+  if (col_step == 1) {
+    for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
+      depthwise_strip<2, true, true>(rows, 2 * kWidth, kh, kw, x + j, row_step, 1, tap_row, tap_col, w, bias,
+                                     y + j, ldy);
     }
-    if (i < rows) {
-      depthwise_block<1, 2>(n, kh, kw, from + i * row_step, row_step, col_step, tap_row, tap_col, w, bias,
-                            y + i * ldy + j, ldy);
+    for (; j < cols; j += kWidth) {
+      depthwise_strip<1, true, false>(rows, cols - j, kh, kw, x + j, row_step, 1, tap_row, tap_col, w, bias,
+                                      y + j, ldy);
     }
+  }
+  for (; j < cols; j += kWidth) {
+    depthwise_strip<1, false, false>(rows, cols - j, kh, kw, x + j * col_step, row_step, col_step, tap_row,
+                                     tap_col, w, bias, y + j, ldy);
   }
 }
 

@@ -40,7 +40,6 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta, 
   detail::check_same_dtype(a, b, "m1", "m2");
   NNLIB_CHECK(self.dtype() == a.dtype(), "self and mat2 must have the same dtype, but got ",
               dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(a.dtype()));
-  check_scalars(self, beta, alpha);
   const Dims sizes = {a.size(0), b.size(1)};
   Tensor out;
   if (self.dim() == 1 && self.size(0) == sizes[1] && self.is_contiguous() && is_one(beta)) {
@@ -71,7 +70,6 @@ Tensor baddbmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta
   NNLIB_CHECK(self.dtype() == a.dtype(),
               "Input dtypes must be the same, got: input: ", dtype_legacy_name(self.dtype()),
               ", batch1: ", dtype_legacy_name(a.dtype()), ", batch2: ", dtype_legacy_name(b.dtype()));
-  check_scalars(self, beta, alpha);
   Tensor out = addend(self, {a.size(0), a.size(1), b.size(2)}, beta);
   detail::batched_gemm_values(out, a, b, beta, alpha);
   if (wants_grad(self, a, b)) {
@@ -111,6 +109,7 @@ Tensor addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, Scalar be
 Tensor addr(const Tensor& self, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
   NNLIB_CHECK(vec1.dim() == 1 && vec2.dim() == 1, "addr: Expected 1-D argument vec1 and vec2, but got ",
               vec1.dim(), "-D and ", vec2.dim(), "-D");
+  check_scalars(self, beta, alpha);
   const Tensor product = times(outer(vec1, vec2), alpha);
   if (is_zero(beta)) return product;
   return add(times(expand(self, product.sizes()), beta), product);

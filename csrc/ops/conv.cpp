@@ -13,12 +13,12 @@ using drivers::ConvShape;
 
 // ---- values
 
+// Runs on contiguous values in float or double. Integers go through double, exact up to 2^53.
 template <class F>
 Tensor in_float(const TensorList& inputs, const Dims& sizes, F run) {
   const Dtype dtype = inputs[0].dtype();
-  NNLIB_CHECK_AS(NotImplementedError, is_floating(dtype), "\"slow_conv_cpu\" not implemented for '",
-                 dtype_legacy_name(dtype), "'");
-  const Dtype compute = dtype == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
+  NNLIB_CHECK_AS(NotImplementedError, dtype != Dtype::Bool, "\"slow_conv_cpu\" not implemented for 'Bool'");
+  const Dtype compute = is_reduced_float(dtype) || dtype == Dtype::Float32 ? Dtype::Float32 : Dtype::Float64;
   TensorList in;
   for (const Tensor& t : inputs) in.push_back(t.defined() ? contiguous_values(cast_values(t, compute)) : t);
   const Tensor out = empty(sizes, compute);

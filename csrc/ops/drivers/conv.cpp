@@ -16,6 +16,8 @@ namespace {
 // cache.
 constexpr int64_t kColumns = 256;
 constexpr int64_t kMaxPanel = 64;
+// Multiplications that are worth waking a thread.
+constexpr int64_t kSerialConv = 1 << 20;
 
 bool is_pointwise(const ConvShape& s) {
   for (int i = 0; i < 3; ++i) {
@@ -138,7 +140,7 @@ void gemm_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* 
       std::clamp((share + tile.nr - 1) / tile.nr * tile.nr, tile.nr, kColumns / tile.nr * tile.nr);
   const int64_t blocks = (columns + block - 1) / block;
   const int64_t work = s.out_group() * weights.k * block;
-  const int64_t grain = std::max<int64_t>(1, (int64_t(1) << 15) / std::max<int64_t>(1, work));
+  const int64_t grain = std::max<int64_t>(1, kSerialConv / std::max<int64_t>(1, work));
   parallel_for(0, blocks * s.groups, grain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       const int64_t group = t % s.groups, column = t / s.groups * block;

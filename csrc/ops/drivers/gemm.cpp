@@ -122,8 +122,10 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
   T* out = v + k;
   for (int64_t i = 0; i < k; ++i) v[i] = x[i * incx];
   const int64_t unit = 128;  // columns that gemv_axpy takes at once
+  // Memory sets the pace here, not multiplications.
+  const int64_t elements = kSerialProduct / 8;
   const int64_t grain =
-      std::max<int64_t>(unit, (kSerialProduct / std::max<int64_t>(k, 1) + unit - 1) / unit * unit);
+      std::max<int64_t>(unit, (elements / std::max<int64_t>(k, 1) + unit - 1) / unit * unit);
   parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
     const T* part = mat.data + first * mat.rs;
     if (mat.cs == 1) {
@@ -191,7 +193,7 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
             c + p * c_batch, ldc);
   };
   const int64_t work = std::max<int64_t>(1, m * n * std::max<int64_t>(1, k));
-  if (batch < num_threads() && work > 16 * kSerialProduct) {
+  if (batch < num_threads() && work > kSerialProduct) {
     for (int64_t p = 0; p < batch; ++p) one(p);  // large products: each is shared among the threads
     return;
   }

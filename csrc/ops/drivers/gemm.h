@@ -21,7 +21,7 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
                   int64_t a_batch, Strided<T> b, int64_t b_batch, compute_t<T> beta, T* c, int64_t ldc,
                   int64_t c_batch);
 
-// Products of fewer multiplications than this run on one thread.
-constexpr int64_t kSerialProduct = 1 << 16;
+// Products of fewer multiplications than this run on one thread: waking another takes about as long.
+constexpr int64_t kSerialProduct = 1 << 20;
 
 }  // namespace nnlib::drivers
