@@ -49,6 +49,7 @@ from ._shape import (
     unique,
     unique_consecutive,
 )
+from ._sparse import sparse_coo_tensor
 from ._tensor_str import set_printoptions
 from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 

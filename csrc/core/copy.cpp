@@ -118,7 +118,17 @@ void copy_typed(const Loops& l, D* d, const S* s) {
 
 }  // namespace
 
+namespace {
+void check_dense(const Tensor& t) {
+  NNLIB_CHECK_AS(NotImplementedError, !t.is_sparse(),
+                 "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives a "
+                 "dense one");
+}
+}  // namespace
+
 void copy_values(const Tensor& dst, const Tensor& src) {
+  check_dense(dst);
+  check_dense(src);
   NNLIB_CHECK(dst.sizes() == src.sizes(), "copy_values: sizes ", dst.sizes(), " and ", src.sizes(), " differ");
   if (dst.numel() == 0) return;
   if (dst.raw() == src.raw() && dst.dtype() == src.dtype() && dst.strides() == src.strides()) return;
@@ -145,6 +155,7 @@ Tensor cast_values(const Tensor& t, Dtype dtype) {
 }
 
 void fill_values(const Tensor& t, Scalar value) {
+  check_dense(t);
   if (t.numel() == 0) return;
   dispatch_all(t.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;

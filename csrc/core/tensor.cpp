@@ -108,7 +108,9 @@ Tensor wrapped_number(Scalar value) {
   return t;
 }
 
-Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
+namespace {
+
+Tensor share(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
   auto p = make_ref<TensorImpl>();
   p->storage = t.storage();
   p->dtype = t.dtype();
@@ -119,9 +121,20 @@ Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t of
   return Tensor(std::move(p));
 }
 
+}  // namespace
+
+Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
+  NNLIB_CHECK_AS(NotImplementedError, !t.is_sparse(),
+                 "a view of a sparse tensor is not possible; to_dense() gives a dense one");
+  return share(t, sizes, strides, offset);
+}
+
 Tensor alias(const Tensor& t) {
-  Tensor r = alias(t, t.sizes(), t.strides(), t.storage_offset());
-  if (t.is_sparse()) r.impl()->sparse.reset(new SparseData(t.sparse()));
+  Tensor r = share(t, t.sizes(), t.strides(), t.storage_offset());
+  if (t.is_sparse()) {
+    r.impl()->sparse.reset(new SparseData(t.sparse()));
+    r.impl()->contiguous = false;
+  }
   return r;
 }
 

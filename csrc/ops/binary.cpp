@@ -1,6 +1,7 @@
 // Sums, differences, products and quotients, with their forms that write into self.
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
+#include "ops/sparse_math.h"
 
 namespace nnlib::ops {
 
@@ -90,6 +91,7 @@ auto add_backward(Scalar alpha) {
 }
 
 Tensor add_named(const Tensor& self, const Tensor& other, Scalar alpha, const char* name) {
+  if (self.is_sparse() || other.is_sparse()) return sparse_add(self, other, alpha);
   const Dtype common = result_type(self, other);
   check_alpha(common, alpha);
   Tensor out = make_output(broadcast_sizes({self, other}), common, {&self, &other});
@@ -98,6 +100,7 @@ Tensor add_named(const Tensor& self, const Tensor& other, Scalar alpha, const ch
   return out;
 }
 Tensor add_named_(const Tensor& self, const Tensor& other, Scalar alpha, const char* name) {
+  if (self.is_sparse() || other.is_sparse()) return sparse_add_(self, other, alpha);
   const Dtype common = result_type(self, other);
   check_alpha(common, alpha);
   check_inplace(self, wants_grad_one(other));
@@ -154,6 +157,7 @@ Tensor sub_(const Tensor& self, const Tensor& other, Scalar alpha) {
 }
 
 Tensor mul(const Tensor& self, const Tensor& other) {
+  if (self.is_sparse() || other.is_sparse()) return sparse_scale(self, other, false);
   Tensor out = binary(self, other, result_type(self, other), kernels::table().mul_f32, kMul);
   if (wants_grad(self, other))
     record(out, "MulBackward0", {self, other},
@@ -161,6 +165,7 @@ Tensor mul(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor mul_(const Tensor& self, const Tensor& other) {
+  if (self.is_sparse()) return sparse_assign_(self, sparse_scale(self, other, false));
   if (wants_grad(other)) return assign_inplace(self, [&](const Tensor& s) { return mul(s, other); }, true);
   check_inplace(self);
   const bool recording = wants_grad(self);
@@ -172,6 +177,7 @@ Tensor mul_(const Tensor& self, const Tensor& other) {
 }
 
 Tensor div(const Tensor& self, const Tensor& other) {
+  if (self.is_sparse()) return sparse_scale(self, other, true);
   Tensor out =
       binary<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
   if (wants_grad(self, other))
@@ -180,6 +186,7 @@ Tensor div(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor div_(const Tensor& self, const Tensor& other) {
+  if (self.is_sparse()) return sparse_assign_(self, sparse_scale(self, other, true));
   if (wants_grad(other)) return assign_inplace(self, [&](const Tensor& s) { return div(s, other); }, true);
   check_inplace(self);
   binary_into<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);

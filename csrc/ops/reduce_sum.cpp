@@ -9,6 +9,7 @@
 #include "ops/reduce.h"
 #include "ops/reducer.h"
 #include "ops/shape.h"
+#include "ops/sparse_math.h"
 
 namespace nnlib::ops {
 
@@ -100,6 +101,7 @@ Tensor expand_back(const Tensor& g, const Dims& sizes, const std::vector<bool>& 
 }  // namespace
 
 Tensor sum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
+  if (self.is_sparse() && !dims) return dtype ? cast(sparse_sum(self), *dtype) : sparse_sum(self);
   const Dtype type = dtype ? *dtype : is_floating(self.dtype()) ? self.dtype() : Dtype::Int64;
   if (is_floating(type) && is_floating(self.dtype()) && dtype && *dtype != self.dtype())
     return sum(cast(self, type), dims, keepdim, std::nullopt);

@@ -4,6 +4,7 @@
 #include "kernels/dispatch.h"
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
+#include "ops/sparse_math.h"
 
 namespace nnlib::ops {
 
@@ -128,6 +129,7 @@ Tensor fill(const Tensor& self, const Tensor& value) {
   return out;
 }
 Tensor zero_(const Tensor& self) {
+  if (self.is_sparse()) return sparse_zero_(self);
   check_inplace(self);
   fill_values(self, 0);
   mark_changed(self);

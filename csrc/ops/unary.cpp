@@ -5,6 +5,7 @@
 #include "ops/elementwise.h"
 #include "ops/special_functions.h"
 #include "ops/unary_kernels.h"
+#include "ops/sparse_math.h"
 
 namespace nnlib::ops {
 
@@ -133,6 +134,7 @@ Tensor trigamma(const Tensor& self) {
 
 NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {
+  if (self.is_sparse()) return sparse_scale(self, wrapped_number(-1), false);
   NNLIB_CHECK(self.dtype() != Dtype::Bool,
               "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
               "mask, use "
