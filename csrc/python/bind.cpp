@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "autograd/function.h"
 #include "python/signature.h"
@@ -170,6 +171,35 @@ PyObject* call_inplace(const Overload& o, PyObject** slots) {
   return self;
 }
 
+// What a sparse tensor may be given to. Any other operator would read elements that are not there.
+bool takes_sparse(const std::string& name) {
+  static const std::set<std::string> names = {
+      "_indices",   "_nnz",       "_sparse_coo_tensor", "_values",     "add",         "add_",          "clone",
+      "coalesce",   "copy_",      "dense_dim",          "detach",      "detach_",     "div",           "div_",
+      "empty_like", "indices",    "is_coalesced",       "is_same_size", "mul",        "mul_",          "multiply",
+      "neg",        "new_empty",  "new_full",           "new_ones",    "new_tensor",  "new_zeros",     "numel",
+      "result_type", "size",      "sparse_dim",         "sparse_mask", "sub",         "sub_",          "subtract",
+      "sum",        "to",         "to_dense",           "to_sparse",   "true_divide", "values",        "zero_",
+      "zeros_like", "type_as",    "float",              "double",      "half",        "bfloat16",      "ones_like",
+      "full_like",  "_fused_sgd", "_fused_adam",        "_fused_adagrad", "_fused_rmsprop", "rand_like", "randn_like"};
+  return names.count(name);
+}
+bool is_sparse_object(PyObject* o) { return o && is_tensor(o) && unpack(o).is_sparse(); }
+void check_sparse_arguments(const std::string& name, const Overload& o, PyObject* const* slots) {
+  bool any = false;
+  for (size_t i = 0; i < o.params.size(); i++) {
+    const Kind kind = o.params[i].kind;
+    if (kind == Kind::Tensor || kind == Kind::Operand) {
+      any = any || is_sparse_object(slots[i]);
+    } else if (kind == Kind::Tensors && slots[i] && (PyList_Check(slots[i]) || PyTuple_Check(slots[i]))) {
+      PyObject** items = PySequence_Fast_ITEMS(slots[i]);
+      for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(slots[i]); k++) any = any || is_sparse_object(items[k]);
+    }
+  }
+  if (any && !takes_sparse(name))
+    throw NotImplementedError(concat(name, "() does not take sparse tensors; to_dense() gives a dense one"));
+}
+
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   Op* op = (Op*)callable;
   const size_t n = (size_t)PyVectorcall_NARGS(nargsf);
@@ -177,6 +207,7 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     Match m;
     for (const Overload& o : *op->overloads) {
       if (!match(o, args, n, kwnames, &m, nullptr)) continue;
+      check_sparse_arguments(*op->name, o, m.slots);
       if (op->inplace) return call_inplace(o, m.slots);
       PyObject* r = o.invoke(o, m.slots);
       return m.out && m.out != Py_None && r ? store_out(r, m.out) : r;
