@@ -1,4 +1,4 @@
-"""Every case of op_cases.py: values against a float64 reference, gradients against finite differences.
+"""Every case of op_cases: values against a float64 reference, gradients against finite differences.
 
 Both are compared with PyTorch where it is installed.
 """
@@ -22,7 +22,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def tensors(lib, arrays, dtype=None, requires_grad=False):
     made = []
     for a in arrays:
-        t = lib.from_numpy(a.copy()) if a.ndim else lib.tensor(a.item())
+        t = lib.from_numpy(a.copy()) if a.ndim else lib.from_numpy(a.reshape(1)).reshape(())
         if t.is_floating_point():
             t = t if dtype is None else t.to(dtype)
             t.requires_grad_(requires_grad)
@@ -52,7 +52,7 @@ def test_value(case):
     assert got.shape == want.shape
     np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
     single = run(nnlib, case, arrays, nnlib.float32)
-    assert single.dtype == nnlib.float32
+    assert not case.floating or single.dtype == nnlib.float32
     np.testing.assert_allclose(single.numpy(), want, rtol=2e-4, atol=2e-4)
 
 
@@ -128,7 +128,7 @@ def test_parity_with_pytorch(case):
         found = [output.detach().numpy()]
         leaves = [t for t in leaves if t.requires_grad]
         weights = lib.from_numpy(np.random.default_rng(3).standard_normal(tuple(output.shape)))
-        if output.requires_grad and output.numel():
+        if case.grad and output.requires_grad and output.numel():
             grads = lib.autograd.grad((output * weights).sum(), leaves, allow_unused=True)
             found += [
                 np.zeros(t.shape) if g is None else g.numpy() for g, t in zip(grads, leaves, strict=True)

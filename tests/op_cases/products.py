@@ -1,60 +1,9 @@
-"""The table of operator cases that value tests, gradient tests and benchmarks share.
-
-A case is an operator with its arguments. Append in your family's section: one or two lines a case.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""Matrix products, convolutions, embeddings and the losses of classification."""
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Case:
-    """One call of one operator.
-
-    name: the operator, then what is special about the call.
-    call: ``call(lib, *tensors)`` with lib being nnlib or torch.
-    inputs: a shape (standard normal values), a function of a NumPy generator, or an array of integers.
-    reference: the same in NumPy on float64 arrays; None leaves the check to the parity with PyTorch.
-    grad, grad2: whether gradients, and gradients of gradients, are compared with finite differences.
-    half: whether the call is also tried in bfloat16 and float16.
-    """
-
-    name: str
-    call: Callable
-    inputs: tuple
-    reference: Callable | None = None
-    grad: bool = True
-    grad2: bool = True
-    half: bool = False
-
-    def arrays(self) -> list[np.ndarray]:
-        rng = np.random.default_rng(sum(map(ord, self.name)))
-        made = []
-        for x in self.inputs:
-            value = x if isinstance(x, np.ndarray) else x(rng) if callable(x) else rng.standard_normal(x)
-            made.append(np.array(value))
-        return made
-
-
-def _f(lib):
-    return lib.nn.functional
-
-
-def positive(*shape):
-    return lambda rng: rng.uniform(0.2, 2.0, shape)
-
-
-def probabilities(*shape, axis=1):
-    def make(rng):
-        p = rng.uniform(0.1, 1.0, shape)
-        return p / p.sum(axis, keepdims=True)
-
-    return make
-
+from .case import Case, probabilities
+from .case import functional as _f
 
 # ---- matrix products
 _MATMUL_SHAPES = [
@@ -257,7 +206,10 @@ CONVOLUTIONS = [
         lambda x, w, b: conv_reference(x, w, b, padding=1, groups=3),
     ),
     Case(
-        "conv2d empty batch", lambda lib, x, w: _f(lib).conv2d(x, w), ((0, 3, 5, 5), (2, 3, 3, 3)), grad=False
+        "conv2d empty batch",
+        lambda lib, x, w: _f(lib).conv2d(x, w),
+        ((0, 3, 5, 5), (2, 3, 3, 3)),
+        grad=False,
     ),
 ]
 
@@ -330,5 +282,3 @@ EMBEDDINGS_AND_LOSSES = [
     ),
     *_loss_cases(),
 ]
-
-CASES = [*PRODUCTS, *CONVOLUTIONS, *EMBEDDINGS_AND_LOSSES]

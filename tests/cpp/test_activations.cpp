@@ -1,0 +1,157 @@
+// Activations with their gradients, softmax rows, bounds, sums of products, and the other reductions, against
+// the reference.
+#include "harness.h"
+
+using namespace harness;
+using nnlib::kernels::Table;
+
+namespace {
+
+const float kNumbers[][3] = {{0.5f, 2.f, 1.5f}, {0.01f, 1.f, 1.f}, {1.0507010f, 1.6732632f, 1.f}};
+
+std::vector<float> values(int64_t n) {
+  std::vector<float> x = {0.f, -0.f, 3.f, -3.f, 0.5f, -0.5f, 20.f, -20.f, 60.f, -60.f, 1e-20f, NAN};
+  std::uniform_real_distribution<float> u(-6, 6);
+  while (int64_t(x.size()) < n) x.push_back(u(rng()));
+  return x;
+}
+
+using Forward = void (*)(int64_t, const float*, float, float, float, float*);
+bool check(const char* kernel, const char* isa, Forward got, Forward want) {
+  const std::vector<float> x = values(300);
+  for (const auto& p : kNumbers) {
+    for (int64_t n : odd_sizes()) {
+      const float* from = x.data() + (n % 2);
+      Guarded<float> y(n), z(n);
+      got(n, from, p[0], p[1], p[2], y.data());
+      want(n, from, p[0], p[1], p[2], z.data());
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(close(y[i], z[i], 2e-6, 1e-6), kernel, " ", isa, " of ", from[i], " is ", y[i], " not ", z[i]);
+      CHECK(y.intact(), kernel, " ", isa, " wrote outside");
+    }
+  }
+  return true;
+}
+
+using Gradient = void (*)(int64_t, const float*, const float*, float, float, float, float*);
+bool check(const char* kernel, const char* isa, Gradient got, Gradient want) {
+  const std::vector<float> x = values(300);
+  std::vector<float> g(300);
+  fill(g);
+  for (const auto& p : kNumbers) {
+    for (int64_t n : odd_sizes()) {
+      Guarded<float> y(n), z(n);
+      got(n, g.data(), x.data(), p[0], p[1], p[2], y.data());
+      want(n, g.data(), x.data(), p[0], p[1], p[2], z.data());
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(close(y[i], z[i], 4e-6, 4e-6), kernel, " ", isa, " at ", x[i], " is ", y[i], " not ", z[i]);
+      CHECK(y.intact(), kernel, " ", isa, " wrote outside");
+    }
+  }
+  return true;
+}
+
+// Rows of softmax, from x, or from a gradient and a result.
+void softmax_rows(const Table& t, const char* isa, int64_t rows, int64_t n) {
+  std::vector<float> x(rows * n), g(rows * n);
+  fill(x, -8, 8), fill(g);
+  auto expect = [&](auto&& call, const char* what) {
+    Guarded<float> y(rows * n), z(rows * n);
+    call(t, y.data());
+    call(truth(), z.data());
+    for (int64_t i = 0; i < rows * n; ++i)
+      CHECK(close(y[i], z[i], 4e-6, 4e-6), what, " ", isa, " of ", n, " is ", y[i], " not ", z[i]);
+    CHECK(y.intact(), what, " ", isa, " wrote outside");
+  };
+  expect([&](const Table& k, float* y) { k.softmax_rows_f32(rows, n, x.data(), y); }, "softmax");
+  expect([&](const Table& k, float* y) { k.log_softmax_rows_f32(rows, n, x.data(), y); }, "log_softmax");
+  std::vector<float> p(rows * n), q(rows * n);
+  truth().softmax_rows_f32(rows, n, x.data(), p.data());
+  truth().log_softmax_rows_f32(rows, n, x.data(), q.data());
+  expect([&](const Table& k, float* y) { k.softmax_grad_rows_f32(rows, n, g.data(), p.data(), y); },
+         "softmax gradient");
+  expect([&](const Table& k, float* y) { k.log_softmax_grad_rows_f32(rows, n, g.data(), q.data(), y); },
+         "log_softmax gradient");
+}
+
+// Others have tests of their own.
+template <class F>
+bool check(const char*, const char*, F, F) {
+  return false;
+}
+
+}  // namespace
+
+TEST(activations) {
+  for_each_isa([](const Table& t, const char* isa) {
+#define NNLIB_KERNEL(name, ret, args) \
+  if (check(#name, isa, t.name, truth().name)) covered().insert(#name);
+#include "kernels/kernels.def"
+  });
+}
+
+TEST(softmax) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int64_t n : odd_sizes()) softmax_rows(t, isa, 3, n);
+  });
+  covered().insert(
+      {"softmax_rows_f32", "log_softmax_rows_f32", "softmax_grad_rows_f32", "log_softmax_grad_rows_f32"});
+}
+
+TEST(softmax_of_infinities) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const float x[4] = {-INFINITY, 1.f, -INFINITY, 1.f};
+    float y[4];
+    t.softmax_rows_f32(1, 4, x, y);
+    CHECK(y[0] == 0 && y[1] == 0.5f && y[2] == 0 && y[3] == 0.5f, isa, " ", y[0], " ", y[1]);
+    const float none[2] = {-INFINITY, -INFINITY};
+    t.softmax_rows_f32(1, 2, none, y);
+    CHECK(std::isnan(y[0]) && std::isnan(y[1]), isa, " ", y[0]);
+  });
+}
+
+TEST(bounds_and_products) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const std::vector<float> x = values(300);
+    std::vector<float> a(300), b(300);
+    fill(a), fill(b, 0.5, 2);
+    for (int64_t n : odd_sizes()) {
+      Guarded<float> y(n), z(n);
+      auto expect = [&](const char* what) {
+        for (int64_t i = 0; i < n; ++i)
+          CHECK(close(y[i], z[i], 1e-6, 1e-6), what, " ", isa, " of ", x[i], " is ", y[i], " not ", z[i]);
+        CHECK(y.intact(), what, " ", isa, " wrote outside");
+      };
+      t.clamp_f32(n, x.data(), -0.7f, 0.9f, y.data());
+      truth().clamp_f32(n, x.data(), -0.7f, 0.9f, z.data());
+      expect("clamp");
+      t.addcmul_f32(n, x.data(), a.data(), b.data(), 0.3f, y.data());
+      truth().addcmul_f32(n, x.data(), a.data(), b.data(), 0.3f, z.data());
+      expect("addcmul");
+      t.addcdiv_f32(n, x.data(), a.data(), b.data(), 0.3f, y.data());
+      truth().addcdiv_f32(n, x.data(), a.data(), b.data(), 0.3f, z.data());
+      expect("addcdiv");
+    }
+  });
+  covered().insert({"clamp_f32", "addcmul_f32", "addcdiv_f32"});
+}
+
+TEST(squares_and_extremes) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int64_t n : {0, 1, 5, 16, 33, 64, 100, 1025, 5000}) {
+      std::vector<float> x(n + 1);
+      fill(x);
+      const float* p = x.data() + 1;
+      CHECK(close(t.sum_squares_f32(n, p, 0.3f), truth().sum_squares_f32(n, p, 0.3f), 1e-5, 0), isa, " ", n);
+      CHECK(t.max_f32(n, p) == truth().max_f32(n, p), isa, " max of ", n);
+      CHECK(t.min_f32(n, p) == truth().min_f32(n, p), isa, " min of ", n);
+      for (int64_t at = 0; at < n; at += 7) {
+        const float was = x[at + 1];
+        x[at + 1] = NAN;
+        CHECK(std::isnan(t.max_f32(n, p)) && std::isnan(t.min_f32(n, p)), isa, " NaN at ", at, " of ", n);
+        x[at + 1] = was;
+      }
+    }
+  });
+  covered().insert({"sum_squares_f32", "max_f32", "min_f32"});
+}

@@ -1,0 +1,15 @@
+"""The table of operator cases that value tests, gradient tests and benchmarks share.
+
+A case is an operator with its arguments. Each module of this package holds a family of operators: append in
+yours, one or two lines a case. `CASES` is all of them.
+"""
+
+from .activations import ACTIVATIONS
+from .case import Case
+from .elementwise import ELEMENTWISE
+from .products import CONVOLUTIONS, EMBEDDINGS_AND_LOSSES, PRODUCTS
+from .reductions import REDUCTIONS
+
+CASES = [*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *PRODUCTS, *CONVOLUTIONS, *EMBEDDINGS_AND_LOSSES]
+
+__all__ = ["CASES", "Case"]
