@@ -123,7 +123,8 @@ def _orthogonalized(matrix, coefficients, steps, eps):
     tall = matrix.size(0) > matrix.size(1)
     x = matrix.bfloat16()
     x = x.t() if tall else x
-    x = x / max(x.float().pow(2).sum().item() ** 0.5, eps)
+    # The norm is rounded to bfloat16 too, as PyTorch rounds it.
+    x = x / x.float().pow(2).sum().sqrt().bfloat16().clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.t()
         x = nnlib.addmm(x, nnlib.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
