@@ -1,7 +1,8 @@
-"""The examples of the notes that the library grew from, in the form in which they stand there, with torch replaced.
+"""The examples of the notes that the library grew from, in the form in which they stand there, with torch
+replaced.
 
-What an example leaves undefined is supplied before it. Lines that start with "# =>" are what it printed there; where
-the values are random only their form is compared.
+What an example leaves undefined is supplied before it. Lines that start with "# =>" are what it printed
+there; where the values are random only their form is compared.
 """
 
 import contextlib
@@ -145,7 +146,9 @@ def test_data_parallel():
     net = torch.nn.DataParallel(model, device_ids=[0])
     output = net(input_var)  # input_var can be on any device, including CPU
     assert torch.equal(output, model(input_var)) and net.module is model
-    assert torch.nn.DataParallel(module=model, device_ids=None, output_device=None, dim=0)(input_var).shape == (6, 2)
+    assert torch.nn.DataParallel(module=model, device_ids=None, output_device=None, dim=0)(
+        input_var
+    ).shape == (6, 2)
 
 
 def test_cross_entropy_loss():
@@ -180,13 +183,15 @@ def test_embedding():
     _, text = printed(
         """
         embedding = nn.Embedding(10, 3)
-        input = torch.LongTensor([[0, 1],[2, 3]])  # get the 1st, 2nd vector in the 1st batch, and the 3rd, ...
+        input = torch.LongTensor([[0, 1],[2, 3]])  # get the 1st, 2nd vector in the 1st batch, ...
         print(embedding(input))
         print(embedding.weight)
         """
     )
     row = rf"\[{NUMBER},{NUMBER},{NUMBER}\]"
-    looked_up = rf"tensor\(\[\[{row},\n +{row}\],\n\n +\[{row},\n +{row}\]\], grad_fn=<EmbeddingBackward0>\)\n"
+    looked_up = (
+        rf"tensor\(\[\[{row},\n +{row}\],\n\n +\[{row},\n +{row}\]\], grad_fn=<EmbeddingBackward0>\)\n"
+    )
     table = rf"Parameter containing:\ntensor\(\[{row}(,\n +{row}){{9}}\], requires_grad=True\)\n"
     assert re.fullmatch(looked_up + table, text), text
 

@@ -85,28 +85,51 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     r"""Fill with values drawn from :math:`N(mean, std^2)`, drawn anew where they lie outside [a, b].
 
-    The values are the inverse normal distribution function of uniform ones, so each takes one draw.
+    Where [a, b] holds little of the distribution, values are drawn from U(a, b) instead and kept with the
+    probability that the density gives them.
 
     Args:
-        tensor (Tensor): at least 0 elements, floating point.
+        tensor (Tensor): floating point.
         mean, std (float): of the normal distribution before it is cut.
         a, b (float): the bounds. A warning says so if `mean` lies more than two `std` outside of them.
         generator (Generator, optional): where the draws come from.
     """
-
-    def below(x):
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
-
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
             "incorrect.",
             stacklevel=2,
         )
-    low, high = below((a - mean) / std), below((b - mean) / std)
     with no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator).erfinv_()
-        return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
+        if _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std) > 0.3:
+            return _redraw_outside_(tensor, mean, std, a, b, generator)
+        return _accept_by_density_(tensor, mean, std, a, b, generator)
+
+
+def _normal_cdf(x):
+    return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+
+
+def _redraw_outside_(tensor, mean, std, a, b, generator):
+    low, high = (_C.tensor(bound, dtype=tensor.dtype).item() for bound in (a, b))
+    tensor.normal_(mean, std, generator=generator)
+    while (outside := (tensor < low) | (tensor > high)).any():
+        # All are drawn, also those that are not needed: the draws are then PyTorch's.
+        new = _C.empty_like(tensor).normal_(mean, std, generator=generator)
+        tensor.copy_(_C.where(outside, new, tensor))
+    return tensor
+
+
+def _accept_by_density_(tensor, mean, std, a, b, generator):
+    log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    pending = None
+    while pending is None or pending.any():
+        candidates = _C.empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(candidates if pending is None else _C.where(pending, candidates, tensor))
+        log_density = ((candidates - mean) / std).pow(2) * -0.5 - log_peak
+        refused = _C.empty_like(tensor).uniform_(generator=generator).log() > log_density
+        pending = refused if pending is None else pending & refused
+    return tensor
 
 
 def constant_(tensor, val):

@@ -17,6 +17,7 @@ DRAWN = [
     ("uniform_", (-2.0, 3.0), {}),
     ("normal_", (1.0, 2.0), {}),
     ("trunc_normal_", (), {"std": 0.5, "a": -0.7, "b": 0.4}),
+    ("trunc_normal_", (), {"std": 0.5, "a": 1.0, "b": 2.0}),
     ("xavier_uniform_", (), {"gain": 1.5}),
     ("xavier_normal_", (), {}),
     ("kaiming_uniform_", (), {"nonlinearity": "relu"}),
@@ -36,7 +37,7 @@ def drawn_cases():
 
 
 @pytest.mark.skipif(torch is None, reason="compares with PyTorch, which is not installed")
-@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), drawn_cases())
+@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), list(drawn_cases()))
 def test_same_seed_same_values_as_torch(name, args, kwargs, shape):
     torch.manual_seed(3)
     expected = getattr(torch.nn.init, name)(torch.empty(shape), *args, **kwargs)

@@ -1,4 +1,6 @@
-"""nn.utils: gradient clipping, vectors, norms of weights, parametrisations, fusion, sequences, functional calls."""
+"""nn.utils: gradient clipping, vectors, norms of weights, parametrisations, fusion, sequences, functional
+calls.
+"""
 
 import copy
 import math
@@ -32,7 +34,9 @@ def test_clip_grad_norm(norm_type, total):
     params = [*with_grads([3.0, 4.0], [12.0]), nn.Parameter(nnlib.zeros(1))]
     assert utils.get_total_norm([p.grad for p in params[:2]], norm_type).item() == pytest.approx(total)
     assert utils.clip_grad_norm_(params, 2.0, norm_type).item() == pytest.approx(total)
-    assert utils.get_total_norm([p.grad for p in params[:2]], norm_type).item() == pytest.approx(2.0, rel=1e-4)
+    assert utils.get_total_norm([p.grad for p in params[:2]], norm_type).item() == pytest.approx(
+        2.0, rel=1e-4
+    )
     before = params[0].grad.tolist()
     utils.clip_grad_norm_(params, 100.0, norm_type)
     assert params[0].grad.tolist() == before
@@ -198,8 +202,9 @@ def test_functional_call():
     assert weight.grad is not None and net[0].weight.grad is None and swapped["1.running_mean"].any()
     assert nnlib.equal(net.state_dict()["0.weight"], before["0.weight"])
     assert not net[1].running_mean.any()
-    with pytest.raises(KeyError):
-        functional_call(net, {"9.weight": weight}, x)
+    for unknown in ("9.weight", "0.more"):
+        with pytest.raises(AttributeError):
+            functional_call(net, {unknown: weight}, x)
     with pytest.raises(RuntimeError, match="missing: 0.bias"):
         functional_call(net, {"0.weight": weight}, x, strict=True)
     assert nnlib.equal(net[0].weight, before["0.weight"])
@@ -235,7 +240,11 @@ def test_pack_and_unpack():
     packed = rnn.pack_padded_sequence(x, [3, 2, 1], batch_first=True)
     assert packed.data.tolist() == [1, 4, 6, 2, 5, 3] and packed.batch_sizes.tolist() == [3, 2, 1]
     padded, lengths = rnn.pad_packed_sequence(packed, batch_first=True, padding_value=-1, total_length=4)
-    assert padded.tolist() == [[1, 2, 3, -1], [4, 5, -1, -1], [6, -1, -1, -1]] and lengths.tolist() == [3, 2, 1]
+    assert padded.tolist() == [[1, 2, 3, -1], [4, 5, -1, -1], [6, -1, -1, -1]] and lengths.tolist() == [
+        3,
+        2,
+        1,
+    ]
     padded.sum().backward()
     assert x.grad.tolist() == [[1, 1, 1], [1, 1, 0], [1, 0, 0]]
     assert packed.double().data.dtype == nnlib.float64 and packed.to(nnlib.float32) is packed

@@ -144,7 +144,10 @@ def _inject_new_class(module):
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]
-        replica = self.__new__(self.__class__)
+        # The copy gets a class of its own: parametrisations of one may be removed without the other's.
+        own = type(self)
+        body = {name: value for name, value in vars(own).items() if name not in ("__dict__", "__weakref__")}
+        replica = own.__new__(type(own)(own.__name__, own.__bases__, body))
         memo[id(self)] = replica
         replica.__dict__ = copy.deepcopy(self.__dict__, memo)
         return replica

@@ -146,7 +146,10 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
         )
     sorted_indices = None
     if not enforce_sorted:
-        lengths, sorted_indices = lengths.sort(descending=True)
+        numbers = lengths.tolist()
+        order = sorted(range(len(numbers)), key=lambda i: -numbers[i])
+        sorted_indices = _C.tensor(order, dtype=_C.int64)
+        lengths = lengths.index_select(0, sorted_indices)
         input = input.index_select(batch_dim, sorted_indices)
     elif bool((lengths[:-1] < lengths[1:]).any()):
         raise RuntimeError(

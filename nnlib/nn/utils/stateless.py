@@ -14,7 +14,7 @@ def _holder(module, path):
     for members in (module._parameters, module._buffers):
         if name in members:
             return module, members, name
-    raise KeyError(f"{type(module).__name__} has no parameter or buffer named {path!r}")
+    raise AttributeError(f"{type(module).__name__} has no parameter or buffer named {path!r}")
 
 
 def _ties(module):
@@ -56,7 +56,7 @@ def functional_call(
         strict (bool): the names have to be all there are. Default: ``False``.
 
     Raises:
-        RuntimeError: strict, and names are missing or unknown. KeyError: an unknown name.
+        RuntimeError: strict, and names are missing or unknown. AttributeError: an unknown name.
 
     Example::
 
