@@ -1,29 +1,15 @@
 """The base class of all optimizers: parameter groups, state, hooks, saving and loading."""
 
-import functools
 import warnings
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
 from copy import deepcopy
-from itertools import chain
 
 import nnlib
-from nnlib.utils.hooks import RemovableHandle
+
+from ._hooks import Hooks, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from ._state import cast_state, split_names
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
-
-_global_step_pre_hooks = OrderedDict()
-_global_step_post_hooks = OrderedDict()
-
-# Hook tables of an instance; each is rebuilt empty when an optimizer is unpickled.
-_HOOK_TABLES = (
-    "_optimizer_step_pre_hooks",
-    "_optimizer_step_post_hooks",
-    "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks",
-    "_optimizer_load_state_dict_pre_hooks",
-    "_optimizer_load_state_dict_post_hooks",
-)
 
 
 class _RequiredParameter:
@@ -36,53 +22,12 @@ class _RequiredParameter:
 required = _RequiredParameter()
 
 
-def _register(table, hook, prepend=False):
-    handle = RemovableHandle(table)
-    table[handle.id] = hook
-    if prepend:
-        table.move_to_end(handle.id, last=False)
-    return handle
-
-
-def register_optimizer_step_pre_hook(hook):
-    """Registers ``hook(optimizer, args, kwargs)`` to run before every step of every optimizer.
-
-    The hook returns ``None``, or a pair ``(args, kwargs)`` that replaces the arguments of the step.
-    Returns a handle whose ``remove()`` takes the hook away.
-
-    Example:
-        >>> import nnlib as torch
-        >>> from nnlib.optim.optimizer import register_optimizer_step_pre_hook
-        >>> handle = register_optimizer_step_pre_hook(lambda opt, args, kwargs: print("step"))
-        >>> torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
-        step
-        >>> handle.remove()
-    """
-    return _register(_global_step_pre_hooks, hook)
-
-
-def register_optimizer_step_post_hook(hook):
-    """Registers ``hook(optimizer, args, kwargs)`` to run after every step of every optimizer.
-
-    Returns a handle whose ``remove()`` takes the hook away.
-
-    Example:
-        >>> import nnlib as torch
-        >>> from nnlib.optim.optimizer import register_optimizer_step_post_hook
-        >>> handle = register_optimizer_step_post_hook(lambda opt, args, kwargs: print("done"))
-        >>> torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
-        done
-        >>> handle.remove()
-    """
-    return _register(_global_step_post_hooks, hook)
-
-
 def _typename(value):
     cls = type(value)
     return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
 
 
-class Optimizer:
+class Optimizer(Hooks):
     """Base class of all optimizers.
 
     An optimizer holds parameters in groups, each a dict with its own options, and per parameter a
@@ -117,8 +62,7 @@ class Optimizer:
 
     def __init__(self, params, defaults):
         self.defaults = defaults
-        for table in _HOOK_TABLES:
-            setattr(self, table, OrderedDict())
+        self._make_hook_tables()
         self._patch_step_function()
         if isinstance(params, nnlib.Tensor):
             raise TypeError(
@@ -140,8 +84,7 @@ class Optimizer:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        for table in _HOOK_TABLES:
-            self.__dict__.setdefault(table, OrderedDict())
+        self._make_hook_tables()
         self._patch_step_function()
         self.defaults.setdefault("differentiable", False)
 
@@ -151,75 +94,6 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join(lines) + "\n)"
-
-    @staticmethod
-    def profile_hook_step(func):
-        """Wraps a ``step`` method so that the registered step hooks run around it."""
-
-        @functools.wraps(func)
-        def wrapper(*args, **kwargs):
-            self = args[0]
-            for hook in chain(_global_step_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
-                result = hook(self, args, kwargs)
-                if result is None:
-                    continue
-                if not (isinstance(result, tuple) and len(result) == 2):
-                    raise RuntimeError(
-                        f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}."
-                    )
-                args, kwargs = result
-            out = func(*args, **kwargs)
-            for hook in chain(self._optimizer_step_post_hooks.values(), _global_step_post_hooks.values()):
-                hook(self, args, kwargs)
-            return out
-
-        return wrapper
-
-    def _patch_step_function(self):
-        # The class is patched when it is first used, so a step that a subclass defines is seen too.
-        cls = type(self)
-        if not getattr(cls.step, "hooked", False):
-            cls.step = self.profile_hook_step(cls.step)
-            cls.step.hooked = True
-
-    def register_step_pre_hook(self, hook):
-        """Registers ``hook(optimizer, args, kwargs)`` to run before each step of this optimizer.
-
-        It returns ``None`` or new ``(args, kwargs)``. Returns a handle with ``remove()``.
-        """
-        return _register(self._optimizer_step_pre_hooks, hook)
-
-    def register_step_post_hook(self, hook):
-        """Registers ``hook(optimizer, args, kwargs)`` to run after each step of this optimizer.
-
-        Returns a handle with ``remove()``.
-        """
-        return _register(self._optimizer_step_post_hooks, hook)
-
-    def register_state_dict_pre_hook(self, hook, prepend=False):
-        """Registers ``hook(optimizer)`` to run before :meth:`state_dict`; returns a handle.
-
-        With ``prepend`` it runs before the hooks registered so far.
-        """
-        return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
-
-    def register_state_dict_post_hook(self, hook, prepend=False):
-        """Registers ``hook(optimizer, state_dict)`` to run after :meth:`state_dict`; returns a handle.
-
-        The hook may change the dict in place or return another one.
-        """
-        return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
-
-    def register_load_state_dict_pre_hook(self, hook, prepend=False):
-        """Registers ``hook(optimizer, state_dict)`` to run before :meth:`load_state_dict`; returns a handle.
-
-        The hook gets a shallow copy of the dict and may return another one to load instead.
-        """
-        return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
-
-    def register_load_state_dict_post_hook(self, hook, prepend=False):
-        """Registers ``hook(optimizer)`` to run after :meth:`load_state_dict`; returns a handle."""
-        return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     def state_dict(self):
         """Returns ``{"state": ..., "param_groups": ...}`` with parameters replaced by numbers.
@@ -289,7 +163,7 @@ class Optimizer:
         for key, value in state_dict["state"].items():
             if key in owner:
                 param, saved = owner[key]
-                state[param] = _cast_state(param, value, saved)
+                state[param] = cast_state(param, value, saved)
             else:
                 state[key] = value
         for group, saved in zip(groups, saved_groups, strict=True):
@@ -339,7 +213,7 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
-        params, names = _split_names(param_group["params"])
+        params, names = split_names(param_group["params"])
         param_group["params"] = params
         if names:
             param_group["param_names"] = names
@@ -374,37 +248,3 @@ class Optimizer:
         if not taken.isdisjoint(params):
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(param_group)
-
-
-def _split_names(params):
-    """Splits parameters given as tensors, or as pairs of name and tensor, into two lists."""
-    if isinstance(params, nnlib.Tensor):
-        return [params], []
-    if isinstance(params, set):
-        raise TypeError(
-            "optimizer parameters need to be organized in ordered collections, but the ordering of "
-            "tensors in sets will change between runs. Please use a list instead."
-        )
-    params = list(params)
-    names = [p[0] for p in params if isinstance(p, tuple)]
-    if names and len(names) != len(params):
-        raise ValueError("all optimizer params should be with/without names. Some param names are missing")
-    return [p[1] if isinstance(p, tuple) else p for p in params], names
-
-
-def _cast_state(param, value, group, key=None):
-    """A copy of one state value with its tensors in the dtype and on the device of the parameter."""
-    if isinstance(value, nnlib.Tensor):
-        if key == "step":
-            # A step is a count: a half-precision parameter must not round it.
-            if group.get("fused") or group.get("capturable"):
-                return value.to(dtype=nnlib.float32, device=param.device)
-            return value
-        if param.is_floating_point():
-            return value.to(dtype=param.dtype, device=param.device)
-        return value.to(device=param.device)
-    if isinstance(value, dict):
-        return {k: _cast_state(param, v, group, k) for k, v in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return type(value)(_cast_state(param, v, group) for v in value)
-    return value

@@ -364,3 +364,24 @@ def test_no_warning_in_ordinary_use():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         step(nnlib.optim.AdamW([leaf(2)]))
+
+
+def test_swap_in():
+    p = leaf(2)
+    opt = nnlib.optim.Adam([p], lr=0.5)
+    with pytest.raises(RuntimeError, match="requires initialized optimizer state"):
+        with nnlib.optim.swap_in_optimizer_params_and_state(opt, {}, opt.state_dict()):
+            pass
+    step(opt)
+    before, group = p.tolist(), dict(opt.param_groups[0])
+    other, state = leaf(2, value=5.0), copy.deepcopy(opt.state_dict())
+    state["param_groups"][0]["lr"] = 1.0
+    with nnlib.optim.swap_in_optimizer_params_and_state(opt, {"p": other}, state):
+        step(opt)
+    assert p.tolist() == before and dict(opt.param_groups[0]) == group
+    assert other[0].item() == pytest.approx(4.0) and state["state"][0]["step"].item() == 2
+    assert opt.state[p]["step"].item() == 1
+    for broken in ({}, {"state": {}, "param_groups": []}, {**state, "state": {9: {}}}):
+        with pytest.raises(RuntimeError, match="swap_in_optimizer_params_and_state requires"):
+            with nnlib.optim.swap_in_optimizer_params_and_state(opt, {"p": other}, broken):
+                pass

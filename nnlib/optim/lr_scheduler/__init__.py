@@ -16,15 +16,15 @@ Example:
 
 from ._base import LRScheduler
 from ._composite import ChainedScheduler, SequentialLR
-from ._cyclic import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
+from ._cyclic import CosineAnnealingWarmRestarts, CyclicLR
+from ._functions import LambdaLR, MultiplicativeLR
+from ._one_cycle import OneCycleLR
 from ._plateau import ReduceLROnPlateau
 from ._simple import (
     ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
-    LambdaLR,
     LinearLR,
-    MultiplicativeLR,
     MultiStepLR,
     PolynomialLR,
     StepLR,
