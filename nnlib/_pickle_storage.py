@@ -160,8 +160,12 @@ def load_legacy(file, make_unpickler, map_location):
     if (protocol := make_unpickler(file, storages).load()) != PROTOCOL:
         raise UnpicklingError(f"expected protocol version {PROTOCOL}, got {protocol!r:.80}")
     system = make_unpickler(file, storages).load()
-    result = make_unpickler(file, storages).load()
+    # The bytes come last, but what is built of them may look at them (the indices of a sparse tensor): the
+    # first reading finds out which storages there are, the second one builds.
+    place = file.tell()
+    make_unpickler(file, storages).load()
     keys = make_unpickler(file, storages).load()
     little = system.get("little_endian", True) if isinstance(system, dict) else True
     storages.fill(file, keys, little)
-    return result
+    file.seek(place)
+    return make_unpickler(file, storages).load()

@@ -34,7 +34,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 
     >>> a, b = nnlib.broadcast_tensors(nnlib.zeros(2, 1), nnlib.zeros(3))
     >>> a.shape, b.shape
-    (Size([2, 3]), Size([2, 3]))
+    (torch.Size([2, 3]), torch.Size([2, 3]))
     """
     return _C.broadcast_tensors(_tensors(tensors))
 

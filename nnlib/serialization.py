@@ -51,8 +51,8 @@ def add_safe_globals(safe_globals):
         >>> import collections, nnlib
         >>> Point = collections.namedtuple("Point", "x y")
         >>> nnlib.serialization.add_safe_globals([Point])
-        >>> nnlib.serialization.get_safe_globals()
-        [<class '__main__.Point'>]
+        >>> nnlib.serialization.get_safe_globals() == [Point]
+        True
         >>> nnlib.serialization.clear_safe_globals()
     """
     entries = dict(_safe_name(item) for item in safe_globals)

@@ -40,8 +40,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
         >>> import nnlib
         >>> layer = nnlib.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-        >>> layer.log_prob(nnlib.zeros(3, 8)).exp().sum(1)
-        tensor([1.0000, 1.0000, 1.0000], grad_fn=<SumBackward1>)
+        >>> nnlib.allclose(layer.log_prob(nnlib.zeros(3, 8)).exp().sum(1), nnlib.ones(3))
+        True
     """
 
     def __init__(
