@@ -62,7 +62,19 @@ from math import e, inf, nan, pi
 newaxis = None
 
 # Imported when first asked for: `import nnlib` stays quick.
-_SUBMODULES = {"cuda", "distributed", "futures", "nn", "optim", "random", "safetensors", "serialization", "testing", "utils"}
+_SUBMODULES = {
+    "cuda",
+    "distributed",
+    "futures",
+    "linalg",
+    "nn",
+    "optim",
+    "random",
+    "safetensors",
+    "serialization",
+    "testing",
+    "utils",
+}
 _MOVED = {
     "load": "serialization",
     "save": "serialization",
