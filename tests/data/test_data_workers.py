@@ -139,6 +139,25 @@ def test_batches_are_those_without_workers(method):
         a["row"].add_(1)  # the memory is ours to write to
 
 
+def test_without_memory_files(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    want = list(DataLoader(Rows(), batch_size=4))
+    got = list(DataLoader(Rows(), batch_size=4, num_workers=2, multiprocessing_context="fork"))
+    for a, b in zip(got, want, strict=True):
+        assert (a["row"] == b["row"]).all().item()
+        a["row"].add_(1)
+
+
+def no_memory(fd, data, position):
+    raise OSError(28, "No space left on device")
+
+
+def test_no_memory_for_a_batch_is_reported(monkeypatch):
+    monkeypatch.setattr(os, "pwrite", no_memory)
+    with pytest.raises(OSError, match="(?s)in DataLoader worker process 0.*No space left on device"):
+        list(DataLoader(Rows(), batch_size=4, num_workers=2, multiprocessing_context="fork"))
+
+
 def test_files_and_memory_are_given_back():
     loader = DataLoader(Rows(), batch_size=2, num_workers=2)
     list(loader)

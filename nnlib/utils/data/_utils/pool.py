@@ -57,14 +57,15 @@ class WorkerPool:
     def _start(self, context, config, worker_id, inherits):
         ours, theirs = multiprocessing.Pipe(duplex=True)
         # A forked worker has copies of all ends opened so far; it closes those that are not its own.
-        strangers = [ours, *(c.connection for c in self.channels if c)] if inherits else []
+        channel = Channel(ours)
+        strangers = [*self.channels, channel] if inherits else []
         process = context.Process(
             target=worker_main, args=(theirs, config, worker_id, strangers), daemon=True
         )
         try:
             process.start()
         except (TypeError, AttributeError, pickle.PicklingError):
-            ours.close()
+            channel.abandon()
             warnings.warn(
                 "Got pickle error when attempting to start a worker Process. This might be because the "
                 "worker Process arguments are not picklable, which spawn and forkserver need. "
@@ -74,7 +75,7 @@ class WorkerPool:
             raise
         finally:
             theirs.close()
-        self.channels.append(Channel(ours))
+        self.channels.append(channel)
         self.processes.append(process)
         self.listening.append(True)
 

@@ -111,13 +111,13 @@ class Channel:
 
     def __init__(self, connection):
         self.connection = connection
+        # Descriptors travel by calls that only sockets have. Made now, so that no message breaks off in the
+        # middle because the process has run out of files.
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=os.dup(connection.fileno()))
 
     def fileno(self):
         """The descriptor, so that a channel can be waited for."""
         return self.connection.fileno()
-
-    def _socket(self):
-        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=os.dup(self.fileno()))
 
     def send(self, obj):
         """Sends an object. Raises OSError when the other end is gone."""
@@ -129,8 +129,7 @@ class Channel:
                 _HEADER.pack(len(payload), len(buffers), fd is not None) + sizes + payload
             )
             if fd is not None:
-                with self._socket() as sock:
-                    socket.send_fds(sock, [b"m"], [fd])
+                socket.send_fds(self._socket, [b"m"], [fd])
             else:
                 for buffer in buffers:
                     self.connection.send_bytes(buffer)
@@ -150,8 +149,7 @@ class Channel:
         return pickle.loads(memoryview(message)[len(message) - length :], buffers=buffers)
 
     def _receive_shared(self, sizes):
-        with self._socket() as sock:
-            data, fds, _, _ = socket.recv_fds(sock, 1, 1)
+        data, fds, _, _ = socket.recv_fds(self._socket, 1, 1)
         if not data:
             raise EOFError
         if not fds:
@@ -167,10 +165,14 @@ class Channel:
     def close(self):
         """Ends the connection for both sides, whoever else holds a copy of the descriptor."""
         try:
-            with self._socket() as sock:
-                sock.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the other end was closed first
+        self.abandon()
+
+    def abandon(self):
+        """Closes this process's descriptors; the connection goes on where another process holds it."""
+        self._socket.close()
         self.connection.close()
 
 

@@ -1,5 +1,6 @@
 """What runs in a worker process of a DataLoader."""
 
+import gc
 import os
 import queue
 import random
@@ -7,7 +8,7 @@ import signal
 import threading
 from dataclasses import dataclass
 
-import numpy as np
+from numpy import random as numpy_random  # here, as imports in a process just forked may fail
 
 import nnlib
 
@@ -85,13 +86,15 @@ def worker_main(channel, config, worker_id, strangers):
         channel (Connection): this worker's end.
         config (WorkerConfig): what to do.
         worker_id (int): this worker's number.
-        strangers (list): connections of other workers that a fork has brought along.
+        strangers (list): channels of the parent's that a fork has brought along.
     """
     # Ctrl-C goes to the whole group of processes; what is to be done is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler of the parent's that a fork has copied
-    for connection in strangers:
-        connection.close()
+    for stranger in strangers:
+        stranger.abandon()
+    # What a fork has copied is the parent's to finalize; left alone, its pages also stay shared.
+    gc.freeze()
     channel = Channel(channel)
     nnlib.set_num_threads(1)
     seed_everything(config.base_seed, worker_id)
@@ -102,10 +105,8 @@ def worker_main(channel, config, worker_id, strangers):
     watch.start()
     try:
         _Worker(channel, config, worker_id).run(tasks)
-    except OSError as e:
-        # The parent has closed the channel: nobody waits for an answer any more.
-        if not isinstance(e, BrokenPipeError | ConnectionResetError):
-            raise
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the parent has closed the channel: nobody waits for an answer any more
 
 
 def seed_everything(base_seed, worker_id):
@@ -114,7 +115,7 @@ def seed_everything(base_seed, worker_id):
     random.seed(seed)
     nnlib.manual_seed(seed)
     entropy = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
-    np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
+    numpy_random.seed(numpy_random.SeedSequence(entropy).generate_state(4))
 
 
 def _receive(channel, tasks, parent_pid):
@@ -189,8 +190,8 @@ class _Worker:
     def _answer(self, number, data):
         try:
             self.channel.send((number, data))
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             raise
         except Exception:
-            # The data cannot be pickled; nothing has been sent yet.
+            # The data cannot be pickled, or there is no memory for it; nothing has been sent yet.
             self.channel.send((number, self._wrap()))
