@@ -12,8 +12,6 @@ import argparse
 import os
 from pathlib import Path
 
-from nnlib.nn import functional as F
-from nnlib.nn.parallel import DistributedDataParallel
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
@@ -21,6 +19,8 @@ from tqdm import tqdm
 import nnlib
 import nnlib.distributed as dist
 from nnlib import nn
+from nnlib.nn import functional as F
+from nnlib.nn.parallel import DistributedDataParallel
 from nnlib.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 

@@ -11,13 +11,13 @@ import argparse
 import sysconfig
 from pathlib import Path
 
-from nnlib.nn import functional as F
-from nnlib.nn.parallel import DistributedDataParallel
 from tqdm import trange
 
 import nnlib
 import nnlib.distributed as dist
 from nnlib import nn
+from nnlib.nn import functional as F
+from nnlib.nn.parallel import DistributedDataParallel
 
 VOCABULARY = 256  # a token is a byte
 

@@ -32,7 +32,9 @@ class _TypedMeta(type):
         if isinstance(first, int) and not isinstance(first, bool):
             return _C.empty(args, dtype=cls.dtype)
         if len(args) != 1:
-            raise TypeError(f"{cls.__name__}() takes sizes, one sequence or one tensor, got {len(args)} arguments")
+            raise TypeError(
+                f"{cls.__name__}() takes sizes, one sequence or one tensor, got {len(args)} arguments"
+            )
         if type(first).__name__ == "Size":
             return _C.empty(first, dtype=cls.dtype)
         if isinstance(first, Tensor):

@@ -182,9 +182,7 @@ def _summarized_nested(t, indent: int, formatter: _Formatter) -> str:
         return _vector(ends, indent, True, formatter)
     n = t.size(0)
     picks = range(n) if n <= 2 * edge else [*range(edge), None, *range(n - edge, n)]
-    parts = [
-        "..." if i is None else _summarized_nested(t.select(0, i), indent + 1, formatter) for i in picks
-    ]
+    parts = ["..." if i is None else _summarized_nested(t.select(0, i), indent + 1, formatter) for i in picks]
     return "[" + ("," + "\n" * (t.dim() - 1) + " " * (indent + 1)).join(parts) + "]"
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["current_device", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "set_device"]
+__all__ = [
+    "current_device",
+    "device_count",
+    "empty_cache",
+    "is_available",
+    "manual_seed",
+    "manual_seed_all",
+    "set_device",
+]
 
 
 def is_available() -> bool:

@@ -17,10 +17,10 @@ from nnlib import _C
 TARGET = pathlib.Path(__file__).resolve().parent.parent / "nnlib" / "_C.pyi"
 
 TYPES = {
-    "Tensor": "Tensor", "Operand": "Tensor | Number", "Scalar": "Number", "int": "int", "float": "float", "bool": "_bool",
-    "str": "str", "int[]": "Sequence[int]", "float[]": "Sequence[float]", "Tensor[]": "Sequence[Tensor]", "dtype": "dtype",
-    "Generator": "Generator", "memory_format": "memory_format", "Padding": "int | Sequence[int] | str",
-    "device": "device | str", "object": "object",
+    "Tensor": "Tensor", "Operand": "Tensor | Number", "Scalar": "Number", "int": "int", "float": "float",
+    "bool": "_bool", "str": "str", "int[]": "Sequence[int]", "float[]": "Sequence[float]",
+    "Tensor[]": "Sequence[Tensor]", "dtype": "dtype", "Generator": "Generator", "memory_format": "memory_format",
+    "Padding": "int | Sequence[int] | str", "device": "device | str", "object": "object",
 }  # fmt: skip
 
 HEADER = '''"""The native module. Written by tools/make_stub.py from the operators' signatures."""

@@ -33,8 +33,8 @@ bool has_nan(const Tensor& t) {
 
 // Whether nothing else can see the tensor's memory, so that a sum may be made in place.
 bool exclusive(const Tensor& t) {
-  return t.ref()->use_count() == 1 && t.storage()->use_count() == 1 && t.storage()->owned() && !t.is_sparse() &&
-         !has_internal_overlap(t.sizes(), t.strides());
+  return t.ref()->use_count() == 1 && t.storage()->use_count() == 1 && t.storage()->owned() &&
+         !t.is_sparse() && !has_internal_overlap(t.sizes(), t.strides());
 }
 
 struct Task {
@@ -43,7 +43,8 @@ struct Task {
   std::unordered_map<Node*, TensorList> buffers;
   std::unordered_set<Node*> needed;  // with inputs: the nodes that lead to one
   bool all_needed = true;
-  std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>> captures;  // node -> (its input, result)
+  std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>>
+      captures;  // node -> (its input, result)
   TensorList captured;
   std::vector<std::function<void()>> callbacks;
   Task* outer = nullptr;
@@ -187,13 +188,15 @@ struct Task {
       out = n->apply(std::move(grads));
       if (AnomalyMode::enabled() && AnomalyMode::check_nan()) {
         for (size_t i = 0; i < out.size(); i++)
-          NNLIB_CHECK(!has_nan(out[i]), "Function '", n->name(), "' returned nan values in its ", i, "th output.");
+          NNLIB_CHECK(!has_nan(out[i]), "Function '", n->name(), "' returned nan values in its ", i,
+                      "th output.");
       }
     } catch (...) {
       if (AnomalyMode::enabled() && report_anomaly)
-        report_anomaly(concat("Error detected in ", n->name(), ". Traceback of forward call that caused the error:\n",
-                              n->trace.empty() ? "(no forward pass information: enable detect anomaly during forward pass)"
-                                               : n->trace));
+        report_anomaly(concat(
+            "Error detected in ", n->name(), ". Traceback of forward call that caused the error:\n",
+            n->trace.empty() ? "(no forward pass information: enable detect anomaly during forward pass)"
+                             : n->trace));
       throw;
     }
     if (n->next.empty()) out.clear();
@@ -271,7 +274,8 @@ TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const 
     task.add(buffer[e.index], std::move(grads[i]));
   }
   for (const Edge& e : roots)
-    if (e && !task.dependencies.count(e.node.get()) && queued.insert(e.node.get()).second) task.ready.push(e.node);
+    if (e && !task.dependencies.count(e.node.get()) && queued.insert(e.node.get()).second)
+      task.ready.push(e.node);
   task.run();
   for (size_t i = 0; i < task.callbacks.size(); i++) task.callbacks[i]();  // one may add another
   return std::move(task.captured);

@@ -11,8 +11,8 @@ struct BackwardOptions {
   bool accumulate = true;  // into the leaves' .grad; otherwise the gradients of `inputs` are returned
 };
 
-// Propagates `grads` from `roots`. With `inputs`, only what leads to them is computed; their gradients are returned
-// (undefined where none arrived) when accumulate is off.
+// Propagates `grads` from `roots`. With `inputs`, only what leads to them is computed; their gradients are
+// returned (undefined where none arrived) when accumulate is off.
 TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const std::vector<Edge>& inputs,
                         const BackwardOptions& options);
 

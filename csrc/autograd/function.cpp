@@ -55,7 +55,8 @@ void Node::destroy() {
 
 void collect_edges(Node& node, const TensorList& inputs) {
   node.next.reserve(inputs.size());
-  for (const Tensor& t : inputs) node.next.push_back(t.defined() && t.requires_grad() ? gradient_edge(t) : Edge{});
+  for (const Tensor& t : inputs)
+    node.next.push_back(t.defined() && t.requires_grad() ? gradient_edge(t) : Edge{});
 }
 
 // ---- saved tensors
@@ -78,9 +79,10 @@ void pop_saved_hooks() { saved_hooks().pop_back(); }
 Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
     : output_index_(output_index), is_output_(is_output) {
   if (!t.defined()) return;
-  NNLIB_CHECK(!t.impl()->inference || GradMode::inference(),
-              "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal "
-              "tensor and use it in autograd.");
+  NNLIB_CHECK(
+      !t.impl()->inference || GradMode::inference(),
+      "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal "
+      "tensor and use it in autograd.");
   version_ = t.version();
   if (!saved_hooks().empty()) {
     packed_ = std::make_shared<Hooks>();
@@ -94,8 +96,8 @@ Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
     data_ = detach(t);  // the node must not own its own output
     return;
   }
-  // A leaf, or a tensor without gradient, is kept as it is. The history of any other is kept beside its values: an
-  // in-place change would put a later history in the tensor itself.
+  // A leaf, or a tensor without gradient, is kept as it is. The history of any other is kept beside its
+  // values: an in-place change would put a later history in the tensor itself.
   leaf_ = !t.requires_grad() || is_leaf(t);
   if (leaf_) {
     data_ = t;
@@ -119,12 +121,13 @@ Tensor Saved::get(const Backward& ctx) const {
   }
   if (!data_.defined()) return {};
   if (data_.version() != version_) {
-    throw Error(concat("one of the variables needed for gradient computation has been modified by an inplace operation: [",
-                       dtype_legacy_name(data_.dtype()), "Tensor ", data_.sizes(), "], which is ",
-                       is_output_ ? "output of " + ctx.node->name() : std::string("an input of ") + ctx.node->name(),
-                       ", is at version ", data_.version(), "; expected version ", version_,
-                       " instead. Hint: enable anomaly detection to find the operation that failed to compute its "
-                       "gradient, with autograd.set_detect_anomaly(True)."));
+    throw Error(concat(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: [",
+        dtype_legacy_name(data_.dtype()), "Tensor ", data_.sizes(), "], which is ",
+        is_output_ ? "output of " + ctx.node->name() : std::string("an input of ") + ctx.node->name(),
+        ", is at version ", data_.version(), "; expected version ", version_,
+        " instead. Hint: enable anomaly detection to find the operation that failed to compute its "
+        "gradient, with autograd.set_detect_anomaly(True)."));
   }
   if (leaf_ || !GradMode::enabled()) return data_;
   Tensor t = detach(data_);
@@ -157,24 +160,31 @@ Tensor mark_view(const Tensor& base, const Tensor& view, ViewOrigin origin) {
 
 void check_inplace(const Tensor& self, bool other_wants_grad) {
   NNLIB_CHECK(!self.impl()->inference || GradMode::inference(),
-              "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a "
+              "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone "
+              "to get a "
               "normal tensor before doing inplace update.");
   NNLIB_CHECK(!has_internal_overlap(self.sizes(), self.strides()),
-              "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+              "unsupported operation: more than one element of the written-to tensor refers to a single "
+              "memory location. "
               "Please clone() the tensor before performing the operation.");
   AutogradMeta* m = self.impl()->autograd.get();
   if (!m || !GradMode::enabled()) return;
   const bool wants = self.requires_grad();
   if (m->view && (wants || other_wants_grad)) {
-    NNLIB_CHECK(m->view->origin != ViewOrigin::MultiOutput,
-                "Output of ", m->grad_fn ? m->grad_fn->name() : std::string("a function"),
-                " is a view and is being modified inplace. This view is the output of a function that returns multiple "
-                "views. Such functions do not allow the output views to be modified inplace. You should replace the "
-                "inplace operation by an out-of-place one.");
+    NNLIB_CHECK(
+        m->view->origin != ViewOrigin::MultiOutput, "Output of ",
+        m->grad_fn ? m->grad_fn->name() : std::string("a function"),
+        " is a view and is being modified inplace. This view is the output of a function that returns "
+        "multiple "
+        "views. Such functions do not allow the output views to be modified inplace. You should replace the "
+        "inplace operation by an out-of-place one.");
     NNLIB_CHECK(m->view->origin != ViewOrigin::NoGrad,
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this "
-                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
-                "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+                "Given that this "
+                "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+                "both the view "
+                "and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+                "tracked) or "
                 "both outside (if you want the inplace to be tracked).");
     const Tensor& base = m->view->base;
     NNLIB_CHECK(!(base.requires_grad() && is_leaf(base)),
@@ -186,8 +196,9 @@ void check_inplace(const Tensor& self, bool other_wants_grad) {
 
 namespace {
 
-// The history of a base one of whose views was written: gradients of the written part go through `fn`, those of the
-// rest to the base's earlier history. The name and the idea are PyTorch's (autograd/functions/tensor.cpp).
+// The history of a base one of whose views was written: gradients of the written part go through `fn`, those
+// of the rest to the base's earlier history. The name and the idea are PyTorch's
+// (autograd/functions/tensor.cpp).
 struct CopySlices : Node {
   Dims base_sizes, base_strides, sizes, strides;
   int64_t offset;  // of the view from the base's first element
@@ -260,11 +271,12 @@ Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tenso
   check_inplace(self, wants);
   const bool recording = GradMode::enabled() && (wants || self.requires_grad());
   Tensor r = op(recording ? before_change(self, true) : self);
-  NNLIB_CHECK(r.sizes() == self.sizes(), "output with shape ", self.sizes(), " doesn't match the broadcast shape ",
-              r.sizes());
+  NNLIB_CHECK(r.sizes() == self.sizes(), "output with shape ", self.sizes(),
+              " doesn't match the broadcast shape ", r.sizes());
   NNLIB_CHECK(can_cast(r.dtype(), self.dtype()), "result type ", dtype_legacy_name(r.dtype()),
               " can't be cast to the desired output type ", dtype_legacy_name(self.dtype()));
-  if (r.dtype() != self.dtype()) r = recording ? basic_ops().cast(r, self.dtype()) : cast_values(r, self.dtype());
+  if (r.dtype() != self.dtype())
+    r = recording ? basic_ops().cast(r, self.dtype()) : cast_values(r, self.dtype());
   copy_values(self, r);
   mark_changed(self);
   if (!recording) return self;
@@ -275,13 +287,15 @@ Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tenso
     set_gradient_edge(self, r.requires_grad() ? gradient_edge(r) : Edge{});
     return self;
   }
-  record_inplace(self, "CopyBackwards", {self, r}, [](Backward&, const TensorList& g) { return TensorList{Tensor(), g[0]}; });
+  record_inplace(self, "CopyBackwards", {self, r},
+                 [](Backward&, const TensorList& g) { return TensorList{Tensor(), g[0]}; });
   return self;
 }
 
 Tensor sum_to_size(const Tensor& grad, const Dims& sizes) {
   if (grad.sizes() == sizes) return grad;
-  NNLIB_CHECK(is_expandable_to(sizes, grad.sizes()), "size ", sizes, " is not expandable to size ", grad.sizes());
+  NNLIB_CHECK(is_expandable_to(sizes, grad.sizes()), "size ", sizes, " is not expandable to size ",
+              grad.sizes());
   Dims dims;
   const int64_t lead = grad.dim() - sizes.ssize();
   for (int64_t i = 0; i < grad.dim(); i++)

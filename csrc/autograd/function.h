@@ -2,11 +2,12 @@
 //
 //   if (wants_grad(a, b))
 //     record(out, "MulBackward0", {a, b}, [a = save(a), b = save(b)](Backward& ctx, const TensorList& g) {
-//       return TensorList{ctx.needs(0) ? mul(g[0], b.get(ctx)) : Tensor(), ctx.needs(1) ? mul(g[0], a.get(ctx)) : Tensor()};
+//       return TensorList{ctx.needs(0) ? mul(g[0], b.get(ctx)) : Tensor(), ctx.needs(1) ? mul(g[0],
+//       a.get(ctx)) : Tensor()};
 //     });
 //
-// The backward function uses operators, so that with create_graph its own steps are recorded; a fused kernel is
-// used where GradMode is off. What the lambda captured is freed when backward is through.
+// The backward function uses operators, so that with create_graph its own steps are recorded; a fused kernel
+// is used where GradMode is off. What the lambda captured is freed when backward is through.
 #pragma once
 #include <optional>
 
@@ -67,11 +68,14 @@ struct FunctionNode final : Node {
   FunctionNode(const char* label, F&& f) : label(label), f(std::move(f)) {}
   std::string name() const override { return label; }
   TensorList apply(TensorList&& grads) override {
-    NNLIB_CHECK(f.has_value(),
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
-                "if you need to access saved tensors after calling backward.");
+    NNLIB_CHECK(
+        f.has_value(),
+        "Trying to backward through the graph a second time (or directly access saved tensors after they "
+        "have "
+        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
+        "or "
+        "if you need to access saved tensors after calling backward.");
     bool any = false;
     for (const Tensor& g : grads) any = any || g.defined();
     if (!any) return TensorList(next.size());
@@ -115,8 +119,8 @@ void record_many(const TensorList& outs, const char* name, const TensorList& inp
 Tensor mark_view(const Tensor& base, const Tensor& view, ViewOrigin origin = ViewOrigin::Default);
 // A view whose backward is f.
 template <class F>
-Tensor make_view(const Tensor& base, const Dims& sizes, const Dims& strides, int64_t offset, const char* name, F&& f,
-                 ViewOrigin origin = ViewOrigin::Default) {
+Tensor make_view(const Tensor& base, const Dims& sizes, const Dims& strides, int64_t offset, const char* name,
+                 F&& f, ViewOrigin origin = ViewOrigin::Default) {
   Tensor v = mark_view(base, alias(base, sizes, strides, offset), origin);
   if (wants_grad(base)) record(v, name, {base}, std::forward<F>(f));
   return v;
@@ -134,20 +138,22 @@ void record_inplace(const Tensor& self, const char* name, const TensorList& inpu
   node->add_input(self);
   rebase_history(self, node);
 }
-// An alias with self's values and history as they are now: what an in-place operator works from when its backward
-// needs the old values (a copy then).
+// An alias with self's values and history as they are now: what an in-place operator works from when its
+// backward needs the old values (a copy then).
 Tensor before_change(const Tensor& self, bool copy);
-// self becomes what op(self) computes: values are copied in, history goes on. op gets before_change(self) where a graph
-// is recorded, self otherwise. Checks that the result's sizes equal self's and that its type may be stored in self's.
+// self becomes what op(self) computes: values are copied in, history goes on. op gets before_change(self)
+// where a graph is recorded, self otherwise. Checks that the result's sizes equal self's and that its type
+// may be stored in self's.
 Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tensor&)>& op, bool wants = false);
 
 // A gradient of a broadcast operand, summed down to the operand's sizes. Differentiable.
 Tensor sum_to_size(const Tensor& grad, const Dims& sizes);
 
-// Operators that autograd itself needs; csrc/ops fills them in when the library is loaded. All are differentiable.
+// Operators that autograd itself needs; csrc/ops fills them in when the library is loaded. All are
+// differentiable.
 struct BasicOps {
   Tensor (*add)(const Tensor&, const Tensor&) = nullptr;
-  Tensor (*copy_)(const Tensor& self, const Tensor& src) = nullptr;  // in place, broadcasts src
+  Tensor (*copy_)(const Tensor& self, const Tensor& src) = nullptr;     // in place, broadcasts src
   void (*add_into)(const Tensor& self, const Tensor& other) = nullptr;  // in place, no history
   Tensor (*sum)(const Tensor&, const Dims& dims, bool keepdim) = nullptr;
   Tensor (*view)(const Tensor&, const Dims& sizes) = nullptr;  // reshape
@@ -155,8 +161,9 @@ struct BasicOps {
   Tensor (*cast)(const Tensor&, Dtype) = nullptr;
   Tensor (*as_strided)(const Tensor&, const Dims& sizes, const Dims& strides, int64_t offset) = nullptr;
   // The gradient of as_strided: a tensor of base's geometry with g scattered into it.
-  Tensor (*as_strided_backward)(const Tensor& g, const Dims& base_sizes, const Dims& base_strides, int64_t base_offset,
-                                const Dims& sizes, const Dims& strides, int64_t offset) = nullptr;
+  Tensor (*as_strided_backward)(const Tensor& g, const Dims& base_sizes, const Dims& base_strides,
+                                int64_t base_offset, const Dims& sizes, const Dims& strides,
+                                int64_t offset) = nullptr;
 };
 BasicOps& basic_ops();
 

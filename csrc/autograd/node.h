@@ -24,8 +24,8 @@ struct InputMeta {
   Dtype dtype = Dtype::Float32;
 };
 
-using TensorHook = std::function<Tensor(const Tensor&)>;            // undefined: keep the gradient
-using NodePreHook = std::function<TensorList(const TensorList&)>;   // empty: keep them
+using TensorHook = std::function<Tensor(const Tensor&)>;           // undefined: keep the gradient
+using NodePreHook = std::function<TensorList(const TensorList&)>;  // empty: keep them
 using NodePostHook = std::function<TensorList(const TensorList& grad_inputs, const TensorList& grad_outputs)>;
 
 template <class F>
@@ -56,11 +56,11 @@ struct NodeHooks {
 };
 
 struct Node : RefCounted {
-  uint64_t sequence;            // later nodes run first
-  std::vector<Edge> next;       // one edge per input of the operator
+  uint64_t sequence;              // later nodes run first
+  std::vector<Edge> next;         // one edge per input of the operator
   std::vector<InputMeta> inputs;  // one per output of the operator
   std::unique_ptr<NodeHooks> hooks;
-  std::string trace;  // where it was made, under anomaly detection
+  std::string trace;         // where it was made, under anomaly detection
   _object* pyobj = nullptr;  // the Python object of this node while there is one (borrowed)
 
   Node();

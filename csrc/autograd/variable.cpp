@@ -33,9 +33,11 @@ Ref<Node> grad_fn(const Tensor& t) {
     const Tensor base = m->view->base;
     m->view->version = t.version();
     if (base.requires_grad() && is_floating(t.dtype())) {
-      NNLIB_CHECK(m->view->origin != ViewOrigin::NoGrad || !GradMode::enabled() || m->grad_fn,
-                  "A view was created in no_grad mode and its base or another view of its base has been modified "
-                  "inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden.");
+      NNLIB_CHECK(
+          m->view->origin != ViewOrigin::NoGrad || !GradMode::enabled() || m->grad_fn,
+          "A view was created in no_grad mode and its base or another view of its base has been modified "
+          "inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is "
+          "forbidden.");
       const Dims bs = base.sizes(), bst = base.strides(), s = t.sizes(), st = t.strides();
       const int64_t bo = base.storage_offset(), o = t.storage_offset();
       m->grad_fn = make_node("AsStridedBackward0", {base}, [=](Backward&, const TensorList& g) {
@@ -75,8 +77,10 @@ void set_requires_grad(const Tensor& t, bool on) {
   NNLIB_CHECK(!on || is_floating(t.dtype()),
               "only Tensors of floating point and complex dtype can require gradients");
   if (!is_leaf(t)) {
-    NNLIB_CHECK(on, "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
-                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
+    NNLIB_CHECK(
+        on,
+        "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
+        "in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
     return;
   }
   NNLIB_CHECK(!on || !t.impl()->inference || GradMode::inference(),
@@ -89,10 +93,10 @@ Tensor grad_of(const Tensor& t) { return t.impl()->autograd ? t.impl()->autograd
 void set_grad(const Tensor& t, const Tensor& g) {
   if (g.defined()) {
     NNLIB_CHECK(!g.is_same(t), "can't assign Variable as its own grad");
-    NNLIB_CHECK(g.dtype() == t.dtype(), "assigned grad has data of a different type: expected ", dtype_name(t.dtype()),
-                ", got ", dtype_name(g.dtype()));
-    NNLIB_CHECK(g.sizes() == t.sizes(), "assigned grad has data of a different size: expected ", t.sizes(), ", got ",
-                g.sizes());
+    NNLIB_CHECK(g.dtype() == t.dtype(), "assigned grad has data of a different type: expected ",
+                dtype_name(t.dtype()), ", got ", dtype_name(g.dtype()));
+    NNLIB_CHECK(g.sizes() == t.sizes(), "assigned grad has data of a different size: expected ", t.sizes(),
+                ", got ", g.sizes());
   } else if (!t.impl()->autograd) {
     return;
   }
@@ -151,8 +155,8 @@ void retain_grad(const Tensor& t) {
   Ref<Node> f = grad_fn(t);
   if (!f || m.retains_grad) return;
   m.retains_grad = true;
-  // The node must not keep its own output alive, so the hook holds a plain pointer that the engine may use only while
-  // the tensor lives: a shared flag tells.
+  // The node must not keep its own output alive, so the hook holds a plain pointer that the engine may use
+  // only while the tensor lives: a shared flag tells.
   struct Target {
     std::mutex mutex;
     TensorImpl* impl;

@@ -8,7 +8,7 @@ namespace nnlib {
 
 enum class ViewOrigin : uint8_t {
   Default,
-  NoGrad,      // made under no_grad: an in-place change under grad would be lost
+  NoGrad,       // made under no_grad: an in-place change under grad would be lost
   MultiOutput,  // one of several views that an operator returned
   Inference,
   Custom,  // made in a custom Function
@@ -35,7 +35,8 @@ struct AutogradMeta {
   // The leaf's AccumulateGrad while somebody holds it; it holds the leaf, so this is weak.
   Node* accumulator = nullptr;
   std::mutex mutex;
-  std::vector<_object*> python_refs;  // borrowed: Python hooks that only this tensor holds, for the garbage collector
+  std::vector<_object*>
+      python_refs;  // borrowed: Python hooks that only this tensor holds, for the garbage collector
   std::vector<std::function<void()>> on_death;  // run when the tensor goes
 
   AutogradMeta() = default;

@@ -57,7 +57,8 @@ void* system_allocate(size_t n) {
 }  // namespace
 
 void* allocate(size_t n) {
-  NNLIB_CHECK_AS(MemoryError, n < (size_t(1) << 47), "cannot allocate ", n, " bytes: more than the address space");
+  NNLIB_CHECK_AS(MemoryError, n < (size_t(1) << 47), "cannot allocate ", n,
+                 " bytes: more than the address space");
   int index;
   size_t size = class_size(n, &index);
   Cache& c = cache();

@@ -19,7 +19,8 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
     else if constexpr (std::is_same_v<D, bool>)
       return (compute_t<S>)v != 0;
     else if constexpr (std::is_integral_v<D> && std::is_floating_point_v<compute_t<S>>)
-      return (D)(int64_t)(compute_t<S>)v;  // through int64, so that the small types wrap as they do in PyTorch
+      return (
+          D)(int64_t)(compute_t<S>)v;  // through int64, so that the small types wrap as they do in PyTorch
     else
       return (D)(compute_t<D>)(compute_t<S>)v;
   };
@@ -34,7 +35,8 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
   for (int64_t i = 0; i < n; i++) d[i * ds] = one(s[i * ss]);
 }
 
-// Merges neighbouring dimensions that are contiguous in both and drops those of size one; the inner one is last.
+// Merges neighbouring dimensions that are contiguous in both and drops those of size one; the inner one is
+// last.
 struct Loops {
   Dims sizes, ds, ss;
 };
@@ -44,7 +46,8 @@ Loops simplify(const Tensor& dst, const Tensor& src) {
   for (int i = 0; i < n; i++)
     if (dst.sizes()[i] != 1) order.push_back(i);
   // The destination is written in the order of its memory.
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return dst.strides()[a] > dst.strides()[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return dst.strides()[a] > dst.strides()[b]; });
   Loops l;
   for (int i : order) {
     int64_t size = dst.sizes()[i], d = dst.strides()[i], s = src.strides()[i];
@@ -83,23 +86,24 @@ void copy_typed(const Loops& l, D* d, const S* s) {
     const int64_t m = l.sizes[outer - 1], mds = l.ds[outer - 1];
     constexpr int64_t kTile = 32;
     const int64_t planes = rows / m, strips = (m + kTile - 1) / kTile;
-    parallel_for(0, planes * strips, std::max<int64_t>(1, kGrain / (kTile * inner)), [&](int64_t b, int64_t e) {
-      for (int64_t j = b; j < e; j++) {
-        int64_t rest = j / strips, doff = 0, soff = 0;
-        for (int k = outer - 2; k >= 0; k--) {
-          const int64_t at = rest % l.sizes[k];
-          rest /= l.sizes[k];
-          doff += at * l.ds[k];
-          soff += at * l.ss[k];
-        }
-        const int64_t r0 = j % strips * kTile, r1 = std::min(m, r0 + kTile);
-        for (int64_t c0 = 0; c0 < inner; c0 += kTile) {
-          const int64_t c1 = std::min(inner, c0 + kTile);
-          for (int64_t r = r0; r < r1; r++)
-            convert_row(d + doff + r * mds + c0, 1, s + soff + r + c0 * iss, iss, c1 - c0);
-        }
-      }
-    });
+    parallel_for(0, planes * strips, std::max<int64_t>(1, kGrain / (kTile * inner)),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t j = b; j < e; j++) {
+                     int64_t rest = j / strips, doff = 0, soff = 0;
+                     for (int k = outer - 2; k >= 0; k--) {
+                       const int64_t at = rest % l.sizes[k];
+                       rest /= l.sizes[k];
+                       doff += at * l.ds[k];
+                       soff += at * l.ss[k];
+                     }
+                     const int64_t r0 = j % strips * kTile, r1 = std::min(m, r0 + kTile);
+                     for (int64_t c0 = 0; c0 < inner; c0 += kTile) {
+                       const int64_t c1 = std::min(inner, c0 + kTile);
+                       for (int64_t r = r0; r < r1; r++)
+                         convert_row(d + doff + r * mds + c0, 1, s + soff + r + c0 * iss, iss, c1 - c0);
+                     }
+                   }
+                 });
     return;
   }
   parallel_for(0, rows, std::max<int64_t>(1, kGrain / inner), [&](int64_t b, int64_t e) {
@@ -120,16 +124,18 @@ void copy_typed(const Loops& l, D* d, const S* s) {
 
 namespace {
 void check_dense(const Tensor& t) {
-  NNLIB_CHECK_AS(NotImplementedError, !t.is_sparse(),
-                 "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives a "
-                 "dense one");
+  NNLIB_CHECK_AS(
+      NotImplementedError, !t.is_sparse(),
+      "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives a "
+      "dense one");
 }
 }  // namespace
 
 void copy_values(const Tensor& dst, const Tensor& src) {
   check_dense(dst);
   check_dense(src);
-  NNLIB_CHECK(dst.sizes() == src.sizes(), "copy_values: sizes ", dst.sizes(), " and ", src.sizes(), " differ");
+  NNLIB_CHECK(dst.sizes() == src.sizes(), "copy_values: sizes ", dst.sizes(), " and ", src.sizes(),
+              " differ");
   if (dst.numel() == 0) return;
   if (dst.raw() == src.raw() && dst.dtype() == src.dtype() && dst.strides() == src.strides()) return;
   Loops l = simplify(dst, src);

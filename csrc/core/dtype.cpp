@@ -10,8 +10,8 @@ struct Info {
   const char *name, *legacy;
 };
 constexpr Info kInfo[kNumDtypes] = {
-    {1, "bool", "Bool"},      {1, "uint8", "Byte"},    {1, "int8", "Char"},        {2, "int16", "Short"},
-    {4, "int32", "Int"},      {8, "int64", "Long"},    {2, "float16", "Half"},     {2, "bfloat16", "BFloat16"},
+    {1, "bool", "Bool"},     {1, "uint8", "Byte"},     {1, "int8", "Char"},    {2, "int16", "Short"},
+    {4, "int32", "Int"},     {8, "int64", "Long"},     {2, "float16", "Half"}, {2, "bfloat16", "BFloat16"},
     {4, "float32", "Float"}, {8, "float64", "Double"},
 };
 std::atomic<Dtype> g_default{Dtype::Float32};
@@ -38,7 +38,8 @@ bool can_cast(Dtype from, Dtype to) {
 
 Dtype default_dtype() { return g_default.load(std::memory_order_relaxed); }
 void set_default_dtype(Dtype d) {
-  NNLIB_CHECK_TYPE(is_floating(d), "only floating-point types are supported as the default type, got ", dtype_name(d));
+  NNLIB_CHECK_TYPE(is_floating(d), "only floating-point types are supported as the default type, got ",
+                   dtype_name(d));
   g_default.store(d, std::memory_order_relaxed);
 }
 

@@ -22,7 +22,8 @@ inline bool is_integral(Dtype d, bool include_bool) {
 }
 inline bool is_reduced_float(Dtype d) { return d == Dtype::Float16 || d == Dtype::BFloat16; }
 Dtype promote(Dtype a, Dtype b);
-// Whether a result of type `from` may be stored in `to` in place (float never into integers, nothing but bool into bool).
+// Whether a result of type `from` may be stored in `to` in place (float never into integers, nothing but bool
+// into bool).
 bool can_cast(Dtype from, Dtype to);
 
 Dtype default_dtype();
@@ -30,9 +31,9 @@ void set_default_dtype(Dtype d);
 
 template <class T>
 struct DtypeOf;
-#define NNLIB_DTYPE_OF(T, D)                \
-  template <>                               \
-  struct DtypeOf<T> {                       \
+#define NNLIB_DTYPE_OF(T, D)                 \
+  template <>                                \
+  struct DtypeOf<T> {                        \
     static constexpr Dtype value = Dtype::D; \
   };
 NNLIB_DTYPE_OF(bool, Bool)
@@ -72,25 +73,39 @@ struct TypeTag {
 template <class F>
 decltype(auto) dispatch_all(Dtype d, F&& f) {
   switch (d) {
-    case Dtype::Bool: return f(TypeTag<bool>{});
-    case Dtype::UInt8: return f(TypeTag<uint8_t>{});
-    case Dtype::Int8: return f(TypeTag<int8_t>{});
-    case Dtype::Int16: return f(TypeTag<int16_t>{});
-    case Dtype::Int32: return f(TypeTag<int32_t>{});
-    case Dtype::Int64: return f(TypeTag<int64_t>{});
-    case Dtype::Float16: return f(TypeTag<Half>{});
-    case Dtype::BFloat16: return f(TypeTag<BFloat16>{});
-    case Dtype::Float32: return f(TypeTag<float>{});
-    default: return f(TypeTag<double>{});
+    case Dtype::Bool:
+      return f(TypeTag<bool>{});
+    case Dtype::UInt8:
+      return f(TypeTag<uint8_t>{});
+    case Dtype::Int8:
+      return f(TypeTag<int8_t>{});
+    case Dtype::Int16:
+      return f(TypeTag<int16_t>{});
+    case Dtype::Int32:
+      return f(TypeTag<int32_t>{});
+    case Dtype::Int64:
+      return f(TypeTag<int64_t>{});
+    case Dtype::Float16:
+      return f(TypeTag<Half>{});
+    case Dtype::BFloat16:
+      return f(TypeTag<BFloat16>{});
+    case Dtype::Float32:
+      return f(TypeTag<float>{});
+    default:
+      return f(TypeTag<double>{});
   }
 }
 template <class F>
 decltype(auto) dispatch_floating(Dtype d, const char* name, F&& f) {
   switch (d) {
-    case Dtype::Float16: return f(TypeTag<Half>{});
-    case Dtype::BFloat16: return f(TypeTag<BFloat16>{});
-    case Dtype::Float32: return f(TypeTag<float>{});
-    case Dtype::Float64: return f(TypeTag<double>{});
+    case Dtype::Float16:
+      return f(TypeTag<Half>{});
+    case Dtype::BFloat16:
+      return f(TypeTag<BFloat16>{});
+    case Dtype::Float32:
+      return f(TypeTag<float>{});
+    case Dtype::Float64:
+      return f(TypeTag<double>{});
     default:
       throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
   }
@@ -98,11 +113,16 @@ decltype(auto) dispatch_floating(Dtype d, const char* name, F&& f) {
 template <class F>
 decltype(auto) dispatch_integral(Dtype d, const char* name, F&& f) {
   switch (d) {
-    case Dtype::UInt8: return f(TypeTag<uint8_t>{});
-    case Dtype::Int8: return f(TypeTag<int8_t>{});
-    case Dtype::Int16: return f(TypeTag<int16_t>{});
-    case Dtype::Int32: return f(TypeTag<int32_t>{});
-    case Dtype::Int64: return f(TypeTag<int64_t>{});
+    case Dtype::UInt8:
+      return f(TypeTag<uint8_t>{});
+    case Dtype::Int8:
+      return f(TypeTag<int8_t>{});
+    case Dtype::Int16:
+      return f(TypeTag<int16_t>{});
+    case Dtype::Int32:
+      return f(TypeTag<int32_t>{});
+    case Dtype::Int64:
+      return f(TypeTag<int64_t>{});
     default:
       throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
   }

@@ -1,5 +1,5 @@
-// Random numbers. The default generator is the 32-bit Mersenne Twister of Matsumoto and Nishimura (1998), drawn from
-// as PyTorch does on a CPU, so that a seed gives the same numbers in both.
+// Random numbers. The default generator is the 32-bit Mersenne Twister of Matsumoto and Nishimura (1998),
+// drawn from as PyTorch does on a CPU, so that a seed gives the same numbers in both.
 #pragma once
 #include <cstdint>
 #include <mutex>

@@ -29,8 +29,9 @@ struct CallerGuard {
 };
 }  // namespace detail
 
-// Calls f(b, e) for consecutive chunks [b, e) of `grain` indices that together cover [begin, end). The chunks are
-// dealt to threads in order, each thread a contiguous run of them. The first exception is thrown to the caller.
+// Calls f(b, e) for consecutive chunks [b, e) of `grain` indices that together cover [begin, end). The chunks
+// are dealt to threads in order, each thread a contiguous run of them. The first exception is thrown to the
+// caller.
 template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& f) {
   if (begin >= end) return;

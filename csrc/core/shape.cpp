@@ -25,8 +25,8 @@ Dims contiguous_strides(const Dims& sizes) {
 }
 
 Dims channels_last_strides(const Dims& sizes) {
-  NNLIB_CHECK(sizes.size() == 4 || sizes.size() == 5, "required rank 4 or 5 tensor to use channels_last format, got ",
-              sizes.size(), " dimensions");
+  NNLIB_CHECK(sizes.size() == 4 || sizes.size() == 5,
+              "required rank 4 or 5 tensor to use channels_last format, got ", sizes.size(), " dimensions");
   Dims r(sizes.size(), 1);
   int64_t step = std::max<int64_t>(sizes[1], 1);
   for (int i = sizes.ssize() - 1; i >= 2; i--) {
@@ -95,8 +95,8 @@ int64_t wrap_dim(int64_t dim, int64_t n, bool wrap_scalar) {
     NNLIB_CHECK_INDEX(wrap_scalar, "Dimension specified as ", dim, " but tensor has no dimensions");
     n = 1;
   }
-  NNLIB_CHECK_INDEX(dim >= -n && dim < n, "Dimension out of range (expected to be in range of [", -n, ", ", n - 1,
-                    "], but got ", dim, ")");
+  NNLIB_CHECK_INDEX(dim >= -n && dim < n, "Dimension out of range (expected to be in range of [", -n, ", ",
+                    n - 1, "], but got ", dim, ")");
   return dim < 0 ? dim + n : dim;
 }
 
@@ -115,8 +115,8 @@ Dims broadcast_shapes(const Dims& a, const Dims& b) {
   Dims r(n, 1);
   for (size_t k = 0; k < n; k++) {
     int64_t x = k < a.size() ? a[a.size() - 1 - k] : 1, y = k < b.size() ? b[b.size() - 1 - k] : 1;
-    NNLIB_CHECK(x == y || x == 1 || y == 1, "The size of tensor a (", x, ") must match the size of tensor b (", y,
-                ") at non-singleton dimension ", n - 1 - k);
+    NNLIB_CHECK(x == y || x == 1 || y == 1, "The size of tensor a (", x,
+                ") must match the size of tensor b (", y, ") at non-singleton dimension ", n - 1 - k);
     r[n - 1 - k] = x == 1 ? y : x;
   }
   return r;
@@ -147,8 +147,8 @@ Dims infer_size(const Dims& shape, int64_t numel) {
     r[at] = numel / known;
     return r;
   }
-  NNLIB_CHECK(!(at >= 0 && known == 0 && numel == 0), "cannot reshape tensor of 0 elements into shape ", shape,
-              " because the unspecified dimension size -1 can be any value and is ambiguous");
+  NNLIB_CHECK(!(at >= 0 && known == 0 && numel == 0), "cannot reshape tensor of 0 elements into shape ",
+              shape, " because the unspecified dimension size -1 can be any value and is ambiguous");
   NNLIB_CHECK(at < 0 && known == numel, "shape '", shape, "' is invalid for input of size ", numel);
   return r;
 }

@@ -11,7 +11,8 @@ namespace nnlib {
 
 class Storage : public RefCounted {
  public:
-  explicit Storage(size_t nbytes) : data_(nbytes ? allocate(nbytes) : nullptr), nbytes_(nbytes), owned_(true) {}
+  explicit Storage(size_t nbytes)
+      : data_(nbytes ? allocate(nbytes) : nullptr), nbytes_(nbytes), owned_(true) {}
   // Memory of somebody else (NumPy, DLPack, shared memory); `release` is called when the last tensor lets go.
   Storage(void* data, size_t nbytes, std::function<void()> release, bool writable = true)
       : data_(data), nbytes_(nbytes), release_(std::move(release)), writable_(writable) {}

@@ -45,8 +45,8 @@ Scalar Tensor::item() const {
 }
 
 Tensor empty_strided(const Dims& sizes, const Dims& strides, Dtype dtype) {
-  NNLIB_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ", strides.size(), " and ",
-              sizes.size());
+  NNLIB_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ", strides.size(),
+              " and ", sizes.size());
   auto p = make_ref<TensorImpl>();
   p->dtype = dtype;
   p->set_geometry(sizes, strides);
@@ -70,8 +70,8 @@ Tensor empty(const Dims& sizes, Dtype dtype, MemoryFormat format) {
   p->sizes = sizes;
   if (last) {
     NNLIB_CHECK(sizes.size() == (format == MemoryFormat::ChannelsLast ? 4u : 5u), "required rank ",
-                format == MemoryFormat::ChannelsLast ? 4 : 5, " tensor to use channels_last format, got ", sizes.size(),
-                " dimensions");
+                format == MemoryFormat::ChannelsLast ? 4 : 5, " tensor to use channels_last format, got ",
+                sizes.size(), " dimensions");
     p->strides = channels_last_strides(sizes);
     p->contiguous = is_contiguous(p->sizes, p->strides);
   } else {
@@ -138,24 +138,29 @@ Tensor alias(const Tensor& t) {
   return r;
 }
 
-void check_in_bounds(const Storage& storage, Dtype dtype, const Dims& sizes, const Dims& strides, int64_t offset) {
-  NNLIB_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ", strides.size(), " and ",
-              sizes.size());
+void check_in_bounds(const Storage& storage, Dtype dtype, const Dims& sizes, const Dims& strides,
+                     int64_t offset) {
+  NNLIB_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ", strides.size(),
+              " and ", sizes.size());
   NNLIB_CHECK(offset >= 0, "Tensor: invalid storage offset ", offset);
   if (count(sizes) == 0) return;
   int64_t last = offset;
   bool fits = true;
   for (size_t i = 0; i < sizes.size(); i++) {
-    NNLIB_CHECK(strides[i] >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", strides);
+    NNLIB_CHECK(strides[i] >= 0,
+                "as_strided: Negative strides are not supported at the moment, got strides: ", strides);
     int64_t step;
-    fits = fits && !__builtin_mul_overflow(sizes[i] - 1, strides[i], &step) && !__builtin_add_overflow(last, step, &last);
+    fits = fits && !__builtin_mul_overflow(sizes[i] - 1, strides[i], &step) &&
+           !__builtin_add_overflow(last, step, &last);
   }
   fits = fits && last < (int64_t)(storage.nbytes() / itemsize(dtype));
-  NNLIB_CHECK(fits, "setStorage: sizes ", sizes, ", strides ", strides, ", storage offset ", offset, ", and itemsize ",
-              itemsize(dtype), " are out of bounds for storage of size ", storage.nbytes());
+  NNLIB_CHECK(fits, "setStorage: sizes ", sizes, ", strides ", strides, ", storage offset ", offset,
+              ", and itemsize ", itemsize(dtype), " are out of bounds for storage of size ",
+              storage.nbytes());
 }
 
-Tensor from_storage(Ref<Storage> storage, Dtype dtype, const Dims& sizes, const Dims& strides, int64_t offset) {
+Tensor from_storage(Ref<Storage> storage, Dtype dtype, const Dims& sizes, const Dims& strides,
+                    int64_t offset) {
   check_in_bounds(*storage, dtype, sizes, strides, offset);
   auto p = make_ref<TensorImpl>();
   p->storage = std::move(storage);

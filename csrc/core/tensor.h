@@ -47,7 +47,7 @@ struct TensorImpl : RefCounted {
   Dtype dtype = Dtype::Float32;
   Device device;
   bool contiguous = true;
-  bool wrapped_number = false;  // a Python number made a tensor: its dtype is weak in promotion
+  bool wrapped_number = false;   // a Python number made a tensor: its dtype is weak in promotion
   bool inference = t_inference;  // made under inference_mode: neither versions nor gradients
   bool python_owned_by_core = false;
   // Alias of `.data`: counts its own versions.
@@ -140,9 +140,11 @@ Tensor wrapped_number(Scalar value);
 Tensor alias(const Tensor& t);
 Tensor alias(const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset);
 // A tensor on a storage of one's own; checks that every element lies inside.
-Tensor from_storage(Ref<Storage> storage, Dtype dtype, const Dims& sizes, const Dims& strides, int64_t offset);
+Tensor from_storage(Ref<Storage> storage, Dtype dtype, const Dims& sizes, const Dims& strides,
+                    int64_t offset);
 // The strided dimensions must lie in the storage: RuntimeError otherwise.
-void check_in_bounds(const Storage& storage, Dtype dtype, const Dims& sizes, const Dims& strides, int64_t offset);
+void check_in_bounds(const Storage& storage, Dtype dtype, const Dims& sizes, const Dims& strides,
+                     int64_t offset);
 
 // Copies values, converting the type, for any strides; sizes must be equal. No history, no version.
 void copy_values(const Tensor& dst, const Tensor& src);

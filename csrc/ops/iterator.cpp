@@ -319,9 +319,10 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
                   int64_t grain) {
   for (const Operand& o : inputs)
-    NNLIB_CHECK_AS(NotImplementedError, !o.tensor->is_sparse(),
-                   "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives "
-                   "a dense one");
+    NNLIB_CHECK_AS(
+        NotImplementedError, !o.tensor->is_sparse(),
+        "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives "
+        "a dense one");
   Plan p;
   p.numel = out.numel();
   if (p.numel == 0) {

@@ -12,7 +12,8 @@ Tensor make_sparse(const Tensor& indices, const Tensor& values, const Dims& size
   r.impl()->sizes = sizes;
   r.impl()->strides = contiguous_strides(sizes);
   r.impl()->numel = count(sizes);
-  // There are no elements to point at: operators that only know dense tensors then come to copy_values, which refuses.
+  // There are no elements to point at: operators that only know dense tensors then come to copy_values, which
+  // refuses.
   r.impl()->contiguous = false;
   r.impl()->sparse.reset(new SparseData{indices, values, indices.sizes()[0], coalesced});
   return r;

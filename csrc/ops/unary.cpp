@@ -3,9 +3,9 @@
 
 #include "ops/activation.h"
 #include "ops/elementwise.h"
+#include "ops/sparse_math.h"
 #include "ops/special_functions.h"
 #include "ops/unary_kernels.h"
-#include "ops/sparse_math.h"
 
 namespace nnlib::ops {
 

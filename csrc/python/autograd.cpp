@@ -31,7 +31,8 @@ PyObject* next_functions_of(Node* n) {
     Object t = owned(PyTuple_New((Py_ssize_t)n->next.size()));
     for (size_t i = 0; i < n->next.size(); i++) {
       const Edge& e = n->next[i];
-      PyTuple_SET_ITEM(t.get(), (Py_ssize_t)i, checked(Py_BuildValue("(Nk)", checked(node_object(e.node)), (unsigned long)e.index)));
+      PyTuple_SET_ITEM(t.get(), (Py_ssize_t)i,
+                       checked(Py_BuildValue("(Nk)", checked(node_object(e.node)), (unsigned long)e.index)));
     }
     return t.release();
   });
@@ -57,10 +58,12 @@ TensorList tensors_of(PyObject* o, const char* what) {
   TensorList l;
   if (o == Py_None) return l;
   if (is_tensor(o)) return {unpack(o)};
-  NNLIB_CHECK_TYPE(PyTuple_Check(o) || PyList_Check(o), what, " must return None, a Tensor or a tuple of them, not ", Py_TYPE(o)->tp_name);
+  NNLIB_CHECK_TYPE(PyTuple_Check(o) || PyList_Check(o), what,
+                   " must return None, a Tensor or a tuple of them, not ", Py_TYPE(o)->tp_name);
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++) {
     PyObject* item = PySequence_Fast_GET_ITEM(o, i);
-    NNLIB_CHECK_TYPE(item == Py_None || is_tensor(item), what, " must return Tensors, got ", Py_TYPE(item)->tp_name);
+    NNLIB_CHECK_TYPE(item == Py_None || is_tensor(item), what, " must return Tensors, got ",
+                     Py_TYPE(item)->tp_name);
     l.push_back(item == Py_None ? Tensor() : unpack(item));
   }
   return l;
@@ -92,7 +95,8 @@ PyObject* node_register_hook(PyObject* o, PyObject* args) {
     }));
   return PyLong_FromLongLong(hooks.post.add([keep](const TensorList& in, const TensorList& out) {
     return with_python([&] {
-      Object a = tuple_of(in), b = tuple_of(out), r = owned(PyObject_CallFunctionObjArgs(keep->get(), a.get(), b.get(), nullptr));
+      Object a = tuple_of(in), b = tuple_of(out),
+             r = owned(PyObject_CallFunctionObjArgs(keep->get(), a.get(), b.get(), nullptr));
       return tensors_of(r.get(), "a hook");
     });
   }));
@@ -110,14 +114,16 @@ PyObject* node_remove_hook(PyObject* o, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The operator's name with Backward."},
-                              {"_sequence_nr", node_sequence, METH_NOARGS, "Later nodes have larger numbers."},
-                              {"_register_hook", node_register_hook, METH_VARARGS, nullptr},
-                              {"_remove_hook", node_remove_hook, METH_VARARGS, nullptr},
-                              {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef node_getset[] = {{"next_functions", node_next, nullptr, "the nodes that take this node's results", nullptr},
-                             {"variable", node_variable, nullptr, "the leaf of an AccumulateGrad", nullptr},
-                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef node_methods[] = {
+    {"name", node_name, METH_NOARGS, "The operator's name with Backward."},
+    {"_sequence_nr", node_sequence, METH_NOARGS, "Later nodes have larger numbers."},
+    {"_register_hook", node_register_hook, METH_VARARGS, nullptr},
+    {"_remove_hook", node_remove_hook, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef node_getset[] = {
+    {"next_functions", node_next, nullptr, "the nodes that take this node's results", nullptr},
+    {"variable", node_variable, nullptr, "the leaf of an AccumulateGrad", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyTypeObject make_node_type() {
   PyTypeObject t = {PyVarObject_HEAD_INIT(nullptr, 0)};
   t.tp_name = "nnlib._C.NodeBase";
@@ -168,9 +174,11 @@ TensorHook python_tensor_hook(PyObject* callable) {
     return with_python([&]() -> Tensor {
       Object arg = owned(wrap(g)), r = owned(PyObject_CallOneArg(keep->get(), arg.get()));
       if (r.get() == Py_None) return {};
-      NNLIB_CHECK_TYPE(is_tensor(r.get()), "expected hook to return None or a Tensor, got ", Py_TYPE(r.get())->tp_name);
+      NNLIB_CHECK_TYPE(is_tensor(r.get()), "expected hook to return None or a Tensor, got ",
+                       Py_TYPE(r.get())->tp_name);
       const Tensor& t = unpack(r.get());
-      NNLIB_CHECK(t.sizes() == g.sizes(), "hook '", "' has changed the size of value: expected ", g.sizes(), ", got ", t.sizes());
+      NNLIB_CHECK(t.sizes() == g.sizes(), "hook '", "' has changed the size of value: expected ", g.sizes(),
+                  ", got ", t.sizes());
       return t;
     });
   };
@@ -247,8 +255,8 @@ PyObject* remove_post_hook_function(PyObject*, PyObject* args) {
 PyObject* run_backward_function(PyObject*, PyObject* args) {
   PyObject *roots, *grads, *inputs;
   int retain, create, accumulate, unreachable = 0;
-  if (!PyArg_ParseTuple(args, "O!O!ppO!p|p", &PyTuple_Type, &roots, &PyTuple_Type, &grads, &retain, &create, &PyTuple_Type,
-                        &inputs, &accumulate, &unreachable))
+  if (!PyArg_ParseTuple(args, "O!O!ppO!p|p", &PyTuple_Type, &roots, &PyTuple_Type, &grads, &retain, &create,
+                        &PyTuple_Type, &inputs, &accumulate, &unreachable))
     return nullptr;
   return guarded([&]() -> PyObject* {
     std::vector<Edge> root_edges, input_edges;
@@ -257,15 +265,16 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
     for (Py_ssize_t i = 0; i < n; i++) {
       const Tensor& t = unpack(PyTuple_GET_ITEM(roots, i));
       PyObject* g = PyTuple_GET_ITEM(grads, i);
-      NNLIB_CHECK(t.requires_grad(), "element ", i, " of tensors does not require grad and does not have a grad_fn");
+      NNLIB_CHECK(t.requires_grad(), "element ", i,
+                  " of tensors does not require grad and does not have a grad_fn");
       if (g == Py_None) {
         NNLIB_CHECK(t.numel() == 1, "grad can be implicitly created only for scalar outputs");
         root_grads.push_back(empty_like(t));
         fill_values(root_grads.back(), 1);
       } else {
         const Tensor& gt = unpack(g);
-        NNLIB_CHECK(gt.sizes() == t.sizes(), "Mismatch in shape: grad_output[", i, "] has a shape of ", size_text(gt.sizes()),
-                    " and output[", i, "] has a shape of ", size_text(t.sizes()), ".");
+        NNLIB_CHECK(gt.sizes() == t.sizes(), "Mismatch in shape: grad_output[", i, "] has a shape of ",
+                    size_text(gt.sizes()), " and output[", i, "] has a shape of ", size_text(t.sizes()), ".");
         root_grads.push_back(gt.dtype() == t.dtype() ? gt : basic_ops().cast(gt, t.dtype()));
       }
       root_edges.push_back(gradient_edge(t));
@@ -291,13 +300,15 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
         const Tensor& t = unpack(PyTuple_GET_ITEM(inputs, i));
         if (is_leaf(t) || !result[(size_t)i].defined()) continue;
         const Tensor before = grad_of(t);
-        autograd_meta(t).grad = before.defined() ? basic_ops().add(before, result[(size_t)i]) : result[(size_t)i];
+        autograd_meta(t).grad =
+            before.defined() ? basic_ops().add(before, result[(size_t)i]) : result[(size_t)i];
       }
       Py_RETURN_NONE;
     }
     for (size_t i = 0; i < result.size(); i++)
       NNLIB_CHECK(result[i].defined() || unreachable,
-                  "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+                  "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                  "allow_unused=True if "
                   "this is the desired behavior.");
     return tuple_of(result).release();
   });
@@ -339,7 +350,8 @@ PyObject* set_anomaly(PyObject*, PyObject* args) {
 PyObject* push_saved_hooks_function(PyObject*, PyObject* args) {
   PyObject *pack, *unpack_;
   if (!PyArg_ParseTuple(args, "OO", &pack, &unpack_)) return nullptr;
-  auto keep_pack = std::make_shared<SharedObject>(pack), keep_unpack = std::make_shared<SharedObject>(unpack_);
+  auto keep_pack = std::make_shared<SharedObject>(pack),
+       keep_unpack = std::make_shared<SharedObject>(unpack_);
   SavedHooks h;
   h.pack = [keep_pack](const Tensor& t) -> std::shared_ptr<void> {
     return with_python([&] {
@@ -350,7 +362,9 @@ PyObject* push_saved_hooks_function(PyObject*, PyObject* args) {
   h.unpack = [keep_unpack](void* packed) {
     return with_python([&] {
       Object r = owned(PyObject_CallOneArg(keep_unpack->get(), ((SharedObject*)packed)->get()));
-      NNLIB_CHECK_TYPE(is_tensor(r.get()), "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ", Py_TYPE(r.get())->tp_name);
+      NNLIB_CHECK_TYPE(is_tensor(r.get()),
+                       "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
+                       Py_TYPE(r.get())->tp_name);
       return unpack(r.get());
     });
   };
@@ -364,17 +378,21 @@ PyObject* pop_saved_hooks_function(PyObject*, PyObject*) {
 
 PyMethodDef functions[] = {
     {"_run_backward", run_backward_function, METH_VARARGS, nullptr},
-    {"_queue_callback", queue_callback_function, METH_O, "Runs a callable when the backward pass under way ends."},
+    {"_queue_callback", queue_callback_function, METH_O,
+     "Runs a callable when the backward pass under way ends."},
     {"_register_hook", register_hook_function, METH_VARARGS, nullptr},
     {"_remove_hook", remove_hook_function, METH_VARARGS, nullptr},
     {"_register_post_accumulate_hook", register_post_hook_function, METH_VARARGS, nullptr},
     {"_remove_post_accumulate_hook", remove_post_hook_function, METH_VARARGS, nullptr},
-    {"is_grad_enabled", get_switch<GradMode::enabled>, METH_NOARGS, "Whether operators record their gradients on this thread."},
+    {"is_grad_enabled", get_switch<GradMode::enabled>, METH_NOARGS,
+     "Whether operators record their gradients on this thread."},
     {"_set_grad_enabled", set_switch<GradMode::set_enabled>, METH_O, nullptr},
-    {"is_inference_mode_enabled", get_switch<GradMode::inference>, METH_NOARGS, "Whether inference_mode is on."},
+    {"is_inference_mode_enabled", get_switch<GradMode::inference>, METH_NOARGS,
+     "Whether inference_mode is on."},
     {"_set_inference_mode", set_switch<GradMode::set_inference>, METH_O, nullptr},
     {"is_anomaly_enabled", get_switch<AnomalyMode::enabled>, METH_NOARGS, "Whether anomaly detection is on."},
-    {"is_anomaly_check_nan_enabled", get_switch<AnomalyMode::check_nan>, METH_NOARGS, "Whether NaN in backward is an error then."},
+    {"is_anomaly_check_nan_enabled", get_switch<AnomalyMode::check_nan>, METH_NOARGS,
+     "Whether NaN in backward is an error then."},
     {"_set_anomaly", set_anomaly, METH_VARARGS, nullptr},
     {"_push_saved_tensors_hooks", push_saved_hooks_function, METH_VARARGS, nullptr},
     {"_pop_saved_tensors_hooks", pop_saved_hooks_function, METH_NOARGS, nullptr},
@@ -389,7 +407,8 @@ void interrupt() {
 std::string trace_now() {
   GilAcquire gil;
   Object module = Object::steal(PyImport_ImportModule("traceback"));
-  Object lines = module ? Object::steal(PyObject_CallMethod(module.get(), "format_stack", nullptr)) : Object();
+  Object lines =
+      module ? Object::steal(PyObject_CallMethod(module.get(), "format_stack", nullptr)) : Object();
   Object empty = Object::steal(PyUnicode_FromString(""));
   Object text = lines ? Object::steal(PyUnicode_Join(empty.get(), lines.get())) : Object();
   std::string s = text ? PyUnicode_AsUTF8(text.get()) : "";

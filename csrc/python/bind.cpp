@@ -22,15 +22,16 @@ struct Op {
 
 constexpr size_t kMaxSlots = 24;
 
-// Why the arguments do not fit an overload; empty when they do. Fills one slot per parameter (borrowed; null where the
-// caller gave nothing).
+// Why the arguments do not fit an overload; empty when they do. Fills one slot per parameter (borrowed; null
+// where the caller gave nothing).
 struct Match {
   PyObject* slots[kMaxSlots];
   Object packed;  // the tuple made of loose integers
   PyObject* out = nullptr;
 };
 
-bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames, Match* m, std::string* why) {
+bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames, Match* m,
+           std::string* why) {
   const size_t count = o.params.size();
   std::fill(m->slots, m->slots + count, nullptr);
   m->out = nullptr;
@@ -121,18 +122,22 @@ PyObject* store_out(PyObject* result, PyObject* out) {
     Py_INCREF(out);
     return out;
   }
-  NNLIB_CHECK_TYPE(is_tensor(out) && is_tensor(r.get()), "argument 'out' must be Tensor, not ", Py_TYPE(out)->tp_name);
+  NNLIB_CHECK_TYPE(is_tensor(out) && is_tensor(r.get()), "argument 'out' must be Tensor, not ",
+                   Py_TYPE(out)->tp_name);
   const Tensor &t = unpack(out), &v = unpack(r.get());
   NNLIB_CHECK(!t.requires_grad() || !GradMode::enabled(),
-              "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
+              "functions with out=... arguments don't support automatic differentiation, but one of the "
+              "arguments requires grad.");
   NNLIB_CHECK(!v.requires_grad(),
-              "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.");
+              "functions with out=... arguments don't support automatic differentiation, but one of the "
+              "arguments requires grad.");
   NNLIB_CHECK(can_cast(v.dtype(), t.dtype()), "result type ", dtype_legacy_name(v.dtype()),
               " can't be cast to the desired output type ", dtype_legacy_name(t.dtype()));
   if (t.sizes() != v.sizes()) {
-    if (t.numel() != 0 && PyErr_WarnFormat(PyExc_UserWarning, 1,
-                                           "An output with one or more elements was resized since it had a shape that does "
-                                           "not match the required output shape. Resize it to t.resize_(0) first.") < 0)
+    if (t.numel() != 0 &&
+        PyErr_WarnFormat(PyExc_UserWarning, 1,
+                         "An output with one or more elements was resized since it had a shape that does "
+                         "not match the required output shape. Resize it to t.resize_(0) first.") < 0)
       throw PythonErrorSet();
     const size_t bytes = (size_t)v.numel() * t.itemsize();
     if (t.storage()->nbytes() < bytes) t.storage()->resize(bytes);
@@ -173,15 +178,62 @@ PyObject* call_inplace(const Overload& o, PyObject** slots) {
 
 // What a sparse tensor may be given to. Any other operator would read elements that are not there.
 bool takes_sparse(const std::string& name) {
-  static const std::set<std::string> names = {
-      "_indices",   "_nnz",       "_sparse_coo_tensor", "_values",     "add",         "add_",          "clone",
-      "coalesce",   "copy_",      "dense_dim",          "detach",      "detach_",     "div",           "div_",
-      "empty_like", "indices",    "is_coalesced",       "is_same_size", "mul",        "mul_",          "multiply",
-      "neg",        "new_empty",  "new_full",           "new_ones",    "new_tensor",  "new_zeros",     "numel",
-      "result_type", "size",      "sparse_dim",         "sparse_mask", "sub",         "sub_",          "subtract",
-      "sum",        "to",         "to_dense",           "to_sparse",   "true_divide", "values",        "zero_",
-      "zeros_like", "type_as",    "float",              "double",      "half",        "bfloat16",      "ones_like",
-      "full_like",  "_fused_sgd", "_fused_adam",        "_fused_adagrad", "_fused_rmsprop", "rand_like", "randn_like"};
+  static const std::set<std::string> names = {"_indices",
+                                              "_nnz",
+                                              "_sparse_coo_tensor",
+                                              "_values",
+                                              "add",
+                                              "add_",
+                                              "clone",
+                                              "coalesce",
+                                              "copy_",
+                                              "dense_dim",
+                                              "detach",
+                                              "detach_",
+                                              "div",
+                                              "div_",
+                                              "empty_like",
+                                              "indices",
+                                              "is_coalesced",
+                                              "is_same_size",
+                                              "mul",
+                                              "mul_",
+                                              "multiply",
+                                              "neg",
+                                              "new_empty",
+                                              "new_full",
+                                              "new_ones",
+                                              "new_tensor",
+                                              "new_zeros",
+                                              "numel",
+                                              "result_type",
+                                              "size",
+                                              "sparse_dim",
+                                              "sparse_mask",
+                                              "sub",
+                                              "sub_",
+                                              "subtract",
+                                              "sum",
+                                              "to",
+                                              "to_dense",
+                                              "to_sparse",
+                                              "true_divide",
+                                              "values",
+                                              "zero_",
+                                              "zeros_like",
+                                              "type_as",
+                                              "float",
+                                              "double",
+                                              "half",
+                                              "bfloat16",
+                                              "ones_like",
+                                              "full_like",
+                                              "_fused_sgd",
+                                              "_fused_adam",
+                                              "_fused_adagrad",
+                                              "_fused_rmsprop",
+                                              "rand_like",
+                                              "randn_like"};
   return names.count(name);
 }
 bool is_sparse_object(PyObject* o) { return o && is_tensor(o) && unpack(o).is_sparse(); }
@@ -193,7 +245,8 @@ void check_sparse_arguments(const std::string& name, const Overload& o, PyObject
       any = any || is_sparse_object(slots[i]);
     } else if (kind == Kind::Tensors && slots[i] && (PyList_Check(slots[i]) || PyTuple_Check(slots[i]))) {
       PyObject** items = PySequence_Fast_ITEMS(slots[i]);
-      for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(slots[i]); k++) any = any || is_sparse_object(items[k]);
+      for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(slots[i]); k++)
+        any = any || is_sparse_object(items[k]);
     }
   }
   if (any && !takes_sparse(name))
@@ -220,8 +273,10 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     if (op->overloads->size() == 1) throw TypeError(concat(*op->name, "(): ", text));
     std::string got;
     for (size_t i = 0; i < n + (kwnames ? (size_t)PyTuple_GET_SIZE(kwnames) : 0); i++)
-      got += concat(i ? ", " : "", i >= n ? concat(PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, (Py_ssize_t)(i - n))), "=") : "",
-                    Py_TYPE(args[i])->tp_name);
+      got +=
+          concat(i ? ", " : "",
+                 i >= n ? concat(PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, (Py_ssize_t)(i - n))), "=") : "",
+                 Py_TYPE(args[i])->tp_name);
     throw TypeError(concat(*op->name, "() received an invalid combination of arguments - got (", got,
                            "), but expected one of:", text));
   });
@@ -247,7 +302,8 @@ int op_property_set(PyObject* self, PyObject*, PyObject*) {
 }
 
 PyObject* op_repr(PyObject* self) {
-  return PyUnicode_FromFormat("<built-in %s %s>", ((Op*)self)->method ? "method" : "function", ((Op*)self)->name->c_str());
+  return PyUnicode_FromFormat("<built-in %s %s>", ((Op*)self)->method ? "method" : "function",
+                              ((Op*)self)->name->c_str());
 }
 PyObject* op_name(PyObject* self, void*) { return PyUnicode_FromString(((Op*)self)->name->c_str()); }
 PyObject* op_doc(PyObject* self, void*) { return PyUnicode_FromString(((Op*)self)->doc->c_str()); }
@@ -268,8 +324,10 @@ PyGetSetDef op_getset[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
 PyObject* op_reduce(PyObject* self, PyObject*) {
   return guarded([&] {
     Op* op = (Op*)self;
-    Object builtins = owned(PyImport_ImportModule("builtins")), getattr = owned(PyObject_GetAttrString(builtins.get(), "getattr"));
-    Object owner = op->method ? Object::borrow((PyObject*)tensor_class()) : owned(PyImport_ImportModule("nnlib._C"));
+    Object builtins = owned(PyImport_ImportModule("builtins")),
+           getattr = owned(PyObject_GetAttrString(builtins.get(), "getattr"));
+    Object owner =
+        op->method ? Object::borrow((PyObject*)tensor_class()) : owned(PyImport_ImportModule("nnlib._C"));
     return Py_BuildValue("(O(Os))", getattr.get(), owner.get(), op->name->c_str());
   });
 }
@@ -287,7 +345,8 @@ PyTypeObject make_op_type(const char* name) {
   t.tp_methods = op_methods;
   return t;
 }
-// A function does not bind to an instance when it stands in a class; a method does; a property is called at once.
+// A function does not bind to an instance when it stands in a class; a method does; a property is called at
+// once.
 PyTypeObject FunctionType = make_op_type("nnlib._C.OpFunction");
 PyTypeObject MethodType = make_op_type("nnlib._C.OpMethod");
 PyTypeObject PropertyType = make_op_type("nnlib._C.OpProperty");
@@ -324,7 +383,8 @@ void Binder::add(const char* text, Invoke invoke, size_t arity, int flags, const
   std::string name;
   Overload o = parse_signature(text, &name);
   if (o.params.size() != arity || arity > kMaxSlots)
-    throw Error(concat("binding of ", text, ": the function takes ", arity, " arguments, the signature has ", o.params.size()));
+    throw Error(concat("binding of ", text, ": the function takes ", arity, " arguments, the signature has ",
+                       o.params.size()));
   o.invoke = invoke;
   o.flags = flags;
   if (flags & (kFunction | kPrivate)) {

@@ -1,5 +1,5 @@
-// Binding of operators: one line each. The signature gives names, types and defaults of the arguments; the C++ types
-// come from the function itself. Several lines of one name are overloads, tried in order.
+// Binding of operators: one line each. The signature gives names, types and defaults of the arguments; the
+// C++ types come from the function itself. Several lines of one name are overloads, tried in order.
 #pragma once
 #include <optional>
 #include <string>
@@ -34,17 +34,31 @@ enum Flags {
 };
 
 enum class Kind : uint8_t {
-  Tensor, Operand, Scalar, Int, Float, Bool, Str, Ints, Floats, Tensors, Dtype, Generator, MemoryFormat, Padding, Device,
+  Tensor,
+  Operand,
+  Scalar,
+  Int,
+  Float,
+  Bool,
+  Str,
+  Ints,
+  Floats,
+  Tensors,
+  Dtype,
+  Generator,
+  MemoryFormat,
+  Padding,
+  Device,
   Object
 };
 
 struct Param {
   std::string name;
   Kind kind;
-  bool optional = false;    // takes None
+  bool optional = false;  // takes None
   bool keyword_only = false;
   bool has_default = false;
-  int repeat = 0;           // int[2]: one int stands for this many
+  int repeat = 0;                   // int[2]: one int stands for this many
   PyObject* name_object = nullptr;  // interned
   PyObject* default_value = nullptr;
 };
@@ -55,8 +69,8 @@ using Invoke = PyObject* (*)(const Overload&, PyObject* const* slots);
 struct Overload {
   std::string signature;
   std::vector<Param> params;
-  int positional = 0;      // parameters that may be given by position
-  bool var_ints = false;   // f(1, 2) means f((1, 2))
+  int positional = 0;     // parameters that may be given by position
+  bool var_ints = false;  // f(1, 2) means f((1, 2))
   int flags = 0;
   bool list_result = false;
   PyTypeObject* named_result = nullptr;
@@ -97,12 +111,12 @@ struct Arg<Tensor> {
   }
   const Tensor& get() const { return v.p ? *v.p : v.own; }
 };
-#define NNLIB_ARG(T, expr)                              \
-  template <>                                           \
-  struct Arg<T> {                                       \
-    T v;                                                \
+#define NNLIB_ARG(T, expr)                                  \
+  template <>                                               \
+  struct Arg<T> {                                           \
+    T v;                                                    \
     Arg(PyObject* o, const Param& p) : v(expr) { (void)p; } \
-    const T& get() const { return v; }                  \
+    const T& get() const { return v; }                      \
   };
 NNLIB_ARG(Scalar, scalar_value(o))
 NNLIB_ARG(int64_t, int_value(o))
@@ -143,7 +157,9 @@ inline PyObject* pack(const Overload&, int64_t v) { return PyLong_FromLongLong(v
 inline PyObject* pack(const Overload&, double v) { return PyFloat_FromDouble(v); }
 inline PyObject* pack(const Overload&, const Dims& v) { return size_object(v); }
 inline PyObject* pack(const Overload&, Dtype v) { return dtype_object(v); }
-inline PyObject* pack(const Overload&, const std::string& v) { return PyUnicode_FromStringAndSize(v.data(), (Py_ssize_t)v.size()); }
+inline PyObject* pack(const Overload&, const std::string& v) {
+  return PyUnicode_FromStringAndSize(v.data(), (Py_ssize_t)v.size());
+}
 PyObject* pack(const Overload&, const Scalar& v);
 template <class... T>
 PyObject* pack(const Overload& o, const std::tuple<T...>& v) {

@@ -45,7 +45,8 @@ Dtype from_dl_type(DLDataType t) {
     const DLDataType d = dl_type((Dtype)i);
     if (d.code == t.code && d.bits == t.bits && t.lanes == 1) return (Dtype)i;
   }
-  throw Error(concat("DLPack: no dtype for code ", (int)t.code, " with ", (int)t.bits, " bits and ", t.lanes, " lanes"));
+  throw Error(concat("DLPack: no dtype for code ", (int)t.code, " with ", (int)t.bits, " bits and ", t.lanes,
+                     " lanes"));
 }
 
 struct Exported {
@@ -70,7 +71,8 @@ PyObject* to_dlpack(PyObject*, PyObject* o) {
       throw PythonErrorSet();
     }
     auto* e = new Exported{detach(t), t.sizes(), t.strides(), {}};
-    e->managed.dl_tensor = {t.raw(), {kCpu, 0}, (int32_t)t.dim(), dl_type(t.dtype()), e->sizes.data(), e->strides.data(), 0};
+    e->managed.dl_tensor = {
+        t.raw(), {kCpu, 0}, (int32_t)t.dim(), dl_type(t.dtype()), e->sizes.data(), e->strides.data(), 0};
     e->managed.manager_ctx = e;
     e->managed.deleter = [](DLManagedTensor* m) { delete (Exported*)m->manager_ctx; };
     return checked(PyCapsule_New(&e->managed, "dltensor", release_unconsumed));
@@ -79,13 +81,15 @@ PyObject* to_dlpack(PyObject*, PyObject* o) {
 
 PyObject* from_dlpack(PyObject*, PyObject* o) {
   return guarded([&] {
-    Object capsule = PyCapsule_CheckExact(o) ? Object::borrow(o) : owned(PyObject_CallMethod(o, "__dlpack__", nullptr));
-    NNLIB_CHECK(PyCapsule_IsValid(capsule.get(), "dltensor"),
-                "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once");
+    Object capsule =
+        PyCapsule_CheckExact(o) ? Object::borrow(o) : owned(PyObject_CallMethod(o, "__dlpack__", nullptr));
+    NNLIB_CHECK(
+        PyCapsule_IsValid(capsule.get(), "dltensor"),
+        "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once");
     auto* m = (DLManagedTensor*)PyCapsule_GetPointer(capsule.get(), "dltensor");
     const DLTensor& d = m->dl_tensor;
-    NNLIB_CHECK(d.device.device_type == kCpu, "DLPack: the tensor lives on device type ", d.device.device_type,
-                ", nnlib reads memory of the CPU (1) only");
+    NNLIB_CHECK(d.device.device_type == kCpu, "DLPack: the tensor lives on device type ",
+                d.device.device_type, ", nnlib reads memory of the CPU (1) only");
     NNLIB_CHECK(d.ndim >= 0 && d.ndim <= 64, "DLPack: ", d.ndim, " dimensions");
     const Dims sizes(d.shape, (size_t)d.ndim);
     const Dims strides = d.strides ? Dims(d.strides, (size_t)d.ndim) : contiguous_strides(sizes);
@@ -105,11 +109,11 @@ PyObject* from_dlpack(PyObject*, PyObject* o) {
   });
 }
 
-PyMethodDef functions[] = {
-    {"_to_dlpack", to_dlpack, METH_O, "A DLPack capsule on the tensor's memory."},
-    {"from_dlpack", from_dlpack, METH_O,
-     "from_dlpack(ext_tensor) -> Tensor\n\nA tensor on the memory of an object with __dlpack__ or of a DLPack capsule."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef functions[] = {{"_to_dlpack", to_dlpack, METH_O, "A DLPack capsule on the tensor's memory."},
+                           {"from_dlpack", from_dlpack, METH_O,
+                            "from_dlpack(ext_tensor) -> Tensor\n\nA tensor on the memory of an object with "
+                            "__dlpack__ or of a DLPack capsule."},
+                           {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// DLPack, the exchange of tensors between libraries without a copy: https://dmlc.github.io/dlpack/latest/c_api.html
+// DLPack, the exchange of tensors between libraries without a copy:
+// https://dmlc.github.io/dlpack/latest/c_api.html
 #pragma once
 #include "python/object.h"
 

@@ -12,7 +12,7 @@ namespace {
 struct Context {
   PyObject_HEAD PythonNode* node;  // weak: the node owns the context
   std::vector<Saved> saved;
-  std::vector<bool> tensor_args;   // which arguments of apply were tensors
+  std::vector<bool> tensor_args;  // which arguments of apply were tensors
   bool freed;
 };
 
@@ -36,9 +36,12 @@ PyObject* saved_tensors(PyObject* o, void*) {
   return guarded([&] {
     Context* c = (Context*)o;
     NNLIB_CHECK(!c->freed,
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-                "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-                "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+                "Trying to backward through the graph a second time (or directly access saved tensors after "
+                "they have already "
+                "been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                "autograd.grad(). "
+                "Specify retain_graph=True if you need to backward through the graph a second time or if you "
+                "need to access "
                 "saved tensors after calling backward.");
     Object t = owned(PyTuple_New((Py_ssize_t)c->saved.size()));
     Backward ctx{c->node};
@@ -56,10 +59,12 @@ PyObject* context_name(PyObject* o, PyObject*) {
   return PyUnicode_FromString(n ? n->label.c_str() : Py_TYPE(o)->tp_name);
 }
 
-PyGetSetDef getset[] = {{"saved_tensors", saved_tensors, nullptr, "the tensors given to save_for_backward", nullptr},
-                        {"next_functions", context_next, nullptr, "the nodes that take this node's results", nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef methods[] = {{"name", context_name, METH_NOARGS, "The function's name with Backward."}, {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef getset[] = {
+    {"saved_tensors", saved_tensors, nullptr, "the tensors given to save_for_backward", nullptr},
+    {"next_functions", context_next, nullptr, "the nodes that take this node's results", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef methods[] = {{"name", context_name, METH_NOARGS, "The function's name with Backward."},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyTypeObject make_type() {
   PyTypeObject t = {PyVarObject_HEAD_INIT(nullptr, 0)};
@@ -82,7 +87,8 @@ TensorList tensor_attribute(PyObject* ctx, const char* name) {
   NNLIB_CHECK_TYPE(PyTuple_Check(o.get()), name, " must be a tuple");
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o.get()); i++) {
     PyObject* item = PyTuple_GET_ITEM(o.get(), i);
-    NNLIB_CHECK_TYPE(item == Py_None || is_tensor(item), "save_for_backward can only save variables, but argument ", i, " is of type ",
+    NNLIB_CHECK_TYPE(item == Py_None || is_tensor(item),
+                     "save_for_backward can only save variables, but argument ", i, " is of type ",
                      Py_TYPE(item)->tp_name);
     l.push_back(item == Py_None ? Tensor() : unpack(item));
   }
@@ -104,7 +110,8 @@ PyObject* function_apply(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
     const Py_ssize_t n = PyTuple_GET_SIZE(inputs);
     Object ctx = owned(PyObject_CallNoArgs(cls));
-    NNLIB_CHECK_TYPE(PyObject_TypeCheck(ctx.get(), &ContextType), "a Function's context must derive from FunctionCtx");
+    NNLIB_CHECK_TYPE(PyObject_TypeCheck(ctx.get(), &ContextType),
+                     "a Function's context must derive from FunctionCtx");
     Context* c = (Context*)ctx.get();
     TensorList tensors;
     Object needs = owned(PyTuple_New(n));
@@ -122,7 +129,8 @@ PyObject* function_apply(PyObject*, PyObject* args) {
       if (setup == Py_None) {
         Object with_ctx = owned(PyTuple_New(n + 1));
         PyTuple_SET_ITEM(with_ctx.get(), 0, Object(ctx).release());
-        for (Py_ssize_t i = 0; i < n; i++) PyTuple_SET_ITEM(with_ctx.get(), i + 1, Object::borrow(PyTuple_GET_ITEM(inputs, i)).release());
+        for (Py_ssize_t i = 0; i < n; i++)
+          PyTuple_SET_ITEM(with_ctx.get(), i + 1, Object::borrow(PyTuple_GET_ITEM(inputs, i)).release());
         out = owned(PyObject_Call(forward, with_ctx.get(), nullptr));
       } else {
         out = owned(PyObject_Call(forward, inputs, nullptr));
@@ -132,7 +140,8 @@ PyObject* function_apply(PyObject*, PyObject* args) {
     const bool single = !PyTuple_Check(out.get());
     Object outputs = single ? owned(PyTuple_Pack(1, out.get())) : out;
     const Py_ssize_t m = PyTuple_GET_SIZE(outputs.get());
-    const TensorList fixed = tensor_attribute(ctx.get(), "non_differentiable"), dirty = tensor_attribute(ctx.get(), "dirty_tensors"),
+    const TensorList fixed = tensor_attribute(ctx.get(), "non_differentiable"),
+                     dirty = tensor_attribute(ctx.get(), "dirty_tensors"),
                      to_save = tensor_attribute(ctx.get(), "to_save");
     Ref<PythonNode> node;
     if (recording) {
@@ -157,7 +166,8 @@ PyObject* function_apply(PyObject*, PyObject* args) {
       Tensor t = unpack(o);
       const bool is_dirty = contains(dirty, t), is_fixed = contains(fixed, t) || !is_floating(t.dtype());
       const bool is_input = contains(tensors, t);
-      if (is_input && !is_dirty) t = recording && !is_fixed ? mark_view(t, alias(t), ViewOrigin::Custom) : detach(t);
+      if (is_input && !is_dirty)
+        t = recording && !is_fixed ? mark_view(t, alias(t), ViewOrigin::Custom) : detach(t);
       if (node) {
         const uint32_t index = node->add_input(t);
         if (!is_fixed) {
@@ -189,11 +199,14 @@ PyObject* function_apply(PyObject*, PyObject* args) {
   });
 }
 
-PyMethodDef functions[] = {{"_function_apply", function_apply, METH_VARARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef functions[] = {{"_function_apply", function_apply, METH_VARARGS, nullptr},
+                           {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
-PythonNode::PythonNode(PyObject* ctx, std::string name) : context(ctx), label(std::move(name)) { Py_INCREF(ctx); }
+PythonNode::PythonNode(PyObject* ctx, std::string name) : context(ctx), label(std::move(name)) {
+  Py_INCREF(ctx);
+}
 
 PythonNode::~PythonNode() {
   if (!Py_IsInitialized()) return;
@@ -230,17 +243,20 @@ TensorList PythonNode::apply(TensorList&& grads) {
     if (!PyTuple_Check(r.get())) r = owned(PyTuple_Pack(1, r.get()));
     const size_t got = (size_t)PyTuple_GET_SIZE(r.get()), want = c->tensor_args.size();
     bool extra_none = got > want;
-    for (size_t i = want; i < got; i++) extra_none = extra_none && PyTuple_GET_ITEM(r.get(), (Py_ssize_t)i) == Py_None;
-    NNLIB_CHECK(got == want || extra_none, "function ", label, " returned an incorrect number of gradients (expected ", want, ", got ", got, ")");
+    for (size_t i = want; i < got; i++)
+      extra_none = extra_none && PyTuple_GET_ITEM(r.get(), (Py_ssize_t)i) == Py_None;
+    NNLIB_CHECK(got == want || extra_none, "function ", label,
+                " returned an incorrect number of gradients (expected ", want, ", got ", got, ")");
     TensorList out;
     for (size_t i = 0; i < want; i++) {
       PyObject* o = PyTuple_GET_ITEM(r.get(), (Py_ssize_t)i);
       if (!c->tensor_args[i]) {
-        NNLIB_CHECK(o == Py_None, "function ", label, " returned a gradient different from None at position ", i + 1,
-                    ", but the corresponding forward input was not a Variable");
+        NNLIB_CHECK(o == Py_None, "function ", label, " returned a gradient different from None at position ",
+                    i + 1, ", but the corresponding forward input was not a Variable");
         continue;
       }
-      NNLIB_CHECK_TYPE(o == Py_None || is_tensor(o), "expected a Tensor or None from ", label, " but got ", Py_TYPE(o)->tp_name);
+      NNLIB_CHECK_TYPE(o == Py_None || is_tensor(o), "expected a Tensor or None from ", label, " but got ",
+                       Py_TYPE(o)->tp_name);
       out.push_back(o == Py_None ? Tensor() : unpack(o));
     }
     return out;

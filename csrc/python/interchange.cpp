@@ -17,9 +17,10 @@ struct FormatRow {
   Dtype dtype;
   const char* format;  // of the struct module
 };
-constexpr FormatRow kFormats[] = {{Dtype::Bool, "?"},  {Dtype::UInt8, "B"},   {Dtype::Int8, "b"},    {Dtype::Int16, "h"},
-                                  {Dtype::Int32, "i"}, {Dtype::Int64, "q"},   {Dtype::Int64, "l"},   {Dtype::Float16, "e"},
-                                  {Dtype::Float32, "f"}, {Dtype::Float64, "d"}};
+constexpr FormatRow kFormats[] = {{Dtype::Bool, "?"},   {Dtype::UInt8, "B"},   {Dtype::Int8, "b"},
+                                  {Dtype::Int16, "h"},  {Dtype::Int32, "i"},   {Dtype::Int64, "q"},
+                                  {Dtype::Int64, "l"},  {Dtype::Float16, "e"}, {Dtype::Float32, "f"},
+                                  {Dtype::Float64, "d"}};
 
 const char* format_of(Dtype d) {
   for (const FormatRow& r : kFormats)
@@ -32,12 +33,14 @@ Dtype dtype_of_format(const char* f, Py_ssize_t itemsize) {
   if (*f == '@' || *f == '=' || *f == '<') f++;
   for (const FormatRow& r : kFormats)
     if (!std::strcmp(r.format, f)) {
-      NNLIB_CHECK_TYPE((size_t)itemsize == nnlib::itemsize(r.dtype), "elements of format '", f, "' have ", itemsize, " bytes");
+      NNLIB_CHECK_TYPE((size_t)itemsize == nnlib::itemsize(r.dtype), "elements of format '", f, "' have ",
+                       itemsize, " bytes");
       return r.dtype;
     }
   if (!std::strcmp(f, "c")) return Dtype::UInt8;
   throw TypeError(concat("can't convert elements of format '", f,
-                         "'. The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool."));
+                         "'. The only supported types are: float64, float32, float16, int64, int32, int16, "
+                         "int8, uint8, and bool."));
 }
 
 // ---- the buffer that a tensor offers
@@ -84,10 +87,14 @@ PyBufferProcs buffer_procs = {get_buffer, release_buffer};
 
 // ---- values of Python objects
 
-bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o) || (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && PySequence_Size(o) >= 0); }
+bool is_list(PyObject* o) {
+  return PyList_Check(o) || PyTuple_Check(o) ||
+         (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && PySequence_Size(o) >= 0);
+}
 
 void check_number(PyObject* o) {
-  NNLIB_CHECK_TYPE(!PyUnicode_Check(o) && !PyBytes_Check(o) && o != Py_None, "new(): invalid data type '", Py_TYPE(o)->tp_name, "'");
+  NNLIB_CHECK_TYPE(!PyUnicode_Check(o) && !PyBytes_Check(o) && o != Py_None, "new(): invalid data type '",
+                   Py_TYPE(o)->tp_name, "'");
 }
 
 struct Inference {
@@ -110,9 +117,11 @@ void infer_sizes(PyObject* o, Inference* f) {
     const Py_ssize_t n = PySequence_Size(o);
     if (n < 0) throw PythonErrorSet();
     f->sizes.push_back(n);
-    NNLIB_CHECK_VALUE(depth < kMaxDims, "too many dimensions '", Py_TYPE(o)->tp_name, "': at most ", kMaxDims);
+    NNLIB_CHECK_VALUE(depth < kMaxDims, "too many dimensions '", Py_TYPE(o)->tp_name, "': at most ",
+                      kMaxDims);
     if (n == 0) return;
-    // The first item stays alive: its sequence holds it, or a new object made by __getitem__ is replaced by itself.
+    // The first item stays alive: its sequence holds it, or a new object made by __getitem__ is replaced by
+    // itself.
     Object first = owned(PySequence_GetItem(o, 0));
     o = first.get();
     f->any = true;
@@ -167,8 +176,9 @@ template <class T>
 void fill_from(PyObject* o, const Dims& sizes, size_t d, T*& out) {
   if (d < sizes.size()) {
     if (is_tensor(o)) {
-      NNLIB_CHECK_VALUE(Dims(sizes.data() + d, sizes.size() - d) == unpack(o).sizes(), "expected tensors of equal sizes, got ",
-                        unpack(o).sizes(), " where the first has ", Dims(sizes.data() + d, sizes.size() - d));
+      NNLIB_CHECK_VALUE(Dims(sizes.data() + d, sizes.size() - d) == unpack(o).sizes(),
+                        "expected tensors of equal sizes, got ", unpack(o).sizes(), " where the first has ",
+                        Dims(sizes.data() + d, sizes.size() - d));
       Tensor values = empty(unpack(o).sizes(), DtypeOf<T>::value);
       copy_values(values, unpack(o));
       std::memcpy((void*)out, values.raw() ? values.raw() : out, (size_t)values.nbytes());
@@ -185,13 +195,16 @@ void fill_from(PyObject* o, const Dims& sizes, size_t d, T*& out) {
     }
     return;
   }
-  NNLIB_CHECK_VALUE(PyFloat_Check(o) || !is_list(o) || is_tensor(o), "only one element tensors can be converted to Python scalars");
+  NNLIB_CHECK_VALUE(PyFloat_Check(o) || !is_list(o) || is_tensor(o),
+                    "only one element tensors can be converted to Python scalars");
   PyErr_Clear();
-  if (is_tensor(o)) NNLIB_CHECK_VALUE(unpack(o).numel() == 1, "only one element tensors can be converted to Python scalars");
+  if (is_tensor(o))
+    NNLIB_CHECK_VALUE(unpack(o).numel() == 1, "only one element tensors can be converted to Python scalars");
   check_number(o);
   const Scalar s = scalar_value(o);
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
-    NNLIB_CHECK(s.is_floating() || (s.to_int() >= (int64_t)std::numeric_limits<T>::min() && s.to_int() <= (int64_t)std::numeric_limits<T>::max()),
+    NNLIB_CHECK(s.is_floating() || (s.to_int() >= (int64_t)std::numeric_limits<T>::min() &&
+                                    s.to_int() <= (int64_t)std::numeric_limits<T>::max()),
                 "value cannot be converted to type ", dtype_name(DtypeOf<T>::value), " without overflow");
   *out++ = (T)s.to<compute_t<T>>();
 }
@@ -230,11 +243,14 @@ Tensor tensor_from_buffer(PyObject* o) {
   int64_t last = 0;
   for (int i = 0; i < view->ndim; i++) {
     sizes.push_back(view->shape[i]);
-    NNLIB_CHECK_VALUE(view->strides[i] >= 0 || view->shape[i] < 2,
-                      "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-                      "currently supported. (You can probably work around this by making a copy of your array with array.copy().)");
+    NNLIB_CHECK_VALUE(
+        view->strides[i] >= 0 || view->shape[i] < 2,
+        "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+        "currently supported. (You can probably work around this by making a copy of your array with "
+        "array.copy().)");
     NNLIB_CHECK_VALUE(view->strides[i] % item == 0,
-                      "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.");
+                      "given numpy array strides not a multiple of the element byte size. Copy the numpy "
+                      "array to reallocate the memory.");
     strides.push_back(view->shape[i] < 2 ? 1 : view->strides[i] / item);
     last += (sizes.back() - 1) * strides.back();
   }
@@ -271,7 +287,10 @@ Tensor tensor_from_object(PyObject* data, const Dtype* dtype) {
     infer_type(data, &f, 0);
     const int64_t n = count(f.sizes);
     d = n == 0 ? default_dtype() : f.has_float ? default_dtype() : f.has_int ? Dtype::Int64 : Dtype::Bool;
-    if (f.has_array) d = f.has_float ? (is_floating(f.from_arrays) ? f.from_arrays : default_dtype()) : f.has_int ? promote(f.from_arrays, is_floating(f.from_arrays) ? f.from_arrays : Dtype::Int64) : f.from_arrays;
+    if (f.has_array)
+      d = f.has_float ? (is_floating(f.from_arrays) ? f.from_arrays : default_dtype())
+          : f.has_int ? promote(f.from_arrays, is_floating(f.from_arrays) ? f.from_arrays : Dtype::Int64)
+                      : f.from_arrays;
   }
   Tensor r = empty(f.sizes, d);
   dispatch_all(d, [&](auto tag) {
@@ -286,7 +305,8 @@ PyObject* tensor_to_numpy(PyObject* self, bool force) {
   const Tensor& t = unpack(self);
   NNLIB_CHECK(!t.requires_grad() || force,
               "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
-  NNLIB_CHECK_TYPE(!t.is_sparse(), "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.");
+  NNLIB_CHECK_TYPE(!t.is_sparse(),
+                   "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.");
   NNLIB_CHECK_TYPE(format_of(t.dtype()), "Got unsupported ScalarType ", dtype_legacy_name(t.dtype()));
   static PyObject* asarray = nullptr;
   if (!asarray) {
@@ -300,9 +320,12 @@ namespace {
 template <class T>
 PyObject* to_list(const T* p, const Dims& sizes, const Dims& strides, size_t d) {
   if (d == sizes.size()) {
-    if constexpr (std::is_same_v<T, bool>) return PyBool_FromLong(*p);
-    else if constexpr (std::is_integral_v<T>) return PyLong_FromLongLong(*p);
-    else return PyFloat_FromDouble((double)(compute_t<T>)*p);
+    if constexpr (std::is_same_v<T, bool>)
+      return PyBool_FromLong(*p);
+    else if constexpr (std::is_integral_v<T>)
+      return PyLong_FromLongLong(*p);
+    else
+      return PyFloat_FromDouble((double)(compute_t<T>)*p);
   }
   Object list = owned(PyList_New((Py_ssize_t)sizes[d]));
   for (int64_t i = 0; i < sizes[d]; i++)
@@ -318,11 +341,13 @@ PyObject* tensor_to_list(const Tensor& t) {
   });
 }
 
-// The old constructors: Tensor(), Tensor(2, 3) and Tensor(size) are of the default type, Tensor([..]) takes values.
+// The old constructors: Tensor(), Tensor(2, 3) and Tensor(size) are of the default type, Tensor([..]) takes
+// values.
 PyObject* construct_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   if (kwargs && PyDict_Size(kwargs)) {
     PyObject* device = PyDict_GetItemString(kwargs, "device");
-    NNLIB_CHECK_TYPE(device && PyDict_Size(kwargs) == 1, Py_TYPE((PyObject*)type)->tp_name, "() takes only the keyword argument 'device'");
+    NNLIB_CHECK_TYPE(device && PyDict_Size(kwargs) == 1, Py_TYPE((PyObject*)type)->tp_name,
+                     "() takes only the keyword argument 'device'");
     to_device(device);
   }
   const Py_ssize_t n = PyTuple_GET_SIZE(args);
@@ -333,7 +358,9 @@ PyObject* construct_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs)
     t = empty({0}, dtype);
   } else if (n == 1 && is_tensor(first)) {
     t = alias(unpack(first));
-  } else if (PyLong_Check(first) || (n == 1 && Py_TYPE(first) == (PyTypeObject*)owned(PyObject_Type(owned(size_object({})).get())).get())) {
+  } else if (PyLong_Check(first) ||
+             (n == 1 &&
+              Py_TYPE(first) == (PyTypeObject*)owned(PyObject_Type(owned(size_object({})).get())).get())) {
     t = empty(ints_value(n == 1 && !PyLong_Check(first) ? first : args, Param{}), dtype);
   } else {
     NNLIB_CHECK_TYPE(n == 1, "Tensor() takes sizes, one sequence or one tensor, got ", n, " arguments");
@@ -373,12 +400,16 @@ PyObject* tensor_function(PyObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"data", "dtype", "device", "requires_grad", "pin_memory", nullptr};
   PyObject *data, *dtype = nullptr, *device = nullptr;
   int requires_grad = 0, pin = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOpp", const_cast<char**>(names), &data, &dtype, &device, &requires_grad, &pin))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOpp", const_cast<char**>(names), &data, &dtype, &device,
+                                   &requires_grad, &pin))
     return nullptr;
   return guarded([&] {
-    if (is_tensor(data) && PyErr_WarnEx(PyExc_UserWarning,
+    if (is_tensor(data) &&
+        PyErr_WarnEx(
+            PyExc_UserWarning,
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).", 1) < 0)
+            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            1) < 0)
       throw PythonErrorSet();
     const Options o = options_from(dtype, device, requires_grad);
     return finish(tensor_from_object(data, o.has_dtype ? &o.dtype : nullptr), o);
@@ -388,7 +419,8 @@ PyObject* tensor_function(PyObject*, PyObject* args, PyObject* kwargs) {
 PyObject* as_tensor_function(PyObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"data", "dtype", "device", nullptr};
   PyObject *data, *dtype = nullptr, *device = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO", const_cast<char**>(names), &data, &dtype, &device)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO", const_cast<char**>(names), &data, &dtype, &device))
+    return nullptr;
   return guarded([&] {
     const Options o = options_from(dtype, device, 0);
     if (is_tensor(data)) {
@@ -408,13 +440,16 @@ PyObject* as_tensor_function(PyObject*, PyObject* args, PyObject* kwargs) {
 
 PyObject* from_numpy_function(PyObject*, PyObject* array) {
   return guarded([&] {
-    NNLIB_CHECK_TYPE(has_buffer(array) && PyObject_HasAttrString(array, "__array_interface__"), "expected np.ndarray (got ", Py_TYPE(array)->tp_name, ")");
+    NNLIB_CHECK_TYPE(has_buffer(array) && PyObject_HasAttrString(array, "__array_interface__"),
+                     "expected np.ndarray (got ", Py_TYPE(array)->tp_name, ")");
     Tensor t = tensor_from_buffer(array);
-    if (!t.storage()->writable() &&
-        PyErr_WarnEx(PyExc_UserWarning,
-                     "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
-                     "writing to this tensor will result in undefined behavior. You may want to copy the array to protect its "
-                     "data or make it writable before converting it to a tensor.", 1) < 0)
+    if (!t.storage()->writable() && PyErr_WarnEx(PyExc_UserWarning,
+                                                 "The given NumPy array is not writable, and PyTorch does "
+                                                 "not support non-writable tensors. This means "
+                                                 "writing to this tensor will result in undefined behavior. "
+                                                 "You may want to copy the array to protect its "
+                                                 "data or make it writable before converting it to a tensor.",
+                                                 1) < 0)
       throw PythonErrorSet();
     return wrap(t);
   });
@@ -425,7 +460,8 @@ PyObject* frombuffer_function(PyObject*, PyObject* args, PyObject* kwargs) {
   PyObject *buffer, *dtype = nullptr;
   long long n = -1, offset = 0;
   int requires_grad = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OLLp", const_cast<char**>(names), &buffer, &dtype, &n, &offset, &requires_grad))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OLLp", const_cast<char**>(names), &buffer, &dtype, &n,
+                                   &offset, &requires_grad))
     return nullptr;
   return guarded([&] {
     NNLIB_CHECK_TYPE(dtype, "frombuffer() missing 1 required keyword-only argument: 'dtype'");
@@ -435,13 +471,21 @@ PyObject* frombuffer_function(PyObject*, PyObject* args, PyObject* kwargs) {
     Object flat = owned(PyObject_CallMethod(bytes.get(), "cast", "s", "B"));
     Tensor raw = tensor_from_buffer(flat.get());
     const int64_t size = (int64_t)itemsize(d), total = raw.numel();
-    NNLIB_CHECK_VALUE(total > 0 && n != 0, "both buffer length (", total, ") and count (", n, ") must not be 0");
-    NNLIB_CHECK_VALUE(offset >= 0 && offset < total, "offset (", offset, " bytes) must be non-negative and no greater than buffer length (", total, " bytes) minus 1");
-    NNLIB_CHECK_VALUE(n > 0 || (total - offset) % size == 0, "buffer length (", total - offset, " bytes) after offset (", offset, " bytes) must be a multiple of element size (", size, ")");
+    NNLIB_CHECK_VALUE(total > 0 && n != 0, "both buffer length (", total, ") and count (", n,
+                      ") must not be 0");
+    NNLIB_CHECK_VALUE(offset >= 0 && offset < total, "offset (", offset,
+                      " bytes) must be non-negative and no greater than buffer length (", total,
+                      " bytes) minus 1");
+    NNLIB_CHECK_VALUE(n > 0 || (total - offset) % size == 0, "buffer length (", total - offset,
+                      " bytes) after offset (", offset, " bytes) must be a multiple of element size (", size,
+                      ")");
     const int64_t want = n > 0 ? n : (total - offset) / size;
-    NNLIB_CHECK_VALUE(want <= (total - offset) / size, "requested buffer length (", want, " * ", size, " bytes) after offset (", offset, " bytes) must not be greater than actual buffer length (", total, " bytes)");
+    NNLIB_CHECK_VALUE(want <= (total - offset) / size, "requested buffer length (", want, " * ", size,
+                      " bytes) after offset (", offset,
+                      " bytes) must not be greater than actual buffer length (", total, " bytes)");
     const Ref<Storage> inner = raw.storage();
-    auto storage = make_ref<Storage>((char*)raw.raw() + offset, (size_t)(want * size), [inner] {}, inner->writable());
+    auto storage =
+        make_ref<Storage>((char*)raw.raw() + offset, (size_t)(want * size), [inner] {}, inner->writable());
     Tensor t = from_storage(storage, d, {want}, {1}, 0);
     if (requires_grad) set_requires_grad(t, true);
     return wrap(t);
@@ -451,15 +495,19 @@ PyObject* frombuffer_function(PyObject*, PyObject* args, PyObject* kwargs) {
 PyMethodDef functions[] = {
     {"tensor", (PyCFunction)(void (*)())tensor_function, METH_VARARGS | METH_KEYWORDS,
      "tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False) -> Tensor\n\n"
-     "A tensor with its own copy of `data`: a number, (nested) sequence of numbers, NumPy array or tensor. Without `dtype`,\n"
-     "Python floats give the default dtype, ints int64, bools bool; arrays keep theirs. Raises ValueError where nested\n"
+     "A tensor with its own copy of `data`: a number, (nested) sequence of numbers, NumPy array or tensor. "
+     "Without `dtype`,\n"
+     "Python floats give the default dtype, ints int64, bools bool; arrays keep theirs. Raises ValueError "
+     "where nested\n"
      "sequences differ in length.\n\n>>> nnlib.tensor([[1., 2.], [3., 4.]]).shape\ntorch.Size([2, 2])"},
     {"as_tensor", (PyCFunction)(void (*)())as_tensor_function, METH_VARARGS | METH_KEYWORDS,
-     "as_tensor(data, dtype=None, device=None) -> Tensor\n\nLike tensor(), but shares memory and history where it can."},
+     "as_tensor(data, dtype=None, device=None) -> Tensor\n\nLike tensor(), but shares memory and history "
+     "where it can."},
     {"from_numpy", from_numpy_function, METH_O,
      "from_numpy(ndarray) -> Tensor\n\nA tensor on the memory of a NumPy array: changes show in both."},
     {"frombuffer", (PyCFunction)(void (*)())frombuffer_function, METH_VARARGS | METH_KEYWORDS,
-     "frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Tensor\n\nA one-dimensional tensor on the memory of an object with the buffer protocol."},
+     "frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False) -> Tensor\n\nA one-dimensional "
+     "tensor on the memory of an object with the buffer protocol."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

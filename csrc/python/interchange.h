@@ -8,8 +8,8 @@ namespace nnlib::python {
 PyBufferProcs* tensor_as_buffer();
 // Tensor(...) and its subclasses: sizes, a sequence, a tensor.
 PyObject* construct_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs);
-// A tensor of its own memory with the values of numbers, nested sequences, arrays or tensors. Without a dtype it is
-// inferred: bool, int64, the default float, or the array's.
+// A tensor of its own memory with the values of numbers, nested sequences, arrays or tensors. Without a dtype
+// it is inferred: bool, int64, the default float, or the array's.
 Tensor tensor_from_object(PyObject* data, const Dtype* dtype);
 // Whether o offers its memory (NumPy arrays and all else of the buffer protocol).
 bool has_buffer(PyObject* o);

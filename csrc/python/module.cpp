@@ -22,11 +22,14 @@ namespace {
 
 void bind_settings(py::module_& m) {
   m.def("get_num_threads", &num_threads, "Threads that an operator of this thread may use.");
-  m.def("set_num_threads", &set_num_threads, "set_num_threads(n): the most threads that an operator may use.");
-  m.def("get_default_dtype", [] { return py::reinterpret_steal<py::object>(dtype_object(default_dtype())); },
-        "The dtype of new floating-point tensors.");
-  m.def("set_default_dtype", [](py::object d) { set_default_dtype(to_dtype(d.ptr())); },
-        "set_default_dtype(d): the dtype of new floating-point tensors.");
+  m.def("set_num_threads", &set_num_threads,
+        "set_num_threads(n): the most threads that an operator may use.");
+  m.def(
+      "get_default_dtype", [] { return py::reinterpret_steal<py::object>(dtype_object(default_dtype())); },
+      "The dtype of new floating-point tensors.");
+  m.def(
+      "set_default_dtype", [](py::object d) { set_default_dtype(to_dtype(d.ptr())); },
+      "set_default_dtype(d): the dtype of new floating-point tensors.");
   m.def("_allocator_stats", [] {
     const AllocatorStats s = allocator_stats();
     py::dict d;
@@ -40,7 +43,9 @@ void bind_settings(py::module_& m) {
   m.def("empty_cache", &empty_cache, "Gives the memory that is kept for reuse back to the system.");
   m.def("_set_cache_limit", &set_cache_limit);
   m.def("_cache_limit", &cache_limit);
-  m.def("_isa", [] { return std::string(kernels::isa_name(kernels::active_isa())); }, "The instruction set of the kernels in use.");
+  m.def(
+      "_isa", [] { return std::string(kernels::isa_name(kernels::active_isa())); },
+      "The instruction set of the kernels in use.");
 }
 
 }  // namespace

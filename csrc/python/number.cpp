@@ -50,10 +50,10 @@ PyObject* binary(const char* name, PyObject** cache, PyObject* a, PyObject* b) {
   });
 }
 
-#define NNLIB_BINARY(slot, name)                 \
-  PyObject* slot(PyObject* a, PyObject* b) {     \
-    static PyObject* cache = nullptr;            \
-    return binary(name, &cache, a, b);           \
+#define NNLIB_BINARY(slot, name)             \
+  PyObject* slot(PyObject* a, PyObject* b) { \
+    static PyObject* cache = nullptr;        \
+    return binary(name, &cache, a, b);       \
   }
 NNLIB_BINARY(slot_add, "add")
 NNLIB_BINARY(slot_sub, "sub")
@@ -82,11 +82,11 @@ PyObject* slot_pow(PyObject* a, PyObject* b, PyObject* modulo) {
   return binary("pow", &cache, a, b);
 }
 
-#define NNLIB_INPLACE(slot, name)                             \
-  PyObject* slot(PyObject* a, PyObject* b) {                  \
-    static PyObject* cache = nullptr;                         \
-    if (!is_number_like(b)) Py_RETURN_NOTIMPLEMENTED;         \
-    return call2(name, &cache, a, b);                         \
+#define NNLIB_INPLACE(slot, name)                     \
+  PyObject* slot(PyObject* a, PyObject* b) {          \
+    static PyObject* cache = nullptr;                 \
+    if (!is_number_like(b)) Py_RETURN_NOTIMPLEMENTED; \
+    return call2(name, &cache, a, b);                 \
   }
 NNLIB_INPLACE(slot_iadd, "add_")
 NNLIB_INPLACE(slot_isub, "sub_")
@@ -106,10 +106,10 @@ PyObject* slot_ipow(PyObject* a, PyObject* b, PyObject*) {
   return call2("pow_", &cache, a, b);
 }
 
-#define NNLIB_UNARY(slot, name)                            \
-  PyObject* slot(PyObject* a) {                            \
-    static PyObject* cache = nullptr;                      \
-    PyObject* op = operator_named(name, &cache);           \
+#define NNLIB_UNARY(slot, name)                                    \
+  PyObject* slot(PyObject* a) {                                    \
+    static PyObject* cache = nullptr;                              \
+    PyObject* op = operator_named(name, &cache);                   \
     return op ? PyObject_Vectorcall(op, &a, 1, nullptr) : nullptr; \
   }
 NNLIB_UNARY(slot_neg, "neg")
@@ -125,7 +125,8 @@ Scalar one_value(PyObject* o, const char* what) {
   const Tensor& t = unpack(o);
   if (t.numel() != 1) {
     if (*what)
-      throw Error(concat("Boolean value of Tensor with ", t.numel() == 0 ? "no values" : "more than one value", " is ambiguous"));
+      throw Error(concat("Boolean value of Tensor with ",
+                         t.numel() == 0 ? "no values" : "more than one value", " is ambiguous"));
     throw Error(concat("a Tensor with ", t.numel(), " elements cannot be converted to Scalar"));
   }
   return t.is_sparse() ? scalar_value(owned(PyObject_CallMethod(o, "item", nullptr)).get()) : t.item();

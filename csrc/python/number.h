@@ -1,4 +1,5 @@
-// The number, mapping, sequence and comparison protocols of tensors: each slot calls the operator of its name.
+// The number, mapping, sequence and comparison protocols of tensors: each slot calls the operator of its
+// name.
 #pragma once
 #include "python/object.h"
 

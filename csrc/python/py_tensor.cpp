@@ -1,6 +1,5 @@
 #include "python/py_tensor.h"
 
-
 #include "autograd/variable.h"
 #include "python/autograd.h"
 #include "python/interchange.h"
@@ -110,7 +109,6 @@ PyTypeObject make_meta() {
 }
 PyTypeObject MetaType = make_meta();
 
-
 PyGetSetDef dict_getset[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
                              {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -139,7 +137,8 @@ PyObject* set_tensor_class(PyObject*, PyObject* cls) {
   g_tensor_class = (PyTypeObject*)cls;
   Py_RETURN_NONE;
 }
-PyMethodDef functions[] = {{"_set_tensor_class", set_tensor_class, METH_O, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef functions[] = {{"_set_tensor_class", set_tensor_class, METH_O, nullptr},
+                           {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
@@ -160,7 +159,8 @@ PyObject* wrap(const Tensor& t) {
   if (!p->pyobj) return wrap_as(tensor_class(), t);
   PyTensor* self = (PyTensor*)p->pyobj;
   if (p->python_owned_by_core) {
-    // The object comes back to Python: it owns the tensor again, and the tensor's reference goes to the caller.
+    // The object comes back to Python: it owns the tensor again, and the tensor's reference goes to the
+    // caller.
     p->retain();
     self->strong = true;
     p->python_owned_by_core = false;

@@ -1,6 +1,7 @@
 // The Python object of a tensor. There is one for each TensorImpl; object and tensor keep each other alive:
-// while Python holds the object, it owns a reference on the tensor; when Python lets go of it but C++ still holds the
-// tensor, the tensor owns the object, so that its class and attributes are there when it comes back.
+// while Python holds the object, it owns a reference on the tensor; when Python lets go of it but C++ still
+// holds the tensor, the tensor owns the object, so that its class and attributes are there when it comes
+// back.
 #pragma once
 #include "core/tensor.h"
 #include "python/object.h"

@@ -44,12 +44,15 @@ Tensor get_state(Generator& g) {
   return t;
 }
 void set_state(Generator& g, const Tensor& t) {
-  NNLIB_CHECK_TYPE(t.dtype() == Dtype::UInt8, "RNG state must be a torch.ByteTensor, got ", dtype_name(t.dtype()));
+  NNLIB_CHECK_TYPE(t.dtype() == Dtype::UInt8, "RNG state must be a torch.ByteTensor, got ",
+                   dtype_name(t.dtype()));
   State s;
   const Tensor bytes = contiguous_values(t);
-  NNLIB_CHECK(bytes.numel() == (int64_t)sizeof s, "RNG state is wrong size: expected ", sizeof s, " bytes, got ", bytes.numel());
+  NNLIB_CHECK(bytes.numel() == (int64_t)sizeof s, "RNG state is wrong size: expected ", sizeof s,
+              " bytes, got ", bytes.numel());
   std::memcpy(&s, bytes.raw(), sizeof s);
-  NNLIB_CHECK(!std::memcmp(s.magic, kMagic, 8) && s.position >= 0 && s.position <= Mt19937::kN, "Invalid RNG state");
+  NNLIB_CHECK(!std::memcmp(s.magic, kMagic, 8) && s.position >= 0 && s.position <= Mt19937::kN,
+              "Invalid RNG state");
   std::lock_guard<std::mutex> lock(g.mutex);
   g.set_seed_value(s.seed);
   g.set_counter(s.counter);
@@ -126,21 +129,24 @@ PyObject* clone_state(PyObject* o, PyObject*) {
 PyObject* get_device(PyObject*, void*) { return device_object(Device{}); }
 
 PyMethodDef methods[] = {
-    {"manual_seed", manual_seed, METH_O, "manual_seed(seed): starts the stream of this seed; returns the generator."},
+    {"manual_seed", manual_seed, METH_O,
+     "manual_seed(seed): starts the stream of this seed; returns the generator."},
     {"initial_seed", initial_seed, METH_NOARGS, "The seed of the stream."},
     {"seed", seed, METH_NOARGS, "Takes a seed from the system and returns it."},
     {"get_state", get_state_method, METH_NOARGS, "The state as a uint8 tensor."},
     {"set_state", set_state_method, METH_O, "set_state(state): goes on from a state that get_state gave."},
     {"clone_state", clone_state, METH_NOARGS, "A generator of the same state."},
     {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef getset[] = {{"device", get_device, nullptr, "always the CPU", nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {{"device", get_device, nullptr, "always the CPU", nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyTypeObject make_type() {
   PyTypeObject t = {PyVarObject_HEAD_INIT(nullptr, 0)};
   t.tp_name = "nnlib.Generator";
   t.tp_basicsize = sizeof(GeneratorObject);
   t.tp_flags = Py_TPFLAGS_DEFAULT;
-  t.tp_doc = "Generator(device='cpu'): a stream of random numbers (mt19937), drawn from as PyTorch does on a CPU.";
+  t.tp_doc =
+      "Generator(device='cpu'): a stream of random numbers (mt19937), drawn from as PyTorch does on a CPU.";
   t.tp_new = generator_new;
   t.tp_dealloc = generator_dealloc;
   t.tp_methods = methods;

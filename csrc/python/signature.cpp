@@ -10,13 +10,22 @@ namespace nnlib::python {
 namespace {
 
 const std::map<std::string, Kind>& kinds() {
-  static const std::map<std::string, Kind> m = {
-      {"Tensor", Kind::Tensor}, {"Operand", Kind::Operand},     {"Scalar", Kind::Scalar},
-      {"int", Kind::Int},       {"float", Kind::Float},         {"bool", Kind::Bool},
-      {"str", Kind::Str},       {"int[]", Kind::Ints},          {"float[]", Kind::Floats},
-      {"Tensor[]", Kind::Tensors}, {"dtype", Kind::Dtype},      {"Generator", Kind::Generator},
-      {"memory_format", Kind::MemoryFormat}, {"Padding", Kind::Padding}, {"device", Kind::Device},
-      {"object", Kind::Object}};
+  static const std::map<std::string, Kind> m = {{"Tensor", Kind::Tensor},
+                                                {"Operand", Kind::Operand},
+                                                {"Scalar", Kind::Scalar},
+                                                {"int", Kind::Int},
+                                                {"float", Kind::Float},
+                                                {"bool", Kind::Bool},
+                                                {"str", Kind::Str},
+                                                {"int[]", Kind::Ints},
+                                                {"float[]", Kind::Floats},
+                                                {"Tensor[]", Kind::Tensors},
+                                                {"dtype", Kind::Dtype},
+                                                {"Generator", Kind::Generator},
+                                                {"memory_format", Kind::MemoryFormat},
+                                                {"Padding", Kind::Padding},
+                                                {"device", Kind::Device},
+                                                {"object", Kind::Object}};
   return m;
 }
 
@@ -38,7 +47,8 @@ PyObject* parse_default(const std::string& s) {
   double v = std::strtod(s.c_str(), &end);
   if (*end == '/') return PyFloat_FromDouble(v / std::strtod(end + 1, nullptr));
   if (*end) throw Error("cannot read the default '" + s + "'");
-  return s.find_first_of(".e") == std::string::npos ? PyLong_FromLongLong(std::atoll(s.c_str())) : PyFloat_FromDouble(v);
+  return s.find_first_of(".e") == std::string::npos ? PyLong_FromLongLong(std::atoll(s.c_str()))
+                                                    : PyFloat_FromDouble(v);
 }
 
 Param parse_param(const std::string& text) {
@@ -75,7 +85,8 @@ PyTypeObject* named_result_type(const std::string& name, const std::vector<std::
   if (t) return t;
   auto* f = new PyStructSequence_Field[fields.size() + 1]();
   for (size_t i = 0; i < fields.size(); i++) f[i] = {strdup(fields[i].c_str()), nullptr};
-  PyStructSequence_Desc desc = {strdup(("torch.return_types." + name).c_str()), nullptr, f, (int)fields.size()};
+  PyStructSequence_Desc desc = {strdup(("torch.return_types." + name).c_str()), nullptr, f,
+                                (int)fields.size()};
   return t = (PyTypeObject*)checked((PyObject*)PyStructSequence_NewType(&desc));
 }
 
@@ -89,9 +100,7 @@ bool is_scalar_like(PyObject* o) {
   return n < 0;
 }
 
-bool is_number(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) || is_scalar_like(o);
-}
+bool is_number(PyObject* o) { return PyFloat_Check(o) || PyLong_Check(o) || is_scalar_like(o); }
 bool is_scalar_tensor(PyObject* o) { return is_tensor(o) && unpack(o).numel() == 1 && unpack(o).dim() == 0; }
 bool is_int(PyObject* o) {
   if (PyLong_Check(o)) return !PyBool_Check(o);
@@ -118,7 +127,8 @@ bool is_sequence_of(PyObject* o) {
 Overload parse_signature(const char* text, std::string* name) {
   Overload o;
   const std::string s = text;
-  const size_t open = s.find('('), close = s.find(") ->") != std::string::npos ? s.find(") ->") : s.rfind(')');
+  const size_t open = s.find('('),
+               close = s.find(") ->") != std::string::npos ? s.find(") ->") : s.rfind(')');
   *name = s.substr(0, open);
   o.signature = s.substr(open + 1, close - open - 1);
   bool keyword_only = false;
@@ -167,45 +177,78 @@ Overload parse_signature(const char* text, std::string* name) {
 bool accepts(const Param& p, PyObject* o) {
   if (o == Py_None) return p.optional || p.kind == Kind::Object;
   switch (p.kind) {
-    case Kind::Tensor: return is_tensor(o);
-    case Kind::Operand: return is_tensor(o) || is_number(o);
-    case Kind::Scalar: return is_number(o) || is_scalar_tensor(o);
-    case Kind::Int: return is_int(o);
-    case Kind::Float: return is_float(o);
-    case Kind::Bool: return PyBool_Check(o) || (is_scalar_tensor(o) && unpack(o).dtype() == Dtype::Bool) ||
-                            !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool") || !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool_");
-    case Kind::Str: return PyUnicode_Check(o);
-    case Kind::Ints: return is_sequence_of<is_int>(o) || (p.repeat && is_int(o));
-    case Kind::Floats: return is_sequence_of<is_float>(o) || (p.repeat && is_float(o));
-    case Kind::Tensors: return is_sequence_of<is_tensor>(o);
-    case Kind::Dtype: return is_dtype(o);
-    case Kind::Generator: return is_generator(o);
-    case Kind::MemoryFormat: return is_memory_format(o);
-    case Kind::Padding: return PyUnicode_Check(o) || is_sequence_of<is_int>(o) || is_int(o);
-    case Kind::Device: return is_device_like(o) || is_int(o);
-    case Kind::Object: return true;
+    case Kind::Tensor:
+      return is_tensor(o);
+    case Kind::Operand:
+      return is_tensor(o) || is_number(o);
+    case Kind::Scalar:
+      return is_number(o) || is_scalar_tensor(o);
+    case Kind::Int:
+      return is_int(o);
+    case Kind::Float:
+      return is_float(o);
+    case Kind::Bool:
+      return PyBool_Check(o) || (is_scalar_tensor(o) && unpack(o).dtype() == Dtype::Bool) ||
+             !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool") ||
+             !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool_");
+    case Kind::Str:
+      return PyUnicode_Check(o);
+    case Kind::Ints:
+      return is_sequence_of<is_int>(o) || (p.repeat && is_int(o));
+    case Kind::Floats:
+      return is_sequence_of<is_float>(o) || (p.repeat && is_float(o));
+    case Kind::Tensors:
+      return is_sequence_of<is_tensor>(o);
+    case Kind::Dtype:
+      return is_dtype(o);
+    case Kind::Generator:
+      return is_generator(o);
+    case Kind::MemoryFormat:
+      return is_memory_format(o);
+    case Kind::Padding:
+      return PyUnicode_Check(o) || is_sequence_of<is_int>(o) || is_int(o);
+    case Kind::Device:
+      return is_device_like(o) || is_int(o);
+    case Kind::Object:
+      return true;
   }
   return false;
 }
 
 std::string kind_name(const Param& p) {
   switch (p.kind) {
-    case Kind::Tensor: return "Tensor";
-    case Kind::Operand: return "Tensor or Number";
-    case Kind::Scalar: return "Number";
-    case Kind::Int: return "int";
-    case Kind::Float: return "float";
-    case Kind::Bool: return "bool";
-    case Kind::Str: return "str";
-    case Kind::Ints: return "tuple of ints";
-    case Kind::Floats: return "tuple of floats";
-    case Kind::Tensors: return "tuple of Tensors";
-    case Kind::Dtype: return "torch.dtype";
-    case Kind::Generator: return "torch.Generator";
-    case Kind::MemoryFormat: return "torch.memory_format";
-    case Kind::Padding: return "int, tuple of ints or str";
-    case Kind::Device: return "torch.device";
-    case Kind::Object: return "object";
+    case Kind::Tensor:
+      return "Tensor";
+    case Kind::Operand:
+      return "Tensor or Number";
+    case Kind::Scalar:
+      return "Number";
+    case Kind::Int:
+      return "int";
+    case Kind::Float:
+      return "float";
+    case Kind::Bool:
+      return "bool";
+    case Kind::Str:
+      return "str";
+    case Kind::Ints:
+      return "tuple of ints";
+    case Kind::Floats:
+      return "tuple of floats";
+    case Kind::Tensors:
+      return "tuple of Tensors";
+    case Kind::Dtype:
+      return "torch.dtype";
+    case Kind::Generator:
+      return "torch.Generator";
+    case Kind::MemoryFormat:
+      return "torch.memory_format";
+    case Kind::Padding:
+      return "int, tuple of ints or str";
+    case Kind::Device:
+      return "torch.device";
+    case Kind::Object:
+      return "object";
   }
   return "?";
 }
@@ -223,7 +266,8 @@ Scalar scalar_value(PyObject* o) {
   }
   if (is_tensor(o)) return unpack(o).item();
   const char* type = Py_TYPE(o)->tp_name;
-  if (!std::strcmp(type, "numpy.bool") || !std::strcmp(type, "numpy.bool_")) return Scalar(PyObject_IsTrue(o) == 1);
+  if (!std::strcmp(type, "numpy.bool") || !std::strcmp(type, "numpy.bool_"))
+    return Scalar(PyObject_IsTrue(o) == 1);
   if (PyIndex_Check(o)) return Scalar(int_value(o));
   return Scalar(float_value(o));
 }
@@ -248,7 +292,8 @@ double float_value(PyObject* o) {
 Dims ints_value(PyObject* o, const Param& p) {
   if (!PyTuple_Check(o) && !PyList_Check(o)) return Dims(p.repeat ? (size_t)p.repeat : 1, int_value(o));
   Dims d;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++) d.push_back(int_value(PySequence_Fast_GET_ITEM(o, i)));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++)
+    d.push_back(int_value(PySequence_Fast_GET_ITEM(o, i)));
   if (p.repeat && d.size() == 1) return Dims((size_t)p.repeat, d[0]);
   return d;
 }
@@ -256,13 +301,15 @@ Dims ints_value(PyObject* o, const Param& p) {
 std::vector<double> floats_value(PyObject* o) {
   if (!PyTuple_Check(o) && !PyList_Check(o)) return {float_value(o)};
   std::vector<double> v;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++) v.push_back(float_value(PySequence_Fast_GET_ITEM(o, i)));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++)
+    v.push_back(float_value(PySequence_Fast_GET_ITEM(o, i)));
   return v;
 }
 
 TensorList tensors_value(PyObject* o) {
   TensorList l;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++) l.push_back(unpack(PySequence_Fast_GET_ITEM(o, i)));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); i++)
+    l.push_back(unpack(PySequence_Fast_GET_ITEM(o, i)));
   return l;
 }
 

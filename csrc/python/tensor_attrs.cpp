@@ -12,13 +12,13 @@ namespace {
 
 // ---- attributes
 
-#define NNLIB_GETTER(name, expr)                  \
-  PyObject* name(PyObject* self, void*) {         \
-    return guarded([&]() -> PyObject* {           \
-      const Tensor& t = unpack(self);             \
-      (void)t;                                    \
-      return expr;                                \
-    });                                           \
+#define NNLIB_GETTER(name, expr)          \
+  PyObject* name(PyObject* self, void*) { \
+    return guarded([&]() -> PyObject* {   \
+      const Tensor& t = unpack(self);     \
+      (void)t;                            \
+      return expr;                        \
+    });                                   \
   }
 NNLIB_GETTER(get_shape, size_object(t.sizes()))
 NNLIB_GETTER(get_dtype, dtype_object(t.dtype()))
@@ -33,10 +33,11 @@ NNLIB_GETTER(get_grad, wrap(grad_of(t)))
 NNLIB_GETTER(get_grad_fn, node_object(grad_fn(t)))
 NNLIB_GETTER(get_data, wrap(data_alias(t)))
 NNLIB_GETTER(get_version, PyLong_FromUnsignedLong(t.version()))
-NNLIB_GETTER(get_output_nr, PyLong_FromUnsignedLong(t.impl()->autograd ? t.impl()->autograd->output_index : 0))
+NNLIB_GETTER(get_output_nr,
+             PyLong_FromUnsignedLong(t.impl()->autograd ? t.impl()->autograd->output_index : 0))
 NNLIB_GETTER(get_base, is_view(t) ? wrap(t.impl()->autograd->view->base) : wrap(Tensor()))
 NNLIB_GETTER(get_is_sparse, PyBool_FromLong(t.is_sparse()))
-NNLIB_GETTER(get_retains_grad, PyBool_FromLong(t.impl()->autograd && t.impl()->autograd->retains_grad))
+NNLIB_GETTER(get_retains_grad, PyBool_FromLong(t.impl()->autograd&& t.impl()->autograd->retains_grad))
 NNLIB_GETTER(get_true, PyBool_FromLong(1))
 NNLIB_GETTER(get_false, PyBool_FromLong(0))
 #undef NNLIB_GETTER
@@ -74,11 +75,13 @@ PyGetSetDef getset[] = {
     {"ndim", get_ndim, nullptr, "the number of dimensions", nullptr},
     {"itemsize", get_itemsize, nullptr, "bytes of an element", nullptr},
     {"nbytes", get_nbytes, nullptr, "bytes of all elements", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad_attr, "whether gradients are computed for this tensor", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad_attr,
+     "whether gradients are computed for this tensor", nullptr},
     {"is_leaf", get_is_leaf, nullptr, "whether no recorded operator computed it", nullptr},
     {"grad", get_grad, set_grad_attr, "the accumulated gradient, or None", nullptr},
     {"_grad", get_grad, set_grad_attr, "the accumulated gradient, or None", nullptr},
-    {"grad_fn", get_grad_fn, nullptr, "the node that computes this tensor's gradient further, or None", nullptr},
+    {"grad_fn", get_grad_fn, nullptr, "the node that computes this tensor's gradient further, or None",
+     nullptr},
     {"data", get_data, set_data_attr, "the values without history", nullptr},
     {"_version", get_version, nullptr, "how often the memory was changed in place", nullptr},
     {"output_nr", get_output_nr, nullptr, "which output of grad_fn this is", nullptr},
@@ -122,13 +125,13 @@ PyObject* stride_method(PyObject* self, PyObject* args, PyObject* kwargs) {
   });
 }
 
-#define NNLIB_NOARGS(name, expr)                  \
-  PyObject* name(PyObject* self, PyObject*) {     \
-    return guarded([&]() -> PyObject* {           \
-      const Tensor& t = unpack(self);             \
-      (void)t;                                    \
-      return expr;                                \
-    });                                           \
+#define NNLIB_NOARGS(name, expr)              \
+  PyObject* name(PyObject* self, PyObject*) { \
+    return guarded([&]() -> PyObject* {       \
+      const Tensor& t = unpack(self);         \
+      (void)t;                                \
+      return expr;                            \
+    });                                       \
   }
 NNLIB_NOARGS(dim_method, PyLong_FromLongLong(t.dim()))
 NNLIB_NOARGS(numel_method, PyLong_FromLongLong(t.numel()))
@@ -152,7 +155,8 @@ PyObject* is_contiguous_method(PyObject* self, PyObject* args, PyObject* kwargs)
   PyObject* format = nullptr;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", const_cast<char**>(names), &format)) return nullptr;
   return guarded([&] {
-    return PyBool_FromLong(unpack(self).is_contiguous(format ? to_memory_format(format) : MemoryFormat::Contiguous));
+    return PyBool_FromLong(
+        unpack(self).is_contiguous(format ? to_memory_format(format) : MemoryFormat::Contiguous));
   });
 }
 PyObject* numpy_method(PyObject* self, PyObject* args, PyObject* kwargs) {
@@ -197,7 +201,9 @@ PyObject* to_method(PyObject* self, PyObject* args, PyObject* kwargs) {
       }
     };
     const Py_ssize_t n = PyTuple_GET_SIZE(args);
-    NNLIB_CHECK_TYPE(n || (kwargs && PyDict_Size(kwargs)), "to() received an invalid combination of arguments: a dtype, a device or a tensor is expected");
+    NNLIB_CHECK_TYPE(
+        n || (kwargs && PyDict_Size(kwargs)),
+        "to() received an invalid combination of arguments: a dtype, a device or a tensor is expected");
     for (Py_ssize_t i = 0; i < n; i++) take(PyTuple_GET_ITEM(args, i));
     PyObject *key, *value;
     Py_ssize_t pos = 0;
@@ -205,7 +211,8 @@ PyObject* to_method(PyObject* self, PyObject* args, PyObject* kwargs) {
       const std::string name = string_value(key);
       if (name == "copy")
         copy = PyObject_IsTrue(value);
-      else if (name == "dtype" || name == "device" || name == "other" || name == "memory_format" || name == "tensor")
+      else if (name == "dtype" || name == "device" || name == "other" || name == "memory_format" ||
+               name == "tensor")
         take(value);
       else
         NNLIB_CHECK_TYPE(name == "non_blocking", "to() got an unexpected keyword argument '", name, "'");
@@ -238,9 +245,11 @@ PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"cls", "data", "require_grad", nullptr};
   PyObject *cls, *data;
   int on = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p", const_cast<char**>(names), &cls, &data, &on)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p", const_cast<char**>(names), &cls, &data, &on))
+    return nullptr;
   return guarded([&] {
-    NNLIB_CHECK_TYPE(PyType_Check(cls) && PyType_IsSubtype((PyTypeObject*)cls, &TensorBaseType), "cls must be a type that derives from Tensor");
+    NNLIB_CHECK_TYPE(PyType_Check(cls) && PyType_IsSubtype((PyTypeObject*)cls, &TensorBaseType),
+                     "cls must be a type that derives from Tensor");
     NNLIB_CHECK_TYPE(is_tensor(data), "_make_subclass: expected a Tensor, got ", Py_TYPE(data)->tp_name);
     Tensor t = detach(unpack(data));
     if (on) set_requires_grad(t, true);
@@ -249,13 +258,14 @@ PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
 }
 
 PyObject* is_same_size_method(PyObject* self, PyObject* other) {
-  return guarded([&] { return PyBool_FromLong(unpack(self).sizes() == tensor_value(other, "other").sizes()); });
+  return guarded(
+      [&] { return PyBool_FromLong(unpack(self).sizes() == tensor_value(other, "other").sizes()); });
 }
 PyObject* is_set_to_method(PyObject* self, PyObject* other) {
   return guarded([&] {
     const Tensor &a = unpack(self), &b = tensor_value(other, "tensor");
-    return PyBool_FromLong(a.storage() == b.storage() && a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
-                           a.strides() == b.strides());
+    return PyBool_FromLong(a.storage() == b.storage() && a.storage_offset() == b.storage_offset() &&
+                           a.sizes() == b.sizes() && a.strides() == b.strides());
   });
 }
 
@@ -268,7 +278,8 @@ PyMethodDef methods[] = {
     {"numel", numel_method, METH_NOARGS, "The number of elements."},
     {"nelement", numel_method, METH_NOARGS, "The number of elements."},
     {"element_size", element_size_method, METH_NOARGS, "Bytes of an element."},
-    {"storage_offset", storage_offset_method, METH_NOARGS, "Elements between the storage's start and the first element."},
+    {"storage_offset", storage_offset_method, METH_NOARGS,
+     "Elements between the storage's start and the first element."},
     {"data_ptr", data_ptr_method, METH_NOARGS, "The address of the first element."},
     {"item", item_method, METH_NOARGS, "The value of a tensor of one element as a Python number."},
     {"tolist", tolist_method, METH_NOARGS, "The values as nested lists of Python numbers."},
@@ -283,10 +294,14 @@ PyMethodDef methods[] = {
     {"retain_grad", retain_grad_method, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad."},
     {"_bump_version", bump_version_method, METH_NOARGS, "Counts an in-place change that was made outside."},
     {"is_contiguous", NNLIB_KW(is_contiguous_method), "is_contiguous(memory_format=contiguous_format)"},
-    {"numpy", NNLIB_KW(numpy_method), "numpy(*, force=False): a NumPy array on the same memory. RuntimeError when it requires grad."},
-    {"requires_grad_", NNLIB_KW(requires_grad_method), "requires_grad_(requires_grad=True): sets the flag and returns the tensor."},
-    {"to", NNLIB_KW(to_method), "to(dtype | device | other, ...): the tensor in another type; itself when nothing changes."},
-    {"_make_subclass", (PyCFunction)(void (*)())make_subclass, METH_VARARGS | METH_KEYWORDS | METH_STATIC, "_make_subclass(cls, data, require_grad=False)"},
+    {"numpy", NNLIB_KW(numpy_method),
+     "numpy(*, force=False): a NumPy array on the same memory. RuntimeError when it requires grad."},
+    {"requires_grad_", NNLIB_KW(requires_grad_method),
+     "requires_grad_(requires_grad=True): sets the flag and returns the tensor."},
+    {"to", NNLIB_KW(to_method),
+     "to(dtype | device | other, ...): the tensor in another type; itself when nothing changes."},
+    {"_make_subclass", (PyCFunction)(void (*)())make_subclass, METH_VARARGS | METH_KEYWORDS | METH_STATIC,
+     "_make_subclass(cls, data, require_grad=False)"},
     {"is_same_size", is_same_size_method, METH_O, "Whether the sizes are equal."},
     {"is_set_to", is_set_to_method, METH_O, "Whether both describe the same part of the same storage."},
     {nullptr, nullptr, 0, nullptr}};

@@ -15,13 +15,12 @@ struct Constant {
 };
 
 // As PyTorch prints: programs say `import nnlib as torch`, and their expected output says torch.float32.
-PyObject* constant_repr(PyObject* self) {
-  return PyUnicode_FromFormat("torch.%s", ((Constant*)self)->name);
-}
+PyObject* constant_repr(PyObject* self) { return PyUnicode_FromFormat("torch.%s", ((Constant*)self)->name); }
 // Constants are singletons: pickling and copying give the same object back.
 PyObject* constant_reduce(PyObject* self, PyObject*) { return PyUnicode_FromString(((Constant*)self)->name); }
 
-PyMethodDef constant_methods[] = {{"__reduce__", constant_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef constant_methods[] = {{"__reduce__", constant_reduce, METH_NOARGS, nullptr},
+                                  {nullptr, nullptr, 0, nullptr}};
 
 Dtype value_of(PyObject* self) { return (Dtype)((Constant*)self)->value; }
 PyObject* dtype_is_floating(PyObject* self, void*) { return PyBool_FromLong(is_floating(value_of(self))); }
@@ -30,11 +29,12 @@ PyObject* dtype_is_signed(PyObject* self, void*) {
   return PyBool_FromLong(value_of(self) != Dtype::Bool && value_of(self) != Dtype::UInt8);
 }
 PyObject* dtype_itemsize(PyObject* self, void*) { return PyLong_FromSize_t(itemsize(value_of(self))); }
-PyGetSetDef dtype_getset[] = {{"is_floating_point", dtype_is_floating, nullptr, "whether it is a floating-point type", nullptr},
-                              {"is_complex", dtype_is_complex, nullptr, "always False: there are no complex types", nullptr},
-                              {"is_signed", dtype_is_signed, nullptr, "whether it holds negative numbers", nullptr},
-                              {"itemsize", dtype_itemsize, nullptr, "bytes of an element", nullptr},
-                              {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef dtype_getset[] = {
+    {"is_floating_point", dtype_is_floating, nullptr, "whether it is a floating-point type", nullptr},
+    {"is_complex", dtype_is_complex, nullptr, "always False: there are no complex types", nullptr},
+    {"is_signed", dtype_is_signed, nullptr, "whether it holds negative numbers", nullptr},
+    {"itemsize", dtype_itemsize, nullptr, "bytes of an element", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyTypeObject make_constant_type(const char* name, const char* doc, PyGetSetDef* getset) {
   PyTypeObject t = {PyVarObject_HEAD_INIT(nullptr, 0)};
@@ -50,7 +50,8 @@ PyTypeObject make_constant_type(const char* name, const char* doc, PyGetSetDef* 
 
 PyTypeObject DtypeType = make_constant_type("nnlib.dtype", "The type of a tensor's elements.", dtype_getset);
 PyTypeObject LayoutType = make_constant_type("nnlib.layout", "How a tensor's values lie in memory.", nullptr);
-PyTypeObject FormatType = make_constant_type("nnlib.memory_format", "The order of a tensor's dimensions in memory.", nullptr);
+PyTypeObject FormatType =
+    make_constant_type("nnlib.memory_format", "The order of a tensor's dimensions in memory.", nullptr);
 
 PyObject* g_dtypes[kNumDtypes];
 PyObject* g_layouts[2];
@@ -97,12 +98,14 @@ PyObject* device_reduce(PyObject* self, PyObject*) {
 PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"device", "index", nullptr};
   PyObject *o, *index = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", const_cast<char**>(names), &o, &index)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", const_cast<char**>(names), &o, &index))
+    return nullptr;
   return guarded([&] {
     Device d = to_device(o);
     if (index && index != Py_None) {
-      NNLIB_CHECK(d.index < 0, "type (string) must not include an index because index was passed explicitly: ",
-                  device_text(d));
+      NNLIB_CHECK(
+          d.index < 0,
+          "type (string) must not include an index because index was passed explicitly: ", device_text(d));
       const long i = PyLong_AsLong(index);
       if (i == -1 && PyErr_Occurred()) throw PythonErrorSet();
       NNLIB_CHECK(i >= 0 && i < 32768, "a device's index must be between 0 and 32767, got ", i);
@@ -111,16 +114,20 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     return device_object(d);
   });
 }
-PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef device_getset[] = {{"type", device_type, nullptr, "always 'cpu'", nullptr},
-                               {"index", device_index, nullptr, "the number of the share of cores, or None", nullptr},
-                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef device_getset[] = {
+    {"type", device_type, nullptr, "always 'cpu'", nullptr},
+    {"index", device_index, nullptr, "the number of the share of cores, or None", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyTypeObject make_device_type() {
   PyTypeObject t = {PyVarObject_HEAD_INIT(nullptr, 0)};
   t.tp_name = "nnlib.device";
   t.tp_basicsize = sizeof(DeviceObject);
   t.tp_flags = Py_TPFLAGS_DEFAULT;
-  t.tp_doc = "device(device, index=None): where a tensor's values live: \"cpu\", or \"cpu:0\", \"cpu:1\", ... for shares of its cores.";
+  t.tp_doc =
+      "device(device, index=None): where a tensor's values live: \"cpu\", or \"cpu:0\", \"cpu:1\", ... for "
+      "shares of its cores.";
   t.tp_repr = device_repr;
   t.tp_str = device_str;
   t.tp_hash = device_hash;
@@ -139,7 +146,8 @@ PyObject* set_size_class(PyObject*, PyObject* cls) {
   Py_XSETREF(g_size_class, cls);
   Py_RETURN_NONE;
 }
-PyMethodDef g_functions[] = {{"_set_size_class", set_size_class, METH_O, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef g_functions[] = {{"_set_size_class", set_size_class, METH_O, nullptr},
+                             {nullptr, nullptr, 0, nullptr}};
 
 void add_type(PyObject* module, const char* name, PyTypeObject* t) {
   if (PyType_Ready(t) < 0) throw PythonErrorSet();
@@ -158,9 +166,9 @@ void init_types(PyObject* module) {
     g_dtypes[i] = make_constant(&DtypeType, i, dtype_name((Dtype)i));
     PyObject_SetAttrString(module, dtype_name((Dtype)i), g_dtypes[i]);
   }
-  const std::pair<const char*, Dtype> aliases[] = {
-      {"float", Dtype::Float32}, {"double", Dtype::Float64}, {"half", Dtype::Float16},
-      {"long", Dtype::Int64},    {"int", Dtype::Int32},      {"short", Dtype::Int16}};
+  const std::pair<const char*, Dtype> aliases[] = {{"float", Dtype::Float32}, {"double", Dtype::Float64},
+                                                   {"half", Dtype::Float16},  {"long", Dtype::Int64},
+                                                   {"int", Dtype::Int32},     {"short", Dtype::Int16}};
   for (auto& [name, d] : aliases) PyObject_SetAttrString(module, name, g_dtypes[(int)d]);
   g_layouts[0] = make_constant(&LayoutType, 0, "strided");
   g_layouts[1] = make_constant(&LayoutType, 1, "sparse_coo");

@@ -53,7 +53,12 @@ def _tuple(value, n: int) -> tuple:
 
 
 def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph: bool = False, grad_variables=None, inputs=None
+    tensors,
+    grad_tensors=None,
+    retain_graph=None,
+    create_graph: bool = False,
+    grad_variables=None,
+    inputs=None,
 ) -> None:
     """Accumulate the gradients of ``tensors`` into the ``.grad`` of the graph's leaves.
 
@@ -127,7 +132,9 @@ def grad(
             )
             for i in range(n)
         ]  # fmt: skip
-        return tuple(None if column[0] is None else _C.stack(list(column)) for column in zip(*rows, strict=True))
+        return tuple(
+            None if column[0] is None else _C.stack(list(column)) for column in zip(*rows, strict=True)
+        )
     result = _C._run_backward(outputs, grads, retain, create_graph, inputs, False, unused)
     if materialize_grads:
         result = tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, result, strict=True))

@@ -49,7 +49,11 @@ class _FunctionMeta(type):
         cls._backward_cls = type(
             name + "Backward",
             (FunctionCtx,),
-            {"_forward_cls": cls, "_backward_function": staticmethod(cls._call_backward), "__module__": cls.__module__},
+            {
+                "_forward_cls": cls,
+                "_backward_function": staticmethod(cls._call_backward),
+                "__module__": cls.__module__,
+            },
         )
 
 
@@ -141,4 +145,6 @@ class _Once(Function):
 
     @staticmethod
     def backward(ctx, grad):
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

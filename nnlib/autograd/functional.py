@@ -46,7 +46,9 @@ def jacobian(func: Callable, inputs, create_graph: bool = False, strict: bool = 
             for j in range(y.numel()):
                 if not y.requires_grad:
                     if strict:
-                        raise RuntimeError(f"Output {k} of the user-provided function does not require gradients.")
+                        raise RuntimeError(
+                            f"Output {k} of the user-provided function does not require gradients."
+                        )
                     gs = [None] * len(xs)
                 else:
                     gs = grad(
@@ -54,7 +56,9 @@ def jacobian(func: Callable, inputs, create_graph: bool = False, strict: bool = 
                     )
                 for i, (g, x) in enumerate(zip(gs, xs, strict=True)):
                     if g is None and strict:
-                        raise RuntimeError(f"Output {k} of the user-provided function is independent of input {i}.")
+                        raise RuntimeError(
+                            f"Output {k} of the user-provided function is independent of input {i}."
+                        )
                     columns[i].append(_C.zeros_like(x) if g is None else g)
             parts = tuple(
                 _C.stack(c).reshape(tuple(y.shape) + tuple(x.shape)) if c
@@ -77,8 +81,12 @@ def hessian(func: Callable, inputs, create_graph: bool = False, strict: bool = F
     def gradient(*xs):
         y = func(*xs)
         if not isinstance(y, Tensor) or y.numel() != 1:
-            raise RuntimeError("The Tensor returned by the function given to hessian should contain a single element")
-        g = jacobian(lambda *z: func(*z).reshape(()), xs if several else xs[0], create_graph=True, strict=strict)
+            raise RuntimeError(
+                "The Tensor returned by the function given to hessian should contain a single element"
+            )
+        g = jacobian(
+            lambda *z: func(*z).reshape(()), xs if several else xs[0], create_graph=True, strict=strict
+        )
         return g
 
     return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)

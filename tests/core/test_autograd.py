@@ -247,7 +247,10 @@ def test_anomaly_mode_names_the_failing_step():
     x = leaf(0.0)
     with nnlib.autograd.set_detect_anomaly(True):
         y = (x / x).sum()
-        with pytest.warns(UserWarning, match="Error detected in DivBackward0"), pytest.raises(RuntimeError, match="nan"):
+        with (
+            pytest.warns(UserWarning, match="Error detected in DivBackward0"),
+            pytest.raises(RuntimeError, match="nan"),
+        ):
             y.backward()
 
 
@@ -399,4 +402,7 @@ def test_gradcheck_finds_a_wrong_gradient():
 def test_jacobian_and_hessian():
     x = nnlib.tensor([1.0, 2.0])
     assert nnlib.autograd.functional.jacobian(lambda x: x * x, x).tolist() == [[2.0, 0.0], [0.0, 4.0]]
-    assert nnlib.autograd.functional.hessian(lambda x: (x * x * x).sum(), x).tolist() == [[6.0, 0.0], [0.0, 12.0]]
+    assert nnlib.autograd.functional.hessian(lambda x: (x * x * x).sum(), x).tolist() == [
+        [6.0, 0.0],
+        [0.0, 12.0],
+    ]

@@ -8,7 +8,9 @@ import pytest
 import nnlib
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+)
 def test_numpy_both_ways_shares_memory(dtype):
     a = np.arange(6).reshape(2, 3).astype(dtype)
     t = nnlib.from_numpy(a)
