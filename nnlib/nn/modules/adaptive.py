@@ -39,8 +39,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     Example::
 
         >>> import nnlib
-        >>> layer = nnlib.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 10])
-        >>> nnlib.allclose(layer.log_prob(nnlib.zeros(3, 8)).exp().sum(1), nnlib.ones(3))
+        >>> layer = nnlib.nn.AdaptiveLogSoftmaxWithLoss(16, 20, [5, 10])
+        >>> nnlib.allclose(layer.log_prob(nnlib.zeros(3, 16)).exp().sum(1), nnlib.ones(3))
         True
     """
 

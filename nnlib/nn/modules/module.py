@@ -244,8 +244,13 @@ class Module(ModuleLookup, ModuleHooks, ModuleState):
     # -- attributes
 
     def __getattr__(self, name):
+        # Called for every use of a parameter: the common case is one lookup, without loops or calls.
         state = self.__dict__
-        for members in ("_parameters", "_buffers", "_modules"):
+        try:
+            return state["_parameters"][name]
+        except KeyError:
+            pass
+        for members in ("_modules", "_buffers"):
             if members in state and name in state[members]:
                 return state[members][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
