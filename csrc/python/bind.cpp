@@ -307,7 +307,7 @@ PyObject* op_repr(PyObject* self) {
 }
 PyObject* op_name(PyObject* self, void*) { return PyUnicode_FromString(((Op*)self)->name->c_str()); }
 PyObject* op_doc(PyObject* self, void*) { return PyUnicode_FromString(((Op*)self)->doc->c_str()); }
-PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("nnlib"); }
+PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("nnlib._C"); }
 PyObject* op_signature(PyObject* self, void*) {
   std::string s;
   for (const Overload& o : *((Op*)self)->overloads) s += (s.empty() ? "" : "\n") + o.signature;
@@ -320,16 +320,10 @@ PyGetSetDef op_getset[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
                            {"_signature", op_signature, nullptr, nullptr, nullptr},
                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-// Functions are pickled by name, methods as attributes of Tensor.
+// Pickled and copied by name: the same object comes back.
 PyObject* op_reduce(PyObject* self, PyObject*) {
-  return guarded([&] {
-    Op* op = (Op*)self;
-    Object builtins = owned(PyImport_ImportModule("builtins")),
-           getattr = owned(PyObject_GetAttrString(builtins.get(), "getattr"));
-    Object owner =
-        op->method ? Object::borrow((PyObject*)tensor_class()) : owned(PyImport_ImportModule("nnlib._C"));
-    return Py_BuildValue("(O(Os))", getattr.get(), owner.get(), op->name->c_str());
-  });
+  Op* op = (Op*)self;
+  return PyUnicode_FromFormat(op->method ? "TensorBase.%s" : "%s", op->name->c_str());
 }
 PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
 

@@ -199,3 +199,8 @@ def test_errors_name_what_came():
         nnlib.exp(nnlib.zeros(2), wrong=1)
     with pytest.raises(AttributeError):
         nnlib.no_such_function  # noqa: B018
+
+
+def test_operators_and_constants_are_copied_and_pickled_by_name():
+    for value in (nnlib._C.gelu, nnlib.Tensor.add, nnlib.float32, nnlib.strided, nnlib.channels_last):
+        assert copy.deepcopy(value) is value and pickle.loads(pickle.dumps(value)) is value
