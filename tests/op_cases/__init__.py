@@ -7,9 +7,18 @@ yours, one or two lines a case. `CASES` is all of them.
 from .activations import ACTIVATIONS
 from .case import Case
 from .elementwise import ELEMENTWISE
+from .factorisations import FACTORISATIONS
 from .products import CONVOLUTIONS, EMBEDDINGS_AND_LOSSES, PRODUCTS
 from .reductions import REDUCTIONS
 
-CASES = [*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *PRODUCTS, *CONVOLUTIONS, *EMBEDDINGS_AND_LOSSES]
+CASES = [
+    *ELEMENTWISE,
+    *ACTIVATIONS,
+    *REDUCTIONS,
+    *PRODUCTS,
+    *FACTORISATIONS,
+    *CONVOLUTIONS,
+    *EMBEDDINGS_AND_LOSSES,
+]
 
 __all__ = ["CASES", "Case"]
