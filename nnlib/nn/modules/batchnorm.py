@@ -142,7 +142,7 @@ class _BatchNorm(_NormBase):
     def forward(self, input):
         self._check_input_dim(input)
         mean, var, training, momentum = self._batch_norm_arguments()
-        return F.batch_norm(input, mean, var, self.weight, self.bias, training, momentum, self.eps)
+        return F.batch_norm(input, mean, var, *self._weight_and_bias(), training, momentum, self.eps)
 
 
 def _doc(name, shape, size):

@@ -118,7 +118,7 @@ class _ConvNd(Module):
         return type(self)._conv(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+        return self._conv_forward(input, *self._weight_and_bias())
 
     def extra_repr(self):
         n = self._dims
@@ -275,8 +275,7 @@ class _ConvTransposeNd(_ConvNd):
         """Apply the layer; `output_size` picks one of the sizes that a stride above 1 leaves open."""
         return type(self)._conv(
             input,
-            self.weight,
-            self.bias,
+            *self._weight_and_bias(),
             self.stride,
             self.padding,
             self._output_padding(input, output_size),

@@ -72,7 +72,7 @@ class Linear(Module):
             init._uniform_by_fan_in_(self.bias, self.weight)
 
     def forward(self, input):
-        return F.linear(input, self.weight, self.bias)
+        return F.linear(input, *self._weight_and_bias())
 
     def extra_repr(self):
         return (
@@ -133,7 +133,7 @@ class Bilinear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input1, input2):
-        return F.bilinear(input1, input2, self.weight, self.bias)
+        return F.bilinear(input1, input2, *self._weight_and_bias())
 
     def extra_repr(self):
         return (

@@ -255,6 +255,13 @@ class Module(ModuleLookup, ModuleHooks, ModuleState):
                 return state[members][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
+    def _weight_and_bias(self):
+        """`weight` and `bias`, without the failing attribute lookup that comes before `__getattr__`."""
+        own = self._parameters
+        if "weight" in own and "bias" in own:
+            return own["weight"], own["bias"]
+        return self.weight, self.bias  # parametrised, or a replica
+
     def _forget(self, name, *members):
         state = self.__dict__
         state.pop(name, None)

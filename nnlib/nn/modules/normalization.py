@@ -60,7 +60,7 @@ class LayerNorm(Module):
                 init.zeros_(self.bias)
 
     def forward(self, input):
-        return _C.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        return _C.layer_norm(input, self.normalized_shape, *self._weight_and_bias(), self.eps)
 
     def extra_repr(self):
         return (
@@ -145,7 +145,7 @@ class GroupNorm(Module):
                 init.zeros_(self.bias)
 
     def forward(self, input):
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return F.group_norm(input, self.num_groups, *self._weight_and_bias(), self.eps)
 
     def extra_repr(self):
         return (
