@@ -12,7 +12,7 @@ from op_cases import CASES
 ROOT = Path(__file__).resolve().parent.parent
 ISAS = ("reference", "baseline", "avx2", "avx512", "amx", "neon")
 
-# Run in a process of its own, as the instruction set is chosen once. Stores results by the number of the case.
+# Run in a process of its own: the instruction set is chosen once. Results go by the number of the case.
 PROGRAM = """
 import sys
 import nnlib
