@@ -191,6 +191,15 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
     });
   } else if (number && e == 0.5 && is_floating(common)) {
     run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return std::sqrt(x); });
+  } else if (number && e == 3) {
+    run_binary(out, self, self, common, nullptr, [](auto x, auto) {
+      using T = decltype(x);
+      return std::is_integral_v<T> ? (T)power((int64_t)x, 3) : (T)(x * x * x);
+    });
+  } else if (number && e == -1) {
+    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / x; });
+  } else if (number && e == -2) {
+    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / (x * x); });
   } else {
     run_binary(out, self, exponent, common, nullptr, kPow, kCostly);
   }

@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 
 namespace nnlib::ops {
 
@@ -120,7 +121,12 @@ void load_typed(int64_t n, const char* src, int64_t stride, void* dst) {
       std::memcpy(out, src, (size_t)n * sizeof(S));
     } else {
       const S* s = (const S*)src;
-      for (int64_t i = 0; i < n; i++) out[i] = convert<C>(s[i]);
+      if constexpr (std::is_same_v<C, float> && std::is_same_v<S, BFloat16>)
+        kernels::table().bf16_to_f32(n, (const uint16_t*)src, out);
+      else if constexpr (std::is_same_v<C, float> && std::is_same_v<S, Half>)
+        kernels::table().f16_to_f32(n, (const uint16_t*)src, out);
+      else
+        for (int64_t i = 0; i < n; i++) out[i] = convert<C>(s[i]);
     }
   } else if (stride == 0) {
     std::fill(out, out + n, convert<C>(*(const S*)src));
@@ -134,7 +140,12 @@ void store_typed(int64_t n, const void* src, char* dst, int64_t stride) {
   const C* in = (const C*)src;
   if (stride == (int64_t)sizeof(D)) {
     D* d = (D*)dst;
-    for (int64_t i = 0; i < n; i++) d[i] = convert<D>(in[i]);
+    if constexpr (std::is_same_v<C, float> && std::is_same_v<D, BFloat16>)
+      kernels::table().f32_to_bf16(n, in, (uint16_t*)dst);
+    else if constexpr (std::is_same_v<C, float> && std::is_same_v<D, Half>)
+      kernels::table().f32_to_f16(n, in, (uint16_t*)dst);
+    else
+      for (int64_t i = 0; i < n; i++) d[i] = convert<D>(in[i]);
   } else {
     for (int64_t i = 0; i < n; i++) *(D*)(dst + i * stride) = convert<D>(in[i]);
   }
@@ -258,6 +269,8 @@ void coalesce(Plan& p, const Dims& sizes) {
 void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
   alignas(64) char buffers[kMaxOperands][kBlock * 8];
   const void* in[kMaxOperands];
+  const char* spread[kMaxOperands] = {};
+  int64_t spread_n[kMaxOperands] = {};
   Cursor cursor(p.sizes);
   cursor.seek(begin);
   const bool by_rows = p.sizes.back() >= kLongRow;
@@ -286,6 +299,15 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
         in[k - 1] = a.base + cursor.offset(a.strides);
       } else if (a.flat) {
         a.load(n, a.base + at * a.item, a.item, buffers[k]);
+        in[k - 1] = buffers[k];
+      } else if (by_rows) {
+        // A value that is the same along the row is spread out once for the pieces of that row.
+        const char* src = a.base + cursor.offset(a.strides);
+        if (a.inner != 0 || src != spread[k] || n > spread_n[k]) {
+          a.load(n, src, a.inner, buffers[k]);
+          spread[k] = src;
+          spread_n[k] = n;
+        }
         in[k - 1] = buffers[k];
       } else {
         gather(a, [&](const char* src, int64_t done, int64_t m) {

@@ -38,6 +38,85 @@ bool rows_lie_ready(const Tensor& t, int64_t dim) {
 }
 int64_t row_grain(int64_t n) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, n)); }
 
+// ---- along a dimension that is not the last: whole rows of neighbouring lanes at a time, in strips that
+// stay cached
+
+constexpr int64_t kStrip = 128;
+
+struct Columns {
+  int64_t outer, n, inner;
+};
+std::optional<Columns> columns(const Tensor& t, int64_t dim) {
+  if (t.dtype() != Dtype::Float32 || !t.is_contiguous() || dim >= t.dim() - 1) return std::nullopt;
+  Columns c{1, t.sizes()[(size_t)dim], 1};
+  for (int64_t i = 0; i < t.dim(); i++) {
+    if (i < dim) c.outer *= t.sizes()[(size_t)i];
+    if (i > dim) c.inner *= t.sizes()[(size_t)i];
+  }
+  if (c.inner < 16) return std::nullopt;
+  return c;
+}
+// f(first element of the strip, its width) for each strip of lanes.
+void for_each_strip(const Columns& c, FunctionRef<void(int64_t at, int64_t width)> f) {
+  const int64_t strips = (c.inner + kStrip - 1) / kStrip;
+  const int64_t grain = std::max<int64_t>(1, 16384 / (c.n * std::min(kStrip, c.inner)));
+  parallel_for(0, c.outer * strips, grain, [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; i++) {
+      const int64_t from = i % strips * kStrip;
+      f(i / strips * c.n * c.inner + from, std::min(kStrip, c.inner - from));
+    }
+  });
+}
+
+void softmax_columns(const Columns& c, const float* x, float* y, bool log) {
+  const auto& k = kernels::table();
+  for_each_strip(c, [&](int64_t at, int64_t w) {
+    float m[kStrip], s[kStrip] = {}, e[kStrip];
+    const float* px = x + at;
+    float* py = y + at;
+    std::copy(px, px + w, m);
+    for (int64_t i = 1; i < c.n; i++) k.maximum_f32(w, m, px + i * c.inner, m);
+    for (int64_t i = 0; i < c.n; i++) {
+      float* to = log ? e : py + i * c.inner;
+      k.sub_f32(w, px + i * c.inner, m, to);
+      k.exp_f32(w, to, to);
+      k.add_f32(w, s, to, s);
+    }
+    if (log) k.log_f32(w, s, s);
+    for (int64_t i = 0; i < c.n; i++) {
+      float* to = py + i * c.inner;
+      if (log) {
+        k.sub_f32(w, px + i * c.inner, m, to);
+        k.sub_f32(w, to, s, to);
+      } else {
+        k.div_f32(w, to, s, to);
+      }
+    }
+  });
+}
+void softmax_grad_columns(const Columns& c, const float* g, const float* y, float* out, bool log) {
+  const auto& k = kernels::table();
+  for_each_strip(c, [&](int64_t at, int64_t w) {
+    float s[kStrip] = {}, t[kStrip];
+    for (int64_t i = 0; i < c.n; i++) {
+      const int64_t o = at + i * c.inner;
+      if (!log) k.mul_f32(w, g + o, y + o, t);
+      k.add_f32(w, s, log ? g + o : t, s);
+    }
+    for (int64_t i = 0; i < c.n; i++) {
+      const int64_t o = at + i * c.inner;
+      if (log) {
+        k.exp_f32(w, y + o, t);
+        k.mul_f32(w, t, s, t);
+        k.sub_f32(w, g + o, t, out + o);
+      } else {
+        k.sub_f32(w, g + o, s, t);
+        k.mul_f32(w, t, y + o, out + o);
+      }
+    }
+  });
+}
+
 void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
   const int64_t n = x.dim() ? x.sizes()[(size_t)dim] : 1;
   if (n == 0 || x.numel() == 0) return;
@@ -47,6 +126,10 @@ void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
     float* py = (float*)out.raw();
     parallel_for(0, x.numel() / n, row_grain(n),
                  [&](int64_t b, int64_t e) { kernel(e - b, n, px + b * n, py + b * n); });
+    return;
+  }
+  if (const auto strips = columns(x, dim); strips && out.is_contiguous() && out.dtype() == x.dtype()) {
+    softmax_columns(*strips, (const float*)x.raw(), (float*)out.raw(), log);
     return;
   }
   const Dtype c = compute_dtype(out.dtype());
@@ -72,6 +155,10 @@ Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log)
     float* po = (float*)out.raw();
     parallel_for(0, y.numel() / n, row_grain(n),
                  [&](int64_t b, int64_t e) { kernel(e - b, n, pg + b * n, py + b * n, po + b * n); });
+    return out;
+  }
+  if (const auto strips = columns(y, dim); strips && columns(g, dim)) {
+    softmax_grad_columns(*strips, (const float*)g.raw(), (const float*)y.raw(), (float*)out.raw(), log);
     return out;
   }
   const Dtype c = compute_dtype(y.dtype());
