@@ -99,8 +99,8 @@ native = export PATH="$(abspath $(BIN)):$$PATH"; cmake -S . -B build/$(1) -G Nin
 bench: $(STAMPS)/cmake
 	@echo '#include <benchmark/benchmark.h>' | g++ -E -x c++ - >/dev/null 2>&1 || { \
 	  echo "make bench needs google-benchmark's C++ library: apt-get install libbenchmark-dev" >&2; exit 1; }
-	$(call native,bench,kernels_benchmark,-DNNLIB_BUILD_BENCHMARKS=ON)
-	build/bench/benchmarks/kernels_benchmark $(ARGS)
+	$(call native,bench,kernels,-DNNLIB_BUILD_BENCHMARKS=ON)
+	build/bench/benchmarks/kernels $(ARGS)
 
 sanitize: $(STAMPS)/cmake
 	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined")
