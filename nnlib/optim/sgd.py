@@ -3,7 +3,6 @@
 import nnlib
 from nnlib import _C
 
-from . import _sparse
 from ._stepwise import StepwiseOptimizer, add_decay, check_fused, check_lr, documented, plain, tracked
 
 __all__ = ["SGD"]
@@ -147,16 +146,14 @@ class SGD(StepwiseOptimizer):
         if plain(group["weight_decay"]) != 0:
             raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         momentum = group["momentum"]
-        grad = _sparse.combined((grad, -1 if group["maximize"] else 1))
+        grad = -grad if group["maximize"] else grad
         if momentum != 0:
             buf = state.get("momentum_buffer")
-            if buf is None:
-                buf = grad
-            else:
-                buf = _sparse.combined((buf, momentum), (grad, 1 - group["dampening"]))
-            state["momentum_buffer"] = buf
-            grad = _sparse.combined((grad, 1), (buf, momentum)) if group["nesterov"] else buf
-        _sparse.add_(param, grad, -float(group["lr"]))
+            buf = grad if buf is None else buf * momentum + grad * (1 - group["dampening"])
+            # Coalesced, so that it does not grow with every step.
+            state["momentum_buffer"] = buf = buf.coalesce()
+            grad = grad + buf * momentum if group["nesterov"] else buf
+        param.add_(grad, alpha=-float(group["lr"]))
 
     def _update_one(self, param, grad, state, group):
         # Only steps that autograd records come here; state is replaced, not changed in place.
