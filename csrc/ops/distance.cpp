@@ -1,0 +1,246 @@
+#include "ops/distance.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "ops/composite.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/index.h"
+#include "ops/iterator.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+Tensor row_norm(const Tensor& x, double p, int64_t dim, bool keepdim) {
+  return vector_norm(x, Scalar(p), Dims{dim}, keepdim, std::nullopt);
+}
+
+// Held above eps by a step that has no gradient of its own.
+Tensor held_above(const Tensor& norm, double eps) {
+  Tensor lift;
+  {
+    NoGradGuard guard;
+    lift = clamp(norm, Scalar(eps), std::nullopt) - norm;
+  }
+  return norm + lift;
+}
+
+template <class C>
+C distance_of(const C* a, const C* b, int64_t m, double p) {
+  C s = 0;
+  if (p == 2) {
+    for (int64_t i = 0; i < m; i++) s += (a[i] - b[i]) * (a[i] - b[i]);
+    return std::sqrt(s);
+  }
+  for (int64_t i = 0; i < m; i++) {
+    const C d = std::abs(a[i] - b[i]);
+    if (p == 0)
+      s += d != 0;
+    else if (p == 1)
+      s += d;
+    else if (std::isinf(p))
+      s = d > s || d != d ? d : s;
+    else
+      s += std::pow(d, (C)p);
+  }
+  return p == 0 || p == 1 || std::isinf(p) ? s : std::pow(s, (C)(1 / p));
+}
+
+// to += g times the derivative of |a - b|_p (= dist) by a; where it has none, 0 is taken.
+template <class C>
+void add_gradient(const C* a, const C* b, int64_t m, double p, C dist, C g, C* to) {
+  if (p == 0 || dist == 0) return;
+  for (int64_t i = 0; i < m; i++) {
+    const C d = a[i] - b[i], sign = C((d > 0) - (d < 0)), size = std::abs(d);
+    if (d == 0) continue;
+    if (p == 1)
+      to[i] += g * sign;
+    else if (p == 2)
+      to[i] += g * d / dist;
+    else if (std::isinf(p))
+      to[i] += size == dist ? g * sign : C(0);
+    else
+      to[i] += g * sign * std::pow(size / dist, (C)(p - 1));
+  }
+}
+
+void check_p(const char* name, double p) {
+  NNLIB_CHECK(p >= 0, name, " only supports non-negative p values, got ", p);
+}
+// 16-bit floats are computed in float32.
+Dtype distance_dtype(Dtype d, const char* name) {
+  NNLIB_CHECK(is_floating(d), name, " only supports floating-point dtypes, got: ", dtype_name(d));
+  return d == Dtype::Float64 ? d : Dtype::Float32;
+}
+Tensor prepared(const Tensor& t, Dtype d) { return contiguous_values(cast_values(t, d)); }
+template <class F>
+void dispatch_distance(Dtype d, F f) {
+  d == Dtype::Float64 ? f(TypeTag<double>{}) : f(TypeTag<float>{});
+}
+constexpr int64_t kPairs = 16384;  // values of pairs in a chunk
+
+// a (B, P, M), b (B, R, M).
+Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
+  const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
+  Tensor out = empty({a.size(0), P, R}, a.dtype());
+  dispatch_distance(a.dtype(), [&](auto tag) {
+    using C = typename decltype(tag)::type;
+    parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, R * M)),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t i = first; i < end; i++)
+                     for (int64_t j = 0; j < R; j++)
+                       out.data<C>()[i * R + j] =
+                           distance_of(a.data<C>() + i * M, b.data<C>() + (i / P * R + j) * M, M, p);
+                 });
+  });
+  return out;
+}
+
+// The gradient of a.
+Tensor cdist_gradient(const Tensor& a, const Tensor& b, const Tensor& dist, const Tensor& grad, double p,
+                      bool transposed) {
+  const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
+  Tensor out = empty(a.sizes(), a.dtype());
+  fill_values(out, 0);
+  dispatch_distance(a.dtype(), [&](auto tag) {
+    using C = typename decltype(tag)::type;
+    parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, R * M)),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t i = first; i < end; i++) {
+                     for (int64_t j = 0; j < R; j++) {
+                       const int64_t at = transposed ? (i / P * R + j) * P + i % P : i * R + j;
+                       add_gradient(a.data<C>() + i * M, b.data<C>() + (i / P * R + j) * M, M, p,
+                                    dist.data<C>()[at], grad.data<C>()[at], out.data<C>() + i * M);
+                     }
+                   }
+                 });
+  });
+  return out;
+}
+
+Tensor cdist_batch(const Tensor& x1, const Tensor& x2, double p) {
+  const Dtype d = distance_dtype(x1.dtype(), "cdist");
+  const Tensor a = prepared(x1, d), b = prepared(x2, d), dist = cdist_values(a, b, p);
+  Tensor out = cast_values(dist, x1.dtype());
+  if (wants_grad(x1, x2)) {
+    record(
+        out, "CdistBackward0", {x1, x2},
+        [x1 = save(x1), x2 = save(x2), result = save_output(out), p, d](Backward& ctx, const TensorList& g) {
+          const Tensor v1 = x1.get(ctx), v2 = x2.get(ctx);
+          if (GradMode::enabled()) {
+            return composite_gradients(ctx, {v1, v2}, g, [p](const TensorList& in) {
+              return TensorList{row_norm(unsqueeze(in[0], 2) - unsqueeze(in[1], 1), p, -1, false)};
+            });
+          }
+          const Tensor a = prepared(v1, d), b = prepared(v2, d), gv = prepared(g[0], d);
+          const Tensor dist = prepared(result.get(ctx), d);
+          return TensorList{ctx.needs(0) ? cdist_gradient(a, b, dist, gv, p, false) : Tensor(),
+                            ctx.needs(1) ? cdist_gradient(b, a, dist, gv, p, true) : Tensor()};
+        });
+  }
+  return out;
+}
+
+int64_t pair_index(int64_t i, int64_t j, int64_t n) { return i * n - i * (i + 1) / 2 + j - i - 1; }
+
+Tensor pdist_formula(const Tensor& x, double p) {
+  const Tensor pairs = triu_indices(x.size(0), x.size(0), 1, Dtype::Int64);
+  return row_norm(index_select(x, 0, select(pairs, 0, 0)) - index_select(x, 0, select(pairs, 0, 1)), p, -1,
+                  false);
+}
+
+}  // namespace
+
+Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, int64_t dim, double eps) {
+  const Dtype d = result_type(x1, x2);
+  NNLIB_CHECK(is_floating(d), "expected common dtype to be floating point, yet common dtype is ",
+              dtype_legacy_name(d));
+  const Dims sizes = broadcast_shapes(x1.sizes(), x2.sizes());
+  const Tensor a = expand(cast(x1, d), sizes), b = expand(cast(x2, d), sizes);
+  const Tensor na = held_above(row_norm(a, 2, dim, true), eps),
+               nb = held_above(row_norm(b, 2, dim, true), eps);
+  return sum((a / na) * (b / nb), Dims{dim}, false);
+}
+
+Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p, double eps, bool keepdim) {
+  return row_norm(x1 - x2 + Scalar(eps), p, -1, keepdim);
+}
+
+Tensor cdist(const Tensor& x1, const Tensor& x2, double p, const std::optional<std::string>& compute_mode) {
+  NNLIB_CHECK_VALUE(!compute_mode || *compute_mode == "use_mm_for_euclid_dist_if_necessary" ||
+                        *compute_mode == "use_mm_for_euclid_dist" ||
+                        *compute_mode == "donot_use_mm_for_euclid_dist",
+                    compute_mode.value_or(""), " is not a valid value for compute_mode");
+  check_p("cdist", p);
+  NNLIB_CHECK(x1.dim() >= 2, "cdist only supports at least 2D tensors, X1 got: ", x1.dim(), "D");
+  NNLIB_CHECK(x2.dim() >= 2, "cdist only supports at least 2D tensors, X2 got: ", x2.dim(), "D");
+  NNLIB_CHECK(x1.size(-1) == x2.size(-1), "X1 and X2 must have the same number of columns. X1: ", x1.size(-1),
+              " X2: ", x2.size(-1));
+  const Dtype d = promote(x1.dtype(), x2.dtype());
+  const Dims batch = broadcast_shapes(Dims(x1.sizes().data(), x1.sizes().size() - 2),
+                                      Dims(x2.sizes().data(), x2.sizes().size() - 2));
+  auto flat = [&](const Tensor& x) {
+    Dims full = batch;
+    full.push_back(x.size(-2));
+    full.push_back(x.size(-1));
+    return reshape(expand(cast(x, d), full), {count(batch), x.size(-2), x.size(-1)});
+  };
+  Dims sizes = batch;
+  sizes.push_back(x1.size(-2));
+  sizes.push_back(x2.size(-2));
+  return reshape(cdist_batch(flat(x1), flat(x2), p), sizes);
+}
+
+Tensor pdist(const Tensor& input, double p) {
+  check_p("pdist", p);
+  NNLIB_CHECK(input.dim() == 2, "pdist only supports 2D tensors, got: ", input.dim(), "D");
+  const Dtype d = distance_dtype(input.dtype(), "pdist");
+  const int64_t n = input.size(0), m = input.size(1);
+  const Tensor x = prepared(input, d), dist = empty({n > 1 ? n * (n - 1) / 2 : 0}, d);
+  dispatch_distance(d, [&](auto tag) {
+    using C = typename decltype(tag)::type;
+    parallel_for(0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t i = first; i < end; i++)
+                     for (int64_t j = i + 1; j < n; j++)
+                       dist.data<C>()[pair_index(i, j, n)] =
+                           distance_of(x.data<C>() + i * m, x.data<C>() + j * m, m, p);
+                 });
+  });
+  Tensor out = cast_values(dist, input.dtype());
+  if (!wants_grad(input)) return out;
+  record(out, "PdistBackward0", {input},
+         [saved = save(input), result = save_output(out), p, d, n, m](Backward& ctx, const TensorList& g) {
+           const Tensor input = saved.get(ctx);
+           if (GradMode::enabled()) {
+             return composite_gradients(
+                 ctx, {input}, g, [p](const TensorList& in) { return TensorList{pdist_formula(in[0], p)}; });
+           }
+           const Tensor x = prepared(input, d), gv = prepared(g[0], d), dist = prepared(result.get(ctx), d);
+           Tensor r = empty({n, m}, d);
+           fill_values(r, 0);
+           dispatch_distance(d, [&](auto tag) {
+             using C = typename decltype(tag)::type;
+             parallel_for(0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)),
+                          [&](int64_t first, int64_t end) {
+                            for (int64_t i = first; i < end; i++) {
+                              for (int64_t j = 0; j < n; j++) {
+                                if (i == j) continue;
+                                const int64_t k = pair_index(std::min(i, j), std::max(i, j), n);
+                                add_gradient(x.data<C>() + i * m, x.data<C>() + j * m, m, p,
+                                             dist.data<C>()[k], gv.data<C>()[k], r.data<C>() + i * m);
+                              }
+                            }
+                          });
+           });
+           return TensorList{r};
+         });
+  return out;
+}
+
+}  // namespace nnlib::ops

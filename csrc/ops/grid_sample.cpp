@@ -1,0 +1,306 @@
+// Values of an image at the points of a grid (Jaderberg et al., "Spatial transformer networks", 2015). Along
+// each axis a point has a few taps: places in the image with a weight and the weight's derivative by the
+// point's coordinate.
+#include <cmath>
+
+#include "core/parallel.h"
+#include "ops/creation.h"
+#include "ops/elementwise.h"
+#include "ops/linear.h"
+#include "ops/shape.h"
+#include "ops/vision.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+enum class Method { Bilinear, Nearest, Bicubic };
+enum class Border { Zeros, Border, Reflection };
+
+struct Sampling {
+  Method method;
+  Border border;
+  bool align_corners;
+  int dims;         // of an image: 2 or 3
+  int64_t size[3];  // depth, height, width; the first is 1 for two dimensions
+  int64_t batch, channels, points;
+  int64_t area() const { return size[0] * size[1] * size[2]; }
+  int taps() const { return method == Method::Bicubic ? 4 : method == Method::Bilinear ? 2 : 1; }
+};
+
+template <class C>
+struct Tap {
+  int64_t at;  // -1: outside, where values are 0
+  C weight, slope;
+};
+template <class C>
+struct Coordinate {
+  C x, slope;  // slope: derivative by the grid's value
+};
+
+template <class C>
+Coordinate<C> clip(Coordinate<C> c, int64_t size) {
+  const C last = (C)(size - 1);
+  if (!(c.x > 0)) return {0, 0};
+  if (c.x >= last) return {last, 0};
+  return c;
+}
+
+// Reflects at low / 2 and high / 2.
+template <class C>
+Coordinate<C> reflect(Coordinate<C> c, int64_t low, int64_t high) {
+  if (low == high) return {0, 0};
+  const C from = (C)low / 2, span = (C)(high - low) / 2;
+  C x = c.x - from, sign = 1;
+  if (x < 0) {
+    x = -x;
+    sign = -1;
+  }
+  const C extra = std::fmod(x, span), flips = std::floor(x / span);
+  if (std::fmod(flips, C(2)) == 0) return {extra + from, c.slope * sign};
+  return {span - extra + from, -c.slope * sign};
+}
+
+template <class C>
+Coordinate<C> into_image(Coordinate<C> c, const Sampling& s, int64_t size) {
+  if (s.border == Border::Reflection)
+    c = s.align_corners ? reflect(c, 0, 2 * (size - 1)) : reflect(c, -1, 2 * size - 1);
+  if (s.border != Border::Zeros) c = clip(c, size);
+  // What does not fit an index lies outside of every image.
+  if (!std::isfinite(c.x) || std::abs(c.x) > C(1e9)) c = {-100, c.slope};
+  return c;
+}
+
+template <class C>
+int64_t checked(int64_t i, int64_t size) {
+  return i >= 0 && i < size ? i : -1;
+}
+
+// Keys' cubic convolution kernel (1981), a = -0.75, and its derivative, at distance x.
+template <class C>
+C cubic(C x) {
+  const C a = C(-0.75);
+  x = std::abs(x);
+  return x <= 1  ? ((a + 2) * x - (a + 3)) * x * x + 1
+         : x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+                 : C(0);
+}
+template <class C>
+C cubic_slope(C x) {
+  const C a = C(-0.75), sign = x < 0 ? C(-1) : C(1);
+  x = std::abs(x);
+  return sign * (x <= 1  ? (3 * (a + 2) * x - 2 * (a + 3)) * x
+                 : x < 2 ? (3 * a * x - 10 * a) * x + 8 * a
+                         : C(0));
+}
+
+// The taps of one axis for the grid's value v in [-1, 1].
+template <class C>
+void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
+  Coordinate<C> c = s.align_corners ? Coordinate<C>{(v + 1) / 2 * (C)(size - 1), (C)(size - 1) / 2}
+                                    : Coordinate<C>{((v + 1) * (C)size - 1) / 2, (C)size / 2};
+  if (s.method == Method::Bicubic) {
+    const C first = std::floor(c.x);
+    for (int k = 0; k < 4; k++) {
+      const C place = into_image<C>({first - 1 + (C)k, 0}, s, size).x, distance = c.x - first + 1 - (C)k;
+      taps[k] = {checked<C>((int64_t)place, size), cubic(distance), cubic_slope(distance) * c.slope};
+    }
+    return;
+  }
+  c = into_image(c, s, size);
+  if (s.method == Method::Nearest) {
+    taps[0] = {checked<C>((int64_t)std::nearbyint(c.x), size), 1, 0};
+    return;
+  }
+  const C first = std::floor(c.x), part = c.x - first;
+  taps[0] = {checked<C>((int64_t)first, size), 1 - part, -c.slope};
+  taps[1] = {checked<C>((int64_t)first + 1, size), part, c.slope};
+}
+
+// Calls f(place in the image, taps of the three axes) for each tap of the point that lies inside.
+template <class T, class F>
+void each_tap(const Sampling& s, const T* point, F f) {
+  using C = compute_t<T>;
+  Tap<C> taps[3][4] = {{{0, 1, 0}}, {}, {}};
+  const int n = s.taps(), depth = s.dims == 3 ? n : 1;
+  for (int i = 0; i < s.dims; i++) find_taps<C>((C)point[i], s, s.size[2 - i], taps[2 - i]);  // x, y, z
+  for (int a = 0; a < depth; a++) {
+    if (taps[0][a].at < 0) continue;
+    for (int b = 0; b < n; b++) {
+      if (taps[1][b].at < 0) continue;
+      for (int c = 0; c < n; c++) {
+        if (taps[2][c].at < 0) continue;
+        const int64_t at = (taps[0][a].at * s.size[1] + taps[1][b].at) * s.size[2] + taps[2][c].at;
+        f(at, taps[0][a], taps[1][b], taps[2][c]);
+      }
+    }
+  }
+}
+
+template <class T>
+void sample(const Sampling& s, const T* x, const T* grid, T* y) {
+  using C = compute_t<T>;
+  parallel_for(0, s.batch * s.points, 256, [&](int64_t first, int64_t end) {
+    std::vector<C> sums((size_t)s.channels);
+    for (int64_t i = first; i < end; i++) {
+      const int64_t n = i / s.points, p = i % s.points;
+      const T* image = x + n * s.channels * s.area();
+      std::fill(sums.begin(), sums.end(), C(0));
+      each_tap<T>(s, grid + i * s.dims, [&](int64_t at, const Tap<C>& a, const Tap<C>& b, const Tap<C>& c) {
+        const C w = a.weight * b.weight * c.weight;
+        for (int64_t k = 0; k < s.channels; k++) sums[(size_t)k] += w * (C)image[k * s.area() + at];
+      });
+      for (int64_t k = 0; k < s.channels; k++) y[(n * s.channels + k) * s.points + p] = (T)sums[(size_t)k];
+    }
+  });
+}
+
+// A sample on its own at a time: its points may share places. gx and gg may be null.
+template <class T>
+void sample_backward(const Sampling& s, const T* g, const T* x, const T* grid, T* gx, T* gg) {
+  using C = compute_t<T>;
+  const int64_t plane = s.channels * s.area();
+  parallel_for(0, s.batch, 1, [&](int64_t first, int64_t end) {
+    std::vector<C> sums((size_t)(gx ? plane : 0));
+    for (int64_t n = first; n < end; n++) {
+      std::fill(sums.begin(), sums.end(), C(0));
+      for (int64_t p = 0; p < s.points; p++) {
+        const int64_t i = n * s.points + p;
+        C by_axis[3] = {0, 0, 0};
+        each_tap<T>(s, grid + i * s.dims, [&](int64_t at, const Tap<C>& a, const Tap<C>& b, const Tap<C>& c) {
+          const C w = a.weight * b.weight * c.weight;
+          C dot = 0;
+          for (int64_t k = 0; k < s.channels; k++) {
+            const C gk = (C)g[(n * s.channels + k) * s.points + p];
+            if (gx) sums[(size_t)(k * s.area() + at)] += w * gk;
+            dot += gk * (C)x[n * plane + k * s.area() + at];
+          }
+          by_axis[0] += dot * a.weight * b.weight * c.slope;
+          by_axis[1] += dot * a.weight * b.slope * c.weight;
+          by_axis[2] += dot * a.slope * b.weight * c.weight;
+        });
+        for (int d = 0; gg && d < s.dims; d++) gg[i * s.dims + d] = (T)by_axis[d];
+      }
+      for (int64_t k = 0; gx && k < plane; k++) gx[n * plane + k] = (T)sums[(size_t)k];
+    }
+  });
+}
+
+Sampling sampling_of(const Tensor& input, const Tensor& grid, const std::string& mode,
+                     const std::string& padding, bool align_corners) {
+  NNLIB_CHECK_VALUE(
+      mode == "bilinear" || mode == "nearest" || mode == "bicubic",
+      "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '", mode,
+      "'");
+  NNLIB_CHECK_VALUE(padding == "zeros" || padding == "border" || padding == "reflection",
+                    "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or "
+                    "'reflection', but got: '",
+                    padding, "'");
+  NNLIB_CHECK((input.dim() == 4 || input.dim() == 5) && input.dim() == grid.dim(),
+              "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
+              "input with sizes ",
+              input.sizes(), " and grid with sizes ", grid.sizes());
+  NNLIB_CHECK(input.dtype() == grid.dtype(),
+              "grid_sampler(): expected input and grid to have same dtype, but input has ",
+              dtype_name(input.dtype()), " and grid has ", dtype_name(grid.dtype()));
+  NNLIB_CHECK(input.size(0) == grid.size(0),
+              "grid_sampler(): expected grid and input to have same batch size, but got input with sizes ",
+              input.sizes(), " and grid with sizes ", grid.sizes());
+  NNLIB_CHECK(grid.size(-1) == input.dim() - 2, "grid_sampler(): expected grid to have size ",
+              input.dim() - 2, " in last dimension, but got grid with sizes ", grid.sizes());
+  NNLIB_CHECK(mode != "bicubic" || input.dim() == 4,
+              "grid_sampler(): bicubic interpolation only supports 4D input");
+  Sampling s;
+  s.method = mode == "bilinear" ? Method::Bilinear : mode == "nearest" ? Method::Nearest : Method::Bicubic;
+  s.border = padding == "zeros" ? Border::Zeros : padding == "border" ? Border::Border : Border::Reflection;
+  s.align_corners = align_corners;
+  s.dims = (int)input.dim() - 2;
+  s.batch = input.size(0);
+  s.channels = input.size(1);
+  s.points = 1;
+  for (int i = 0; i < 3; i++) s.size[i] = i + s.dims >= 3 ? input.size(i - 3) : 1;
+  for (int64_t d = 1; d < grid.dim() - 1; d++) s.points *= grid.size(d);
+  for (int i = 3 - s.dims; i < 3; i++)
+    NNLIB_CHECK(s.size[i] > 0,
+                "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes ",
+                input.sizes());
+  return s;
+}
+
+// A gradient that has no derivative of its own.
+void record_end(const Tensor& t, const TensorList& inputs) {
+  if (!t.defined() || !wants_grad(inputs)) return;
+  record(t, "NotImplemented", inputs, [](Backward&, const TensorList&) -> TensorList {
+    throw NotImplementedError("derivative for grid_sampler_backward is not implemented");
+  });
+}
+
+}  // namespace
+
+Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& mode,
+                   const std::string& padding_mode, bool align_corners) {
+  const Sampling s = sampling_of(input, grid, mode, padding_mode, align_corners);
+  Dims sizes = grid.sizes();
+  sizes.pop_back();
+  sizes.insert(1, s.channels);
+  const Tensor x = contiguous_values(input), points = contiguous_values(grid);
+  Tensor out = empty(sizes, x.dtype());
+  dispatch_floating(x.dtype(), "grid_sampler", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    sample<T>(s, x.data<T>(), points.data<T>(), out.data<T>());
+  });
+  if (wants_grad(input, grid)) {
+    record(out, s.dims == 2 ? "GridSampler2DBackward0" : "GridSampler3DBackward0", {input, grid},
+           [saved_x = save(input), saved_grid = save(grid), s](Backward& ctx, const TensorList& grads) {
+             const Tensor input = saved_x.get(ctx), grid = saved_grid.get(ctx);
+             const Tensor x = contiguous_values(input), points = contiguous_values(grid),
+                          g = contiguous_values(grads[0]);
+             TensorList r(2);
+             if (ctx.needs(0)) r[0] = empty(x.sizes(), x.dtype());
+             if (ctx.needs(1)) r[1] = empty(points.sizes(), points.dtype());
+             dispatch_floating(x.dtype(), "grid_sampler_backward", [&](auto tag) {
+               using T = typename decltype(tag)::type;
+               sample_backward<T>(s, g.data<T>(), x.data<T>(), points.data<T>(),
+                                  r[0].defined() ? r[0].data<T>() : nullptr,
+                                  r[1].defined() ? r[1].data<T>() : nullptr);
+             });
+             for (const Tensor& t : r) record_end(t, {grads[0], input, grid});
+             return r;
+           });
+  }
+  return out;
+}
+
+Tensor affine_grid_generator(const Tensor& theta, const Dims& size, bool align_corners) {
+  const int dims = size.ssize() - 2;
+  NNLIB_CHECK_VALUE(dims == 2 || dims == 3,
+                    "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
+                    "respectively. Got size ",
+                    size);
+  NNLIB_CHECK_VALUE(
+      theta.dim() == 3 && theta.size(0) == size[0] && theta.size(1) == dims && theta.size(2) == dims + 1,
+      "Expected a batch of affine matrices of shape ", size[0], "x", dims, "x", dims + 1, " for size ", size,
+      ". Got ", theta.sizes(), ".");
+  for (int64_t v : size) NNLIB_CHECK_VALUE(v > 0, "Expected non-zero, positive output size. Got ", size);
+  Dims grid{1};
+  for (int i = 0; i < dims; i++) grid.push_back(size[2 + (size_t)i]);
+  // Coordinates x, y, (z), 1 of each place.
+  TensorList parts;
+  for (int i = 0; i < dims; i++) {
+    const int64_t n = size[size.size() - 1 - (size_t)i];
+    Tensor line = n > 1 ? linspace(Scalar(-1), Scalar(1), n, theta.dtype()) : zeros({1}, theta.dtype());
+    if (!align_corners) line = line * Scalar((double)(n - 1) / (double)n);
+    Dims shape((size_t)dims + 1, 1);
+    shape[(size_t)(dims - i)] = n;
+    parts.push_back(expand(reshape(line, shape), grid));
+  }
+  parts.push_back(ones(grid, theta.dtype()));
+  const int64_t points = parts[0].numel();
+  const Tensor base = expand(reshape(stack(parts, -1), {1, points, dims + 1}), {size[0], points, dims + 1});
+  Dims out = grid;
+  out[0] = size[0];
+  out.push_back(dims);
+  return reshape(bmm(base, transpose(theta, 1, 2)), out);
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,261 @@
+// Interpolation, one dimension after the other: each output value is a weighted sum of a few input values
+// along a dimension. The map is linear, so its gradient is the transposed map.
+#include <cmath>
+#include <memory>
+
+#include "core/parallel.h"
+#include "ops/composite.h"
+#include "ops/vision.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// Output o of a dimension is the sum over k of weight[o * taps + k] * input[at[o * taps + k]].
+struct Taps {
+  int64_t in, out, taps;
+  std::vector<int64_t> at;
+  std::vector<double> weight;
+  Taps(int64_t in, int64_t out, int64_t taps)
+      : in(in), out(out), taps(taps), at((size_t)(out * taps), 0), weight((size_t)(out * taps), 0.0) {}
+  void set(int64_t o, int64_t k, int64_t index, double w) {
+    at[(size_t)(o * taps + k)] = std::min(std::max<int64_t>(index, 0), in - 1);
+    weight[(size_t)(o * taps + k)] = w;
+  }
+};
+using SharedTaps = std::shared_ptr<const Taps>;
+
+enum class Mode { Nearest, NearestExact, Linear, Cubic };
+
+// Step of the input coordinate for one step of the output's. Computed in float where PyTorch does, so that
+// the same neighbours are chosen.
+template <class R>
+R input_step(int64_t in, int64_t out, std::optional<double> scale, bool align_corners) {
+  if (align_corners) return out > 1 ? (R)(in - 1) / (R)(out - 1) : R(0);
+  return scale && *scale > 0 ? (R)(1.0 / *scale) : (R)in / (R)out;
+}
+
+// Keys' cubic convolution kernel (1981) with the given parameter.
+double cubic(double x, double a) {
+  x = std::abs(x);
+  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+  return 0;
+}
+
+template <class R>
+SharedTaps nearest_taps(int64_t in, int64_t out, std::optional<double> scale, bool exact) {
+  auto t = std::make_shared<Taps>(in, out, 1);
+  const R step = input_step<R>(in, out, scale, false);
+  for (int64_t o = 0; o < out; o++)
+    t->set(o, 0, (int64_t)std::floor(exact ? ((R)o + R(0.5)) * step : (R)o * step), 1);
+  return t;
+}
+
+template <class R>
+SharedTaps smooth_taps(int64_t in, int64_t out, std::optional<double> scale, Mode mode, bool align_corners) {
+  auto t = std::make_shared<Taps>(in, out, mode == Mode::Linear ? 2 : 4);
+  const R step = input_step<R>(in, out, scale, align_corners);
+  for (int64_t o = 0; o < out; o++) {
+    R x = align_corners ? (R)o * step : ((R)o + R(0.5)) * step - R(0.5);
+    if (mode == Mode::Linear) {
+      x = std::max(x, R(0));
+      const int64_t first = std::min((int64_t)x, in - 1);
+      const double part = std::min<double>(std::max<double>(x - (R)first, 0), 1);
+      t->set(o, 0, first, 1 - part);
+      t->set(o, 1, first + 1, part);
+    } else {
+      const R floor = std::floor(x);
+      for (int k = 0; k < 4; k++)
+        t->set(o, k, (int64_t)floor - 1 + k, cubic((double)(x - floor) + 1 - k, -0.75));
+    }
+  }
+  return t;
+}
+
+// The filter is as wide as the step where the image shrinks (Pillow's way).
+SharedTaps antialias_taps(int64_t in, int64_t out, std::optional<double> scale, Mode mode,
+                          bool align_corners) {
+  const double step = input_step<double>(in, out, scale, align_corners);
+  const double reach = mode == Mode::Linear ? 1 : 2, support = step >= 1 ? reach * step : reach;
+  const double shrink = step >= 1 ? 1 / step : 1;
+  auto t = std::make_shared<Taps>(in, out, (int64_t)std::ceil(support) * 2 + 1);
+  for (int64_t o = 0; o < out; o++) {
+    const double center = step * ((double)o + 0.5);
+    const int64_t first = std::max<int64_t>((int64_t)(center - support + 0.5), 0);
+    const int64_t count = std::min(std::min<int64_t>((int64_t)(center + support + 0.5), in) - first, t->taps);
+    double total = 0;
+    std::vector<double> w;
+    for (int64_t k = 0; k < count; k++) {
+      const double x = ((double)(k + first) - center + 0.5) * shrink;
+      w.push_back(mode == Mode::Linear ? std::max(0.0, 1 - std::abs(x)) : cubic(x, -0.5));
+      total += w.back();
+    }
+    for (int64_t k = 0; k < count; k++) t->set(o, k, first + k, total != 0 ? w[(size_t)k] / total : 0);
+  }
+  return t;
+}
+
+// x is (outer, in, inner); y (outer, out, inner).
+template <class T>
+void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
+  using C = std::conditional_t<std::is_floating_point_v<compute_t<T>>, compute_t<T>, float>;
+  parallel_for(0, outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, t.out * inner)),
+               [&](int64_t b, int64_t e) {
+                 std::vector<C> row((size_t)inner);
+                 for (int64_t p = b; p < e; p++) {
+                   const T* in = x + p * t.in * inner;
+                   T* out = y + p * t.out * inner;
+                   for (int64_t o = 0; o < t.out; o++, out += inner) {
+                     const int64_t* at = t.at.data() + o * t.taps;
+                     const double* w = t.weight.data() + o * t.taps;
+                     if (t.taps == 1) {
+                       std::copy(in + at[0] * inner, in + (at[0] + 1) * inner, out);
+                       continue;
+                     }
+                     std::fill(row.begin(), row.end(), C(0));
+                     for (int64_t k = 0; k < t.taps; k++) {
+                       if (w[k] == 0) continue;
+                       const C wk = (C)w[k];
+                       const T* from = in + at[k] * inner;
+                       for (int64_t i = 0; i < inner; i++) row[(size_t)i] += wk * (C)from[i];
+                     }
+                     for (int64_t i = 0; i < inner; i++) {
+                       if constexpr (std::is_integral_v<T>)
+                         out[i] = (T)std::min(std::max(std::nearbyint(row[(size_t)i]), C(0)), C(255));
+                       else
+                         out[i] = (T)row[(size_t)i];
+                     }
+                   }
+                 }
+               });
+}
+
+template <class T>
+void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g, T* gx) {
+  using C = compute_t<T>;
+  parallel_for(0, outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, t.in * inner)),
+               [&](int64_t b, int64_t e) {
+                 std::vector<C> sums((size_t)(t.in * inner));
+                 for (int64_t p = b; p < e; p++) {
+                   std::fill(sums.begin(), sums.end(), C(0));
+                   for (int64_t o = 0; o < t.out; o++) {
+                     const T* from = g + (p * t.out + o) * inner;
+                     for (int64_t k = 0; k < t.taps; k++) {
+                       const C w = (C)t.weight[(size_t)(o * t.taps + k)];
+                       if (w == 0) continue;
+                       C* to = sums.data() + t.at[(size_t)(o * t.taps + k)] * inner;
+                       for (int64_t i = 0; i < inner; i++) to[i] += w * (C)from[i];
+                     }
+                   }
+                   for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[(size_t)i];
+                 }
+               });
+}
+
+// One dimension of a contiguous tensor. No history.
+Tensor apply(const Tensor& x, int64_t dim, const Taps& t, bool transposed) {
+  Dims sizes = x.sizes();
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < x.dim(); d++)
+    (d < dim ? outer : d > dim ? inner : sizes[(size_t)d]) *= d == dim ? 1 : x.size(d);
+  sizes[(size_t)dim] = transposed ? t.in : t.out;
+  Tensor y = empty(sizes, x.dtype());
+  if (x.dtype() == Dtype::UInt8) {
+    resample<uint8_t>(t, outer, inner, x.data<uint8_t>(), y.data<uint8_t>());
+    return y;
+  }
+  dispatch_floating(x.dtype(), "interpolate", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if (transposed)
+      resample_transposed<T>(t, outer, inner, x.data<T>(), y.data<T>());
+    else
+      resample<T>(t, outer, inner, x.data<T>(), y.data<T>());
+  });
+  return y;
+}
+
+// All dimensions, the last first; transposed in the opposite order.
+Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool transposed,
+                 const char* node) {
+  Tensor x = contiguous_values(input);
+  const int64_t n = (int64_t)taps.size();
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t d = transposed ? i : n - 1 - i;
+    x = apply(x, 2 + d, *taps[(size_t)d], transposed);
+  }
+  if (x.is_same(input)) x = cast_values(input, input.dtype());
+  const Tensor out = in_format_of(input, x);
+  if (wants_grad(input)) {
+    record(out, node, {input}, [taps, transposed, node](Backward&, const TensorList& g) {
+      return TensorList{apply_all(g[0], taps, !transposed, node)};
+    });
+  }
+  return out;
+}
+
+struct ModeInfo {
+  const char* name;
+  int64_t dims;  // 0: any
+  Mode mode;
+  const char* nodes[3];
+};
+constexpr ModeInfo kModes[] = {
+    {"nearest",
+     0,
+     Mode::Nearest,
+     {"UpsampleNearest1DBackward0", "UpsampleNearest2DBackward0", "UpsampleNearest3DBackward0"}},
+    {"nearest-exact",
+     0,
+     Mode::NearestExact,
+     {"UpsampleNearestExact1DBackward0", "UpsampleNearestExact2DBackward0",
+      "UpsampleNearestExact3DBackward0"}},
+    {"linear", 1, Mode::Linear, {"UpsampleLinear1DBackward0", nullptr, nullptr}},
+    {"bilinear", 2, Mode::Linear, {nullptr, "UpsampleBilinear2DBackward0", nullptr}},
+    {"trilinear", 3, Mode::Linear, {nullptr, nullptr, "UpsampleTrilinear3DBackward0"}},
+    {"bicubic", 2, Mode::Cubic, {nullptr, "UpsampleBicubic2DBackward0", nullptr}},
+};
+
+template <class R>
+SharedTaps make_taps(int64_t in, int64_t out, std::optional<double> scale, Mode mode, bool align_corners,
+                     bool antialias) {
+  if (mode == Mode::Nearest || mode == Mode::NearestExact)
+    return nearest_taps<R>(in, out, scale, mode == Mode::NearestExact);
+  if (antialias) return antialias_taps(in, out, scale, mode, align_corners);
+  return smooth_taps<R>(in, out, scale, mode, align_corners);
+}
+
+}  // namespace
+
+Tensor interpolate(const Tensor& input, const Dims& size, const std::optional<std::vector<double>>& scales,
+                   const std::string& mode, bool align_corners, bool antialias) {
+  const int64_t dims = input.dim() - 2;
+  NNLIB_CHECK_VALUE(dims >= 1 && dims <= 3,
+                    "interpolate expects (N, C, ...) with one to three dimensions more, got ", input.sizes());
+  NNLIB_CHECK_VALUE(size.ssize() == dims,
+                    "Input and output must have the same number of spatial dimensions, but got input with ",
+                    dims, " spatial dimensions and output size of ", size);
+  NNLIB_CHECK_VALUE(!scales || (int64_t)scales->size() == dims, "expected one scale factor for each of the ",
+                    dims, " spatial dimensions, got ", scales ? scales->size() : 0);
+  const ModeInfo* info = nullptr;
+  for (const ModeInfo& m : kModes)
+    if (mode == m.name && (m.dims == 0 || m.dims == dims)) info = &m;
+  if (!info)
+    throw NotImplementedError(concat("interpolate of a ", input.dim(), "D input does not take mode ", mode));
+  NNLIB_CHECK_VALUE(!antialias || mode == "bilinear" || mode == "bicubic",
+                    "Anti-alias option is restricted to bilinear and bicubic modes, got ", mode);
+  std::vector<SharedTaps> taps;
+  for (int64_t d = 0; d < dims; d++) {
+    const int64_t in = input.size(2 + d), out = size[(size_t)d];
+    NNLIB_CHECK(in > 0 && out > 0, "Input and output sizes should be greater than 0, but got input ",
+                input.sizes(), " and output size ", size);
+    std::optional<double> scale;
+    if (scales) scale = (*scales)[(size_t)d];
+    taps.push_back(input.dtype() == Dtype::Float64
+                       ? make_taps<double>(in, out, scale, info->mode, align_corners, antialias)
+                       : make_taps<float>(in, out, scale, info->mode, align_corners, antialias));
+  }
+  return apply_all(input, taps, false, info->nodes[dims - 1]);
+}
+
+}  // namespace nnlib::ops
