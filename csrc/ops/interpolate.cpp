@@ -184,7 +184,6 @@ Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool 
     const int64_t d = transposed ? i : n - 1 - i;
     x = apply(x, 2 + d, *taps[(size_t)d], transposed);
   }
-  if (x.is_same(input)) x = cast_values(input, input.dtype());
   const Tensor out = in_format_of(input, x);
   if (wants_grad(input)) {
     record(out, node, {input}, [taps, transposed, node](Backward&, const TensorList& g) {

@@ -31,16 +31,6 @@ struct Batch {
   }
 };
 
-template <class T>
-using Stats = std::vector<compute_t<T>>;
-
-template <class T, class D>
-std::vector<D> divided(const std::vector<double>& sums, int64_t n) {
-  std::vector<D> out;
-  for (double s : sums) out.push_back((D)(s / (double)n));
-  return out;
-}
-
 // Mean and biased variance of one channel of planes.
 template <class T>
 void channel_statistics(const Batch& in, int64_t c, double* mean, double* var) {

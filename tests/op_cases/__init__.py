@@ -8,6 +8,7 @@ from .activations import ACTIVATIONS
 from .case import Case
 from .elementwise import ELEMENTWISE
 from .factorisations import FACTORISATIONS
+from .layers import LAYERS
 from .products import CONVOLUTIONS, EMBEDDINGS_AND_LOSSES, PRODUCTS
 from .reductions import REDUCTIONS
 
@@ -19,6 +20,7 @@ CASES = [
     *FACTORISATIONS,
     *CONVOLUTIONS,
     *EMBEDDINGS_AND_LOSSES,
+    *LAYERS,
 ]
 
 __all__ = ["CASES", "Case"]

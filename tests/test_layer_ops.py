@@ -1,0 +1,278 @@
+"""What the tables of cases cannot say: random layers, running statistics, ties, errors, threads."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import nnlib
+from nnlib.nn import functional as F
+
+
+@pytest.fixture
+def threads():
+    before = nnlib.get_num_threads()
+    yield nnlib.set_num_threads
+    nnlib.set_num_threads(before)
+
+
+def randn(*shape):
+    return nnlib.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32))
+
+
+# ---- dropout
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.float64, nnlib.bfloat16])
+def test_dropout_drops_a_share_and_scales_the_rest(dtype):
+    nnlib.manual_seed(0)
+    y = F.dropout(nnlib.ones(100_003, dtype=dtype), 0.3).to(nnlib.float64).numpy()
+    assert abs((y == 0).mean() - 0.3) < 0.01
+    np.testing.assert_allclose(y[y != 0], 1 / 0.7, rtol=4e-3)
+
+
+def test_dropout_repeats_with_the_seed_only():
+    nnlib.manual_seed(5)
+    x = nnlib.ones(1000)
+    first, second = F.dropout(x, 0.5), F.dropout(x, 0.5)
+    nnlib.manual_seed(5)
+    assert nnlib.equal(F.dropout(x, 0.5), first)
+    assert not nnlib.equal(first, second)
+
+
+def test_dropout_is_the_same_for_any_number_of_threads(threads):
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        nnlib.manual_seed(1)
+        results.append(F.dropout(nnlib.ones(70_001), 0.4))
+    assert all(nnlib.equal(results[0], r) for r in results[1:])
+
+
+def test_dropout_gradient_uses_the_same_mask():
+    x = nnlib.ones(5000, requires_grad=True)
+    y = F.dropout(x, 0.4)
+    (grad,) = nnlib.autograd.grad(y.sum(), x)
+    assert nnlib.equal(grad, y)
+
+
+@pytest.mark.parametrize("function", [F.dropout, F.alpha_dropout])
+def test_dropout_in_place_and_without_training(function):
+    x = randn(40)
+    assert function(x, 0.5, False) is x or nnlib.equal(function(x, 0.5, False), x)
+    y = x.clone()
+    assert function(y, 0.5, True, True) is y
+    assert not nnlib.equal(x, y)
+
+
+def test_feature_dropout_takes_whole_channels():
+    y = F.dropout2d(nnlib.ones(20, 30, 4, 4), 0.5).numpy().reshape(600, 16)
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert (y == y[:, :1]).all()
+
+
+def test_alpha_dropout_keeps_mean_and_variance():
+    nnlib.manual_seed(2)
+    y = F.alpha_dropout(nnlib.randn(400, 500), 0.3, True).numpy()
+    assert abs(y.mean()) < 0.02
+    assert abs(y.var() - 1) < 0.02
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1])
+def test_dropout_wants_a_probability(p):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        F.dropout(nnlib.ones(3), p)
+
+
+# ---- normalisation
+def test_batch_norm_moves_the_running_statistics():
+    x = randn(6, 3, 5)
+    mean, var = nnlib.zeros(3), nnlib.ones(3)
+    version = mean._version
+    F.batch_norm(x, mean, var, training=True, momentum=0.2)
+    flat = x.numpy().swapaxes(0, 1).reshape(3, -1)
+    np.testing.assert_allclose(mean.numpy(), 0.2 * flat.mean(1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(var.numpy(), 0.8 + 0.2 * flat.var(1, ddof=1), rtol=1e-5)
+    assert mean._version > version
+
+
+def test_batch_norm_errors():
+    x = randn(2, 3, 4)
+    with pytest.raises(RuntimeError, match="running_mean should contain 3 elements not 2"):
+        F.batch_norm(x, nnlib.zeros(2), nnlib.ones(2))
+    with pytest.raises(RuntimeError, match="evaluation mode"):
+        F.batch_norm(x, None, None)
+    with pytest.raises(RuntimeError, match=r"expected input with shape \[\*, 5\]"):
+        F.layer_norm(x, (5,))
+    with pytest.raises(RuntimeError, match="divisible by num_groups"):
+        F.group_norm(x, 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: F.batch_norm(x.contiguous(memory_format=nnlib.channels_last), None, None, training=True),
+        lambda x: F.layer_norm(x, x.shape[-1:], x[0, 0, 0], x[0, 0, 1]),
+        lambda x: F.group_norm(x, 2),
+        lambda x: F.max_pool2d(x, 2),
+        lambda x: F.avg_pool2d(x, 3, 1, 1),
+        lambda x: F.scaled_dot_product_attention(x, x, x),
+        lambda x: F.interpolate(x, scale_factor=1.5, mode="bilinear"),
+    ],
+)
+def test_threads_do_not_change_a_bit(threads, call):
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        x = randn(4, 6, 70, 40).requires_grad_()
+        y = call(x)
+        y.backward(randn(*y.shape))
+        results.append((y.detach().numpy().tobytes(), x.grad.numpy().tobytes()))
+    assert results[0] == results[1] == results[2]
+
+
+# ---- pooling
+def test_max_pool_takes_the_first_of_equals_and_the_last_nan():
+    nan = float("nan")
+    x = nnlib.tensor([[[1.0, 1.0, nan, 2.0], [1.0, 1.0, nan, 3.0]]])
+    y, place = F.max_pool2d(x, 2, return_indices=True)
+    assert place.tolist() == [[[0, 6]]]
+    assert y[0, 0, 0].item() == 1
+    assert nnlib.isnan(y[0, 0, 1])
+    x.requires_grad_()
+    F.max_pool2d(x, 2).sum().backward()
+    assert x.grad.tolist() == [[[1, 0, 0, 0], [0, 0, 1, 0]]]
+
+
+def test_max_unpool_is_the_inverse_at_the_maxima():
+    x = randn(2, 3, 6, 8)
+    y, place = F.max_pool2d(x, 2, return_indices=True)
+    back = F.max_unpool2d(y, place, 2)
+    assert back.shape == x.shape
+    assert nnlib.equal(F.max_pool2d(nnlib.where(back != 0, back, x.min() - 1), 2), y)
+    with pytest.raises(RuntimeError, match="invalid max index"):
+        F.max_unpool2d(y, place + 100, 2)
+
+
+def test_fractional_max_pool_lies_in_its_windows():
+    x = randn(2, 3, 9, 9)
+    y, place = F.fractional_max_pool2d(x, 2, output_size=5, return_indices=True)
+    assert y.shape == (2, 3, 5, 5)
+    assert nnlib.equal(x.flatten(2).gather(2, place.flatten(2)), y.flatten(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 2, "padding": 2}, "pad should be at most half"),
+        ({"kernel_size": 0}, "greater than zero"),
+        ({"kernel_size": 2, "stride": 0}, "stride should not be zero"),
+        ({"kernel_size": 9}, "Output size is too small"),
+    ],
+)
+def test_pooling_errors(options, message):
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        with pytest.raises(RuntimeError, match=message):
+            pool(nnlib.ones(1, 2, 4, 4), **options)
+
+
+def test_pooling_keeps_channels_last():
+    x = randn(2, 4, 6, 6).contiguous(memory_format=nnlib.channels_last)
+    for y in (F.max_pool2d(x, 2), F.avg_pool2d(x, 2), F.interpolate(x, scale_factor=2)):
+        assert y.is_contiguous(memory_format=nnlib.channels_last)
+
+
+# ---- losses, attention, recurrent layers
+def test_loss_errors():
+    x, t = nnlib.tensor([0.5, 1.5]), nnlib.tensor([0.0, 1.0])
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        F.binary_cross_entropy(x, t)
+    with pytest.raises(ValueError, match="not a valid value for reduction"):
+        F.mse_loss(x, t, reduction="most")
+
+
+def test_masked_queries_attend_to_nothing():
+    q = randn(1, 1, 3, 4).requires_grad_()
+    mask = nnlib.tensor([[True, False], [False, False], [True, True]])
+    y = F.scaled_dot_product_attention(q, q[..., :2, :], q[..., :2, :], attn_mask=mask)
+    assert y[0, 0, 1].tolist() == [0, 0, 0, 0]
+    y.sum().backward()
+    assert nnlib.isfinite(q.grad).all()
+
+
+def test_attention_does_not_hold_the_scores():
+    length = 2048
+    q = randn(1, 2, length, 8).requires_grad_()
+    nnlib._C._reset_peak_allocated()
+    before = nnlib._C._allocator_stats()["allocated"]
+    F.scaled_dot_product_attention(q, q, q, is_causal=True).sum().backward()
+    used = nnlib._C._allocator_stats()["peak_allocated"] - before
+    assert used < 2 * length * length * 4 / 4
+
+
+def test_attention_dropout_and_errors():
+    nnlib.manual_seed(0)
+    q = nnlib.ones(1, 1, 8, 4)
+    y = F.scaled_dot_product_attention(q, q, q, dropout_p=0.5)
+    assert len(set(y.flatten().tolist())) > 1
+    with pytest.raises(RuntimeError, match="is_causal=True"):
+        F.scaled_dot_product_attention(q, q, q, attn_mask=q[0, 0], is_causal=True)
+    with pytest.raises(RuntimeError, match="same dtype"):
+        F.scaled_dot_product_attention(q, q.double(), q)
+
+
+def test_packed_sequences_match_single_ones():
+    lstm = nnlib.nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    sequences = [randn(n, 3) for n in (5, 3, 2)]
+    packed = nnlib.nn.utils.rnn.pack_sequence(sequences)
+    output, (h, c) = lstm(packed)
+    padded, lengths = nnlib.nn.utils.rnn.pad_packed_sequence(output)
+    for i, (x, n) in enumerate(zip(sequences, lengths.tolist(), strict=True)):
+        alone, (h1, c1) = lstm(x)
+        np.testing.assert_allclose(
+            padded[:n, i].detach().numpy(), alone.detach().numpy(), rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(h[:, i].detach().numpy(), h1.detach().numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(c[:, i].detach().numpy(), c1.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_recurrent_errors():
+    x, h = nnlib.ones(4, 2, 3), nnlib.zeros(1, 2, 5)
+    with pytest.raises(RuntimeError, match="expected 4 parameters for each of the 1 layers"):
+        nnlib.gru(x, h, [nnlib.ones(15, 3)], True, 1, 0.0, False, False, False)
+    with pytest.raises(RuntimeError, match="two hidden states"):
+        nnlib.lstm(x, [h], [nnlib.ones(20, 3), nnlib.ones(20, 5)], False, 1, 0.0, False, False, False)
+
+
+# ---- resampling
+@pytest.mark.parametrize(("mode", "corners"), itertools.product(["bilinear", "bicubic"], [False, True]))
+def test_interpolation_to_the_same_size_changes_nothing(mode, corners):
+    x = randn(1, 2, 5, 7)
+    y = F.interpolate(x, size=(5, 7), mode=mode, align_corners=corners)
+    np.testing.assert_allclose(y.numpy(), x.numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_grid_sample_of_the_identity_is_the_image():
+    x = randn(1, 2, 5, 7)
+    theta = nnlib.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    y = F.grid_sample(x, grid, align_corners=False)
+    np.testing.assert_allclose(y.numpy(), x.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_fold_sums_what_unfold_took():
+    x = randn(2, 3, 6, 6)
+    ones = F.fold(F.unfold(nnlib.ones_like(x), 3, padding=1), (6, 6), 3, padding=1)
+    np.testing.assert_allclose(
+        (F.fold(F.unfold(x, 3, padding=1), (6, 6), 3, padding=1) / ones).numpy(), x.numpy(), rtol=1e-5
+    )
+    with pytest.raises(RuntimeError, match="divisible by the product of kernel_size"):
+        F.fold(nnlib.ones(1, 10, 4), (3, 3), 2)
+
+
+def test_distance_errors():
+    with pytest.raises(RuntimeError, match="non-negative p"):
+        nnlib.cdist(nnlib.ones(2, 3), nnlib.ones(2, 3), p=-1)
+    with pytest.raises(RuntimeError, match="same number of columns"):
+        nnlib.cdist(nnlib.ones(2, 3), nnlib.ones(2, 4))
+    with pytest.raises(ValueError, match="compute_mode"):
+        nnlib.cdist(nnlib.ones(2, 3), nnlib.ones(2, 3), compute_mode="fast")
