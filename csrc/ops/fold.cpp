@@ -29,10 +29,10 @@ Windows2d windows(const Dims& size, const Dims& kernel, const Dims& dilation, co
     w.size[i] = size[i];
     const int64_t room = size[i] + 2 * p[i] - (d[i] * (k[i] - 1) + 1);
     w.count[i] = room < 0 ? 0 : room / s[i] + 1;
-    NNLIB_CHECK(w.count[i] > 0, name, ": given an image of size ", size, ", kernel_size=", k,
-                ", dilation=", d, ", padding=", p, ", stride=", s,
-                ", the array of sliding blocks would be empty");
   }
+  NNLIB_CHECK(w.count[0] > 0 && w.count[1] > 0, "Given input with spatial size ", size, ", kernel_size=", k,
+              ", dilation=", d, ", padding=", p, ", calculated shape of the array of sliding blocks as ",
+              Dims{w.count[0], w.count[1]}, ", but its components must be at least one.");
   return w;
 }
 

@@ -5,8 +5,6 @@ import warnings
 
 from nnlib import _C
 
-from ._resample import resample
-
 pad = _C.pad
 pixel_shuffle = _C.pixel_shuffle
 pixel_unshuffle = _C.pixel_unshuffle
@@ -113,7 +111,7 @@ def interpolate(
         )
     if mode == "area":
         return getattr(_C, f"adaptive_avg_pool{input.dim() - 2}d")(input, sizes)
-    return resample(input, sizes, scales, mode, bool(align_corners), antialias)
+    return _C.interpolate(input, sizes, scales, mode, bool(align_corners), antialias)
 
 
 def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
