@@ -20,7 +20,7 @@ struct Groups {
   Groups(const Tensor& input, int64_t groups) : n(input.size(0)), c(input.size(1)), s(1), groups(groups) {
     for (int64_t d = 2; d < input.dim(); d++) s *= input.size(d);
   }
-  int64_t per_group() const { return c / groups; }
+  int64_t per_group() const { return groups ? c / groups : 0; }
   int64_t group_size() const { return per_group() * s; }
 };
 

@@ -47,19 +47,20 @@ void check_pair(const char* name, size_t i, const Tensor& param, const Tensor& t
 
 using Columns = std::vector<const TensorList*>;
 
-void check(const char* name, const Columns& columns) {
+// The first `required` columns must have a tensor for each parameter; the others may be empty.
+void check(const char* name, size_t required, const Columns& columns) {
   const size_t count = columns[0]->size();
-  for (const TensorList* c : columns)
-    NNLIB_CHECK(c->empty() || c->size() == count, name, " expected lists of ", count,
-                " tensors but got one of ", c->size());
+  for (size_t c = 0; c < columns.size(); c++)
+    NNLIB_CHECK(columns[c]->size() == count || (c >= required && columns[c]->empty()), name,
+                " expected lists of ", count, " tensors but got one of ", columns[c]->size());
   for (size_t i = 0; i < count; i++)
     for (size_t c = 0; c < columns.size(); c++)
       if (!columns[c]->empty()) check_pair(name, i, (*columns[0])[i], (*columns[c])[i], c != 1);
 }
 
 // Columns are parameters, gradients, states; nothing is changed before all of them are checked.
-std::vector<Row> make_rows(const char* name, const Columns& columns) {
-  check(name, columns);
+std::vector<Row> make_rows(const char* name, size_t required, const Columns& columns) {
+  check(name, required, columns);
   std::vector<Row> rows(columns[0]->size());
   for (size_t i = 0; i < rows.size(); i++) {
     const Tensor& param = (*columns[0])[i];
@@ -154,7 +155,7 @@ C penalized(C decay, C w, C g) {
 void fused_sgd(const TensorList& params, const TensorList& grads, const TensorList& buffers, double lr,
                double momentum, double dampening, double weight_decay, bool nesterov, bool maximize,
                bool first) {
-  auto rows = make_rows("_fused_sgd", {&params, &grads, &buffers});
+  auto rows = make_rows("_fused_sgd", momentum != 0 ? 3 : 2, {&params, &grads, &buffers});
   const double sign = maximize ? -1 : 1;
   run("_fused_sgd", rows, [&](auto tag, const Chunk& chunk) {
     using T = typename decltype(tag)::type;
@@ -186,7 +187,7 @@ void fused_adam(const TensorList& params, const TensorList& grads, const TensorL
                 const TensorList& exp_avg_sqs, const TensorList& max_exp_avg_sqs, const TensorList& steps,
                 double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled,
                 bool maximize) {
-  auto rows = make_rows("_fused_adam", {&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs});
+  auto rows = make_rows("_fused_adam", 4, {&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs});
   const std::vector<double> t = count_steps("_fused_adam", steps, params.size());
   const double sign = maximize ? -1 : 1, l2 = decoupled ? 0 : weight_decay;
   run("_fused_adam", rows, [&](auto tag, const Chunk& chunk) {
@@ -222,7 +223,7 @@ void fused_adam(const TensorList& params, const TensorList& grads, const TensorL
 void fused_adagrad(const TensorList& params, const TensorList& grads, const TensorList& sums,
                    const TensorList& steps, double lr, double lr_decay, double eps, double weight_decay,
                    bool maximize) {
-  auto rows = make_rows("_fused_adagrad", {&params, &grads, &sums});
+  auto rows = make_rows("_fused_adagrad", 3, {&params, &grads, &sums});
   const std::vector<double> t = count_steps("_fused_adagrad", steps, params.size());
   const double sign = maximize ? -1 : 1;
   run("_fused_adagrad", rows, [&](auto tag, const Chunk& chunk) {
@@ -246,7 +247,8 @@ void fused_adagrad(const TensorList& params, const TensorList& grads, const Tens
 void fused_rmsprop(const TensorList& params, const TensorList& grads, const TensorList& square_avgs,
                    const TensorList& buffers, const TensorList& grad_avgs, const TensorList& steps, double lr,
                    double alpha, double eps, double weight_decay, double momentum, bool maximize) {
-  auto rows = make_rows("_fused_rmsprop", {&params, &grads, &square_avgs, &buffers, &grad_avgs});
+  auto rows = make_rows("_fused_rmsprop", momentum > 0 ? 4 : 3,
+                        {&params, &grads, &square_avgs, &buffers, &grad_avgs});
   count_steps("_fused_rmsprop", steps, params.size());
   const double sign = maximize ? -1 : 1;
   run("_fused_rmsprop", rows, [&](auto tag, const Chunk& chunk) {

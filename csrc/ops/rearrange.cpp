@@ -240,6 +240,7 @@ Tensor shuffle_pixels(const Tensor& x, int64_t f, bool gather) {
   NNLIB_CHECK(f > 0, name, " expects a positive ", gather ? "upscale_factor" : "downscale_factor",
               ", but got ", f);
   const int64_t c = x.size(-3), h = x.size(-2), w = x.size(-1);
+  NNLIB_CHECK(f < (int64_t(1) << 31), name, " got a factor of ", f, ", more than memory can hold");
   if (gather)
     NNLIB_CHECK(c % (f * f) == 0,
                 "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "

@@ -108,6 +108,8 @@ TensorList tensor_split(const Tensor& x, int64_t sections, int64_t dim) {
               x.dim(), " dims");
   const int64_t d = wrap_dim(dim, x.dim());
   NNLIB_CHECK(sections > 0, "number of sections must be larger than 0, got ", sections);
+  NNLIB_CHECK(sections <= std::max<int64_t>(x.sizes()[d], 1 << 20), "tensor_split: ", sections,
+              " sections of a dimension of size ", x.sizes()[d]);
   TensorList r;
   int64_t start = 0;
   for (int64_t n : even_lengths(x.sizes()[d], sections)) {

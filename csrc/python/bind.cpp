@@ -162,6 +162,8 @@ bool any_requires_grad(const Overload& o, PyObject* const* slots) {
 // x.op_(...): what op(x, ...) computes, stored in x.
 PyObject* call_inplace(const Overload& o, PyObject** slots) {
   PyObject* self = slots[0];
+  NNLIB_CHECK_TYPE(is_tensor(self), "an in-place operator writes into a Tensor, not a ",
+                   Py_TYPE(self)->tp_name);
   assign_inplace(
       unpack(self),
       [&](const Tensor& before) {
