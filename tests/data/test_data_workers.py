@@ -403,8 +403,10 @@ def gone(pid, seconds=10):
     return False
 
 
+# A shell that starts the tests in the background has them ignore Ctrl-C.
 SCRIPT = """
-    import time
+    import signal, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from nnlib.utils.data import DataLoader
     class Slow:
         def __len__(self): return 100
