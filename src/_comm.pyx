@@ -7,6 +7,7 @@ or poll a transfer, which mpi4py runs without it. What a transfer does is a gene
 point-to-point transfers in the air, give every one of them a deadline, and drop it when a rank has gone.
 """
 import sys
+import threading
 import time
 
 cimport cython
@@ -29,6 +30,7 @@ cdef extern from "distributed/queue.h" namespace "nnlib::distributed" nogil:
         void* data
         void* owner
         cbool wait(double)
+        void begin()
         void finish()
         void fail(string)
         cbool is_over()
@@ -50,7 +52,7 @@ cdef extern from "distributed/rank_reduce.h" namespace "nnlib::distributed" nogi
     cdef enum class ReduceOp(int32_t):
         pass
     cbool c_reduce_ranks "nnlib::distributed::reduce_ranks"(
-        int32_t, ReduceOp, int64_t, int, const void* const*, void*)
+        int32_t, ReduceOp, int64_t, int, const void* const*, int, void* const*)
 
 
 cdef extern from "distributed/node_link.h" namespace "nnlib::distributed" nogil:
@@ -62,6 +64,8 @@ cdef extern from "distributed/node_link.h" namespace "nnlib::distributed" nogil:
         cbool collect(double, void*)
         cbool has_posted(int)
         void start_sum(const void*, void*, int64_t, int32_t, ReduceOp)
+        void start_broadcast(void*, int64_t, int)
+        void start_shared_sum(void* const*, int64_t, int32_t, ReduceOp)
         cbool advance_sum(double)
 
 
@@ -77,6 +81,7 @@ cdef extern from "<time.h>" nogil:
 
 
 cdef const char* CAPSULE = "nnlib.distributed.Queue"
+_here = threading.local()  # .serving is true in communication threads
 cdef double SIGNAL_SLICE = 0.1  # seconds between looks for Ctrl-C while the main thread waits
 cdef double LINK_SLICE = 0.005  # seconds in shared memory between looks at deadlines and departed ranks
 cdef double IDLE_SLICE = 1.0    # the queue wakes the thread at once: this only bounds a missed wake-up
@@ -87,10 +92,11 @@ def reduce_ranks(int dtype, int op, int64_t count, list sources, uintptr_t out):
     cdef vector[const void*] pointers
     cdef int64_t n = count
     cdef cbool known
+    cdef void* target = <void*> out
     for address in sources:
         pointers.push_back(<const void*> <uintptr_t> address)
     with nogil:
-        known = c_reduce_ranks(dtype, <ReduceOp> op, n, <int> pointers.size(), pointers.data(), <void*> out)
+        known = c_reduce_ranks(dtype, <ReduceOp> op, n, <int> pointers.size(), pointers.data(), 1, &target)
     if not known:
         raise ValueError("this reduction has no meaning for this dtype")
 
@@ -130,6 +136,17 @@ cdef class NodeLink:
     def start_sum(self, uintptr_t source, uintptr_t out, int64_t count, int dtype, int op):
         """Starts a sum over the ranks, from one address to another."""
         self.link.start_sum(<void*> source, <void*> out, count, dtype, <ReduceOp> op)
+
+    def start_broadcast(self, uintptr_t data, int64_t size, int root):
+        """Starts a copy of the root's `size` bytes at that address to all ranks."""
+        self.link.start_broadcast(<void*> data, size, root)
+
+    def start_shared_sum(self, list parts, int64_t count, int dtype, int op):
+        """Starts a sum in place of buffers in shared memory, given by their addresses in rank order."""
+        cdef vector[void*] pointers
+        for address in parts:
+            pointers.push_back(<void*> <uintptr_t> address)
+        self.link.start_shared_sum(pointers.data(), count, dtype, <ReduceOp> op)
 
     def advance_sum(self):
         """Goes on with it; False when it is not over yet."""
@@ -171,6 +188,9 @@ cdef class Work:
 
     def wait(self, seconds=None):
         """Blocks until the collective is over; False when `seconds` passed first. Ctrl-C interrupts it."""
+        if getattr(_here, "serving", False):
+            raise RuntimeError("wait() was called in a callback, which runs in the communication thread: the thread "
+                               "would wait for itself. Chain the next step with then() instead")
         cdef double left = -1.0 if seconds is None else seconds
         cdef double now = SIGNAL_SLICE
         cdef cbool over
@@ -254,6 +274,7 @@ cdef class Queue:
 
     def serve(self, transport):
         """Runs requests until the queue is closed and empty. The body of the communication thread."""
+        _here.serving = True
         cdef Operation collective = None
         cdef Operation started
         cdef list active = []
@@ -337,6 +358,7 @@ cdef class Operation:
 
 cdef Operation begin(shared_ptr[Job] job, transport):
     cdef Operation op = Operation()
+    job.get().begin()
     if job.get().owner != NULL:
         op.work = <Work> <object> <PyObject*> job.get().owner
         Py_DECREF(op.work)

@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kLine = 128;  // two cache lines: the neighbour is prefetched too
 constexpr int kMaxRanks = 1024;
+constexpr int32_t kByte = 1;  // uint8 in core/dtype.h
 constexpr auto kSpin = std::chrono::microseconds(20);
 
 void relax() {
@@ -119,8 +120,44 @@ void NodeLink::start_sum(const void* source, void* out, int64_t count, int32_t d
   item_ = element_size(dtype);
   per_chunk_ = kChunk / item_;
   chunks_ = (count + per_chunk_ - 1) / per_chunk_;
+  root_ = -1;
   k_ = 0;
   step_ = kPut;
+}
+
+void NodeLink::start_broadcast(void* data, int64_t bytes, int root) {
+  start_sum(data, data, bytes, kByte, ReduceOp::Sum);
+  root_ = root;
+}
+
+void NodeLink::start_shared_sum(void* const* parts, int64_t count, int32_t dtype, ReduceOp op) {
+  parts_.assign(parts, parts + ranks_);
+  count_ = count;
+  dtype_ = dtype;
+  op_ = op;
+  item_ = element_size(dtype);
+  step_ = kSum;
+}
+
+// All ranks have agreed on the sum, so all buffers are filled. It counts as one chunk.
+bool NodeLink::advance_shared_sum(double seconds) {
+  const auto until =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  if (step_ == kSum) {
+    int64_t begin, count;
+    slice(count_, &begin, &count);
+    std::vector<void*> slices;
+    for (void* part : parts_) slices.push_back(static_cast<char*>(part) + begin * item_);
+    if (count > 0) reduce_ranks(dtype_, op_, count, ranks_, slices.data(), ranks_, slices.data());
+    control(rank_).put.raise(chunks_done_ + 1);
+    control(rank_).summed.raise(chunks_done_ + 1);
+    step_ = kTake;
+  }
+  for (int r = 0; r < ranks_; ++r)
+    if (!control(r).summed.wait(chunks_done_ + 1, until)) return false;
+  parts_.clear();
+  ++chunks_done_;
+  return true;
 }
 
 int64_t NodeLink::chunk_elements(int64_t chunk) const {
@@ -137,7 +174,8 @@ void NodeLink::slice(int64_t elements, int64_t* begin, int64_t* count) const {
 }
 
 void NodeLink::put(int64_t chunk) {
-  std::memcpy(slot(rank_, chunk), source_ + chunk * per_chunk_ * item_, chunk_elements(chunk) * item_);
+  if (root_ < 0 || root_ == rank_)
+    std::memcpy(slot(rank_, chunk), source_ + chunk * per_chunk_ * item_, chunk_elements(chunk) * item_);
   control(rank_).put.raise(chunks_done_ + static_cast<uint32_t>(chunk) + 1);
 }
 
@@ -145,8 +183,10 @@ void NodeLink::sum(int64_t chunk) {
   int64_t begin, count;
   slice(chunk_elements(chunk), &begin, &count);
   const void* sources[kMaxRanks];
-  for (int r = 0; r < ranks_; ++r) sources[r] = slot(r, chunk) + begin * item_;
-  if (count > 0) reduce_ranks(dtype_, op_, count, ranks_, sources, result(chunk) + begin * item_);
+  const int first = std::max(root_, 0), summed = root_ < 0 ? ranks_ : 1;
+  for (int r = 0; r < summed; ++r) sources[r] = slot(first + r, chunk) + begin * item_;
+  void* out = result(chunk) + begin * item_;
+  if (count > 0) reduce_ranks(dtype_, op_, count, summed, sources, 1, &out);
   control(rank_).summed.raise(chunks_done_ + static_cast<uint32_t>(chunk) + 1);
 }
 
@@ -155,6 +195,7 @@ void NodeLink::take(int64_t chunk) {
 }
 
 bool NodeLink::advance_sum(double seconds) {
+  if (!parts_.empty()) return advance_shared_sum(seconds);
   const auto until =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   const auto all = [&](Counter Control::* counter, int64_t chunk) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "distributed/rank_reduce.h"
 
@@ -35,12 +36,19 @@ class NodeLink {
   // Starts a sum of `count` elements at `source` into `out` (which may be the same). All ranks must call it
   // alike.
   void start_sum(const void* source, void* out, int64_t count, int32_t dtype, ReduceOp op);
+  // Starts a copy of the root's bytes to all ranks: `data` is read on the root and written everywhere.
+  void start_broadcast(void* data, int64_t bytes, int root);
+  // Starts a sum in place of buffers that lie in shared memory themselves: parts[r] is rank r's, as mapped
+  // here.
+  void start_shared_sum(void* const* parts, int64_t count, int32_t dtype, ReduceOp op);
   // Goes on with it; false when it had to wait longer than that for a rank.
   bool advance_sum(double seconds);
 
  private:
   struct Control;
   enum Step { kPut, kSum, kTake };
+
+  bool advance_shared_sum(double seconds);
 
   Control& control(int rank) const;
   char* slot(int rank, int64_t chunk) const;
@@ -57,6 +65,8 @@ class NodeLink {
   uint32_t chunks_done_ = 0;  // chunks of all sums that are over: the base of the counters
 
   // The sum that is under way.
+  std::vector<void*> parts_;  // empty when it goes through the slots
+  int root_ = -1;             // of a broadcast: a sum over one rank
   const char* source_ = nullptr;
   char* out_ = nullptr;
   int64_t count_ = 0, per_chunk_ = 0, chunks_ = 0, item_ = 0;

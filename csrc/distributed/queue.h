@@ -33,6 +33,10 @@ class Job {
     return over_.wait_for(lock, std::chrono::duration<double>(seconds),
                           [this] { return state_ != kWaiting; });
   }
+  // The thread says that it has taken the job up.
+  void begin() { began_ = Clock::now(); }
+  // How long the thread had it; of a job that is over.
+  double seconds() const { return std::chrono::duration<double>(ended_ - began_).count(); }
   void finish() { settle(kDone, {}); }
   void fail(std::string why) { settle(kFailed, std::move(why)); }
   bool is_over() const { return state() != kWaiting; }
@@ -43,6 +47,7 @@ class Job {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
   enum State { kWaiting, kDone, kFailed };
   State state() const {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -53,6 +58,7 @@ class Job {
       std::lock_guard<std::mutex> lock(mutex_);
       if (state_ != kWaiting) return;
       state_ = state;
+      ended_ = Clock::now();
       error_ = std::move(why);
     }
     over_.notify_all();
@@ -61,6 +67,7 @@ class Job {
   mutable std::mutex mutex_;
   std::condition_variable over_;
   State state_ = kWaiting;
+  Clock::time_point began_ = Clock::now(), ended_;
   std::string error_;
 };
 

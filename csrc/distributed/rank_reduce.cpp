@@ -114,7 +114,8 @@ A wrap_multiply(A a, A b) {
 }
 
 template <class T, class F>
-void fold(int64_t count, int ranks, const void* const* sources, void* out, bool average, F combine) {
+void fold(int64_t count, int ranks, const void* const* sources, int copies, void* const* outs, bool average,
+          F combine) {
   using A = typename Wide<T>::type;
   A sums[kBlock];
   const A divisor = static_cast<A>(average ? ranks : 1);
@@ -132,20 +133,22 @@ void fold(int64_t count, int ranks, const void* const* sources, void* out, bool 
       const T* next = source(r);
       for (int64_t i = 0; i < n; ++i) sums[i] = combine(sums[i], Wide<T>::load(next[i]));
     }
-    T* to = static_cast<T*>(out) + begin;
+    T* to = static_cast<T*>(outs[0]) + begin;
     if constexpr (std::is_floating_point_v<A>) {
       for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i] / divisor, to + i);
     } else {
       for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i], to + i);
     }
+    for (int c = 1; c < copies; ++c) std::memcpy(static_cast<T*>(outs[c]) + begin, to, n * sizeof(T));
   }
 }
 
 template <class T>
-bool reduce(ReduceOp op, int64_t count, int ranks, const void* const* sources, void* out) {
+bool reduce(ReduceOp op, int64_t count, int ranks, const void* const* sources, int copies,
+            void* const* outs) {
   using A = typename Wide<T>::type;
   auto run = [&](auto combine) {
-    fold<T>(count, ranks, sources, out, op == ReduceOp::Avg, combine);
+    fold<T>(count, ranks, sources, copies, outs, op == ReduceOp::Avg, combine);
     return true;
   };
   switch (op) {
@@ -174,7 +177,7 @@ bool reduce(ReduceOp op, int64_t count, int ranks, const void* const* sources, v
 
 struct Entry {
   int64_t bytes;
-  bool (*reduce)(ReduceOp, int64_t, int, const void* const*, void*);
+  bool (*reduce)(ReduceOp, int64_t, int, const void* const*, int, void* const*);
 };
 
 // In the order of core/dtype.h.
@@ -188,9 +191,9 @@ constexpr int32_t kTypeCount = sizeof(kTypes) / sizeof(kTypes[0]);
 }  // namespace
 
 bool reduce_ranks(int32_t dtype, ReduceOp op, int64_t count, int ranks, const void* const* sources,
-                  void* out) {
-  if (dtype < 0 || dtype >= kTypeCount || ranks < 1) return false;
-  return kTypes[dtype].reduce(op, count, ranks, sources, out);
+                  int copies, void* const* outs) {
+  if (dtype < 0 || dtype >= kTypeCount || ranks < 1 || copies < 1) return false;
+  return kTypes[dtype].reduce(op, count, ranks, sources, copies, outs);
 }
 
 int64_t element_size(int32_t dtype) { return dtype < 0 || dtype >= kTypeCount ? 0 : kTypes[dtype].bytes; }

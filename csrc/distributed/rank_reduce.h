@@ -11,11 +11,11 @@ namespace nnlib::distributed {
 
 enum class ReduceOp : int32_t { Sum, Avg, Product, Min, Max, BAnd, BOr, BXor };
 
-// out[i] = sources[0][i] op sources[1][i] op ... in this order; Avg divides the sum by `ranks` at the end.
-// `out` may be one of the sources. `dtype` is the number of a core Dtype. Returns false when the operation
-// has no meaning for the dtype.
+// outs[k][i] = sources[0][i] op sources[1][i] op ... in this order, for each of the `copies` outputs; Avg
+// divides the sum by `ranks` at the end. Outputs may be sources. `dtype` is the number of a core Dtype.
+// Returns false when the operation has no meaning for the dtype.
 bool reduce_ranks(int32_t dtype, ReduceOp op, int64_t count, int ranks, const void* const* sources,
-                  void* out);
+                  int copies, void* const* outs);
 
 // Bytes of one element of the dtype with that number; 0 when there is none.
 int64_t element_size(int32_t dtype);

@@ -1,6 +1,7 @@
 #include "distributed/reducer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <unordered_set>
 
 #include "autograd/engine.h"
@@ -65,9 +66,10 @@ void Reducer::install(const Assignment& assignment) {
     NNLIB_CHECK(places_[p].bucket != SIZE_MAX, "parameter ", names_[p], " is in no bucket");
 }
 
-void Reducer::rebuild(const Assignment& assignment) {
+void Reducer::rebuild(const Assignment& assignment, std::shared_ptr<Group> group) {
   check_finished();
   expecting_ = false;
+  group_ = std::move(group);
   install(assignment);
 }
 
@@ -226,10 +228,13 @@ void Reducer::shadow_pass() {
     start(bucket);
   }
   start_usage();
-  wait_for_all();
-  for (const Bucket& bucket : buckets_)
-    if (bucket.sparse && used_somewhere(bucket.slots[0].parameter) && sparse_average_)
-      sparse_average_(Tensor(), parameters_[bucket.slots[0].parameter]);
+  wait_for_usage();
+  for (Bucket& bucket : buckets_) {
+    wait_for(bucket);
+    const size_t first = bucket.slots[0].parameter;
+    if (bucket.sparse && used_somewhere(first) && sparse_average_)
+      sparse_average_(Tensor(), parameters_[first]);
+  }
   if (expected_runs_.empty()) expected_runs_ = runs_;
 }
 
@@ -256,12 +261,18 @@ void Reducer::wait(Job& job) {
   NNLIB_CHECK(!job.has_failed(), job.error());
 }
 
-void Reducer::wait_for_all() {
-  for (Bucket& bucket : buckets_) {
-    if (!bucket.job) continue;
-    wait(*bucket.job);
-    if (divisor_ && !comm_hook_) divide(bucket.flat, divisor_);
-  }
+void Reducer::wait_for(Bucket& bucket) {
+  if (!bucket.job) return;
+  const auto began = std::chrono::steady_clock::now();
+  wait(*bucket.job);
+  stats_.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  stats_.communicating += bucket.job->seconds();
+  stats_.bytes += bucket.flat.nbytes();
+  ++stats_.buckets;
+  if (divisor_ && !comm_hook_) divide(bucket.flat, divisor_);
+}
+
+void Reducer::wait_for_usage() {
   const bool learning = options_.static_graph && !graph_known_;
   if (!options_.find_unused && !learning) return;
   if (usage_job_) wait(*usage_job_);
@@ -270,19 +281,23 @@ void Reducer::wait_for_all() {
   graph_known_ = learning || graph_known_;
 }
 
+// A bucket is copied back while later ones are still on their way.
 void Reducer::finish() {
   expecting_ = false;
-  wait_for_all();
-  for (const Bucket& bucket : buckets_)
+  stats_ = PassStats();
+  wait_for_usage();
+  for (Bucket& bucket : buckets_) {
+    wait_for(bucket);
     for (const Slot& slot : bucket.slots)
-      if (used_somewhere(slot.parameter)) take_back(slot);
+      if (used_somewhere(slot.parameter)) take_back(bucket, slot);
+  }
   if (!options_.find_unused) arrivals_complete_ = true;
 }
 
-void Reducer::take_back(const Slot& slot) {
+void Reducer::take_back(const Bucket& bucket, const Slot& slot) {
   const Tensor& parameter = parameters_[slot.parameter];
   AutogradMeta& meta = autograd_meta(parameter);
-  if (!slot.view.defined()) {
+  if (bucket.sparse) {
     if (sparse_average_) meta.grad = sparse_average_(meta.grad, parameter);
     return;
   }

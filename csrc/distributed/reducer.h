@@ -32,6 +32,13 @@ using CommHook = std::function<std::shared_ptr<Job>(Bucket&, bool is_last)>;
 // Averages a sparse gradient (undefined where this rank has none) over the ranks and returns the result.
 using SparseAverage = std::function<Tensor(const Tensor& grad, const Tensor& parameter)>;
 
+// What the last averaged pass cost.
+struct PassStats {
+  int64_t buckets = 0, bytes = 0;
+  double communicating = 0;  // seconds that the communication thread had the buckets, added up
+  double waited = 0;         // seconds that backward waited for it at the end
+};
+
 class Reducer : public std::enable_shared_from_this<Reducer> {
  public:
   static std::shared_ptr<Reducer> create(TensorList parameters, std::vector<std::string> names,
@@ -61,8 +68,9 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   bool arrivals_known() const { return arrivals_complete_; }
   // With static_graph: whether the first pass has been seen.
   bool graph_known() const { return graph_known_; }
-  void rebuild(const Assignment& assignment);
+  void rebuild(const Assignment& assignment, std::shared_ptr<Group> group);
   const std::vector<Bucket>& buckets() const { return buckets_; }
+  const PassStats& stats() const { return stats_; }
   int64_t buckets_started() const { return next_; }
   const TensorList& parameters() const { return parameters_; }
 
@@ -80,10 +88,11 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void at_end_of_backward(void (Reducer::*what)());
   void learn_static_graph();
   void start_usage();
-  void wait_for_all();
+  void wait_for(Bucket& bucket);
+  void wait_for_usage();
   void finish();
   void wait(Job& job);
-  void take_back(const Slot& slot);
+  void take_back(const Bucket& bucket, const Slot& slot);
   void mark_unreachable(const TensorList& outputs);
   std::string names_of(const std::vector<size_t>& which) const;
 
@@ -108,6 +117,7 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
 
   // Of the pass that is under way.
   int64_t divisor_ = 0;
+  PassStats stats_;
   bool expecting_ = false;
   bool any_came_ = false;
   size_t next_ = 0;          // the bucket to start next

@@ -27,10 +27,17 @@ Tensor to_tensor(const py::handle& o) {
   return unpack(o.ptr());
 }
 
-std::shared_ptr<Group> make_queue_group(const py::capsule& capsule, int size) {
+// `memory` is None or a writable buffer that all ranks of the node see.
+std::shared_ptr<Group> make_queue_group(const py::capsule& capsule, int size, const py::object& memory) {
   void* queue = PyCapsule_GetPointer(capsule.ptr(), kCapsule);
   if (!queue) throw py::error_already_set();
-  return std::make_shared<QueueGroup>(*static_cast<std::shared_ptr<Queue>*>(queue), size);
+  Arena arena;
+  if (!memory.is_none()) {
+    const py::buffer_info info = py::reinterpret_borrow<py::buffer>(memory).request(true);
+    arena = {static_cast<char*>(info.ptr), static_cast<size_t>(info.size * info.itemsize),
+             std::make_shared<SharedObject>(memory.ptr())};
+  }
+  return std::make_shared<QueueGroup>(*static_cast<std::shared_ptr<Queue>*>(queue), size, std::move(arena));
 }
 
 // What a communication hook gets. The bucket's memory stays alive with it.
@@ -111,8 +118,20 @@ void bind_reducer(py::module_& m) {
       .def("arrivals_known", &Reducer::arrivals_known)
       .def("graph_known", &Reducer::graph_known)
       .def("arrival_order", &Reducer::arrival_order, "Parameters in the order in which their gradients came.")
-      .def("rebuild", &Reducer::rebuild)
+      .def("rebuild", &Reducer::rebuild, "Other buckets, in a group of their own.")
       .def("buckets_started", &Reducer::buckets_started)
+      .def(
+          "stats",
+          [](const Reducer& r) {
+            const PassStats& s = r.stats();
+            py::dict d;
+            d["buckets"] = s.buckets;
+            d["bytes"] = s.bytes;
+            d["communicating"] = s.communicating;
+            d["waited"] = s.waited;
+            return d;
+          },
+          "What the last averaged pass cost.")
       .def(
           "bucket_sizes",
           [](const Reducer& r) {
@@ -162,7 +181,8 @@ void bind_distributed(Binder& b) {
   py::module_ parent = py::reinterpret_borrow<py::module_>(b.module());
   py::module_ m = parent.def_submodule("_distributed", "The native side of nnlib.distributed.");
   py::class_<Group, std::shared_ptr<Group>>(m, "Group");
-  m.def("QueueGroup", &make_queue_group, "A group whose collectives go into the queue of that capsule.");
+  m.def("QueueGroup", &make_queue_group, py::arg("queue"), py::arg("size"), py::arg("memory") = py::none(),
+        "A group whose collectives go into the queue of that capsule.");
   m.def(
       "assign_buckets",
       [](const py::object& parameters, const std::vector<size_t>& order, const std::vector<bool>& sparse,
@@ -170,6 +190,19 @@ void bind_distributed(Binder& b) {
         return assign_buckets(tensors_value(parameters.ptr()), order, sparse, limits);
       },
       "assign_buckets(parameters, order, sparse, limits): which parameters travel together.");
+  m.def(
+      "arena_bytes",
+      [](const py::object& parameters, const std::vector<bool>& sparse, const Assignment& assignment) {
+        size_t bytes = 0;
+        const TensorList tensors = tensors_value(parameters.ptr());
+        for (const std::vector<size_t>& members : assignment) {
+          if (sparse[members.front()]) continue;
+          for (size_t p : members) bytes += tensors[p].nbytes();
+          bytes = (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+        }
+        return bytes;
+      },
+      "arena_bytes(parameters, sparse, assignment): memory that the buckets take.");
   bind_reducer(m);
   bind_bucket(m);
 }

@@ -162,9 +162,13 @@ def _gathered(mine, lengths, group):
     return zip(parts, lengths, strict=True)
 
 
-def native_group(group):
-    """The native side of a process group: what the reducer hands its buckets to."""
-    return _C._distributed.QueueGroup(group.queue.capsule(), group.size())
+def native_group(group, bucket_bytes):
+    """The native side of a process group: what the reducer hands its buckets to.
+
+    Where the ranks share memory the buckets lie in it, so that they are summed in place.
+    """
+    memory = group.share_memory(bucket_bytes) if group.shares_memory() and bucket_bytes > 0 else None
+    return _C._distributed.QueueGroup(group.queue.capsule(), group.size(), memory)
 
 
 def check_comm_hook(hook):

@@ -8,7 +8,7 @@ ITEM_BYTES = (1, 1, 1, 2, 4, 8, 2, 2, 4, 8)
 REDUCE_OPS = ("SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR")
 OPERATIONS = (
     "barrier", "broadcast", "all_reduce", "reduce", "all_gather", "gather", "scatter", "reduce_scatter",
-    "all_to_all", "new_group", "send", "recv",
+    "all_to_all", "new_group", "share_memory", "send", "recv",
 )  # fmt: skip
 
 INLINE = 448  # bytes that travel with the signature: small collectives need no second exchange

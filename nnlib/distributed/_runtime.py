@@ -10,7 +10,9 @@ the whole job.
 """
 
 import atexit
+import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -61,6 +63,7 @@ class Runtime:
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
         self.control = self.world.Dup()
+        self._forget_names()
         self.departed = {}  # rank -> (when it was heard, reason or None)
         self.troubles = {}  # group name -> (when it was heard, what a rank reported)
         self.servers = []  # (group name, queue, thread, transport)
@@ -72,6 +75,16 @@ class Runtime:
         self._process = os.getpid()
         self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
         atexit.register(self.leave)
+
+    def _forget_names(self):
+        """Takes the name off MPICH's shared memory: it would stay in /dev/shm when a job is killed."""
+        self.world.Barrier()  # all ranks of the node have it mapped
+        with contextlib.suppress(OSError):
+            with open("/proc/self/maps") as maps:
+                names = set(re.findall(r"/dev/shm/mpich_shm_\S+", maps.read()))
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # another rank was quicker
+                    os.unlink(name)
 
     def divide_cores_once(self, divide):
         """The first time: divide(masks of the node's ranks, rank, get_num_threads, set_num_threads)."""

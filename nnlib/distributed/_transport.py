@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _comm
 from ._errors import DistBackendError, DistTimeoutError
-from ._node import link_ranks
+from ._node import Arenas, link_ranks, share
 from ._request import HEADER, INLINE, ITEM_BYTES, SIGNED, Request, describe, mismatch_error
 
 GATHER_ALL = 16 << 10  # bytes up to which every rank gets all contributions and sums them itself
@@ -36,6 +36,7 @@ class Transport:
         self.direct = comm.Dup()
         self._start(name, ranks, timeout, comm.rank)
         self.link = link_ranks(comm, runtime.MPI)
+        self.arenas = Arenas()
         byte = self.MPI.BYTE
         others = [r for r in range(self.size) if r != self.rank]
         self._receives = {r: comm.Recv_init([self._bytes[r], byte], r, 0) for r in others}
@@ -85,7 +86,21 @@ class Transport:
 
     def native_request(self, address, count, dtype, reduce_op):
         """The request for an all-reduce in place that native code has pushed."""
-        return all_reduce_request(address, address, count, dtype, reduce_op, self.timeout)
+        place = self.arenas.locate(address) if self.link is not None else None
+        if place is None or count * ITEM_BYTES[dtype] <= INLINE:
+            return all_reduce_request(address, address, count, dtype, reduce_op, self.timeout)
+        mark, parts = place
+        return Request(
+            "all_reduce", dtype=dtype, reduce_op=reduce_op, count=count, digest=mark, timeout=self.timeout,
+            body=lambda transport, headers: transport.all_reduce_in_place(parts, count, dtype, reduce_op),
+        )  # fmt: skip
+
+    def share_memory(self, size):
+        """Memory of `size` bytes that the other ranks see, on all ranks; or None on all. Ranks have agreed on
+        it.
+        """
+        memory = share(self.comm, size) if self.link is not None else None
+        return None if memory is None else self.arenas.add(memory, self.rank)
 
     def timeout_error(self, request):
         """The group is given up: says who did not come, and what was called before."""
@@ -247,7 +262,11 @@ class Transport:
 
     def broadcast(self, data, root):
         """The root's bytes go to all."""
-        return self.wait(self.comm.Ibcast([data, self.MPI.BYTE], root))
+        if self.link is None:
+            yield from self.wait(self.comm.Ibcast([data, self.MPI.BYTE], root))
+        else:
+            self.link.start_broadcast(data.ctypes.data, data.size, root)
+            yield from self._advance_link()
 
     def gather(self, send, receive, root, sizes=None):
         """All ranks' bytes go to the root, in rank order."""
@@ -286,8 +305,7 @@ class Transport:
             _comm.reduce_ranks(dtype, op, count, [source], out)
         elif self.link is not None:
             self.link.start_sum(source, out, count, dtype, op)
-            while not self.link.advance_sum():
-                yield True
+            yield from self._advance_link()
         elif size <= GATHER_ALL:
             parts = self.scratch(size * self.size)
             yield from self.all_gather(self.view(source, size), parts)
@@ -298,6 +316,15 @@ class Transport:
             counts, starts = split(count, self.size)
             yield from self.reduce_slices(source, count, dtype, op, out + starts[self.rank] * item)
             yield from self.all_gather(None, self.view(out, size), [c * item for c in counts])
+
+    def all_reduce_in_place(self, parts, count, dtype, op):
+        """The sum of buffers that lie in memory shared by all ranks, at these addresses."""
+        self.link.start_shared_sum(parts, count, dtype, op)
+        yield from self._advance_link()
+
+    def _advance_link(self):
+        while not self.link.advance_sum():
+            yield True
 
     # Point to point: a header on the communicator of its own carries the signature, and small data with it.
 
@@ -362,6 +389,10 @@ class LocalTransport(Transport):
     def subgroup(self, name, members, timeout):
         """A group of the one rank that there is."""
         return LocalTransport(name, timeout)
+
+    def share_memory(self, size):
+        """None: there is nobody to share it with."""
+        return None
 
     def free(self):
         """Nothing to give back."""

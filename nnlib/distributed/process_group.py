@@ -57,6 +57,20 @@ class ProcessGroup:
         """The number of ranks of the group."""
         return self._transport.size
 
+    def share_memory(self, size):
+        """A writable buffer of `size` bytes that the other ranks see too; None where they cannot. A
+        collective.
+        """
+        made = []
+
+        def share(transport, headers):
+            made.append(transport.share_memory(size))
+            return
+            yield
+
+        self.submit(Request("share_memory", digest=size, timeout=self.timeout, body=share))
+        return made[0]
+
     def shares_memory(self):
         """Whether the ranks are on one node and exchange data in shared memory."""
         return self._transport.link is not None

@@ -188,14 +188,14 @@ def test_buckets_can_be_rebuilt():
         reducer = make_reducer(params, [[0], [1]], group)
         reducer.prepare_for_backward([])
         backward(chain(params))
-        reducer.rebuild([[1, 0]])
+        reducer.rebuild([[1, 0]], group.native)
         assert reducer.bucket_sizes() == [48]
         reducer.prepare_for_backward([])
         backward(chain(params))
         assert group.transport.started == [4, 8, 12]
         np.testing.assert_array_equal(params[1].grad.numpy(), np.full(8, 2 * 2.0 + 2.0))
         with pytest.raises(RuntimeError, match="p0 is in no bucket"):
-            reducer.rebuild([[1]])
+            reducer.rebuild([[1]], group.native)
 
 
 def test_hooks_go_with_the_reducer():

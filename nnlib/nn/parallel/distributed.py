@@ -198,12 +198,13 @@ class DistributedDataParallel(Module, Joinable):
         self._sparse = _ddp.sparse_flags(self.module, self._named)
         order = list(range(len(self._named)))[::-1]
         self._rebuilt = False
+        buckets = self._assign(order)
         self.reducer = _C._distributed.Reducer(
-            [parameter for _, parameter in self._named],
+            self._parameters_in_order(),
             [name for name, _ in self._named],
             self._sparse,
-            self._assign(order),
-            _ddp.native_group(self.process_group),
+            buckets,
+            self._native_group(buckets),
             self.find_unused_parameters and not self.static_graph,
             self.static_graph,
             self.gradient_as_bucket_view,
@@ -213,9 +214,16 @@ class DistributedDataParallel(Module, Joinable):
         if self._comm_hook is not None:
             self.reducer.set_comm_hook(_ddp.native_hook(*self._comm_hook))
 
+    def _parameters_in_order(self):
+        return [parameter for _, parameter in self._named]
+
     def _assign(self, order):
-        parameters = [parameter for _, parameter in self._named]
+        parameters = self._parameters_in_order()
         return _C._distributed.assign_buckets(parameters, order, self._sparse, self._bucket_limits)
+
+    def _native_group(self, buckets):
+        size = _C._distributed.arena_bytes(self._parameters_in_order(), self._sparse, buckets)
+        return _ddp.native_group(self.process_group, size)
 
     def _rebuild_buckets(self):
         """Once, after the first averaged backward: buckets in the order in which rank 0's gradients came."""
@@ -225,7 +233,8 @@ class DistributedDataParallel(Module, Joinable):
         order = [self.reducer.arrival_order()]
         dist.broadcast_object_list(order, group=self.process_group, group_src=0)
         order = order[0] + sorted(set(range(len(self._named))) - set(order[0]))
-        self.reducer.rebuild(self._assign(order))
+        buckets = self._assign(order)
+        self.reducer.rebuild(buckets, self._native_group(buckets))
 
     def forward(self, *inputs, **kwargs):
         """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""
@@ -343,6 +352,18 @@ class DistributedDataParallel(Module, Joinable):
             )
         self._comm_hook = (state, hook)
         self.reducer.set_comm_hook(_ddp.native_hook(state, hook))
+
+    def communication_stats(self):
+        """What averaging cost in the last pass: a dict.
+
+        ``buckets`` and ``bytes`` that were averaged; ``communicating``: seconds that their averages took;
+        ``waited``: seconds of those when backward had nothing left to do; ``hidden``: the share that was hidden
+        behind backward, from 0 to 1.
+        """
+        stats = self.reducer.stats()
+        spent = stats["communicating"]
+        stats["hidden"] = max(0.0, 1.0 - stats["waited"] / spent) if spent > 0 else 1.0
+        return stats
 
     def _set_static_graph(self):
         """As ``static_graph=True``, on a module that has been wrapped already."""

@@ -244,6 +244,16 @@ def several_dtypes_and_memory_formats():
 
 
 @check
+def the_cost_of_communication_can_be_read():
+    net = train(DDP(fresh(), bucket_cap_mb=0.002))
+    stats = net.communication_stats()
+    values = sum(p.numel() for p in net.parameters())
+    assert stats["bytes"] == (4 * values if world > 1 else 0)
+    assert stats["buckets"] == (len(net.reducer.bucket_sizes()) if world > 1 else 0)
+    assert 0.0 <= stats["hidden"] <= 1.0 and stats["communicating"] >= 0.0 <= stats["waited"]
+
+
+@check
 def copies_and_pickles():
     net = DDP(fresh())
     again = pickle.loads(pickle.dumps(net))
@@ -295,6 +305,20 @@ def uneven_inputs_with_join():
         else:
             raise AssertionError("nothing was said")
     net(ones).sum().backward()  # and on as before
+
+
+@check
+def sparse_gradients():
+    torch.manual_seed(0)
+    net = DDP(nn.EmbeddingBag(10, 3, mode="sum", sparse=True))
+    dense = DDP(nn.EmbeddingBag(10, 3, mode="sum"))
+    dense.load_state_dict(net.state_dict())
+    words = torch.tensor([[rank, rank + 1], [5, 5]])
+    for module in (net, dense):
+        (module(words) * (rank + 1)).sum().backward()
+    grad = net.module.weight.grad
+    assert grad.is_sparse
+    assert float((grad.to_dense() - dense.module.weight.grad).abs().max()) < 1e-6
 
 
 @check
