@@ -2,7 +2,7 @@
 
 import inspect
 
-from .. import _C, cat, empty_like, int64, no_grad, tensor, zeros
+from .. import _C, cat, empty_like, int64, no_grad, sparse_coo_tensor, tensor, zeros
 from ..futures import Future
 from .collectives import all_gather, broadcast
 from .objects import all_gather_object, broadcast_object_list
@@ -153,7 +153,7 @@ def average_sparse(grad, parameter, group):
     lengths = [0 if count is None else count[1] for count in counts]
     indices = cat([part[:, :n] for part, n in _gathered(indices, lengths, group)], 1)
     values = cat([part[:n] for part, n in _gathered(values, lengths, group)])
-    return _C.sparse_coo_tensor(indices, values / group.size(), parameter.shape).coalesce()
+    return sparse_coo_tensor(indices, values / group.size(), parameter.shape).coalesce()
 
 
 def _gathered(mine, lengths, group):
