@@ -13,8 +13,8 @@ def documented():
     seen = {}
     for owner in (_C, _C.Tensor):
         for name in dir(owner):
-            doc = getattr(getattr(owner, name), "__doc__", None) or ""
-            if ">>> " in doc:
+            doc = getattr(getattr(owner, name), "__doc__", None)
+            if isinstance(doc, str) and ">>> " in doc:
                 seen.setdefault(name, doc)
     return seen
 

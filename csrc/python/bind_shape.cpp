@@ -46,7 +46,7 @@ tensor([[0, 1],
 transpose(input, dim0, dim1): a view with the two dimensions swapped.
 
 >>> nnlib.zeros(2, 3).transpose(0, 1).shape
-Size([3, 2]))");
+torch.Size([3, 2]))");
   b.def<&ops::transpose>("swapaxes(Tensor input, int axis0, int axis1) -> Tensor", kBoth,
                          "NumPy's name of transpose.");
   b.def<&ops::transpose>("swapdims(Tensor input, int dim0, int dim1) -> Tensor", kBoth,
@@ -64,7 +64,7 @@ Size([3, 2]))");
 permute(input, dims): a view with the dimensions in this order.
 
 >>> nnlib.zeros(2, 3, 5).permute(2, 0, 1).shape
-Size([5, 2, 3]))");
+torch.Size([5, 2, 3]))");
   for (const char* s : {"movedim(Tensor input, int[1] source, int[1] destination) -> Tensor",
                         "moveaxis(Tensor input, int[1] source, int[1] destination) -> Tensor"})
     b.def<&ops::movedim>(s, kBoth,
