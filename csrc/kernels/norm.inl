@@ -120,14 +120,15 @@ void norm_affine_grad_sums_f32(int64_t n, const float* g, const float* x, const 
   out[1] = reduce_add(t0 + t1);
 }
 
-// gx = a g weight + b x + c; weight may be null.
+// gx = a (g weight + b x + c); weight may be null. What cancels in the bracket is not yet rounded as a
+// product with a.
 void norm_affine_grad_f32(int64_t n, const float* g, const float* x, const float* weight, float a, float b,
                           float c, float* gx) {
-  if (!weight) return norm_grad_f32(n, g, x, a, b, c, gx);
   const Vec va = set1(a), vb = set1(b), vc = set1(c);
   each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec gw = load_any(g + i, m) * load_any(weight + i, m);
-    store_any(gx + i, fma(va, gw, fma(vb, load_any(x + i, m), vc)), m);
+    Vec gw = load_any(g + i, m);
+    if (weight) gw = gw * load_any(weight + i, m);
+    store_any(gx + i, va * (gw + fma(vb, load_any(x + i, m), vc)), m);
   });
 }
 

@@ -180,7 +180,7 @@ void backward(const Batch& in, const Tensor& grad, const Tensor& weight, const S
       for (int64_t i = 0; gx && i < in.n; i++) {
         const int64_t at = (i * in.c + c) * in.s;
         if (training)
-          norm_loops::grad(in.s, g + at, x + at, (const C*)nullptr, k.a[c], k.b[c], k.c[c], gx + at);
+          norm_loops::grad(in.s, g + at, x + at, k.a[c], k.b[c], k.c[c], gx + at);
         else
           norm_loops::apply(in.s, g + at, k.a[c], C(0), gx + at);
       }
@@ -212,6 +212,7 @@ Formula formula(const Saved1d& saved, bool training, double eps) {
 
 Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, bool training, double momentum, double eps) {
+  if (input.numel() == 0 && input.dim() < 2) return clone(input);
   const int64_t channels = input.size(1);
   NNLIB_CHECK(training || (running_mean.defined() && running_var.defined()),
               "running_mean and running_var must be defined in evaluation mode");

@@ -78,8 +78,7 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
       const double shift = -r * total_g / (double)size - slope * mean[i];
       for (int64_t k = 0; k < per_group; k++) {
         const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-        norm_loops::grad(in.s, g + at, x + at, (const C*)nullptr, (C)(r * w.get(c, 1)), (C)slope, (C)shift,
-                         gx + at);
+        norm_loops::grad(in.s, g + at, x + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, gx + at);
       }
     }
   });

@@ -93,9 +93,9 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
       if (gw || gb) norm_loops::param_grad(n, gr, xr, mean[r], rstd[r], gw, gb);
       if (!gx) continue;
       const norm_loops::GradSums s = norm_loops::grad_sums(n, gr, xr, w.data(), mean[r]);
-      const double slope = -(double)rstd[r] * rstd[r] * rstd[r] * s.gx / (double)n;
-      const double shift = centered ? -(double)rstd[r] * s.g / (double)n - slope * mean[r] : 0;
-      norm_loops::grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, gx + r * n);
+      const double slope = -(double)rstd[r] * rstd[r] * s.gx / (double)n;
+      const double shift = centered ? -s.g / (double)n - slope * mean[r] : 0;
+      norm_loops::affine_grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, gx + r * n);
     }
   });
   auto add_up = [&](Tensor* out, const C* from) {

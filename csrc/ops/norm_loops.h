@@ -59,16 +59,26 @@ GradSums grad_sums(int64_t n, const T* g, const T* x, const compute_t<T>* w, com
   return s;
 }
 
-// gx = a g w + b x + c; w may be null.
-inline void grad(int64_t n, const float* g, const float* x, const float* w, float a, float b, float c,
-                 float* gx) {
+// gx = a (g w + b x + c); w may be null.
+inline void affine_grad(int64_t n, const float* g, const float* x, const float* w, float a, float b, float c,
+                        float* gx) {
   kernels::table().norm_affine_grad_f32(n, g, x, w, a, b, c, gx);
 }
 template <class T>
-void grad(int64_t n, const T* g, const T* x, const compute_t<T>* w, compute_t<T> a, compute_t<T> b,
-          compute_t<T> c, T* gx) {
+void affine_grad(int64_t n, const T* g, const T* x, const compute_t<T>* w, compute_t<T> a, compute_t<T> b,
+                 compute_t<T> c, T* gx) {
   using C = compute_t<T>;
-  for (int64_t i = 0; i < n; i++) gx[i] = (T)(a * (C)g[i] * (w ? w[i] : C(1)) + b * (C)x[i] + c);
+  for (int64_t i = 0; i < n; i++) gx[i] = (T)(a * ((C)g[i] * (w ? w[i] : C(1)) + b * (C)x[i] + c));
+}
+
+// gx = a g + b x + c
+inline void grad(int64_t n, const float* g, const float* x, float a, float b, float c, float* gx) {
+  kernels::table().norm_grad_f32(n, g, x, a, b, c, gx);
+}
+template <class T>
+void grad(int64_t n, const T* g, const T* x, compute_t<T> a, compute_t<T> b, compute_t<T> c, T* gx) {
+  using C = compute_t<T>;
+  for (int64_t i = 0; i < n; i++) gx[i] = (T)(a * (C)g[i] + b * (C)x[i] + c);
 }
 
 // y = (x - mean) rstd w + b; w and b may be null.

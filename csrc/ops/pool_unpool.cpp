@@ -3,7 +3,6 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
-#include "ops/composite.h"
 #include "ops/pool.h"
 #include "ops/pool_places.h"
 #include "ops/pool_windows.h"
@@ -102,7 +101,7 @@ Tensor max_unpool(const Tensor& input, const Tensor& indices, const Dims& given,
   for (int64_t i = 0; i < input.dim() - dims; i++) planes *= input.size(i);
   for (int i = 0; i < dims; i++) sizes[sizes.size() - (size_t)dims + (size_t)i] = given[i];
   count(sizes);
-  return in_format_of(input, scatter_places(input, indices, sizes, planes, false, node));
+  return scatter_places(input, indices, sizes, planes, false, node);
 }
 
 }  // namespace

@@ -37,12 +37,12 @@ void norm_grad_sums_f32(int64_t n, const float* g, const float* x, float mean, f
 void norm_affine_grad_f32(int64_t n, const float* g, const float* x, const float* weight, float a, float b,
                           float c, float* gx) {
   for (int64_t i = 0; i < n; ++i) {
-    gx[i] = float(double(a) * g[i] * (weight ? weight[i] : 1.0) + double(b) * x[i] + c);
+    gx[i] = float(a * (double(g[i]) * (weight ? weight[i] : 1.0) + double(b) * x[i] + c));
   }
 }
 
 void norm_grad_f32(int64_t n, const float* g, const float* x, float a, float b, float c, float* gx) {
-  norm_affine_grad_f32(n, g, x, nullptr, a, b, c, gx);
+  for (int64_t i = 0; i < n; ++i) gx[i] = float(double(a) * g[i] + double(b) * x[i] + c);
 }
 
 void norm_affine_f32(int64_t n, const float* x, float mean, float rstd, const float* weight,
