@@ -100,6 +100,10 @@ SharedWindows adaptive_windows(const Tensor& input, const char* name, int dims, 
   for (int64_t o : output_size)
     NNLIB_CHECK(o >= 0, name, ": elements of output_size must be greater than or equal to 0 but received ",
                 output_size);
+  // The windows of an axis are listed one by one.
+  for (int64_t o : output_size)
+    NNLIB_CHECK(o <= int64_t(1) << 28, name, ": elements of output_size may be at most 2^28 but received ",
+                output_size);
   check_pool_input(input, name, dims);
   Windows w = windows_of(input, dims);
   for (int i = 0; i < dims; i++) {
