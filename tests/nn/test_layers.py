@@ -283,6 +283,46 @@ def test_ctc_loss_of_a_path_that_is_certain():
     assert too_long(log_probs, nnlib.tensor([[1, 1, 1, 1]]), lengths, nnlib.tensor([4])).item() == 0
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_linear_cross_entropy_in_chunks(reduction):
+    """Small chunks give what the whole batch gives at once, ignored rows and class weights included."""
+    nnlib.manual_seed(0)
+    target = nnlib.tensor([0, 4, -100, 2, 1, 3, 3])
+    head = nn.LinearCrossEntropyLoss(
+        6, 5, bias=True, weight=nnlib.rand(5), reduction=reduction,
+        options=nn.LinearCrossEntropyOptions(batch_chunk_size=2),
+    )  # fmt: skip
+    results = []
+    for whole in (False, True):
+        x = nnlib.linspace(-1, 1, 42).reshape(7, 6).requires_grad_()
+        head.zero_grad()
+        if whole:
+            loss = nn.functional.cross_entropy(head.linear(x), target, head.weight, reduction=reduction)
+        else:
+            loss = head(x, target)
+        loss.pow(2).sum().backward()
+        results.append([loss, x.grad, head.linear.weight.grad, head.linear.bias.grad])
+    for ours, expected in zip(*results, strict=True):
+        assert nnlib.allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_linear_cross_entropy_options():
+    options = nn.LinearCrossEntropyOptions
+    assert options().rows(100, 8, 16) is None and options(chunking_method=None).rows(100, 8, 16) == 100
+    assert options(chunking_method="aspect_ratio").rows(100, 8, 64) == 16
+    assert options(chunking_method="aspect_ratio:4").rows(100, 8, 64) == 4
+    for wrong in (
+        {"acc_policy": "most"},
+        {"batch_chunk_size": 0},
+        {"chunking_method": "halves"},
+        {"chunking_method": "aspect_ratio:0"},
+        {"acc_dtype": nnlib.int64},
+        {"batch_chunk_size": 3, "chunking_method": "aspect_ratio"},
+    ):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            options(**wrong)
+
+
 @pytest.mark.parametrize("name", ["L1Loss", "MSELoss", "CrossEntropyLoss", "KLDivLoss"])
 def test_older_reduction_arguments_warn(name):
     cls = getattr(nn, name)

@@ -66,6 +66,7 @@ from ._linear import (
     linear,
     one_hot,
 )
+from ._linear_cross_entropy import linear_cross_entropy
 from ._loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -16,6 +16,8 @@ from .fold import *
 from .instancenorm import *
 from .lazy import LazyModuleMixin
 from .linear import *
+from .linear_cross_entropy import LinearCrossEntropyLoss
+from .linear_cross_entropy_options import LinearCrossEntropyOptions
 from .loss import *
 from .module import Module
 from .normalization import *
