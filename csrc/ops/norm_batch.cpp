@@ -227,7 +227,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
     using T = typename decltype(tag)::type;
     return forward<T>(in, weight, bias, running_mean, running_var, training, eps, out.data<T>(), mean, var);
   });
-  if (training) {
+  if (training && in.rows() > 0) {  // an empty batch says nothing
     const double count = (double)in.rows();
     update_running(running_mean, mean, momentum);
     for (double& v : var) v *= count / (count - 1);  // unbiased

@@ -185,7 +185,9 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
     sizes[sizes.size() - (size_t)dims + (size_t)i] = out[i];
   }
   NNLIB_CHECK(samples.dtype() == input.dtype(), "Expect _random_samples to have the same dtype as input");
-  NNLIB_CHECK(samples.dim() == 3 && samples.numel() == planes * dims && samples.size(2) == dims,
+  // Samples for a whole batch do for a single image too: the first of them are taken.
+  const bool enough = input.dim() == dims + 1 ? samples.numel() >= planes * dims : samples.numel() == planes * dims;
+  NNLIB_CHECK(samples.dim() == 3 && enough && samples.size(2) == dims,
               "Expect _random_samples to have shape (N, C, ", dims, "), got ", samples.sizes());
   const Tensor x = contiguous_values(input), r = contiguous_values(cast_values(samples, Dtype::Float64));
   Tensor y = empty(sizes, x.dtype()), places = empty(sizes, Dtype::Int64);
