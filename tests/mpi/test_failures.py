@@ -21,6 +21,9 @@ CASES = {
     "sends_another_size": r"rank {odd} called send\(float32, 20000 values\) but rank 0 called recv",
     "nobody_sends": r"recv of group 'world' timed out after 3 s on rank 0: rank {odd} did not answer",
     "is_interrupted": r"KeyboardInterrupt",
+    "runs_out_of_data": r"all_reduce\(AVG.* on rank 0 cannot go on: rank {odd} has left the job: its program",
+    "raises_in_backward": r"rank {odd} has left the job: it ended with ValueError: the data is bad",
+    "is_killed_in_backward": r"(?i)killed|terminat",
 }
 
 

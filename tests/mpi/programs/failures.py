@@ -90,4 +90,42 @@ def is_interrupted():
     time.sleep(40)
 
 
+class Act(torch.autograd.Function):
+    """Passes its input on; on the odd rank backward does what it was given."""
+
+    @staticmethod
+    def forward(ctx, x, act):
+        ctx.act = act
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        if odd_one:
+            ctx.act()
+        return grad, None
+
+
+def train(steps, act=lambda: None):
+    module = torch.nn.Sequential(torch.nn.Linear(300, 200), torch.nn.ReLU(), torch.nn.Linear(200, 10))
+    net = torch.nn.parallel.DistributedDataParallel(module, bucket_cap_mb=0.01)
+    for _ in range(steps):
+        hidden = Act.apply(net(torch.randn(4, 300)), act)
+        hidden.sum().backward()
+
+
+def runs_out_of_data():
+    train(2 if odd_one else 4)
+
+
+def raises_in_backward():
+    def act():
+        raise ValueError("the data is bad")
+
+    train(2, act)
+
+
+def is_killed_in_backward():
+    train(2, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
 globals()[case]()
