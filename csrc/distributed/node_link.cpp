@@ -1,6 +1,7 @@
 #include "distributed/node_link.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,8 +20,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kLine = 128;  // two cache lines: the neighbour is prefetched too
 constexpr int kMaxRanks = 1024;
-constexpr int32_t kByte = 1;  // uint8 in core/dtype.h
-constexpr auto kSpin = std::chrono::microseconds(20);
+constexpr int32_t kByte = 1;                           // uint8 in core/dtype.h
+constexpr auto kSpin = std::chrono::microseconds(60);  // what a sleep and a wake-up cost
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -54,6 +55,7 @@ struct alignas(kLine) Counter {
         if (reached(target)) return true;
         relax();
       }
+      sched_yield();  // the rank that is awaited may want this core
     }
     while (true) {
       const uint32_t seen = value.load(std::memory_order_seq_cst);
@@ -76,18 +78,26 @@ struct NodeLink::Control {
   char headers[2][kHeader];  // a rank is at most one round ahead
 };
 
+int64_t NodeLink::chunk_bytes(int ranks) {
+  const int64_t page = 4096, most = 1 << 20, least = 1 << 16;
+  return std::clamp(4 * most / ranks / page * page, least, most);
+}
+
 int64_t NodeLink::bytes(int ranks) {
-  return ranks * static_cast<int64_t>(sizeof(Control)) + (ranks + 1) * kSlots * kChunk;
+  return ranks * static_cast<int64_t>(sizeof(Control)) + (ranks + 1) * kSlots * chunk_bytes(ranks);
 }
 
 NodeLink::NodeLink(void* memory, int rank, int ranks)
-    : memory_(static_cast<char*>(memory)), rank_(rank), ranks_(std::min(ranks, kMaxRanks)) {}
+    : memory_(static_cast<char*>(memory)),
+      rank_(rank),
+      ranks_(std::min(ranks, kMaxRanks)),
+      chunk_bytes_(chunk_bytes(ranks)) {}
 
 NodeLink::Control& NodeLink::control(int rank) const { return reinterpret_cast<Control*>(memory_)[rank]; }
 
 char* NodeLink::slot(int rank, int64_t chunk) const {
   const uint32_t position = (chunks_done_ + static_cast<uint32_t>(chunk)) % kSlots;
-  return memory_ + ranks_ * sizeof(Control) + (rank * kSlots + position) * kChunk;
+  return memory_ + ranks_ * sizeof(Control) + (rank * kSlots + position) * chunk_bytes_;
 }
 
 char* NodeLink::result(int64_t chunk) const { return slot(ranks_, chunk); }
@@ -118,7 +128,7 @@ void NodeLink::start_sum(const void* source, void* out, int64_t count, int32_t d
   dtype_ = dtype;
   op_ = op;
   item_ = element_size(dtype);
-  per_chunk_ = kChunk / item_;
+  per_chunk_ = chunk_bytes_ / item_;
   chunks_ = (count + per_chunk_ - 1) / per_chunk_;
   root_ = -1;
   k_ = 0;

@@ -18,10 +18,12 @@ namespace nnlib::distributed {
 
 class NodeLink {
  public:
-  static constexpr int64_t kHeader = 512;        // bytes of a signature with its payload
-  static constexpr int64_t kChunk = 256 * 1024;  // bytes
+  static constexpr int64_t kHeader = 512;  // bytes of a signature with its payload
   static constexpr int kSlots = 4;
 
+  // Bytes of a chunk: large enough that ranks which are not running all the time seldom wait for each other,
+  // small enough that many ranks do not need much memory.
+  static int64_t chunk_bytes(int ranks);
   // Bytes of shared memory that so many ranks need.
   static int64_t bytes(int ranks);
   // `memory` is shared by all ranks, and was zero before the first of them came.
@@ -61,6 +63,7 @@ class NodeLink {
 
   char* memory_;
   int rank_, ranks_;
+  int64_t chunk_bytes_;
   uint32_t round_ = 0;        // signatures posted
   uint32_t chunks_done_ = 0;  // chunks of all sums that are over: the base of the counters
 

@@ -17,6 +17,7 @@ from ._node import Arenas, link_ranks, share
 from ._request import HEADER, INLINE, ITEM_BYTES, SIGNED, Request, describe, mismatch_error
 
 GATHER_ALL = 16 << 10  # bytes up to which every rank gets all contributions and sums them itself
+LINK_BROADCAST = 128 << 10  # bytes from which a broadcast in shared memory beats MPI's
 DATA_TAGS = 30000  # point-to-point data messages take turns with this many tags, above the signatures' own
 
 
@@ -262,7 +263,7 @@ class Transport:
 
     def broadcast(self, data, root):
         """The root's bytes go to all."""
-        if self.link is None:
+        if self.link is None or data.size < LINK_BROADCAST:
             yield from self.wait(self.comm.Ibcast([data, self.MPI.BYTE], root))
         else:
             self.link.start_broadcast(data.ctypes.data, data.size, root)
