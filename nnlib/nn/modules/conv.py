@@ -46,11 +46,16 @@ class _ConvNd(Module):
         padding_mode="zeros",
         device=None,
         dtype=None,
-        *,
-        output_padding=0,
     ):
         super().__init__()
+        sizes = (stride, padding, dilation, 0)
+        self._setup(in_channels, out_channels, kernel_size, sizes, groups, bias, padding_mode, device, dtype)
+
+    def _setup(
+        self, in_channels, out_channels, kernel_size, sizes, groups, bias, padding_mode, device, dtype
+    ):
         n = self._dims
+        stride, padding, dilation, output_padding = sizes
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = to_ntuple(kernel_size, n)
         self.stride = to_ntuple(stride, n)
@@ -228,20 +233,9 @@ class _ConvTransposeNd(_ConvNd):
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         if isinstance(padding, str):
             raise TypeError(f"padding of {type(self).__name__} should be an int or a tuple, got {padding!r}")
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-            output_padding=output_padding,
-        )
+        super(_ConvNd, self).__init__()
+        sizes = (stride, padding, dilation, output_padding)
+        self._setup(in_channels, out_channels, kernel_size, sizes, groups, bias, padding_mode, device, dtype)
 
     def _output_padding(self, input, output_size):
         """The padding of the output that makes it `output_size`."""

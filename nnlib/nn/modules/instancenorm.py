@@ -115,11 +115,6 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 class _LazyInstanceNorm(_LazyNormBase, _InstanceNorm):
-    def __init__(
-        self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None, dtype=None
-    ):
-        super().__init__(eps, momentum, affine, track_running_stats, device, dtype)
-
     def _get_num_features(self, input):
         return input.shape[1 if input.dim() == self._dims[1] else 0]
 

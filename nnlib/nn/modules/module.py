@@ -421,6 +421,10 @@ class Module(ModuleLookup, ModuleHooks, ModuleState):
         """Move parameters and buffers to the CPU; returns self."""
         return self._apply(lambda t: t.cpu())
 
+    def cuda(self, device=None):
+        """Raises what `Tensor.cuda` raises: there is no GPU here."""
+        return self._apply(lambda t: t.cuda(device))
+
     def type(self, dst_type):
         """Convert every parameter and buffer to the dtype `dst_type`, integer ones included; returns self."""
         return self._apply(lambda t: t.type(dst_type))
