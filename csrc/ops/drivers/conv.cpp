@@ -157,21 +157,23 @@ std::unique_ptr<T[]> turned_weights(const ConvShape& s, const T* w, const int64_
                                     const int64_t (&step)[3], const int64_t (&count)[3]) {
   const int64_t ci = s.in_group(), co = s.out_group(), chosen = count[0] * count[1] * count[2];
   std::unique_ptr<T[]> turned(new T[s.in_channels * co * chosen]);
-  T* dst = turned.get();
-  for (int64_t c = 0; c < s.in_channels; ++c) {
-    for (int64_t o = 0; o < co; ++o) {
-      const T* filter = w + ((c / ci * co + o) * ci + c % ci) * s.taps();
-      for (int64_t z = count[0] - 1; z >= 0; --z) {
-        for (int64_t y = count[1] - 1; y >= 0; --y) {
-          for (int64_t x = count[2] - 1; x >= 0; --x) {
-            const int64_t kz = first[0] + z * step[0], ky = first[1] + y * step[1],
-                          kx = first[2] + x * step[2];
-            *dst++ = filter[(kz * s.kernel[1] + ky) * s.kernel[2] + kx];
+  parallel_for(0, s.in_channels, std::max<int64_t>(1, 16384 / (co * chosen)), [&](int64_t from, int64_t to) {
+    T* dst = turned.get() + from * co * chosen;
+    for (int64_t c = from; c < to; ++c) {
+      for (int64_t o = 0; o < co; ++o) {
+        const T* filter = w + ((c / ci * co + o) * ci + c % ci) * s.taps();
+        for (int64_t z = count[0] - 1; z >= 0; --z) {
+          for (int64_t y = count[1] - 1; y >= 0; --y) {
+            for (int64_t x = count[2] - 1; x >= 0; --x) {
+              const int64_t kz = first[0] + z * step[0], ky = first[1] + y * step[1],
+                            kx = first[2] + x * step[2];
+              *dst++ = filter[(kz * s.kernel[1] + ky) * s.kernel[2] + kx];
+            }
           }
         }
       }
     }
-  }
+  });
   return turned;
 }
 
