@@ -92,6 +92,15 @@ def test_batch_norm_moves_the_running_statistics():
     assert mean._version > version
 
 
+def test_batch_norm_of_an_empty_batch_changes_no_statistics():
+    mean, weight = nnlib.zeros(3), nnlib.ones(3, requires_grad=True)
+    y = F.batch_norm(nnlib.ones(0, 3, 5), mean, nnlib.ones(3), weight, training=True)
+    y.sum().backward()
+    assert y.shape == (0, 3, 5)
+    assert mean.tolist() == [0, 0, 0]
+    assert weight.grad.tolist() == [0, 0, 0]
+
+
 def test_batch_norm_errors():
     x = randn(2, 3, 4)
     with pytest.raises(RuntimeError, match="running_mean should contain 3 elements not 2"):

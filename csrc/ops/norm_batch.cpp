@@ -220,6 +220,14 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
   check_channels(running_var, "running_var", channels);
   check_channels(weight, "weight", channels);
   check_channels(bias, "bias", channels);
+  if (input.numel() == 0) {  // no statistics: the running ones stay, and the parameters get gradients of zero
+    Dims shape((size_t)input.dim(), 1);
+    shape[1] = channels;
+    Tensor out = clone(input);
+    if (weight.defined()) out = out * reshape(weight, shape);
+    if (bias.defined()) out = out + reshape(bias, shape);
+    return cast(out, input.dtype());
+  }
   const Batch in(input);
   Tensor out = empty_like(in.x);
   std::vector<double> mean, var;
@@ -227,7 +235,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
     using T = typename decltype(tag)::type;
     return forward<T>(in, weight, bias, running_mean, running_var, training, eps, out.data<T>(), mean, var);
   });
-  if (training && in.rows() > 0) {  // an empty batch says nothing
+  if (training) {
     const double count = (double)in.rows();
     update_running(running_mean, mean, momentum);
     for (double& v : var) v *= count / (count - 1);  // unbiased

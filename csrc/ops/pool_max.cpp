@@ -185,10 +185,12 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
     sizes[sizes.size() - (size_t)dims + (size_t)i] = out[i];
   }
   NNLIB_CHECK(samples.dtype() == input.dtype(), "Expect _random_samples to have the same dtype as input");
-  // Samples for a whole batch do for a single image too: the first of them are taken.
-  const bool enough = input.dim() == dims + 1 ? samples.numel() >= planes * dims : samples.numel() == planes * dims;
-  NNLIB_CHECK(samples.dim() == 3 && enough && samples.size(2) == dims,
-              "Expect _random_samples to have shape (N, C, ", dims, "), got ", samples.sizes());
+  const int64_t channels = input.size(-dims - 1), batch = input.dim() == dims + 2 ? input.size(0) : 1;
+  // PyTorch may hand over samples for more than the batch.
+  NNLIB_CHECK(samples.dim() == 3 && samples.size(0) >= batch && samples.size(1) == channels &&
+                  samples.size(2) == dims,
+              "Expect _random_samples to have shape (", batch, ", ", channels, ", ", dims, "), got ",
+              samples.sizes());
   const Tensor x = contiguous_values(input), r = contiguous_values(cast_values(samples, Dtype::Float64));
   Tensor y = empty(sizes, x.dtype()), places = empty(sizes, Dtype::Int64);
   const int64_t in_plane = planes ? x.numel() / planes : 0, out_plane = planes ? y.numel() / planes : 0;
