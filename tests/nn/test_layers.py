@@ -382,3 +382,11 @@ def test_errors(action, error):
     with pytest.raises(error) as caught:
         action()
     assert str(caught.value)
+
+
+def test_every_module_is_pickled_by_a_name_that_leads_to_it():
+    import importlib
+
+    for name in nn.modules.__all__:
+        cls = getattr(nn, name)
+        assert getattr(importlib.import_module(cls.__module__), cls.__name__) is cls, name

@@ -256,3 +256,24 @@ class Softmax2d(Activation):
         if input.dim() not in (3, 4):
             raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
         return _C.softmax(input, -3)
+
+
+# Pickles name the module in which PyTorch has these classes.
+for _class in (
+    CELU,
+    ELU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    MultiheadAttention,
+    PReLU,
+    ReLU,
+    ReLU6,
+    RReLU,
+    Softshrink,
+    Threshold,
+):
+    _class.__module__ = __name__

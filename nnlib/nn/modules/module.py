@@ -3,12 +3,11 @@
 import warnings
 from collections import OrderedDict
 
-from nnlib import _C
 from nnlib._C import Tensor
-from nnlib.autograd import no_grad
 
 from ..parameter import Buffer, Parameter
 from . import _hooks
+from ._conversion import ModuleConversion
 from ._hooks import (
     ModuleHooks,
     register_module_backward_hook,
@@ -55,20 +54,7 @@ def _typename(value):
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _parse_to(device=None, dtype=None, non_blocking=False, copy=False, *, tensor=None, memory_format=None):
-    """The arguments of `to` in its three forms: (device, dtype, ...), (dtype, ...), (tensor, ...)."""
-    if isinstance(device, Tensor):
-        tensor, device, dtype, non_blocking = device, None, None, dtype or False
-    elif isinstance(device, _C.dtype):
-        device, dtype, non_blocking = None, device, dtype or False
-    if tensor is not None:
-        device, dtype = tensor.device, tensor.dtype
-    if device is not None and not isinstance(device, _C.device):
-        device = _C.device(device)
-    return device, dtype, non_blocking, memory_format
-
-
-class Module(ModuleLookup, ModuleHooks, ModuleState):
+class Module(ModuleLookup, ModuleHooks, ModuleState, ModuleConversion):
     """Base class of all neural-network modules.
 
     A model is a subclass that assigns its parts to attributes in ``__init__``, after ``super().__init__()``,
@@ -336,31 +322,7 @@ class Module(ModuleLookup, ModuleHooks, ModuleState):
         self.__dict__.setdefault("_non_persistent_buffers_set", set())
         self.__dict__.setdefault("_is_full_backward_hook", None)
 
-    # -- conversion
-
-    def _apply(self, fn, recurse=True):
-        """Replace each parameter, gradient and buffer by ``fn`` of it; a parameter stays the same object."""
-        if recurse:
-            for module in self.children():
-                module._apply(fn)
-        for param in self._parameters.values():
-            if param is None:
-                continue
-            grad = param.grad
-            with no_grad():
-                new, new_grad = fn(param), None if grad is None else fn(grad)
-            if grad is not None:
-                param.grad = None  # a gradient must have its parameter's dtype, also in between
-            param.data = new
-            if grad is not None:
-                param.grad = new_grad.requires_grad_(grad.requires_grad)
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = fn(buffer)
-        return self
-
-    def _cast(self, dtype):
-        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    # -- modes and gradients
 
     def apply(self, fn):
         """Call ``fn(module)`` for every module below this one and then for this one; returns self.
@@ -379,77 +341,6 @@ class Module(ModuleLookup, ModuleHooks, ModuleState):
             module.apply(fn)
         fn(self)
         return self
-
-    def to(self, *args, **kwargs):
-        """Move and convert parameters and buffers in place: ``to(device, dtype)``, ``to(dtype)``,
-        ``to(tensor)``.
-
-        Args:
-            device (device): where they go.
-            dtype (dtype): a floating-point dtype; integer parameters and buffers keep theirs.
-            tensor (Tensor): take device and dtype from it.
-            memory_format (memory_format): layout of parameters and buffers with 4 or 5 dimensions (keyword
-                only).
-
-        Returns:
-            Module: self.
-
-        Raises:
-            TypeError: `dtype` is not a floating-point one.
-        """
-        device, dtype, non_blocking, memory_format = _parse_to(*args, **kwargs)
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(
-                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
-            )
-
-        def convert(t):
-            to = {"dtype": dtype if dtype is not None and t.is_floating_point() else t.dtype}
-            if device is not None:
-                to["device"] = device
-            if memory_format is not None and t.dim() in (4, 5):
-                to["memory_format"] = memory_format
-            return t.to(non_blocking=non_blocking, **to)
-
-        return self._apply(convert)
-
-    def to_empty(self, *, device, recurse=True):
-        """Move to `device` without copying: the values are arbitrary afterwards. Returns self."""
-        return self._apply(lambda t: _C.empty_like(t, device=device), recurse=recurse)
-
-    def cpu(self):
-        """Move parameters and buffers to the CPU; returns self."""
-        return self._apply(lambda t: t.cpu())
-
-    def cuda(self, device=None):
-        """Raises what `Tensor.cuda` raises: there is no GPU here."""
-        return self._apply(lambda t: t.cuda(device))
-
-    def type(self, dst_type):
-        """Convert every parameter and buffer to the dtype `dst_type`, integer ones included; returns self."""
-        return self._apply(lambda t: t.type(dst_type))
-
-    def float(self):
-        """Convert floating-point parameters and buffers to float32; returns self."""
-        return self._cast(_C.float32)
-
-    def double(self):
-        """Convert floating-point parameters and buffers to float64; returns self."""
-        return self._cast(_C.float64)
-
-    def half(self):
-        """Convert floating-point parameters and buffers to float16; returns self."""
-        return self._cast(_C.float16)
-
-    def bfloat16(self):
-        """Convert floating-point parameters and buffers to bfloat16; returns self."""
-        return self._cast(_C.bfloat16)
-
-    def share_memory(self):
-        """Move parameters and buffers to shared memory; returns self."""
-        return self._apply(lambda t: t.share_memory_())
-
-    # -- modes and gradients
 
     def train(self, mode=True):
         """Set training mode, or evaluation mode if `mode` is False, here and in all modules below; returns

@@ -344,3 +344,8 @@ class LSTM(RNNBase):
     def _hidden_sizes(self, batch):
         layers = self.num_layers * (1 + self.bidirectional)
         return [(layers, batch, self.proj_size or self.hidden_size), (layers, batch, self.hidden_size)]
+
+
+# Pickles name the module in which PyTorch has these classes.
+for _class in (GRUCell, LSTMCell, RNNCell, RNNCellBase):
+    _class.__module__ = __name__
