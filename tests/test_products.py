@@ -1,0 +1,236 @@
+"""Products, convolutions, embeddings and classification losses: errors, options and threads."""
+
+import numpy as np
+import pytest
+
+import nnlib
+import nnlib.nn.functional as F
+
+
+def zeros(*shape, dtype=nnlib.float32):
+    return nnlib.zeros(shape, dtype=dtype)
+
+
+def classes(*values, dtype=nnlib.int64):
+    return nnlib.tensor(values, dtype=dtype)
+
+
+ERRORS = {
+    "mm sizes": (
+        lambda: nnlib.mm(zeros(2, 3), zeros(4, 5)),
+        RuntimeError,
+        r"cannot be multiplied \(2x3 and 4x5\)",
+    ),
+    "mm dtypes": (
+        lambda: nnlib.mm(zeros(2, 3), zeros(3, 4, dtype=nnlib.float64)),
+        RuntimeError,
+        "expected m1 and m2 to have the same dtype",
+    ),
+    "mm bool": (
+        lambda: nnlib.mm(zeros(2, 3, dtype=nnlib.bool), zeros(3, 4, dtype=nnlib.bool)),
+        NotImplementedError,
+        "not implemented for 'Bool'",
+    ),
+    "bmm": (
+        lambda: nnlib.bmm(zeros(2, 3, 4), zeros(2, 5, 4)),
+        RuntimeError,
+        r"to be: \[2, 4\] but got: \[2, 5\]",
+    ),
+    "dot": (lambda: nnlib.dot(zeros(2), zeros(3)), RuntimeError, "inconsistent tensor size"),
+    "matmul of a number": (lambda: nnlib.matmul(zeros(), zeros(3)), RuntimeError, "at least 1D"),
+    "einsum size": (
+        lambda: nnlib.einsum("ij,jk->ik", zeros(2, 3), zeros(4, 5)),
+        RuntimeError,
+        "subscript j has size 4 for operand 1 which does not broadcast with previously seen size 3",
+    ),
+    "einsum subscript": (
+        lambda: nnlib.einsum("i1->i", zeros(2, 3)),
+        RuntimeError,
+        "invalid subscript given at index 1",
+    ),
+    "einsum output": (
+        lambda: nnlib.einsum("ij->iz", zeros(2, 3)),
+        RuntimeError,
+        "output subscript z does not appear",
+    ),
+    "tensordot": (
+        lambda: nnlib.tensordot(zeros(2, 3), zeros(4, 5), dims=1),
+        RuntimeError,
+        "contracted dimensions need to match",
+    ),
+    "linear": (lambda: F.linear(zeros(2, 3), zeros(4, 5)), RuntimeError, r"\(2x3 and 5x4\)"),
+    "conv channels": (
+        lambda: F.conv2d(zeros(1, 4, 5, 5), zeros(2, 3, 2, 2)),
+        RuntimeError,
+        r"expected input\[1, 4, 5, 5\] to have 3 channels, but got 4 channels instead",
+    ),
+    "conv kernel": (
+        lambda: F.conv2d(zeros(1, 3, 2, 2), zeros(2, 3, 3, 3)),
+        RuntimeError,
+        r"Calculated padded input size per channel: \(2 x 2\). Kernel size: \(3 x 3\)",
+    ),
+    "conv dimensions": (
+        lambda: F.conv2d(zeros(3, 3), zeros(2, 3, 2, 2)),
+        RuntimeError,
+        r"Expected 3D \(unbatched\) or 4D",
+    ),
+    "conv stride": (
+        lambda: F.conv2d(zeros(1, 3, 5, 5), zeros(2, 3, 3, 3), stride=0),
+        RuntimeError,
+        "non-positive stride is not supported",
+    ),
+    "conv groups": (
+        lambda: F.conv2d(zeros(1, 4, 5, 5), zeros(3, 2, 3, 3), groups=2),
+        RuntimeError,
+        "expected weight to be divisible by 2 at dimension 0",
+    ),
+    "conv same": (
+        lambda: F.conv2d(zeros(1, 3, 5, 5), zeros(2, 3, 3, 3), padding="same", stride=2),
+        RuntimeError,
+        "padding='same' is not supported for strided convolutions",
+    ),
+    "conv_transpose padding": (
+        lambda: F.conv_transpose2d(zeros(1, 3, 5, 5), zeros(3, 2, 3, 3), output_padding=2),
+        RuntimeError,
+        "output padding must be smaller than either stride or dilation",
+    ),
+    "embedding index": (
+        lambda: F.embedding(classes(5), zeros(4, 3)),
+        IndexError,
+        "index out of range in self",
+    ),
+    "embedding dtype": (
+        lambda: F.embedding(zeros(1), zeros(4, 3)),
+        RuntimeError,
+        "Long, Int; but got torch.FloatTensor",
+    ),
+    "bag offsets": (
+        lambda: F.embedding_bag(classes(1), zeros(4, 3), classes(1)),
+        RuntimeError,
+        r"offsets\[0\] has to be 0",
+    ),
+    "cross_entropy batch": (
+        lambda: F.cross_entropy(zeros(3, 5), classes(0, 1)),
+        ValueError,
+        r"batch_size \(3\)",
+    ),
+    "cross_entropy class": (
+        lambda: F.cross_entropy(zeros(2, 5), classes(0, 7)),
+        IndexError,
+        "Target 7 is out of bounds",
+    ),
+    "cross_entropy target": (
+        lambda: F.cross_entropy(zeros(2, 5), classes(0, 1, dtype=nnlib.int32)),
+        RuntimeError,
+        "expected target dtype to be Long or Byte, but got Int",
+    ),
+    "cross_entropy weight": (
+        lambda: F.cross_entropy(zeros(2, 5), classes(0, 1), weight=zeros(4)),
+        RuntimeError,
+        r"got weight tensor of shape: \[4\]",
+    ),
+    "cross_entropy smoothing": (
+        lambda: F.cross_entropy(zeros(2, 5), classes(0, 1), label_smoothing=2.0),
+        RuntimeError,
+        "label_smoothing must be between 0.0 and 1.0. Got: 2",
+    ),
+    "inverse": (lambda: nnlib.linalg.inv(zeros(2, 2)), RuntimeError, "the input matrix is singular"),
+    "cholesky": (lambda: nnlib.linalg.cholesky(-nnlib.eye(2)), RuntimeError, "not positive-definite"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_say_what_was_expected(name):
+    call, kind, message = ERRORS[name]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def random(*shape, seed=0):
+    return nnlib.from_numpy(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def train_step():
+    """Gradients of a small network whose parts are large enough to be shared among threads."""
+    x, filters, weight = random(8, 16, 20, 20), random(40, 16, 3, 3, seed=1), random(70, 4000, seed=2)
+    table = random(50, 64, seed=3)
+    leaves = [x, filters, weight, table]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    hidden = F.conv2d(x, filters, stride=2, padding=1).reshape(8, -1)
+    logits = F.linear(hidden, weight) * 0.01
+    rows = F.embedding(nnlib.arange(4000) % 37, table)
+    loss = F.cross_entropy(logits, nnlib.arange(8)) + (rows * rows).mean()
+    loss.backward()
+    return [loss.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
+
+
+def test_threads_do_not_change_a_bit():
+    threads = nnlib.get_num_threads()
+    try:
+        results = []
+        for n in (1, 2, 3):
+            nnlib.set_num_threads(n)
+            results.append(train_step())
+    finally:
+        nnlib.set_num_threads(threads)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_operands_may_be_strided_anyhow():
+    a, b = random(6, 8)[::2, 1::3], random(5, 9, seed=1).t()[::3, :]
+    assert np.allclose((a @ b).numpy(), a.numpy() @ b.numpy(), atol=1e-6)
+    x, w = random(2, 5, 6, 3).permute(0, 3, 1, 2), random(3, 3, 4, 3, seed=1).permute(2, 0, 1, 3)
+    assert nnlib.equal(F.conv2d(x, w), F.conv2d(x.contiguous(), w.contiguous()))
+
+
+def test_sparse_gradient_of_an_embedding_is_the_dense_one():
+    indices = classes(3, 1, 3, 0)
+    grads = []
+    for sparse in (False, True):
+        weight = random(5, 4).requires_grad_()
+        F.embedding(indices, weight, padding_idx=1, sparse=sparse).pow(2).sum().backward()
+        assert weight.grad.is_sparse == sparse
+        grads.append(weight.grad.to_dense() if sparse else weight.grad)
+    assert nnlib.allclose(*grads)
+    assert np.all(grads[0].numpy()[1] == 0)
+
+
+def test_max_norm_scales_rows_that_are_looked_up_in_place():
+    weight = nnlib.tensor([[3.0, 4.0], [30.0, 40.0], [0.3, 0.4]])
+    out = F.embedding(classes(0, 2), weight, max_norm=1.0)
+    expected = [[0.6, 0.8], [30.0, 40.0], [0.3, 0.4]]
+    np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(out.numpy(), [expected[0], expected[2]], rtol=1e-6)
+
+
+def test_all_targets_ignored():
+    x = random(3, 5).requires_grad_()
+    target = classes(-100, -100, -100)
+    assert np.isnan(F.cross_entropy(x, target).item())
+    total = F.cross_entropy(x, target, reduction="sum")
+    total.backward()
+    assert total.item() == 0
+    assert np.all(x.grad.numpy() == 0)
+
+
+def test_cross_entropy_of_large_logits():
+    x = nnlib.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(x, classes(1))
+    loss.backward()
+    assert loss.item() == 2e4
+    np.testing.assert_array_equal(x.grad.numpy(), [[1.0, -1.0, 0.0]])
+
+
+def test_integers_multiply_exactly():
+    a = nnlib.tensor([[2**40, 3], [-5, 7]])
+    assert (a @ a).tolist() == (a.numpy() @ a.numpy()).tolist()
+    x, w = nnlib.arange(16).reshape(1, 1, 4, 4), nnlib.tensor([[[[1, -1], [2, 0]]]])
+    assert F.conv2d(x, w).tolist() == F.conv2d(x.double(), w.double()).long().tolist()
+
+
+def test_einsum_with_numbered_dimensions():
+    a, b = random(2, 3), random(4, 3, seed=1)
+    assert nnlib.equal(nnlib.einsum(a, [0, 1], b, [2, 1], [0, 2]), nnlib.einsum("ij,kj->ik", a, b))
