@@ -109,6 +109,15 @@ def test_assignment_before_init(value):
         Early()
 
 
+def test_call_before_init():
+    class Early(nn.Module):
+        def __init__(self):
+            pass
+
+    with pytest.raises(AttributeError, match="did not call super"):
+        Early()(1)
+
+
 def test_call_super_init():
     class Mixin:
         def __init__(self, value):
@@ -180,8 +189,9 @@ def test_apply_goes_from_the_leaves_up():
 def test_requires_grad_and_zero_grad():
     m = nn.Linear(2, 2)
     m(nnlib.ones(1, 2)).sum().backward()
+    grad = m.weight.grad
     m.zero_grad(set_to_none=False)
-    assert m.weight.grad is not None and not m.weight.grad.any()
+    assert m.weight.grad is grad and not grad.any()
     m.zero_grad()
     assert m.weight.grad is None
     m.requires_grad_(False)
@@ -193,10 +203,10 @@ def test_dtype_conversion_keeps_parameters_and_integers(name):
     dtype = getattr(nnlib, name)
     m = nn.BatchNorm1d(2)
     weight = m.weight
-    m.weight.grad = nnlib.ones(2)
+    grad = m.weight.grad = nnlib.ones(2)
     convert = {"float64": m.double, "float16": m.half, "bfloat16": m.bfloat16}[name]
     assert convert() is m
-    assert m.weight is weight and weight.dtype == dtype and weight.grad.dtype == dtype
+    assert m.weight is weight and weight.dtype == dtype and weight.grad is grad and grad.dtype == dtype
     assert m.running_mean.dtype == dtype and m.num_batches_tracked.dtype == nnlib.int64
     assert m.to(nnlib.float32).weight.dtype == nnlib.float32
     assert m.to(nnlib.zeros(1, dtype=dtype)).weight.dtype == dtype

@@ -36,7 +36,8 @@ class ModuleConversion:
                 param.grad = None  # a gradient must have its parameter's dtype, also in between
             param.data = new
             if grad is not None:
-                param.grad = new_grad.requires_grad_(grad.requires_grad)
+                grad.data = new_grad  # the same object, as the parameter is
+                param.grad = grad
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = fn(buffer)

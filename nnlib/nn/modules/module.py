@@ -118,6 +118,10 @@ class Module(ModuleLookup, ModuleHooks, ModuleState, ModuleConversion):
 
     def __call__(self, *args, **kwargs):
         state = self.__dict__
+        if "_forward_hooks" not in state:
+            raise AttributeError(
+                f"'{type(self).__name__}' object cannot be called: its __init__ did not call super().__init__()"
+            )
         if not (
             state["_forward_hooks"]
             or state["_forward_pre_hooks"]
@@ -388,7 +392,10 @@ class Module(ModuleLookup, ModuleHooks, ModuleState, ModuleConversion):
             if set_to_none:
                 param.grad = None
             else:
-                param.grad = param.grad.detach()
+                if param.grad.grad_fn is not None:
+                    param.grad.detach_()
+                else:
+                    param.grad.requires_grad_(False)
                 param.grad.zero_()
 
     # -- how it looks
