@@ -1,6 +1,7 @@
-// Uniform numbers to normal ones by Box and Muller ("A note on the generation of random normal deviates", 1958).
-// The logarithm and the sines are those of the Cephes library (S. Moshier) with every multiply-add fused, as PyTorch
-// computes them on x86 (aten/src/ATen/native/cpu/avx_mathfun.h): the bits are the same, on every instruction set.
+// Uniform numbers to normal ones by Box and Muller ("A note on the generation of random normal deviates",
+// 1958). The logarithm and the sines are those of the Cephes library (S. Moshier) with every multiply-add
+// fused, as PyTorch computes them on x86 (aten/src/ATen/native/cpu/avx_mathfun.h): the bits are the same, on
+// every instruction set.
 #pragma once
 #include <math.h>
 #include <stdint.h>

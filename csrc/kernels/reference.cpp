@@ -6,20 +6,20 @@
 
 #include "table.h"
 
-#include "reference/elementwise.inl"
-#include "reference/gemm.inl"
-#include "reference/optim.inl"
+#include "reference/activation.inl"
 #include "reference/attention.inl"
+#include "reference/conv.inl"
+#include "reference/cross_entropy.inl"
+#include "reference/elementwise.inl"
+#include "reference/embedding.inl"
+#include "reference/gemm.inl"
 #include "reference/norm.inl"
+#include "reference/normal.inl"
+#include "reference/optim.inl"
 #include "reference/pool.inl"
 #include "reference/random.inl"
-#include "reference/normal.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"
-#include "reference/conv.inl"
-#include "reference/embedding.inl"
-#include "reference/cross_entropy.inl"
-#include "reference/activation.inl"
 
 namespace nnlib::kernels::reference {
 

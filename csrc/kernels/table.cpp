@@ -2,20 +2,20 @@
 // namespace. A kernel that kernels.def lists and no .inl defines does not compile.
 #include "table.h"
 
-#include "elementwise.inl"
-#include "gemm.inl"
+#include "activation.inl"
 #include "attention.inl"
+#include "conv.inl"
+#include "cross_entropy.inl"
+#include "elementwise.inl"
+#include "embedding.inl"
+#include "gemm.inl"
 #include "norm.inl"
-#include "pool.inl"
-#include "random.inl"
 #include "normal.inl"
 #include "optim.inl"
+#include "pool.inl"
+#include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"
-#include "conv.inl"
-#include "embedding.inl"
-#include "cross_entropy.inl"
-#include "activation.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 
