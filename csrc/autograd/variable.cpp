@@ -15,9 +15,9 @@ AutogradMeta& autograd_meta(const Tensor& t) {
 bool Tensor::requires_grad() const {
   const AutogradMeta* m = p_->autograd.get();
   if (!m) return false;
-  // A view of a base that was changed in place requires grad as soon as the base does.
-  if (m->view && m->view->version != version()) return (bool)nnlib::grad_fn(*this) || m->requires_grad;
-  return m->requires_grad || m->grad_fn;
+  if (m->requires_grad || m->grad_fn) return true;
+  // A view requires grad as soon as its base does, also when the base was changed in place later.
+  return m->view && is_floating(p_->dtype) && m->view->base.requires_grad();
 }
 
 bool is_leaf(const Tensor& t) { return !t.impl()->autograd || !grad_fn(t); }
@@ -31,10 +31,9 @@ Ref<Node> grad_fn(const Tensor& t) {
     std::lock_guard<std::mutex> lock(m->mutex);
     if (m->view->version == t.version()) return m->grad_fn;
     const Tensor base = m->view->base;
-    m->view->version = t.version();
     if (base.requires_grad() && is_floating(t.dtype())) {
       NNLIB_CHECK(
-          m->view->origin != ViewOrigin::NoGrad || !GradMode::enabled() || m->grad_fn,
+          m->view->origin != ViewOrigin::NoGrad || m->grad_fn,
           "A view was created in no_grad mode and its base or another view of its base has been modified "
           "inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is "
           "forbidden.");
@@ -45,6 +44,7 @@ Ref<Node> grad_fn(const Tensor& t) {
       });
       m->output_index = m->grad_fn->add_input(t);
     }
+    m->view->version = t.version();
   }
   return m->grad_fn;
 }
@@ -52,7 +52,7 @@ Ref<Node> grad_fn(const Tensor& t) {
 Ref<Node> gradient_accumulator(const Tensor& t) {
   AutogradMeta& m = autograd_meta(t);
   if (m.grad_fn) throw Error("gradient_accumulator: called on a tensor that is not a leaf");
-  if (!m.requires_grad) return nullptr;
+  if (!t.requires_grad()) return nullptr;
   std::lock_guard<std::mutex> lock(m.mutex);
   if (m.accumulator && m.accumulator->try_retain()) return Ref<Node>::adopt(m.accumulator);
   Ref<Node> node(new AccumulateGrad(t));
@@ -62,7 +62,7 @@ Ref<Node> gradient_accumulator(const Tensor& t) {
 
 Edge gradient_edge(const Tensor& t) {
   if (Ref<Node> f = grad_fn(t)) return {f, t.impl()->autograd->output_index};
-  if (!t.impl()->autograd || !t.impl()->autograd->requires_grad) return {};
+  if (!t.requires_grad()) return {};
   return {gradient_accumulator(t), 0};
 }
 

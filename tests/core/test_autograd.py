@@ -191,6 +191,25 @@ def test_in_place_on_leaves_is_refused():
     assert x.tolist() == [2.0, 3.0]
 
 
+def test_views_made_without_gradients():
+    p = leaf(1.0, 2.0)
+    with nnlib.no_grad():
+        view = p.view(-1)
+    assert view.requires_grad
+    with nnlib.no_grad():
+        p.add_(1)
+        assert view.sum().item() == 5.0
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="created in no_grad mode"):
+            view * 2
+
+
+def test_several_views_of_one_call_cannot_be_changed_in_place():
+    parts = (leaf(1.0, 2.0) * 2).unbind(0)
+    with pytest.raises(RuntimeError, match="Output 1 of UnbindBackward0 is a view"):
+        parts[1].add_(1)
+
+
 def test_versions_count_through_views():
     x = nnlib.zeros(4)
     view = x[:2]
