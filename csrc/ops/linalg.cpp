@@ -6,6 +6,7 @@
 
 #include "ops/creation.h"
 #include "ops/elementwise.h"
+#include "ops/iterator.h"
 #include "ops/linear.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -188,9 +189,10 @@ Tensor linalg_solve(const Tensor& a, const Tensor& b, bool left) {
   NNLIB_CHECK(a.dtype() == b.dtype(),
               "linalg.solve: Expected A and B to have the same dtype, but found A of type ",
               dtype_legacy_name(a.dtype()), " and B of type ", dtype_legacy_name(b.dtype()), " instead");
-  const TensorList batches =
-      broadcast_tensors({select(select(a, -1, 0), -1, 0), select(select(b, -1, 0), -1, 0)});
-  const Dims batch = batches[0].sizes();
+  const auto batch_view = [](const Tensor& t) {
+    return alias(t, batch_dims(t), Dims(t.strides().data(), t.strides().size() - 2), t.storage_offset());
+  };
+  const Dims batch = broadcast_sizes({batch_view(a), batch_view(b)});
   const Tensor wide_a = expand(a, with_matrix(batch, a.size(-2), a.size(-1)));
   const Tensor wide_b = expand(b, with_matrix(batch, b.size(-2), b.size(-1)));
   const Tensor in_a = in_double(wide_a), in_b = in_double(wide_b);
@@ -271,11 +273,18 @@ std::pair<Tensor, Tensor> linalg_slogdet(const Tensor& a) {
   check_matrix(a, "linalg.slogdet", true);
   const Determinants d = determinants(a);
   if (wants_grad(a)) {
-    record(d.log_abs, "LinalgSlogdetBackward0", {a}, [a = save(a)](Backward& ctx, const TensorList& g) {
-      return TensorList{mul(as_matrix(g[0]), mt(linalg_inv(a.get(ctx))))};
-    });
+    record_many({d.sign, d.log_abs}, "LinalgSlogdetBackward0", {a},
+                [a = save(a)](Backward& ctx, const TensorList& g) {
+                  const Tensor x = a.get(ctx);  // the sign's gradient is zero
+                  return TensorList{g[1].defined() ? mul(as_matrix(g[1]), mt(linalg_inv(x))) : zeros_like(x)};
+                });
   }
   return {d.sign, d.log_abs};
+}
+
+Tensor logdet(const Tensor& a) {
+  const auto [sign, log_abs] = linalg_slogdet(a);
+  return where(lt(sign, wrapped_number(0)), wrapped_number(NAN), log_abs);
 }
 
 Tensor linalg_cholesky(const Tensor& a, bool upper) {
@@ -317,7 +326,14 @@ Tensor linalg_matrix_power(const Tensor& a, int64_t n) {
   NNLIB_CHECK(a.dim() >= 2 && a.size(-1) == a.size(-2),
               "linalg.matrix_power: A must be batches of square matrices, got sizes ", a.sizes());
   if (n < 0) return linalg_matrix_power(linalg_inv(a), -n);
-  if (n == 0) return expand(eye(a.size(-1), a.size(-1), a.dtype()), a.sizes());
+  if (n == 0) {
+    const Tensor identity = clone(expand(eye(a.size(-1), a.size(-1), a.dtype()), a.sizes()));
+    if (wants_grad(a)) {
+      record(identity, "LinalgMatrixPowerBackward0", {a},
+             [](Backward&, const TensorList& g) { return TensorList{zeros_like(g[0])}; });
+    }
+    return identity;
+  }
   Tensor power = a, result;
   for (; n > 0; n /= 2) {  // binary powers
     if (n % 2) result = result.defined() ? matmul(result, power) : power;

@@ -14,6 +14,8 @@ Tensor linalg_inv(const Tensor& a);
 Tensor linalg_solve(const Tensor& a, const Tensor& b, bool left);
 Tensor linalg_det(const Tensor& a);
 std::pair<Tensor, Tensor> linalg_slogdet(const Tensor& a);
+// NaN where the determinant is negative.
+Tensor logdet(const Tensor& a);
 // The lower triangular L with A = L L^T, or its transpose; only one triangle of A is read.
 Tensor linalg_cholesky(const Tensor& a, bool upper);
 Tensor linalg_matrix_power(const Tensor& a, int64_t n);

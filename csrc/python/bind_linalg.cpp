@@ -27,6 +27,8 @@ void bind_linalg(Binder& b) {
       "The n-th power of each square matrix; of the inverse where n is negative.");
   b.def<ops::linalg_det>("det(Tensor input)", kFunction | kMethod,
                          "The determinant of each matrix of (..., n, n).");
+  b.def<ops::logdet>("logdet(Tensor input)", kFunction | kMethod,
+                     "The logarithm of each determinant; NaN where it is negative, -inf where it is 0.");
   b.def<ops::linalg_inv>("inverse(Tensor input)", kFunction | kMethod,
                          "The inverse of each matrix of (..., n, n).");
   b.def<ops::linalg_slogdet>("slogdet(Tensor input) -> (Tensor sign, Tensor logabsdet)", kFunction | kMethod,
