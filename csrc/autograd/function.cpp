@@ -172,7 +172,7 @@ void check_inplace(const Tensor& self, bool other_wants_grad) {
   const bool wants = self.requires_grad();
   if (m->view && (wants || other_wants_grad)) {
     NNLIB_CHECK(
-        m->view->origin != ViewOrigin::MultiOutput, "Output of ",
+        m->view->origin != ViewOrigin::MultiOutput, "Output ", m->output_index, " of ",
         m->grad_fn ? m->grad_fn->name() : std::string("a function"),
         " is a view and is being modified inplace. This view is the output of a function that returns "
         "multiple "
