@@ -7,22 +7,10 @@
 from .._C import _distributed as _native
 from ._errors import DistBackendError, DistError, DistTimeoutError
 from ._work import Work
-from .collectives import (
-    ReduceOp,
-    all_gather,
-    all_gather_into_tensor,
-    all_reduce,
-    all_to_all,
-    all_to_all_single,
-    barrier,
-    broadcast,
-    gather,
-    monitored_barrier,
-    reduce,
-    reduce_scatter,
-    reduce_scatter_tensor,
-    scatter,
-)
+from .collectives import ReduceOp, all_reduce, barrier, broadcast, monitored_barrier, reduce
+from .exchanges import all_to_all, all_to_all_single, reduce_scatter, reduce_scatter_tensor
+from .gathers import all_gather, all_gather_into_tensor, gather, scatter
+from .initialize import destroy_process_group, init_process_group, new_group
 from .objects import (
     all_gather_object,
     broadcast_object_list,
@@ -35,7 +23,6 @@ from .p2p import P2POp, batch_isend_irecv, irecv, isend, recv, send
 from .process_group import (
     GroupMember,
     ProcessGroup,
-    destroy_process_group,
     get_backend,
     get_global_rank,
     get_group_rank,
@@ -43,14 +30,12 @@ from .process_group import (
     get_rank,
     get_world_size,
     group,
-    init_process_group,
     is_available,
     is_gloo_available,
     is_initialized,
     is_mpi_available,
     is_nccl_available,
     is_torchelastic_launched,
-    new_group,
 )
 
 GradBucket = _native.GradBucket

@@ -1,8 +1,8 @@
 """Tensors as the contiguous bytes that a transport moves."""
 
 from .. import _C
+from ._moves import Moves
 from ._request import DTYPES, INLINE
-from ._transport import Transport
 
 _NUMBERS = {name: i for i, name in enumerate(DTYPES)}
 
@@ -64,7 +64,7 @@ class Source:
 
     def bytes(self):
         """The values as an array of bytes."""
-        return Transport.view(self.address, self.size)
+        return Moves.view(self.address, self.size)
 
     def inline(self):
         """What a request's payload is for a tensor of this size."""

@@ -4,7 +4,8 @@ import inspect
 
 from .. import _C, cat, empty_like, int64, no_grad, sparse_coo_tensor, tensor, zeros
 from ..futures import Future
-from .collectives import all_gather, broadcast
+from .collectives import broadcast
+from .gathers import all_gather
 from .objects import all_gather_object, broadcast_object_list
 
 COALESCE_BYTES = 32 << 20

@@ -65,7 +65,7 @@ class Runtime:
         self.control = self.world.Dup()
         self._forget_names()
         self.departed = {}  # rank -> (when it was heard, reason or None)
-        self.troubles = {}  # group name -> (when it was heard, what a rank reported)
+        self.troubles = {}  # number of a group -> (when it was heard, what a rank reported)
         self.servers = []  # (group name, queue, thread, transport)
         self.failure = None
         self.farewell_timeout = 1800.0

@@ -10,8 +10,9 @@ import platform
 from .. import __version__, get_num_threads
 from ._launcher import announced_size
 from ._runtime import is_mpi4py_installed
+from .initialize import destroy_process_group, init_process_group
 from .objects import gather_object
-from .process_group import destroy_process_group, get_rank, get_world_size, group, init_process_group
+from .process_group import get_rank, get_world_size, group
 
 
 def cores():

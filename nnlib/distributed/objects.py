@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 
 from .. import from_numpy
-from .collectives import all_gather, broadcast, gather, member, root_of, scatter
+from .collectives import broadcast, member, root_of
+from .gathers import all_gather, gather, scatter
 from .p2p import recv, send
 
 

@@ -6,13 +6,13 @@ import pytest
 
 import nnlib as torch
 import nnlib.distributed as dist
-from nnlib.distributed import process_group as groups
+from nnlib.distributed import initialize
 from nnlib.nn.parallel import DistributedDataParallel as DDP
 
 
 @pytest.fixture(autouse=True)
 def without_mpi(monkeypatch):
-    monkeypatch.setattr(groups, "is_mpi4py_installed", lambda: False)
+    monkeypatch.setattr(initialize, "is_mpi4py_installed", lambda: False)
     for variable in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "RANK"):
         monkeypatch.delenv(variable, raising=False)
     yield
