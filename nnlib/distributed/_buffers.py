@@ -24,9 +24,7 @@ def check_tensor(tensor, name):
 
 
 def check_list(tensors, name, length=None, like=None):
-    """Raises unless it is a list of tensors, of that length, all with the dtype and number of values of
-    `like`.
-    """
+    """Raises unless it is a list of that many tensors, with the dtype and number of values of `like`."""
     if not isinstance(tensors, (list, tuple)):
         raise TypeError(
             f"Invalid function argument. Expected parameter `{name}` to be a list of Tensors, but got "

@@ -61,8 +61,7 @@ def check_launcher(world_size, library, environ=os.environ):
 
 
 def share_of_cores(mine, of_neighbours):
-    """How many threads a rank may run: each core of its affinity mask, shared with the ranks that have it
-    too.
+    """How many threads a rank may run: its cores, each shared with the ranks that have it too.
 
     `mine` is this rank's set of cores, `of_neighbours` the sets of all ranks of the node, this one included.
     """

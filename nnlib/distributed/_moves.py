@@ -94,9 +94,7 @@ class Moves:
         )
 
     def all_gather(self, send, receive, sizes=None):
-        """Every rank gets the bytes of all ranks; `sizes` where they differ, `send` None when already in
-        place.
-        """
+        """All get the bytes of all; `sizes` where they differ, `send` None when they are in place."""
         send = self.MPI.IN_PLACE if send is None else [send, self.MPI.BYTE]
         if sizes is None:
             return self.wait(self.comm.Iallgather(send, [receive, receive.size // self.size, self.MPI.BYTE]))
@@ -186,9 +184,7 @@ class Moves:
         yield from self.wait(*transfers)
 
     def recv(self, request, address, size, source, tag):
-        """Receives `size` bytes from a rank of the group, or from any (None); sets request.peer to who it
-        was.
-        """
+        """Receives `size` bytes from a rank of the group, or from any (None); request.peer says who."""
         MPI = self.MPI
         header, status = np.zeros(1, HEADER), MPI.Status()
         expected = np.zeros(1, HEADER)

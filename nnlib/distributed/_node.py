@@ -18,8 +18,7 @@ logger = logging.getLogger("nnlib.distributed")
 
 
 def link_ranks(comm, MPI):
-    """A NodeLink for the ranks of a communicator; None when they are not all on one node or cannot share
-    memory.
+    """A NodeLink for the ranks of a communicator; None when they are not on one node or cannot share.
 
     Called by all ranks, which agree on the answer. NNLIB_DISTRIBUTED_SHM=0 on any of them says no.
     """

@@ -81,9 +81,7 @@ class Transport(Moves):
         )  # fmt: skip
 
     def share_memory(self, size):
-        """Memory of `size` bytes that the other ranks see, on all ranks; or None on all. Ranks have agreed on
-        it.
-        """
+        """Memory of `size` bytes that the other ranks see, on all ranks; or None on all."""
         memory = share(self.comm, size) if self.link is not None else None
         return None if memory is None else self.arenas.add(memory, self.rank)
 

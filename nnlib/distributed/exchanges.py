@@ -87,9 +87,8 @@ def all_to_all_single(
     """Cuts `input` along its first dimension, sends a piece to each rank, and puts what comes into `output`.
 
     Args:
-        output, input (Tensor): cut into `output_split_sizes` and `input_split_sizes` rows for the ranks;
-        evenly
-            where these are None.
+        output, input (Tensor): cut into `output_split_sizes` and `input_split_sizes` rows for the ranks,
+            evenly where these are None.
     """
     check_tensor(output, "output")
     check_tensor(input, "input")

@@ -68,9 +68,7 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
 
 
 def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
-    """As :func:`all_gather`, into one tensor: the ranks' values one after the other (concatenated or
-    stacked).
-    """
+    """As :func:`all_gather`, into one tensor: the ranks' values one after the other."""
     check_tensor(output_tensor, "output_tensor")
     check_tensor(input_tensor, "input_tensor")
     if (group := member(group, "all_gather_into_tensor")) is None:

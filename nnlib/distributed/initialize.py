@@ -69,8 +69,7 @@ def init_process_group(
     Args:
         backend (str): "mpi", or None: MPI where mpi4py is installed, else a world of one. There is no other.
         init_method (str): None or "env://"; MPI's launcher does what the other methods are for.
-        timeout (timedelta): after how long a collective that waits for others is an error. Default 30
-        minutes.
+        timeout (timedelta): when a collective that waits for others is an error. Default 30 minutes.
         world_size, rank (int): -1, or what MPI says; anything else is an error.
         store, pg_options: must be None.
         group_name (str): a name for the default group, used in messages.
@@ -78,8 +77,7 @@ def init_process_group(
 
     Raises:
         RuntimeError: the group exists already, mpi4py is missing, or the launcher and the MPI library
-        disagree
-            about the number of ranks.
+            disagree about the number of ranks.
         ValueError: another backend, or a rank or world size that is not MPI's.
 
     The cores of a node are divided among its ranks unless OMP_NUM_THREADS or set_num_threads() chose a

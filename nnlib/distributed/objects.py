@@ -112,9 +112,7 @@ def _cut(whole, sizes):
 def scatter_object_list(
     scatter_object_output_list, scatter_object_input_list=None, src=None, group=None, group_src=None
 ):
-    """Puts this rank's object of the root's `scatter_object_input_list` into the first place of the output
-    list.
-    """
+    """Puts this rank's object of the root's input list into the first place of the output list."""
     if (group := member(group, "scatter_object_list")) is None:
         return
     if not isinstance(scatter_object_output_list, list) or len(scatter_object_output_list) < 1:

@@ -48,8 +48,7 @@ def _recv(tensor, src, group, tag, group_src, async_op):
 
 
 def send(tensor, dst=None, group=None, tag=0, group_dst=None):
-    """Sends a tensor to rank `dst` (of the world; or `group_dst`, of the group) and waits until it may be
-    reused.
+    """Sends a tensor to rank `dst` of the world (or `group_dst` of the group); it may be reused then.
 
     Args:
         tag (int): a message goes to a receive with the same tag.

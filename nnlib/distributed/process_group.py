@@ -55,9 +55,7 @@ class ProcessGroup:
         return self._transport.size
 
     def share_memory(self, size):
-        """A writable buffer of `size` bytes that the other ranks see too; None where they cannot. A
-        collective.
-        """
+        """A buffer of `size` bytes that the other ranks see too, or None. A collective."""
         made = []
 
         def share(transport, headers):

@@ -1,6 +1,4 @@
-"""A process group without other ranks: a queue with its thread, and a transport that records what it is
-asked.
-"""
+"""A process group without other ranks: a queue, its thread, and a transport that records."""
 
 import threading
 

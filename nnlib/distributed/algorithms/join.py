@@ -17,9 +17,7 @@ class JoinHook:
     """What a joined rank does in place of an iteration, and once at the end. Both do nothing by default."""
 
     def main_hook(self):
-        """Called again and again while there are ranks that have not joined: answers one iteration's
-        collectives.
-        """
+        """Called while there are ranks that have not joined: answers one iteration's collectives."""
 
     def post_hook(self, is_last_joiner):
         """Called once when all ranks have joined; `is_last_joiner` on those that came last."""

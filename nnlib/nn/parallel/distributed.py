@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import warnings
 
 from ... import _C, is_grad_enabled
 from ... import distributed as dist
@@ -10,18 +9,10 @@ from ...distributed import _ddp
 from ...distributed.algorithms.join import Join, Joinable, JoinHook
 from ...distributed.process_group import resolve
 from ..modules.module import Module
+from ._ddp_arguments import settle_arguments
 from ._outputs import find_tensors, pass_through_sink
 
 FIRST_BUCKET_MB = 1.0
-_UNSUPPORTED = {
-    "dim": 0,
-    "delay_all_reduce_named_params": None,
-    "param_to_hook_all_reduce": None,
-    "mixed_precision": None,
-    "device_mesh": None,
-    "skip_all_reduce_unused_params": False,
-    "batched_grad_copy": False,
-}
 
 
 class _JoinHook(JoinHook):
@@ -46,14 +37,12 @@ class _JoinHook(JoinHook):
 
 
 class DistributedDataParallel(Module, Joinable):
-    r"""Trains a module on all ranks of a process group, with gradients averaged over the ranks during
-    backward.
+    r"""Trains a module on all ranks of a process group: gradients are averaged during backward.
 
     Each rank runs the module on its own part of the data. Rank 0's weights and buffers are given to all ranks
     when the module is wrapped; gradients are collected in buckets, in reverse order of the parameters, and a
     bucket is averaged while backward computes the next. All ranks hold the same bits after every step, from
-    run to run, and
-    for any bucket size: sums are made in rank order, in float32 for float16 and bfloat16.
+    run to run, and for any bucket size: sums are made in rank order, in float32 for float16 and bfloat16.
 
     :func:`nnlib.distributed.init_process_group` comes first. Construction, forward and backward are
     synchronization points: every rank must reach them in the same order. Gradients are averaged when they are
@@ -66,19 +55,16 @@ class DistributedDataParallel(Module, Joinable):
         dim (int): must be 0.
         broadcast_buffers (bool): give all ranks rank 0's buffers at the beginning of forward. Default True.
         init_sync (bool): check that the ranks' parameters have the same names, shapes and dtypes, and give
-        them
-            rank 0's weights and buffers. Default True.
+            them rank 0's weights and buffers. Default True.
         process_group (ProcessGroup): None for the default group.
         bucket_cap_mb (float): the size of a bucket in MiB. Default 25; the first one is at most 1 MiB.
         find_unused_parameters (bool): look through the graph of the outputs for parameters that will get no
             gradient; otherwise such parameters are an error in the next forward.
-        check_reduction (bool): old; the check that it asked for (that the last backward was reduced
-        completely,
+        check_reduction (bool): old; the check that it asked for (that the last backward was reduced in full,
             made at the beginning of forward) is always made. True warns.
         gradient_as_bucket_view (bool): let gradients be views of the buckets, which saves memory and copies.
         static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that
-        are
-            used more than once under checkpointing, and finds unused ones in the first iteration only.
+            are used more than once under checkpointing, and finds unused ones in the first iteration only.
         bucket_cap_mb_list (list of float): sizes of the first buckets one by one, the last for all others.
         forward_sync_buffers (bool): today's name of ``broadcast_buffers``; not together with it.
         delay_all_reduce_named_params, param_to_hook_all_reduce, mixed_precision, device_mesh,
@@ -92,8 +78,7 @@ class DistributedDataParallel(Module, Joinable):
 
     Raises:
         NotImplementedError: an argument that is not supported was given.
-        RuntimeError: no parameter requires a gradient, or the ranks' parameters differ (the error names
-        them).
+        RuntimeError: no parameter requires a gradient, or the ranks' parameters differ (the error says which).
 
     Example::
 
@@ -130,38 +115,10 @@ class DistributedDataParallel(Module, Joinable):
         batched_grad_copy=False,
         forward_sync_buffers=None,
     ):
+        given = dict(locals())
         super().__init__()
-        self._divide_by_active = False
-        given = locals()
-        for name, default in _UNSUPPORTED.items():
-            if given[name] != default:
-                raise NotImplementedError(
-                    f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at "
-                    f"{default!r}"
-                )
-        device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction = (
-            _old_order(
-                device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
-            )
-        )
-        if check_reduction:
-            warnings.warn(
-                "check_reduction is deprecated: what it checks is always checked",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-        if device_ids or output_device is not None:
-            raise ValueError(
-                "DistributedDataParallel device_ids and output_device arguments only work with "
-                "single-device/multiple-"
-                f"device GPU modules: for a CPU module they must be None, but got device_ids {device_ids}, "
-                f"output_device {output_device}"
-            )
-        if broadcast_buffers is not None and forward_sync_buffers is not None:
-            raise ValueError("give broadcast_buffers or forward_sync_buffers, which are the same, not both")
-        if bucket_cap_mb is not None and bucket_cap_mb_list is not None:
-            raise ValueError("give bucket_cap_mb or bucket_cap_mb_list, not both")
-        self.process_group = resolve(process_group)
+        settle_arguments(given)
+        self.process_group = resolve(given["process_group"])
         if self.process_group is None:
             raise ValueError(
                 "DistributedDataParallel was made on a rank that is not part of its process group"
@@ -170,15 +127,16 @@ class DistributedDataParallel(Module, Joinable):
         self.device_ids = self.output_device = None
         self.dim = dim
         self.broadcast_buffers = all(flag is not False for flag in (broadcast_buffers, forward_sync_buffers))
-        self.find_unused_parameters = bool(find_unused_parameters)
+        self.find_unused_parameters = bool(given["find_unused_parameters"])
         self.gradient_as_bucket_view = bool(gradient_as_bucket_view)
         self.static_graph = bool(static_graph)
         self.require_backward_grad_sync = self.require_forward_param_sync = True
         self.parameters_to_ignore = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
-        self._bucket_limits = _ddp.bucket_limits(bucket_cap_mb, bucket_cap_mb_list, FIRST_BUCKET_MB)
+        self._bucket_limits = _ddp.bucket_limits(given["bucket_cap_mb"], bucket_cap_mb_list, FIRST_BUCKET_MB)
         self.bucket_bytes_cap = self._bucket_limits[-1]
         self._comm_hook = None
-        self._start(init_sync)
+        self._divide_by_active = False
+        self._start(given["init_sync"])
 
     def _start(self, init_sync):
         named = _ddp.trainable(self.module, self.parameters_to_ignore)
@@ -278,8 +236,7 @@ class DistributedDataParallel(Module, Joinable):
 
         Args:
             divide_by_initial_world_size (bool): divide gradients by the number of ranks, or by the number of
-            those
-                that still have inputs (not together with a communication hook).
+                those that still have inputs (not together with a communication hook).
             enable (bool): False makes the context do nothing.
             throw_on_early_termination (bool): raise on all ranks as soon as one has run out of inputs.
 
@@ -319,8 +276,9 @@ class DistributedDataParallel(Module, Joinable):
 
     @contextlib.contextmanager
     def no_sync(self):
-        """Within this context forward and backward stay local; gradients add up and are averaged by the first
-        pass outside of it. The forward pass must be inside the context too.
+        """A context in which forward and backward stay local and gradients add up.
+
+        The first pass outside of it averages the sum. The forward pass must be inside the context too.
 
         Example::
 
@@ -341,8 +299,7 @@ class DistributedDataParallel(Module, Joinable):
         Args:
             state (object): passed to the hook.
             hook (callable): takes the state and a :class:`nnlib.distributed.GradBucket`, called during
-            backward;
-                returns a :class:`nnlib.futures.Future` of the tensor that the bucket's gradients become.
+                backward; returns a :class:`nnlib.futures.Future` of the tensor that the bucket's gradients become.
         """
         _ddp.check_comm_hook(hook)
         if self._comm_hook is not None:
@@ -397,29 +354,3 @@ class DistributedDataParallel(Module, Joinable):
         memo[id(self)] = made
         made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return made
-
-
-def _old_order(device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction):
-    """Arguments as older code gives them by position, told apart by their types, in today's places."""
-    if isinstance(device_ids, dist.ProcessGroup):
-        moved, device_ids = device_ids, None
-    elif isinstance(init_sync, dist.ProcessGroup):
-        # The old order goes on with bucket_cap_mb, find_unused_parameters, check_reduction. What comes after
-        # the last argument given by position is given by name, and is in its place already.
-        moved, init_sync = init_sync, True
-        if process_group is not None:
-            if isinstance(bucket_cap_mb, bool):
-                check_reduction = check_reduction or find_unused_parameters
-                find_unused_parameters, bucket_cap_mb = bucket_cap_mb, None
-            bucket_cap_mb, process_group = process_group, None
-    else:
-        return device_ids, init_sync, process_group, bucket_cap_mb, find_unused_parameters, check_reduction
-    if process_group is not None:
-        raise TypeError("DistributedDataParallel got two process groups")
-    warnings.warn(
-        "a process group given to DistributedDataParallel by position is the order of older releases; "
-        "write process_group=...",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return device_ids, init_sync, moved, bucket_cap_mb, find_unused_parameters, check_reduction

@@ -1,6 +1,4 @@
-"""Communication hooks for DistributedDataParallel: what a bucket is replaced by, instead of its plain
-average.
-"""
+"""Communication hooks for DistributedDataParallel: what replaces the average of a bucket."""
 
 from . import default_hooks
 
