@@ -223,3 +223,16 @@ def test_a_long_sum_stays_exact():
     x = nn.full((1_000_003,), 0.1)
     assert x.sum().item() == pytest.approx(x.double().sum().item(), rel=2e-7)
     assert nn.full((70000,), 16777217, dtype=nn.int64).sum().item() == 70000 * 16777217
+
+
+def test_float_power_in_place_wants_float64():
+    with pytest.raises(RuntimeError, match="the operation's result requires dtype Double"):
+        nn.ones(2).float_power_(2)
+    assert nn.full((2,), 3.0, dtype=nn.float64).float_power_(2).tolist() == [9.0, 9.0]
+
+
+def test_bools_are_counted():
+    x = nn.rand(7, 300) > 0.5
+    assert x.sum().item() == int(x.numpy().sum())
+    assert x.sum(1, keepdim=True).tolist() == x.numpy().sum(1, keepdims=True).tolist()
+    assert x.sum(dtype=nn.float32).dtype == nn.float32

@@ -235,6 +235,13 @@ Tensor float_power(const Tensor& self, const Tensor& exponent) {
   return cast(r, Dtype::Float64);
 }
 
+Tensor float_power_(const Tensor& self, const Tensor& exponent) {
+  NNLIB_CHECK(self.dtype() == Dtype::Float64, "the base given to float_power_ has dtype ",
+              dtype_legacy_name(self.dtype()), " but the operation's result requires dtype Double");
+  return assign_inplace(
+      self, [&](const Tensor& s) { return float_power(s, exponent); }, wants_grad_one(exponent));
+}
+
 Tensor atan2(const Tensor& self, const Tensor& other) {
   return float_binary(
       self, other, "Atan2Backward0", [](auto a, auto b) { return std::atan2(a, b); },

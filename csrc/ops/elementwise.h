@@ -25,6 +25,7 @@ Tensor remainder(const Tensor& self, const Tensor& other);
 Tensor fmod(const Tensor& self, const Tensor& other);
 Tensor pow(const Tensor& self, const Tensor& exponent);
 Tensor float_power(const Tensor& self, const Tensor& exponent);
+Tensor float_power_(const Tensor& self, const Tensor& exponent);
 Tensor atan2(const Tensor& self, const Tensor& other);
 Tensor hypot(const Tensor& self, const Tensor& other);
 Tensor copysign(const Tensor& self, const Tensor& other);

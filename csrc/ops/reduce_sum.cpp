@@ -107,6 +107,10 @@ Tensor sum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opti
     return sum(cast(self, type), dims, keepdim, std::nullopt);
   if (!is_floating(type) && is_floating(self.dtype())) return sum(cast(self, type), dims, keepdim, dtype);
   const std::vector<bool> mask = reduced_mask(self, dims);
+  if (self.dtype() == Dtype::Bool && type == Dtype::Int64) {
+    const Tensor count = count_nonzero(self, dims);
+    return basic_ops().view(count, reduced_sizes(self, mask, keepdim));
+  }
   Tensor out = empty(reduced_sizes(self, mask, keepdim), type);
   sum_into(out, self, mask, 1, false);
   if (wants_grad(self)) {

@@ -22,13 +22,18 @@ void run_where(const Tensor& out, const Tensor& condition, const Tensor& a, cons
   dispatch_compute(out.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
     const Dtype c = DtypeOf<C>::value;
-    for_each_row(out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}},
-                 [](int64_t n, const void* const* in, void* o) {
-                   const bool* p = (const bool*)in[0];
-                   const C *x = (const C*)in[1], *y = (const C*)in[2];
-                   C* z = (C*)o;
-                   for (int64_t i = 0; i < n; i++) z[i] = p[i] ? x[i] : y[i];
-                 });
+    for_each_row(
+        out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}}, [](int64_t n, const void* const* in, void* o) {
+          // As a choice of bits, which is no branch: masks are hard to predict.
+          typedef std::conditional_t<sizeof(C) == 4, uint32_t, uint64_t> Bits __attribute__((may_alias));
+          const uint8_t* p = (const uint8_t*)in[0];
+          const Bits *x = (const Bits*)in[1], *y = (const Bits*)in[2];
+          Bits* z = (Bits*)o;
+          for (int64_t i = 0; i < n; i++) {
+            const Bits m = (Bits)0 - (Bits)(p[i] != 0);
+            z[i] = (x[i] & m) | (y[i] & ~m);
+          }
+        });
   });
 }
 

@@ -84,9 +84,11 @@ void bind_arithmetic(Binder& b) {
                    "input to the power of exponent." NNLIB_EXAMPLE("nnlib.pow(nnlib.tensor([2., 3.]), 2)",
                                                                    "tensor([4., 9.])"));
   b.def<&ops::float_power>(
-      "float_power(Operand input, Operand exponent)", kAll,
+      "float_power(Operand input, Operand exponent)", kPlain,
       "input to the power of exponent in float64." NNLIB_EXAMPLE("nnlib.float_power(nnlib.tensor([2, 3]), 2)",
                                                                  "tensor([4., 9.], dtype=torch.float64)"));
+  b.def<&ops::float_power_>("float_power_(Tensor input, Operand exponent)", kMethod,
+                            "In-place version of float_power, for float64 tensors.");
   for (const char* s : {"atan2(Tensor input, Operand other)", "arctan2(Tensor input, Operand other)"})
     b.def<&ops::atan2>(
         s, kAll,
