@@ -54,6 +54,18 @@ def test_clip_grad_value_and_edges():
         utils.clip_grad_norm(p, 1.0)
 
 
+def test_clipping_sparse_gradients():
+    table = nn.Embedding(5, 2, sparse=True)
+    (table(nnlib.tensor([1, 1, 3])) * 3.0).sum().backward()
+    total = math.sqrt(2 * 36 + 2 * 9)
+    assert utils.clip_grad_norm_(table.parameters(), 1.0).item() == pytest.approx(total)
+    assert table.weight.grad.is_sparse
+    dense = table.weight.grad.to_dense()
+    assert dense.pow(2).sum().sqrt().item() == pytest.approx(1.0, rel=1e-4)
+    utils.clip_grad_value_(table.parameters(), 0.1)
+    assert table.weight.grad.to_dense()[1].tolist() == pytest.approx([0.1, 0.1])
+
+
 def test_parameters_to_vector_and_back():
     layer = nn.Linear(3, 2)
     vector = utils.parameters_to_vector(layer.parameters())

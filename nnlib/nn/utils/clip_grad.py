@@ -136,5 +136,10 @@ def clip_grad_value_(parameters, clip_value, foreach=None):
         foreach (bool, optional): how PyTorch computes it; the result is the same.
     """
     bound = float(clip_value)
-    for grad in _grads(parameters):
+    for parameter in _list(parameters):
+        grad = parameter.grad
+        if grad is None:
+            continue
+        if grad.is_sparse:  # the sums of rows that are there twice are what is clipped
+            grad = parameter.grad = grad.coalesce()
         _values(grad).clamp_(-bound, bound)
