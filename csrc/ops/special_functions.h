@@ -58,20 +58,4 @@ inline double digamma(double x) {
   return add + std::log(x) - 0.5 / x - z * s;
 }
 
-// The derivative of psi (Abramowitz and Stegun 6.4).
-inline double trigamma(double x) {
-  double sign = 1, add = 0;
-  if (x < 0.5) {
-    const double s = std::sin(kPi * x);
-    sign = -1;
-    add = -(kPi * kPi) / (s * s);
-    x = 1 - x;
-  }
-  double r = 0;
-  for (int i = 0; i < 6; i++, x += 1) r += 1 / (x * x);
-  const double z = 1 / (x * x);
-  r += (1 + 1 / (2 * x) + z * (1. / 6 - z * (1. / 30 - z * (1. / 42 - z * (1. / 30 - z * 5. / 66))))) / x;
-  return sign * (r + add);
-}
-
 }  // namespace nnlib::ops::special

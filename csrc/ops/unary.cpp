@@ -3,6 +3,7 @@
 
 #include "ops/activation.h"
 #include "ops/elementwise.h"
+#include "ops/polygamma.h"
 #include "ops/sparse_math.h"
 #include "ops/special_functions.h"
 #include "ops/unary_kernels.h"
@@ -124,13 +125,7 @@ NNLIB_SAME(floor, "FloorBackward0", table.floor_f32, WHOLE_OR(std::floor(x)), NO
 NNLIB_SAME(ceil, "CeilBackward0", table.ceil_f32, WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(trunc, "TruncBackward0", table.trunc_f32, WHOLE_OR(std::trunc(x)), NOTHING, zeros_of(g))
 
-NNLIB_RUN(trigamma, 'f', nullptr, kCostly, (T)special::trigamma(x))
-Tensor trigamma(const Tensor& self) {
-  NNLIB_CHECK(!wants_grad(self), "the derivative of trigamma is not implemented");
-  Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
-  run_trigamma(out, self);
-  return out;
-}
+Tensor trigamma(const Tensor& self) { return polygamma(1, self); }
 
 NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {

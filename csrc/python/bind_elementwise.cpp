@@ -1,6 +1,7 @@
 // Element-wise operators: arithmetic, comparison, functions of one operand, choice.
 #include "ops/elementwise.h"
 #include "ops/index.h"
+#include "ops/polygamma.h"
 #include "python/bind.h"
 #include "python/example.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr int kAll = kFunction | kMethod | kInplace | kOut;  // x.op_() through a temporary
 constexpr int kPlain = kFunction | kMethod | kOut;           // no x.op_(), or one of its own
 
+Tensor polygamma_of(const Tensor& input, int64_t n) { return ops::polygamma(n, input); }
 Tensor where_of(const Tensor& input, const Tensor& condition, const Tensor& other) {
   return ops::where(condition, input, other);
 }
@@ -332,6 +334,11 @@ void bind_unary(Binder& b) {
 #undef NNLIB_UNARY
 #undef NNLIB_UNARY2
 #undef NNLIB_ALIAS
+  b.def<&ops::polygamma>("polygamma(int n, Tensor input)", kFunction | kOut,
+                         "The n-th derivative of digamma; RuntimeError for a negative n." NNLIB_EXAMPLE(
+                             "nnlib.polygamma(1, nnlib.tensor([1., 0.5]))", "tensor([1.6449, 4.9348])"));
+  b.def<&polygamma_of>("polygamma(Tensor input, int n)", kMethod | kInplace,
+                       "The n-th derivative of digamma.");
   b.def<&ops::positive>("positive(Tensor input)", kFunction | kMethod,
                         "The tensor itself; TypeError for bools." NNLIB_EXAMPLE(
                             "nnlib.positive(nnlib.tensor([-1., 2.]))", "tensor([-1.,  2.])"));

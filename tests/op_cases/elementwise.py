@@ -46,7 +46,7 @@ _UNARY = [
     ("erfc", lambda x: 1 - _erf(x), (3, 4), True),
     ("erfinv", None, uniform(-0.9, 0.9, 3, 4), True),
     ("lgamma", _lgamma, positive(3, 4), True),
-    ("digamma", None, positive(3, 4), False),
+    ("digamma", None, positive(3, 4), True),
     ("sigmoid", _sigmoid, (3, 4), True),
     ("logit", lambda p: np.log(p / (1 - p)), uniform(0.1, 0.9, 3, 4), True),
     ("floor", np.floor, (3, 4), True),
@@ -198,6 +198,8 @@ TERNARY = [
         lambda x: np.log(x / (1 - x)),
     ),
     Case("round decimals", lambda lib, x: lib.round(x, decimals=2), ((9,),), lambda x: np.round(x, 2)),
+    Case("polygamma", lambda lib, x: lib.polygamma(2, x), (uniform(0.2, 2, 12),)),
+    Case("polygamma below zero", lambda lib, x: lib.polygamma(1, x), (uniform(-0.9, -0.1, 12),), grad2=False),
     Case(
         "long",
         lambda lib, x, y: lib.sin(x) * y,
