@@ -186,6 +186,14 @@ def test_operands_may_be_strided_anyhow():
     assert nnlib.equal(F.conv2d(x, w), F.conv2d(x.contiguous(), w.contiguous()))
 
 
+def test_convolution_keeps_channels_last():
+    x, w = random(2, 3, 6, 5), random(4, 3, 3, 3, seed=1)
+    plain = F.conv2d(x, w)
+    turned = F.conv2d(x.to(memory_format=nnlib.channels_last), w)
+    assert plain.is_contiguous() and turned.is_contiguous(memory_format=nnlib.channels_last)
+    assert nnlib.equal(plain, turned)
+
+
 def test_sparse_gradient_of_an_embedding_is_the_dense_one():
     indices = classes(3, 1, 3, 0)
     grads = []

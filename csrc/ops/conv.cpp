@@ -43,6 +43,16 @@ Dims plane_sizes(int64_t batch, int64_t channels, const int64_t (&spatial)[3], i
   return sizes;
 }
 
+// In channels-last order where an operand is, as PyTorch gives it. The drivers work in contiguous order.
+Tensor laid_out(const Tensor& y, const Tensor& x, const Tensor& w) {
+  const MemoryFormat format = w.dim() == 5 ? MemoryFormat::ChannelsLast3d : MemoryFormat::ChannelsLast;
+  const auto last = [&](const Tensor& t) { return !t.is_contiguous() && t.is_contiguous(format); };
+  if (w.dim() < 4 || !(last(x) || last(w))) return y;
+  Tensor out = empty(y.sizes(), y.dtype(), format);
+  copy_values(out, y);
+  return out;
+}
+
 // ---- three products, each the gradient of the others
 //
 // y = F(x, w), gx = T(g, w) and gw = W(x, g) are linear in both arguments, and the gradients of each are the
@@ -71,6 +81,7 @@ Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor
     drivers::conv_forward<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
                              static_cast<T*>(y.raw()));
   });
+  out = laid_out(out, x, w);
   if (wants_grad(x, w, bias)) {
     record(out, "ConvolutionBackward0", {x, w, bias},
            [s, x = save(x), w = save(w)](Backward& ctx, const TensorList& g) {
@@ -90,6 +101,7 @@ Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor
     drivers::conv_input_grad<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
                                 static_cast<T*>(gx.raw()));
   });
+  out = laid_out(out, g, w);
   if (wants_grad(g, w, bias)) {
     record(out, "ConvolutionBackward0", {g, w, bias},
            [s, g = save(g), w = save(w)](Backward& ctx, const TensorList& h) {
