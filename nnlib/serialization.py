@@ -171,6 +171,18 @@ def _load_open(file, map_location, weights_only, mmap, encoding):
     return _pickle_storage.load_legacy(file, unpickler, map_location)
 
 
+def _load_safetensors(path, map_location, mmap):
+    from nnlib import safetensors
+
+    if mmap or callable(map_location) or isinstance(map_location, dict):
+        raise RuntimeError(
+            "expected neither mmap nor a function or dict as map_location for a safetensors file: it says "
+            "nothing of devices and is read as a whole"
+        )
+    _pickle_storage.remap(None, "cpu", map_location)
+    return safetensors.load_file(path)
+
+
 def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8"):
     """Load an object that ``nnlib.save`` or ``torch.save`` wrote.
 
@@ -209,9 +221,7 @@ def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8
     try:
         if _is_path(f):
             if os.fspath(f).endswith(".safetensors"):
-                from nnlib import safetensors
-
-                return safetensors.load_file(f)
+                return _load_safetensors(f, map_location, mmap)
             with open(f, "rb") as file:
                 return _load_open(file, map_location, weights_only, mmap, encoding)
         for method in ("read", "readline", "seek", "tell"):

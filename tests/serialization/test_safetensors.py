@@ -32,6 +32,16 @@ def test_round_trip(tmp_path):
         )
 
 
+def test_load_takes_no_options_that_mean_nothing_here(tmp_path):
+    path = tmp_path / "model.safetensors"
+    files.save_file({"a": nnlib.ones(1)}, path)
+    assert nnlib.load(path, map_location="cpu")["a"].item() == 1
+    with pytest.raises(RuntimeError, match="'cuda'"):
+        nnlib.load(path, map_location="cuda")
+    with pytest.raises(RuntimeError, match="mmap"):
+        nnlib.load(path, mmap=True)
+
+
 def test_what_the_format_cannot_say_is_refused():
     t = nnlib.ones(4)
     with pytest.raises(RuntimeError, match="'a' and 'b' share memory"):
