@@ -11,8 +11,11 @@ Tensor = _C.Tensor
 
 __all__ = [
     "cholesky",
+    "cross",
     "det",
     "diagonal",
+    "eigh",
+    "eigvalsh",
     "inv",
     "matmul",
     "matrix_norm",
@@ -22,12 +25,16 @@ __all__ = [
     "qr",
     "slogdet",
     "solve",
+    "svd",
+    "svdvals",
     "vecdot",
     "vector_norm",
 ]
 
 cholesky = _C.linalg_cholesky
+cross = _C.linalg_cross
 det = _C.linalg_det
+eigh = _C.linalg_eigh
 inv = _C.linalg_inv
 matmul = _C.matmul
 matrix_power = _C.linalg_matrix_power
@@ -35,6 +42,7 @@ multi_dot = _C.linalg_multi_dot
 qr = _C.linalg_qr
 slogdet = _C.linalg_slogdet
 solve = _C.linalg_solve
+svdvals = _C.linalg_svdvals
 vector_norm = _C.linalg_vector_norm
 
 
@@ -52,12 +60,39 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (x * y).sum(dim)
 
 
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of symmetric matrices in ascending order; ``UPLO`` says which triangle is read."""
+    return _C.linalg_eigh(A, UPLO)[0]
+
+
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None):
+    """A named tuple (U, S, Vh) with ``U diag(S) Vh = A`` and S falling, by Jacobi's rotations.
+
+    Args:
+        A: (..., m, n).
+        full_matrices: U (..., m, m) and Vh (..., n, n); otherwise as many columns and rows as S has values.
+        driver: must be None: it chooses among the routines of a GPU library (RuntimeError).
+
+    >>> nnlib.linalg.svd(nnlib.tensor([[0.0, 2.0], [1.0, 0.0]])).S
+    tensor([2., 1.])
+    """
+    if driver is not None:
+        raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs")
+    return _C.linalg_svd(A, full_matrices)
+
+
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None) -> Tensor:
-    """A norm of each matrix: 'fro', or the largest absolute sum of a column (1) or row (inf).
+    """A norm of each matrix.
 
-    -1 and -inf give the smallest such sum.
+    Args:
+        A: (..., m, n).
+        ord: 'fro' (root of the sum of squares), 'nuc' (sum of the singular values), 1 or inf (largest sum of
+            absolute values of a column or row), 2 (largest singular value); -1, -inf and -2 give the smallest.
+        dim: the two dimensions of a matrix.
+        keepdim: keep them with size one.
+        dtype: convert the input first.
 
-    ValueError for another ``ord``: norms by singular values are not there.
+    RuntimeError for another ``ord``.
 
     >>> nnlib.linalg.matrix_norm(nnlib.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor(5.)
@@ -70,9 +105,16 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dt
         )
     if ord == "fro":
         return _C.linalg_vector_norm(A, 2, tuple(dim), keepdim)
-    if ord not in (1, -1, float("inf"), float("-inf")):
-        raise ValueError(f"linalg.matrix_norm: expected ord to be 'fro', 1, -1, inf or -inf, got {ord!r}")
+    if ord not in ("nuc", 1, -1, 2, -2, float("inf"), float("-inf")):
+        raise RuntimeError(
+            f"linalg.matrix_norm: Order {ord} not supported: 'fro', 'nuc', 1, 2, inf and their negatives are"
+        )
     rows, columns = (d % A.dim() for d in dim)
+    if ord in ("nuc", 2, -2):
+        values = _C.linalg_svdvals(A.movedim((rows, columns), (-2, -1)))
+        result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord == 2 else values.amin(-1)
+        low, high = sorted((rows, columns))
+        return result.unsqueeze(low).unsqueeze(high) if keepdim else result
     summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = A.abs().sum(summed, keepdim=True)
     result = sums.amax(kept, keepdim=True) if ord > 0 else sums.amin(kept, keepdim=True)

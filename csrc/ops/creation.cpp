@@ -33,8 +33,9 @@ int64_t steps_between(Scalar start, Scalar end, Scalar step, Dtype dtype, bool i
   NNLIB_CHECK(std::isfinite(start.to_double()) && std::isfinite(end.to_double()),
               "unsupported range: ", start.to_double(), " -> ", end.to_double());
   double n;
-  if (dtype == Dtype::Int64 && !start.is_floating() && !end.is_floating() && !step.is_floating()) {
+  if (dtype == Dtype::Int64) {
     const int64_t d = end.to_int() - start.to_int(), k = step.to_int();
+    NNLIB_CHECK(k != 0, "step must be nonzero");
     NNLIB_CHECK((k > 0 && d >= 0) || (k < 0 && d <= 0),
                 "upper bound and lower bound inconsistent with step sign");
     n = (double)((d + k + (k > 0 ? -1 : 1)) / k);
@@ -105,8 +106,12 @@ Tensor logspace(Scalar start, Scalar end, int64_t steps, double base, Dtype dtyp
   return fill_by_index(steps, dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
-    const double a = start.to_double(), b = end.to_double();
-    const double step = steps > 1 ? (b - a) / (double)(steps - 1) : 0;
+    // Integers start from whole exponents and go on by a float.
+    constexpr bool whole = std::is_integral_v<T>;
+    const double a = whole ? (double)start.to_int() : start.to_double();
+    const double b = whole ? (double)end.to_int() : end.to_double();
+    const double exact = steps > 1 ? (b - a) / (double)(steps - 1) : 0,
+                 step = whole ? (double)(float)exact : exact;
     return [=](int64_t i) -> C {
       const double x =
           i < steps / 2 || steps == 1 ? a + step * (double)i : b - step * (double)(steps - i - 1);

@@ -45,10 +45,10 @@ Tensor at_least_1d(const Tensor& x) {
 
 // Checks an index against x (and src) and gives it as contiguous int64. `name` is the operator.
 Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor* src, const char* name) {
-  NNLIB_CHECK(index.dtype() == Dtype::Int64 || index.dtype() == Dtype::Int32, name,
-              "(): Expected dtype int32/int64 for index");
   Tensor at = at_least_1d(index), base = at_least_1d(x);
   if (index.numel() == 0) return cast_values(at, Dtype::Int64);
+  NNLIB_CHECK(index.dtype() == Dtype::Int64 || index.dtype() == Dtype::Int32, name,
+              "(): Expected dtype int32/int64 for index");
   NNLIB_CHECK(at.dim() == base.dim(), "Index tensor must have the same number of dimensions as ",
               src ? "self" : "input", " tensor");
   Tensor from = src ? at_least_1d(*src) : Tensor();
@@ -327,7 +327,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
   NNLIB_CHECK(indices.dtype() == Dtype::Int64,
               "torch.take_along_dim(): dtype of indices should be Long but got ",
               dtype_legacy_name(indices.dtype()));
-  if (!dim) return gather(reshape(x, {-1}), 0, reshape(indices, {-1}));
+  if (!dim) return take_along_dim(reshape(x, {-1}), reshape(indices, {-1}), 0);
   NNLIB_CHECK(x.dim() == indices.dim(),
               "torch.take_along_dim(): input and indices should have the same number of dimensions, but got ",
               x.dim(), " dimensions for input, and ", indices.dim(), " dimensions for indices");
@@ -337,7 +337,8 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
   Dims xs = broadcast_shapes(a, b), is = xs;
   xs[d] = x.sizes()[d];
   is[d] = indices.sizes()[d];
-  return gather(expand(x, xs), d, expand(indices, is));
+  // Indices count round the dimension, from its end where they are negative.
+  return gather(expand(x, xs), d, expand(remainder(indices, wrapped_number(x.sizes()[d])), is));
 }
 
 Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accumulate) {

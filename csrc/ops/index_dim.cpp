@@ -177,7 +177,11 @@ Tensor index_fill_tensor(const Tensor& x, int64_t dim, const Tensor& index, cons
   const int64_t d = wrap_dim(dim, x.dim());
   NNLIB_CHECK_INDEX(index.dtype() == Dtype::Int64, "index_fill_(): Expected dtype int64 for index.");
   Tensor at = as_vector(index, "index_fill_");
-  check_range(at, extent(x, d), d, true, "", true);
+  const int64_t n = extent(x, d);
+  check_range(at, n, d, true, "", true);
+  if (at.storage() == index.storage()) at = detach(clone(at));
+  for (int64_t i = 0; i < at.numel(); i++)
+    if (at.data<int64_t>()[i] < 0) at.data<int64_t>()[i] += n;
   Tensor r = empty(x.sizes(), x.dtype()), v = cast_values(value, x.dtype());
   copy_values(r, x);
   const int64_t* p = at.data<int64_t>();
@@ -189,7 +193,7 @@ Tensor index_fill_tensor(const Tensor& x, int64_t dim, const Tensor& index, cons
     record(r, "IndexFillBackward0", {x, value}, [d, at](Backward& ctx, const TensorList& g) {
       Tensor gv;
       if (ctx.needs(1)) {
-        Tensor picked = index_select(g[0], d, at);
+        Tensor picked = index_select(g[0], d, std::get<0>(unique_all(at, false, false)));
         Dims all;
         for (int64_t i = 0; i < picked.dim(); i++) all.push_back(i);
         gv = all.empty() ? picked : basic_ops().sum(picked, all, false);

@@ -1,7 +1,9 @@
 // Factorisations of small dense matrices and batches of them. Everything is computed in double and rounded
 // once.
 #pragma once
+#include <optional>
 #include <string>
+#include <tuple>
 
 #include "autograd/function.h"
 
@@ -19,5 +21,18 @@ Tensor logdet(const Tensor& a);
 // The lower triangular L with A = L L^T, or its transpose; only one triangle of A is read.
 Tensor linalg_cholesky(const Tensor& a, bool upper);
 Tensor linalg_matrix_power(const Tensor& a, int64_t n);
+
+// NaN where the determinant is negative.
+Tensor logdet(const Tensor& a);
+Tensor linalg_cross(const Tensor& a, const Tensor& b, int64_t dim);
+// Along the first dimension of size three where none is given.
+Tensor cross(const Tensor& a, const Tensor& b, std::optional<int64_t> dim);
+
+// ---- linalg_spectral.cpp
+// Eigenvalues in ascending order and eigenvectors (columns) of a symmetric matrix, of which one triangle is
+// read.
+std::pair<Tensor, Tensor> linalg_eigh(const Tensor& a, const std::string& uplo);
+std::tuple<Tensor, Tensor, Tensor> linalg_svd(const Tensor& a, bool full_matrices);
+Tensor linalg_svdvals(const Tensor& a);
 
 }  // namespace nnlib::ops

@@ -183,11 +183,19 @@ Tensor pad(const Tensor& x, const Dims& pad, const std::string& mode, std::optio
     NNLIB_CHECK(reflect || replicate || (before <= n && after <= n),
                 "Padding value causes wrapping around more than once.");
     std::vector<int64_t> map((size_t)out);
+    // Circular padding repeats what negative padding has left.
+    const int64_t first = std::max<int64_t>(-before, 0), left = n - first - std::max<int64_t>(-after, 0);
+    NNLIB_CHECK(left > 0 || out == 0, "circular padding of (", before, ", ", after,
+                ") leaves nothing of dimension ", d, " with size ", n, " to repeat");
     for (int64_t j = 0; j < out; j++) {
       int64_t at = j - before;
-      if (reflect) at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
-      if (replicate) at = std::min(std::max<int64_t>(at, 0), n - 1);
-      map[j] = ((at % n) + n) % n;
+      if (reflect)
+        at = at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+      else if (replicate)
+        at = std::min(std::max<int64_t>(at, 0), n - 1);
+      else
+        at = first + (((j - std::max<int64_t>(before, 0)) % left) + left) % left;
+      map[j] = at;
     }
     m->maps.push_back(std::move(map));
   }

@@ -37,6 +37,19 @@ void bind_linalg(Binder& b) {
                                   "The n-th power of each square matrix.");
   b.def<ops::linalg_cholesky>("cholesky(Tensor input, bool upper=False)", kFunction | kMethod,
                               "The triangular L with input = L L^T.");
+  b.def<ops::logdet>("logdet(Tensor input)", kFunction | kMethod,
+                     "The logarithm of the determinant of each matrix; NaN where it is negative.");
+  b.def<ops::linalg_cross>("linalg_cross(Tensor input, Tensor other, *, int dim=-1)", kHidden,
+                           "The cross product of vectors of three elements along dim.");
+  b.def<ops::cross>("cross(Tensor input, Tensor other, int? dim=None)", kFunction | kMethod,
+                    "The cross product along dim; without it, along the first dimension of size three.");
+  b.def<ops::linalg_eigh>(
+      "linalg_eigh(Tensor A, str UPLO=\"L\") -> (Tensor eigenvalues, Tensor eigenvectors)", kHidden,
+      "Eigenvalues in ascending order and eigenvectors of symmetric matrices.");
+  b.def<ops::linalg_svd>("linalg_svd(Tensor A, bool full_matrices=True) -> (Tensor U, Tensor S, Tensor Vh)",
+                         kHidden, "The singular value decomposition U diag(S) Vh.");
+  b.def<ops::linalg_svdvals>("linalg_svdvals(Tensor A)", kHidden,
+                             "The singular values of each matrix, falling.");
 }
 
 }  // namespace nnlib::python

@@ -14,8 +14,17 @@ namespace nnlib::python {
 
 namespace {
 
+// NumPy's arrays have __index__ too, and its numbers call themselves sequences without a length.
+bool has_length(PyObject* o) {
+  if (!PySequence_Check(o)) return false;
+  if (PySequence_Size(o) >= 0) return true;
+  PyErr_Clear();
+  return false;
+}
+
 bool is_integer(PyObject* o) {
-  return PyLong_CheckExact(o) || (!PyBool_Check(o) && !is_tensor(o) && PyIndex_Check(o));
+  if (PyLong_CheckExact(o)) return true;
+  return !PyBool_Check(o) && !is_tensor(o) && PyIndex_Check(o) && !has_length(o);
 }
 
 bool is_mask(const Tensor& t) { return t.dtype() == Dtype::Bool || t.dtype() == Dtype::UInt8; }

@@ -11,11 +11,13 @@ from .factorisations import FACTORISATIONS
 from .layers import LAYERS
 from .products import CONVOLUTIONS, EMBEDDINGS_AND_LOSSES, PRODUCTS
 from .reductions import REDUCTIONS
+from .shapes import SHAPES
 
 CASES = [
     *ELEMENTWISE,
     *ACTIVATIONS,
     *REDUCTIONS,
+    *SHAPES,
     *PRODUCTS,
     *FACTORISATIONS,
     *CONVOLUTIONS,

@@ -45,8 +45,23 @@ FACTORISATIONS = [
             ((2, 3, 4),),
             grad2=o == "fro",
         )
-        for o in ("fro", 1, -1, np.inf, -np.inf)
+        for o in ("fro", 1, -1, np.inf, -np.inf, 2, -2, "nuc")
     ),
+    Case("linalg.eigh values", lambda lib, a: lib.linalg.eigh(a + a.mT)[0], ((2, 3, 3),), grad2=False),
+    Case("linalg.eigh vectors", lambda lib, a: lib.linalg.eigh(a + a.mT)[1] ** 2, ((3, 3),), grad2=False),
+    Case("linalg.svdvals", lambda lib, a: lib.linalg.svdvals(a), ((2, 4, 3),), grad2=False),
+    Case("linalg.svd U", lambda lib, a: lib.linalg.svd(a, False)[0] ** 2, ((4, 3),), grad2=False),
+    Case("linalg.svd Vh", lambda lib, a: lib.linalg.svd(a, False)[2] ** 2, ((3, 4),), grad2=False),
+    Case(
+        "linalg.svd product",
+        lambda lib, a: (lambda u, s, v: u[..., :3] @ lib.diag_embed(s) @ v)(*lib.linalg.svd(a.detach())),
+        ((2, 5, 3),),
+        lambda a: a,
+        grad=False,
+    ),
+    Case("logdet", lambda lib, a: lib.logdet(_definite(lib, a)), ((2, 3, 3),)),
+    Case("linalg.cross", lambda lib, a, b: lib.linalg.cross(a, b), ((4, 3), (3,)), np.cross),
+    Case("cross", lambda lib, a, b: lib.cross(a, b), ((3, 4), (3, 4)), lambda a, b: np.cross(a, b, axis=0)),
     Case("linalg.norm", lambda lib, a: lib.linalg.norm(a), ((2, 3, 4),), np.linalg.norm),
     Case(
         "linalg.vecdot",

@@ -1,0 +1,95 @@
+"""New tensors of given values."""
+
+import numpy as np
+import pytest
+
+import nnlib
+
+
+@pytest.mark.parametrize(
+    ("args", "want", "dtype"),
+    [
+        ((5,), [0, 1, 2, 3, 4], nnlib.int64),
+        ((1, 4), [1, 2, 3], nnlib.int64),
+        ((1, 8, 3), [1, 4, 7], nnlib.int64),
+        ((5, 0, -2), [5, 3, 1], nnlib.int64),
+        ((0.0, 1.0, 0.25), [0, 0.25, 0.5, 0.75], nnlib.float32),
+        ((3, 3), [], nnlib.int64),
+    ],
+)
+def test_arange(args, want, dtype):
+    x = nnlib.arange(*args)
+    assert x.tolist() == want and x.dtype == dtype
+
+
+def test_arange_of_a_type_counts_in_it():
+    assert nnlib.arange(0.5, 2.9, dtype=nnlib.int64).tolist() == [0, 1]
+    assert nnlib.arange(end=3, start=1).tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="step sign"):
+        nnlib.arange(0, 5, -1)
+    with pytest.raises(RuntimeError, match="nonzero"):
+        nnlib.arange(0, 5, 0)
+
+
+def test_linspace_hits_both_ends():
+    for steps in (1, 2, 7, 100):
+        x = nnlib.linspace(-0.3, 9.7, steps, dtype=nnlib.float64)
+        np.testing.assert_allclose(x.numpy(), np.linspace(-0.3, 9.7, steps), rtol=1e-14)
+    assert nnlib.linspace(3, 10, 5)[-1] == 10
+    np.testing.assert_allclose(nnlib.logspace(0, 3, 4).numpy(), [1, 10, 100, 1000], rtol=1e-6)
+    with pytest.raises(RuntimeError, match="non-negative"):
+        nnlib.linspace(0, 1, -1)
+
+
+def test_sizes_as_one_argument_or_several():
+    for made in (
+        nnlib.zeros(2, 3),
+        nnlib.zeros((2, 3)),
+        nnlib.zeros([2, 3]),
+        nnlib.zeros(nnlib.Size([2, 3])),
+    ):
+        assert made.shape == (2, 3) and not made.any()
+    assert nnlib.zeros(4).shape == (4,) and nnlib.zeros(()).shape == ()
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        nnlib.zeros(-1)
+
+
+def test_options():
+    x = nnlib.ones(2, dtype=nnlib.float64, requires_grad=True, device="cpu", layout=nnlib.strided)
+    assert x.dtype == nnlib.float64 and x.requires_grad and x.is_leaf
+    with pytest.raises(RuntimeError, match="pin_memory"):
+        nnlib.zeros(1, pin_memory=True)
+    with pytest.raises(RuntimeError, match="strided"):
+        nnlib.ones(1, layout=nnlib.sparse_coo)
+    with pytest.raises(TypeError, match="layout"):
+        nnlib.zeros(1, layout=3)
+    with pytest.raises(RuntimeError, match="floating point"):
+        nnlib.zeros(1, dtype=nnlib.int64, requires_grad=True)
+
+
+def test_full_takes_the_type_of_its_value():
+    assert nnlib.full((2,), 7).dtype == nnlib.int64
+    assert nnlib.full((2,), True).dtype == nnlib.bool
+    assert nnlib.full((2,), 1.5).dtype == nnlib.float32
+    assert nnlib.full((2,), 1.5, dtype=nnlib.int32).tolist() == [1, 1]
+
+
+def test_like_keeps_type_and_layout():
+    x = nnlib.zeros(2, 3, 4, 5, dtype=nnlib.float64).contiguous(memory_format=nnlib.channels_last)
+    for made in (nnlib.ones_like(x), nnlib.full_like(x, 3), nnlib.empty_like(x)):
+        assert made.dtype == x.dtype and made.stride() == x.stride()
+    assert nnlib.zeros_like(x, memory_format=nnlib.contiguous_format).is_contiguous()
+    assert nnlib.zeros_like(x.permute(3, 0, 1, 2)).stride() == x.permute(3, 0, 1, 2).stride()
+    assert x.new_ones(2, 2).dtype == nnlib.float64 and x.new_zeros((2,), dtype=nnlib.int8).dtype == nnlib.int8
+    assert x.new_full((2,), 4).tolist() == [4, 4]
+
+
+def test_eye_and_triangles():
+    assert nnlib.eye(2, 3).tolist() == [[1, 0, 0], [0, 1, 0]]
+    np.testing.assert_array_equal(nnlib.tril_indices(3, 4, 1).numpy(), np.tril_indices(3, 1, 4))
+    np.testing.assert_array_equal(nnlib.triu_indices(3, 4, -1).numpy(), np.triu_indices(3, -1, 4))
+
+
+def test_out_is_filled():
+    x = nnlib.empty(3)
+    assert nnlib.arange(3, out=x) is x and x.tolist() == [0, 1, 2]
