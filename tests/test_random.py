@@ -86,7 +86,9 @@ def parity_calls():
             )
 
 
-@pytest.mark.parametrize(("name", "call"), parity_calls(), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "call"), list(parity_calls()), ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_same_as_torch(name, call):
     torch = pytest.importorskip("torch")
     for seed in (0, 123):
