@@ -60,6 +60,16 @@ def check_launcher(world_size, library, environ=os.environ):
     )
 
 
+def check_library(library, environ=os.environ):
+    """Raises when Open MPI's launcher has started a program that loads MPICH, which would abort in MPI_Init."""
+    variable = "OMPI_COMM_WORLD_SIZE"
+    if variable in environ and "PMI_SIZE" not in environ and "MPICH" in library:
+        raise RuntimeError(
+            f"the launcher and the MPI library disagree: Open MPI's mpirun set {variable}={environ[variable]}, "
+            f"but the library is {library}. Start the program with the mpirun that belongs to this library"
+        )
+
+
 def share_of_cores(mine, of_neighbours):
     """How many threads a rank may run: its cores, each shared with the ranks that have it too.
 

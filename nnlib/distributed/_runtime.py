@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from ._launcher import INSTALL
+from ._launcher import INSTALL, check_library
 
 FAREWELL_SECONDS = 3.0  # how long a failing rank gives the others to notice and leave by themselves
 _runtime = None
@@ -27,12 +27,27 @@ _runtime = None
 def mpi_module():
     """mpi4py's MPI, initialized; says what to install where it is absent."""
     try:
+        import mpi4py
+
+        ours = "mpi4py.MPI" not in sys.modules and mpi4py.rc.initialize
+        if (
+            ours
+        ):  # the library is looked at before it meets a launcher that it does not know: MPICH would abort
+            mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
         from mpi4py import MPI
     except ImportError as error:
         raise RuntimeError(f"{INSTALL} ({error})") from error
     except RuntimeError as error:
         raise RuntimeError(f"mpi4py is installed but found no MPI library: {error}. {INSTALL}") from error
+    if ours:
+        check_library(library_name(MPI))
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
     return MPI
+
+
+def library_name(MPI):
+    """The first line of what the MPI library says of itself."""
+    return " ".join(MPI.Get_library_version().strip("\0\n ").split("\n")[0].split())
 
 
 def is_mpi4py_installed():

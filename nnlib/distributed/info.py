@@ -9,7 +9,7 @@ import platform
 
 from .. import __version__, get_num_threads
 from ._launcher import announced_size
-from ._runtime import is_mpi4py_installed
+from ._runtime import is_mpi4py_installed, library_name
 from .initialize import destroy_process_group, init_process_group
 from .objects import gather_object
 from .process_group import get_rank, get_world_size, group
@@ -46,7 +46,7 @@ def describe_job():
     import mpi4py
     from mpi4py import MPI
 
-    library = MPI.Get_library_version().strip("\0\n ").split("\n")[0]
+    library = library_name(MPI)
     standard = f"MPI standard {MPI.VERSION}.{MPI.SUBVERSION}"
     return f"nnlib {__version__}, mpi4py {mpi4py.__version__}, {standard}: {library}"
 

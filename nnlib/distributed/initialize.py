@@ -3,7 +3,7 @@
 from ._launcher import announced_size, check_launcher, divide_cores
 from ._local import LocalTransport
 from ._request import Request
-from ._runtime import is_mpi4py_installed, runtime
+from ._runtime import is_mpi4py_installed, library_name, runtime
 from ._transport import Transport
 from ._work import seconds_of
 from .process_group import GroupMember, ProcessGroup, resolve, state, world
@@ -109,8 +109,7 @@ def init_process_group(
 
 def _mpi_world(name, seconds, world_size, rank):
     run = runtime()
-    library = run.MPI.Get_library_version().split("\n")[0].strip("\0 ")
-    check_launcher(run.size, library)
+    check_launcher(run.size, library_name(run.MPI))
     _check_place(run.size, run.rank, world_size, rank)
     run.farewell_timeout = seconds
     run.divide_cores_once(divide_cores)

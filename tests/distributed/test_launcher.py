@@ -47,6 +47,13 @@ def test_disagreement_names_both(environ, words):
         assert word in str(caught.value)
 
 
+def test_mpich_under_open_mpis_launcher():
+    launcher.check_library("MPICH Version: 5.0", {"PMI_SIZE": "2"})
+    launcher.check_library("Open MPI v5", {"OMPI_COMM_WORLD_SIZE": "2"})
+    with pytest.raises(RuntimeError, match="OMPI_COMM_WORLD_SIZE=2.*MPICH Version: 5.0"):
+        launcher.check_library("MPICH Version: 5.0", {"OMPI_COMM_WORLD_SIZE": "2"})
+
+
 @pytest.mark.parametrize(
     ("mine", "all_masks", "threads"),
     [
