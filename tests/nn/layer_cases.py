@@ -151,7 +151,10 @@ PADDING = [
     (f"{kind}Pad{n}d", (1, 2.5) if kind == "Constant" else (1,), [(2, 3, *[4] * n)], (2, 3, *[6] * n))
     for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
     for n in (1, 2, 3)
-] + [("ZeroPad2d", ((1, -1, 2, 0),), [IMAGE], (2, 4, 11, 8))]
+] + [
+    ("ZeroPad2d", ((1, -1, 2, 0),), [IMAGE], (2, 4, 11, 8)),
+    ("CircularPad2d", ((-1, 1, -2, 1),), [IMAGE], (2, 4, 8, 8)),
+]
 
 SPACE = [
     ("PixelShuffle", (2,), [IMAGE], (2, 1, 18, 16)),
