@@ -10,7 +10,7 @@ import nnlib as torch
 import nnlib.distributed as dist
 
 case = sys.argv[1]
-dist.init_process_group("mpi", timeout=3)
+dist.init_process_group("mpi", timeout=5)
 rank, world = dist.get_rank(), dist.get_world_size()
 odd_one = rank == world - 1
 t = torch.ones(20_000)
