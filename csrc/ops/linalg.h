@@ -22,8 +22,6 @@ Tensor logdet(const Tensor& a);
 Tensor linalg_cholesky(const Tensor& a, bool upper);
 Tensor linalg_matrix_power(const Tensor& a, int64_t n);
 
-// NaN where the determinant is negative.
-Tensor logdet(const Tensor& a);
 Tensor linalg_cross(const Tensor& a, const Tensor& b, int64_t dim);
 // Along the first dimension of size three where none is given.
 Tensor cross(const Tensor& a, const Tensor& b, std::optional<int64_t> dim);

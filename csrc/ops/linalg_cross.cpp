@@ -1,6 +1,4 @@
-// The cross product, and the logarithm of a determinant.
-#include <cmath>
-
+// The cross product.
 #include "core/shape.h"
 #include "ops/elementwise.h"
 #include "ops/linalg.h"
@@ -39,11 +37,6 @@ Tensor cross(const Tensor& a, const Tensor& b, std::optional<int64_t> dim) {
   for (int64_t d = 0; d < a.dim(); d++)
     if (a.sizes()[d] == 3) return linalg_cross(a, b, d);
   throw Error("no dimension of size 3 in input");
-}
-
-Tensor logdet(const Tensor& a) {
-  auto [sign, logs] = linalg_slogdet(a);
-  return where(lt(sign, wrapped_number(0)), wrapped_number((double)NAN), logs);
 }
 
 }  // namespace nnlib::ops

@@ -37,8 +37,6 @@ void bind_linalg(Binder& b) {
                                   "The n-th power of each square matrix.");
   b.def<ops::linalg_cholesky>("cholesky(Tensor input, bool upper=False)", kFunction | kMethod,
                               "The triangular L with input = L L^T.");
-  b.def<ops::logdet>("logdet(Tensor input)", kFunction | kMethod,
-                     "The logarithm of the determinant of each matrix; NaN where it is negative.");
   b.def<ops::linalg_cross>("linalg_cross(Tensor input, Tensor other, *, int dim=-1)", kHidden,
                            "The cross product of vectors of three elements along dim.");
   b.def<ops::cross>("cross(Tensor input, Tensor other, int? dim=None)", kFunction | kMethod,
