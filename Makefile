@@ -83,14 +83,16 @@ pytest: $(STAMPS)/test
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "PyTorch is not installed: comparisons with it are left out (pip install torch==2.13.0 into $(VENV) adds them)"
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
 
+CPP_FILES = find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl'
+
 lint: $(STAMPS)/lint
 	$(BIN)/ruff check .
-	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format --dry-run --Werror
+	$(CPP_FILES) | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(STAMPS)/lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files 'csrc/*.cpp' 'csrc/*.h' 'csrc/*.inl' 'tests/*.cpp' 'benchmarks/*.cpp' | xargs --no-run-if-empty $(BIN)/clang-format -i
+	$(CPP_FILES) | xargs $(BIN)/clang-format -i
 
 # native(folder, options): the C++ targets alone, without Python's.
 native = export PATH="$(abspath $(BIN)):$$PATH"; cmake -S . -B build/$(1) -G Ninja -DNNLIB_BUILD_PYTHON=OFF $(3) \

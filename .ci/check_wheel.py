@@ -9,10 +9,20 @@ from pathlib import Path
 
 LIMIT = 5 * 10**6
 PROGRAM = """
+import importlib, pkgutil
 import nnlib
+for module in pkgutil.walk_packages(nnlib.__path__, "nnlib."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 x = nnlib.ones(2, 3, requires_grad=True)
 nnlib.nn.Linear(3, 4)(x).sum().backward()
 assert x.grad.shape == (2, 3)
+try:
+    nnlib.distributed.init_process_group("mpi")
+except Exception as error:
+    assert "nnlib[mpi]" in str(error), error
+else:
+    raise AssertionError("an MPI was found although mpi4py is not installed")
 print("nnlib", nnlib.__version__, "works from", nnlib.__path__[0])
 """
 
