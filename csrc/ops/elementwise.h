@@ -86,14 +86,13 @@ Tensor isneginf(const Tensor& self);
 Tensor signbit(const Tensor& self);
 
 // ---- one operand: unary.cpp
+// clang-format off
 #define NNLIB_UNARY_OPS(X)                                                                                 \
-  X(neg)                                                                                                   \
-  X(abs)                                                                                                   \
-  X(sign)                                                                                                  \
-  X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(rsqrt) X(square) X(reciprocal) X(sin) \
-      X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(erf)      \
-          X(erfc) X(erfinv) X(lgamma) X(digamma) X(sigmoid) X(floor) X(ceil) X(trunc) X(frac) X(sinc)      \
-              X(deg2rad) X(rad2deg) X(trigamma)
+  X(neg) X(abs) X(sign) X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sqrt) X(rsqrt)          \
+  X(square) X(reciprocal) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh)    \
+  X(acosh) X(atanh) X(erf) X(erfc) X(erfinv) X(lgamma) X(digamma) X(sigmoid) X(floor) X(ceil) X(trunc)     \
+  X(frac) X(sinc) X(deg2rad) X(rad2deg) X(trigamma)
+// clang-format on
 #define NNLIB_DECLARE(name) Tensor name(const Tensor& self);
 NNLIB_UNARY_OPS(NNLIB_DECLARE)
 #undef NNLIB_DECLARE
