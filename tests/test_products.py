@@ -232,6 +232,14 @@ def test_cross_entropy_of_large_logits():
     np.testing.assert_array_equal(x.grad.numpy(), [[1.0, -1.0, 0.0]])
 
 
+def test_sums_of_nothing_are_the_bias():
+    bias = nnlib.tensor([1.0, 2.0, 3.0])
+    assert F.linear(zeros(2, 0), zeros(3, 0), bias).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert (zeros(2, 0) @ zeros(0, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
+    y = F.conv2d(zeros(1, 0, 3, 3), zeros(3, 0, 2, 2), bias)
+    assert y[0, :, 1, 1].tolist() == [1, 2, 3]
+
+
 def test_integers_multiply_exactly():
     a = nnlib.tensor([[2**40, 3], [-5, 7]])
     assert (a @ a).tolist() == (a.numpy() @ a.numpy()).tolist()

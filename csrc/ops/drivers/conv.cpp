@@ -241,6 +241,13 @@ ConvChoice choose_conv(const ConvShape& s) {
 template <class T>
 void conv_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
+  if (s.in_group() == 0) {  // a sum of nothing
+    const int64_t pixels = s.out_pixels();
+    for (int64_t i = 0; i < s.batch * s.out_channels; ++i) {
+      std::fill_n(y + i * pixels, pixels, bias ? bias[i % s.out_channels] : T(0));
+    }
+    return;
+  }
   if constexpr (std::is_same_v<T, float>) {
     if (choose_conv(s).algorithm == ConvAlgorithm::Depthwise)
       return detail::depthwise_forward(s, x, w, bias, y);
