@@ -236,3 +236,16 @@ def test_bools_are_counted():
     assert x.sum().item() == int(x.numpy().sum())
     assert x.sum(1, keepdim=True).tolist() == x.numpy().sum(1, keepdims=True).tolist()
     assert x.sum(dtype=nn.float32).dtype == nn.float32
+
+
+@pytest.mark.parametrize("name", ["abs", "floor", "ceil", "trunc", "round"])
+def test_functions_that_bools_have_not(name):
+    with pytest.raises(NotImplementedError, match="not implemented for 'Bool'"):
+        getattr(nn.tensor([True]), name)()
+
+
+def test_a_number_fills_integers_as_a_cast_would():
+    x = nn.tensor([1, 2])
+    assert x.masked_fill(x > 1, 3.7).tolist() == [1, 3]
+    assert x.clamp(min=nn.tensor(2)).dtype == nn.int64
+    assert nn.tensor([1], dtype=nn.int8).clamp(min=nn.tensor(2, dtype=nn.int16)).dtype == nn.int8

@@ -347,6 +347,8 @@ Tensor rrelu_(const Tensor& self, double lower, double upper, bool training,
 
 Tensor glu(const Tensor& self, int64_t dim) {
   NNLIB_CHECK(self.dim() > 0, "glu does not support 0-dimensional tensors");
+  NNLIB_CHECK_AS(NotImplementedError, is_floating(self.dtype()), "\"glu_cpu\" not implemented for '",
+                 dtype_legacy_name(self.dtype()), "'");
   const int64_t d = dim < 0 ? dim + self.dim() : dim, n = self.size(dim);
   NNLIB_CHECK(n % 2 == 0, "Halving dimension must be even, but dimension ", d, " is size ", n);
   auto halves = [d, n](const Tensor& t) {

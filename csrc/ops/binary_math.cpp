@@ -89,8 +89,14 @@ Tensor zero_where(const Tensor& condition, const Tensor& g) {
   return where(condition, wrapped_number(0.0), g);
 }
 
-Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
+Dtype arithmetic_type(const Tensor& self, const Tensor& other, const char* name) {
   const Dtype common = result_type(self, other);
+  NNLIB_CHECK_AS(NotImplementedError, common != Dtype::Bool, "\"", name, "\" not implemented for 'Bool'");
+  return common;
+}
+
+Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
+  const Dtype common = arithmetic_type(self, other, mode == "trunc" ? "div_trunc_cpu" : "div_floor_cpu");
   if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
   NNLIB_CHECK(mode == "floor",
               "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode, "'");
@@ -153,7 +159,8 @@ Tensor div_mode_(const Tensor& self, const Tensor& other, const Mode& mode) {
 Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mode(self, other, "floor"); }
 
 Tensor remainder(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, result_type(self, other), nullptr, kRemainder, kCostly);
+  Tensor out =
+      binary(self, other, arithmetic_type(self, other, "remainder_cpu"), nullptr, kRemainder, kCostly);
   if (wants_grad(self, other)) {
     record(out, "RemainderBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -164,7 +171,7 @@ Tensor remainder(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor fmod(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, result_type(self, other), nullptr, kFmod, kCostly);
+  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"), nullptr, kFmod, kCostly);
   if (wants_grad(self, other)) {
     record(out, "FmodBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -176,9 +183,9 @@ Tensor fmod(const Tensor& self, const Tensor& other) {
 }
 
 Tensor pow(const Tensor& self, const Tensor& exponent) {
-  const Dtype common = result_type(self, exponent);
   const auto& k = kernels::table();
   const bool number = exponent.is_wrapped_number();
+  const Dtype common = number ? result_type(self, exponent) : arithmetic_type(self, exponent, "pow");
   const double e = number ? exponent.item().to_double() : 0;
   NNLIB_CHECK(!number || is_floating(common) || e >= 0,
               "Integers to negative integer powers are not allowed.");

@@ -25,6 +25,8 @@ Tensor median_place(const Tensor& sorted, int64_t dim, bool skip_nan) {
 std::pair<Tensor, Tensor> median_of(const Tensor& self, int64_t dim, bool keepdim, bool skip_nan,
                                     const char* node) {
   const int64_t d = wrap_dim(dim, self.dim());
+  NNLIB_CHECK_AS(NotImplementedError, self.dtype() != Dtype::Bool,
+                 "\"median_cpu\" not implemented for 'Bool'");
   NNLIB_CHECK_INDEX(self.dim() == 0 || self.sizes()[(size_t)d] > 0, "median(): Expected reduction dim ", d,
                     " to have non-zero size.");
   Tensor values, indices;

@@ -141,6 +141,7 @@ Tensor msort(const Tensor& self) { return sort(self, 0).first; }
 std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted) {
   const int64_t d = wrap_dim(dim, self.dim());
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
+  NNLIB_CHECK(self.dtype() != Dtype::Bool, "topk does not support bool dtypes on CPU");
   NNLIB_CHECK(k >= 0 && k <= n, "selected index k out of range");
   auto r = select_lanes(
       self, d, k, [&](int64_t, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
@@ -160,6 +161,8 @@ std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool 
 
 std::pair<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim(dim, self.dim());
+  NNLIB_CHECK_AS(NotImplementedError, self.dtype() != Dtype::Bool,
+                 "\"kthvalue_cpu\" not implemented for 'Bool'");
   check_lane(self, d, "kthvalue");
   NNLIB_CHECK(k >= 1 && k <= (self.dim() ? self.sizes()[(size_t)d] : 1),
               "kthvalue(): selected number k out of range for dimension ", d);

@@ -83,8 +83,8 @@ auto masked_fill_backward(const Tensor& mask) {
   };
 }
 void check_fill_type(const Tensor& value, Dtype self) {
-  NNLIB_CHECK(value.is_wrapped_number() ? !is_floating(value.dtype()) || is_floating(self)
-                                        : can_cast(value.dtype(), self),
+  // A number is converted as a cast would; a tensor's type has to fit.
+  NNLIB_CHECK(value.is_wrapped_number() || can_cast(value.dtype(), self),
               "value cannot be converted to type ", dtype_name(self), " without overflow");
 }
 
@@ -360,7 +360,10 @@ Dtype addc_type(const Tensor& self, const Tensor& a, const Tensor& b, bool divid
       "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
       "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
       "(input + value * tensor1 / tensor2), for all dtypes.");
-  return result_type(self, a, b);
+  const Dtype common = result_type(self, a, b);
+  NNLIB_CHECK_AS(NotImplementedError, common != Dtype::Bool,
+                 "\"addcmul_cpu_out\" not implemented for 'Bool'");
+  return common;
 }
 Tensor addc(const Tensor& self, const Tensor& a, const Tensor& b, Scalar value, bool divide) {
   Tensor out = make_output(broadcast_sizes({self, a, b}), addc_type(self, a, b, divide), {&self, &a, &b});

@@ -30,6 +30,17 @@ Tensor unary_inplace(const Tensor& self, Dtype type, Tensor (*op)(const Tensor&)
   return self;
 }
 
+// Functions that keep the operand's type say nothing about bools, sign excepted.
+void check_operand(const std::string& name, const Tensor& x) {
+  if (x.dtype() != Dtype::Bool) return;
+  NNLIB_CHECK(name != "neg",
+              "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+              "mask, use "
+              "the `~` or `logical_not()` operator instead.");
+  for (const char* no : {"abs", "floor", "ceil", "trunc", "square"})
+    if (name == no) throw NotImplementedError(concat("\"", name, "_cpu\" not implemented for 'Bool'"));
+}
+
 Tensor zeros_of(const Tensor& g) {
   Tensor z = empty_like(g);
   fill_values(z, 0);
@@ -40,6 +51,7 @@ Tensor zeros_of(const Tensor& g) {
 
 #define NNLIB_RUN(name, type, kernel, grain, value)                          \
   static void run_##name(const Tensor& out, const Tensor& in) {              \
+    check_operand(#name, in);                                                \
     [[maybe_unused]] const auto& table = kernels::table();                   \
     run_unary<type == 'f'>(                                                  \
         out, in, type == 'f' ? to_floating(in.dtype()) : in.dtype(), kernel, \
@@ -130,10 +142,6 @@ Tensor trigamma(const Tensor& self) { return polygamma(1, self); }
 NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {
   if (self.is_sparse()) return sparse_scale(self, wrapped_number(-1), false);
-  NNLIB_CHECK(self.dtype() != Dtype::Bool,
-              "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
-              "mask, use "
-              "the `~` or `logical_not()` operator instead.");
   Tensor out = make_output(self.sizes(), self.dtype(), {&self});
   run_neg(out, self);
   if (wants_grad(self))
@@ -169,6 +177,8 @@ Tensor positive(const Tensor& self) {
 }
 
 Tensor round(const Tensor& self, int64_t decimals) {
+  NNLIB_CHECK_AS(NotImplementedError, self.dtype() != Dtype::Bool,
+                 "\"round_cpu\" not implemented for 'Bool'");
   if (!is_floating(self.dtype())) return basic_ops().clone(self);
   Tensor out = make_output(self.sizes(), self.dtype(), {&self});
   const double scale = std::pow(10.0, (double)std::abs(decimals));

@@ -91,7 +91,7 @@ void bind_arithmetic(Binder& b) {
                                                                  "tensor([4., 9.], dtype=torch.float64)"));
   b.def<&ops::float_power_>("float_power_(Tensor input, Operand exponent)", kMethod,
                             "In-place version of float_power, for float64 tensors.");
-  for (const char* s : {"atan2(Tensor input, Operand other)", "arctan2(Tensor input, Operand other)"})
+  for (const char* s : {"atan2(Tensor input, Tensor other)", "arctan2(Tensor input, Tensor other)"})
     b.def<&ops::atan2>(
         s, kAll,
         "The angle of the point (other, input), in (-pi, pi]." NNLIB_EXAMPLE(
@@ -361,22 +361,24 @@ void bind_choice(Binder& b) {
                      "input where the condition holds, other elsewhere; all three broadcast. RuntimeError "
                      "where the condition is not bool." NNLIB_EXAMPLE(
                          "nnlib.where(nnlib.tensor([True, False]), 1., 2.)", "tensor([1., 2.])"));
-  for (const char* s : {"clamp(Tensor input, Scalar? min=None, Scalar? max=None)",
-                        "clip(Tensor input, Scalar? min=None, Scalar? max=None)"})
-    b.def<&ops::clamp>(s, kPlain,
-                       "Limited to [min, max], numbers or tensors; None leaves that side open. NaN stays; "
-                       "max wins where min is above it. "
-                       "RuntimeError where both are None." NNLIB_EXAMPLE(
-                           "nnlib.tensor([-2., 0.5, 3.]).clamp(0, 1)", "tensor([0.0000, 0.5000, 1.0000])"));
+  // Tensors first: one without dimensions would pass for a number and lose its type.
   for (const char* s : {"clamp(Tensor input, Tensor? min=None, Tensor? max=None)",
                         "clip(Tensor input, Tensor? min=None, Tensor? max=None)"})
-    b.def<&ops::clamp_tensor>(s, kPlain, "Limited to [min, max] element by element.");
-  for (const char* s : {"clamp_(Tensor input, Scalar? min=None, Scalar? max=None)",
-                        "clip_(Tensor input, Scalar? min=None, Scalar? max=None)"})
-    b.def<&ops::clamp_>(s, kFunction | kMethod, "In-place version of clamp.");
+    b.def<&ops::clamp_tensor>(
+        s, kPlain,
+        "Limited to [min, max], numbers or tensors; None leaves that side open. NaN stays; "
+        "max wins where min is above it. "
+        "RuntimeError where both are None." NNLIB_EXAMPLE("nnlib.tensor([-2., 0.5, 3.]).clamp(0, 1)",
+                                                          "tensor([0.0000, 0.5000, 1.0000])"));
+  for (const char* s : {"clamp(Tensor input, Scalar? min=None, Scalar? max=None)",
+                        "clip(Tensor input, Scalar? min=None, Scalar? max=None)"})
+    b.def<&ops::clamp>(s, kPlain, "Limited to [min, max].");
   for (const char* s : {"clamp_(Tensor input, Tensor? min=None, Tensor? max=None)",
                         "clip_(Tensor input, Tensor? min=None, Tensor? max=None)"})
     b.def<&ops::clamp_tensor_>(s, kFunction | kMethod, "In-place version of clamp.");
+  for (const char* s : {"clamp_(Tensor input, Scalar? min=None, Scalar? max=None)",
+                        "clip_(Tensor input, Scalar? min=None, Scalar? max=None)"})
+    b.def<&ops::clamp_>(s, kFunction | kMethod, "In-place version of clamp.");
   b.def<&ops::clamp_min>(
       "clamp_min(Tensor input, Operand min)", kAll,
       "Nothing below min." NNLIB_EXAMPLE("nnlib.clamp_min(nnlib.tensor([-1., 2.]), 0)", "tensor([0., 2.])"));
