@@ -23,6 +23,7 @@ globals().update(
 )
 
 from . import autograd
+from ._composite import corrcoef, cov, gradient, kron, renorm, unravel_index
 from ._functions import (
     are_deterministic_algorithms_enabled,
     broadcast_shapes,

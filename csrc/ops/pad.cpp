@@ -166,12 +166,6 @@ Tensor pad(const Tensor& x, const Dims& pad, const std::string& mode, std::optio
                 "D tensor with possibly 0 batch size and other non-zero dimensions "
                 "for input, but got: ",
                 x.sizes());
-  if (mode == "circular" && std::any_of(pad.begin(), pad.end(), [](int64_t p) { return p < 0; })) {
-    Dims cut(pad), more(pad);  // what is cut off does not come back on the other side
-    for (size_t i = 0; i < pad.size(); i++)
-      cut[i] = std::min<int64_t>(pad[i], 0), more[i] = std::max<int64_t>(pad[i], 0);
-    return nnlib::ops::pad(constant_pad_nd(x, cut, Scalar(0.0)), more, mode, value);
-  }
   auto m = std::make_shared<PadMaps>();
   static const char* const kNames[2][3] = {
       {"ReflectionPad1DBackward0", "ReflectionPad2DBackward0", "ReflectionPad3DBackward0"},

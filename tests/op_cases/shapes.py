@@ -65,6 +65,30 @@ _REARRANGED = [
         lambda x: x.reshape(1, 2, 2, 2, 2, 3).transpose(0, 1, 4, 2, 5, 3).reshape(1, 2, 4, 6),
     ),
 ]
+_COMPOSED = [
+    ("kron", lambda lib, x, y: lib.kron(x, y), [(2, 3), (4,)], np.kron),
+    ("cov", lambda lib, x: lib.cov(x), [(3, 5)], np.cov),
+    (
+        "cov weighted",
+        lambda lib, x: lib.cov(x, correction=0, fweights=lib.tensor([1, 2, 1, 3, 1])),
+        [(3, 5)],
+        lambda x: np.cov(x, ddof=0, fweights=[1, 2, 1, 3, 1]),
+    ),
+    ("corrcoef", lambda lib, x: lib.corrcoef(x), [(3, 5)], np.corrcoef),
+    ("gradient", lambda lib, x: lib.gradient(x, spacing=0.5)[1], [(3, 5)], lambda x: np.gradient(x, 0.5)[1]),
+    (
+        "gradient of second order",
+        lambda lib, x: lib.gradient(x, spacing=[lib.tensor([0.0, 1, 3, 4], dtype=x.dtype)], edge_order=2)[0],
+        [(4,)],
+        lambda x: np.gradient(x, [0, 1, 3, 4], edge_order=2),
+    ),
+    (
+        "renorm",
+        lambda lib, x: lib.renorm(x, 2, 0, 1.0),
+        [(3, 4)],
+        lambda x: x * np.minimum(1, 1 / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-7)),
+    ),
+]
 _INDEXED = [
     ("index", lambda lib, x: x[lib.tensor(_ROWS)], [(3, 4)], lambda x: x[_ROWS]),
     (
@@ -195,7 +219,10 @@ def _pad_cases():
 
 
 SHAPES = [
-    *(Case(name, call, tuple(inputs), reference) for name, call, inputs, reference in _VIEWS + _REARRANGED),
+    *(
+        Case(name, call, tuple(inputs), reference)
+        for name, call, inputs, reference in _VIEWS + _REARRANGED + _COMPOSED
+    ),
     *(Case(name, call, tuple(inputs), reference) for name, call, inputs, reference in _INDEXED + _WRITTEN),
     *_pad_cases(),
 ]
