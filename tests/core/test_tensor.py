@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import os
 import pickle
 import weakref
 
@@ -204,3 +205,18 @@ def test_errors_name_what_came():
 def test_operators_and_constants_are_copied_and_pickled_by_name():
     for value in (nnlib._C.gelu, nnlib.Tensor.add, nnlib.float32, nnlib.strided, nnlib.channels_last):
         assert copy.deepcopy(value) is value and pickle.loads(pickle.dumps(value)) is value
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork beside threads, in later Pythons
+def test_shared_memory_is_seen_by_forked_processes():
+    layer = nnlib.nn.Linear(2, 3)
+    before = layer.weight.tolist()
+    assert layer.share_memory() is layer and layer.weight.is_shared() and layer.weight.tolist() == before
+    pid = os.fork()
+    if pid == 0:
+        with nnlib.no_grad():
+            layer.weight.fill_(7)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert layer.weight.tolist() == [[7.0, 7.0]] * 3
+    assert nnlib.zeros(0).share_memory_().shape == (0,)
