@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/parallel.h"
+#include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/vision.h"
 
@@ -96,61 +97,108 @@ SharedTaps antialias_taps(int64_t in, int64_t out, std::optional<double> scale, 
   return t;
 }
 
+// out = a x + b y; float32 by the kernels' table.
+inline void blend(int64_t n, const float* x, const float* y, float a, float b, float* out) {
+  kernels::table().norm_grad_f32(n, x, y, a, b, 0, out);
+}
+template <class T, class C>
+void blend(int64_t n, const T* x, const T* y, C a, C b, T* out) {
+  for (int64_t i = 0; i < n; i++) out[i] = (T)(a * (C)x[i] + b * (C)y[i]);
+}
+inline void add_scaled(int64_t n, float a, const float* x, float* sums) {
+  kernels::table().norm_grad_f32(n, x, sums, a, 1, 0, sums);
+}
+template <class T, class C>
+void add_scaled(int64_t n, C a, const T* x, C* sums) {
+  for (int64_t i = 0; i < n; i++) sums[i] += a * (C)x[i];
+}
+
+template <class T, class C>
+T rounded(C v) {
+  if constexpr (std::is_integral_v<T>)
+    return (T)std::min(std::max(std::nearbyint(v), C(0)), C(255));
+  else
+    return (T)v;
+}
+
+// The last dimension: values lie beside each other, each output is a short dot product.
+template <class T, class C>
+void resample_row(const Taps& t, const C* weight, const T* in, T* out) {
+  if (t.taps == 2) {
+    for (int64_t o = 0; o < t.out; o++)
+      out[o] = rounded<T>(weight[2 * o] * (C)in[t.at[2 * o]] + weight[2 * o + 1] * (C)in[t.at[2 * o + 1]]);
+    return;
+  }
+  for (int64_t o = 0; o < t.out; o++) {
+    C sum = 0;
+    for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) sum += weight[k] * (C)in[t.at[k]];
+    out[o] = rounded<T>(sum);
+  }
+}
+
+// Another dimension: each output is a weighted sum of rows of `inner` values.
+template <class T, class C>
+void resample_rows(const Taps& t, const C* weight, int64_t inner, const T* in, T* out, C* sums) {
+  for (int64_t o = 0; o < t.out; o++, out += inner) {
+    const int64_t* at = t.at.data() + o * t.taps;
+    const C* w = weight + o * t.taps;
+    if constexpr (!std::is_integral_v<T>) {
+      if (t.taps == 2) {
+        blend(inner, in + at[0] * inner, in + at[1] * inner, w[0], w[1], out);
+        continue;
+      }
+    }
+    std::fill(sums, sums + inner, C(0));
+    for (int64_t k = 0; k < t.taps; k++)
+      if (w[k] != 0) add_scaled(inner, w[k], in + at[k] * inner, sums);
+    for (int64_t i = 0; i < inner; i++) out[i] = rounded<T>(sums[i]);
+  }
+}
+
+int64_t outer_grain(int64_t row) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, row)); }
+
 // x is (outer, in, inner); y (outer, out, inner).
 template <class T>
 void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
   using C = std::conditional_t<std::is_floating_point_v<compute_t<T>>, compute_t<T>, float>;
-  parallel_for(0, outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, t.out * inner)),
-               [&](int64_t b, int64_t e) {
-                 std::vector<C> row((size_t)inner);
-                 for (int64_t p = b; p < e; p++) {
-                   const T* in = x + p * t.in * inner;
-                   T* out = y + p * t.out * inner;
-                   for (int64_t o = 0; o < t.out; o++, out += inner) {
-                     const int64_t* at = t.at.data() + o * t.taps;
-                     const double* w = t.weight.data() + o * t.taps;
-                     if (t.taps == 1) {
-                       std::copy(in + at[0] * inner, in + (at[0] + 1) * inner, out);
-                       continue;
-                     }
-                     std::fill(row.begin(), row.end(), C(0));
-                     for (int64_t k = 0; k < t.taps; k++) {
-                       if (w[k] == 0) continue;
-                       const C wk = (C)w[k];
-                       const T* from = in + at[k] * inner;
-                       for (int64_t i = 0; i < inner; i++) row[(size_t)i] += wk * (C)from[i];
-                     }
-                     for (int64_t i = 0; i < inner; i++) {
-                       if constexpr (std::is_integral_v<T>)
-                         out[i] = (T)std::min(std::max(std::nearbyint(row[(size_t)i]), C(0)), C(255));
-                       else
-                         out[i] = (T)row[(size_t)i];
-                     }
-                   }
-                 }
-               });
+  const std::vector<C> weight(t.weight.begin(), t.weight.end());
+  parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
+    std::vector<C> sums((size_t)inner);
+    for (int64_t p = b; p < e; p++) {
+      const T* in = x + p * t.in * inner;
+      T* out = y + p * t.out * inner;
+      if (t.taps == 1) {
+        for (int64_t o = 0; o < t.out; o++)
+          std::copy(in + t.at[o] * inner, in + (t.at[o] + 1) * inner, out + o * inner);
+      } else if (inner == 1) {
+        resample_row(t, weight.data(), in, out);
+      } else {
+        resample_rows(t, weight.data(), inner, in, out, sums.data());
+      }
+    }
+  });
 }
 
 template <class T>
 void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g, T* gx) {
   using C = compute_t<T>;
-  parallel_for(0, outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, t.in * inner)),
-               [&](int64_t b, int64_t e) {
-                 std::vector<C> sums((size_t)(t.in * inner));
-                 for (int64_t p = b; p < e; p++) {
-                   std::fill(sums.begin(), sums.end(), C(0));
-                   for (int64_t o = 0; o < t.out; o++) {
-                     const T* from = g + (p * t.out + o) * inner;
-                     for (int64_t k = 0; k < t.taps; k++) {
-                       const C w = (C)t.weight[(size_t)(o * t.taps + k)];
-                       if (w == 0) continue;
-                       C* to = sums.data() + t.at[(size_t)(o * t.taps + k)] * inner;
-                       for (int64_t i = 0; i < inner; i++) to[i] += w * (C)from[i];
-                     }
-                   }
-                   for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[(size_t)i];
-                 }
-               });
+  const std::vector<C> weight(t.weight.begin(), t.weight.end());
+  parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
+    std::vector<C> sums((size_t)(t.in * inner));
+    for (int64_t p = b; p < e; p++) {
+      std::fill(sums.begin(), sums.end(), C(0));
+      for (int64_t o = 0; o < t.out; o++) {
+        const T* from = g + (p * t.out + o) * inner;
+        for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) {
+          if (inner == 1)
+            sums[t.at[k]] += weight[k] * (C)from[0];
+          else if (weight[k] != 0)
+            add_scaled(inner, weight[k], from, sums.data() + t.at[k] * inner);
+        }
+      }
+      for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[(size_t)i];
+    }
+  });
 }
 
 // One dimension of a contiguous tensor. No history.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/elementwise.h"
 #include "ops/iterator.h"
@@ -27,24 +28,83 @@ Dtype loss_dtype(const Tensor& input, const Tensor& target, const char* name) {
   return d;
 }
 
+template <class F>
+void dispatch_loss(Dtype d, F f) {
+  d == Dtype::Float64 ? f(TypeTag<double>{}) : f(TypeTag<float>{});
+}
+
 Tensor one_if_undefined(const Tensor& t, Dtype d) { return t.defined() ? t : scalar_tensor(Scalar(1), d); }
 
-// A loss has value(x, t, p), by_input(x, t, p) and by_target(x, t, p); p is a parameter tensor, broadcast.
-// The same formula from plain operators gives the second derivatives.
+// n values of each operand; p (a parameter of the loss) and w (a weight) are null where there are none.
+template <class C>
+struct LossRow {
+  const C *x, *t, *p, *w;
+};
+
+// What a loss is made of: value(x, t, p), by_input(x, t, p) and by_target(x, t, p) for single values. A loss
+// with a faster way to do a row hides these.
 template <class L>
-Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& parameter,
-                      const Tensor& weight, const std::string& reduction, const L& loss, const char* name,
-                      const char* node, std::function<Tensor(const Tensor& x, const Tensor& t)> plain) {
+struct Loss {
+  template <class C, class F>
+  static void each(int64_t n, const LossRow<C>& r, C* out, F f) {
+    if (r.p)
+      for (int64_t i = 0; i < n; i++) out[i] = f(i, r.p[i]) * r.w[i];
+    else
+      for (int64_t i = 0; i < n; i++) out[i] = f(i, C(1));
+  }
+  const L& self() const { return static_cast<const L&>(*this); }
+  template <class C>
+  void value_row(int64_t n, const LossRow<C>& r, C* out) const {
+    each(n, r, out, [&](int64_t i, C p) { return self().value(r.x[i], r.t[i], p); });
+  }
+  template <class C>
+  void by_input_row(int64_t n, const LossRow<C>& r, C* out) const {
+    each(n, r, out, [&](int64_t i, C p) { return self().by_input(r.x[i], r.t[i], p); });
+  }
+  template <class C>
+  void by_target_row(int64_t n, const LossRow<C>& r, C* out) const {
+    each(n, r, out, [&](int64_t i, C p) { return self().by_target(r.x[i], r.t[i], p); });
+  }
+};
+
+// out = f(row) for rows of x, t and, with either of them, p and w; times g and scale where g is defined.
+template <class C, class F>
+void run_rows(const Tensor& out, const Tensor& x, const Tensor& t, const Tensor& p, const Tensor& w,
+              const Tensor& g, double scale, F f) {
+  const Dtype d = DtypeOf<C>::value;
+  const bool plain = !p.defined() && !w.defined();
+  auto row = [&](int64_t n, const void* const* in, void* o) {
+    LossRow<C> r{(const C*)in[0], (const C*)in[1], plain ? nullptr : (const C*)in[2],
+                 plain ? nullptr : (const C*)in[3]};
+    f(n, r, (C*)o);
+    if (!g.defined()) return;
+    const C* by = (const C*)in[plain ? 2 : 4];
+    for (int64_t i = 0; i < n; i++) ((C*)o)[i] *= by[i] * (C)scale;
+  };
+  const Tensor pv = one_if_undefined(p, d), wv = one_if_undefined(w, d);
+  if (plain && !g.defined())
+    for_each_row(out, d, {{&x, d}, {&t, d}}, row, kCostly);
+  else if (plain)
+    for_each_row(out, d, {{&x, d}, {&t, d}, {&g, d}}, row, kCostly);
+  else if (!g.defined())
+    for_each_row(out, d, {{&x, d}, {&t, d}, {&pv, d}, {&wv, d}}, row, kCostly);
+  else
+    for_each_row(out, d, {{&x, d}, {&t, d}, {&pv, d}, {&wv, d}, {&g, d}}, row, kCostly);
+}
+
+// `plain` is the same formula from plain operators, which gives the second derivatives.
+template <class L>
+Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p, const Tensor& w,
+                      const std::string& reduction, const L& loss, const char* name, const char* node,
+                      std::function<Tensor(const Tensor& x, const Tensor& t)> plain) {
   check_reduction(reduction);
   const Dtype d = loss_dtype(input, target, name);
-  const Tensor p = one_if_undefined(parameter, d), w = one_if_undefined(weight, d);
-  const Dims sizes = broadcast_sizes({input, target, p, w});
+  const Dims sizes = broadcast_sizes({input, target, one_if_undefined(p, d), one_if_undefined(w, d)});
   Tensor out = make_output(sizes, d, {&input, &target});
-  dispatch_compute(d, [&](auto tag) {
+  dispatch_loss(d, [&](auto tag) {
     using C = typename decltype(tag)::type;
-    if constexpr (std::is_floating_point_v<C>)
-      map_values<C>(
-          out, kCostly, [loss](C x, C t, C p, C w) { return loss.value(x, t, p) * w; }, input, target, p, w);
+    run_rows<C>(out, input, target, p, w, Tensor(), 1,
+                [&](int64_t n, const LossRow<C>& r, C* o) { loss.value_row(n, r, o); });
   });
   {
     NoGradGuard guard;
@@ -57,29 +117,20 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
            const Tensor xv = x.get(ctx), tv = t.get(ctx);
            if (GradMode::enabled()) {
              return composite_gradients(ctx, {xv, tv}, g, [&](const TensorList& in) {
-               return TensorList{reduce(plain(in[0], in[1]) * w, reduction)};
+               const Tensor value = plain(in[0], in[1]);
+               return TensorList{reduce(w.defined() ? value * w : value, reduction)};
              });
            }
            TensorList r(2);
            const double scale = reduction == "mean" ? 1.0 / (double)count(sizes) : 1.0;
-           dispatch_compute(d, [&](auto tag) {
+           dispatch_loss(d, [&](auto tag) {
              using C = typename decltype(tag)::type;
-             if constexpr (std::is_floating_point_v<C>) {
-               const C s = (C)scale;
-               if (ctx.needs(0)) {
-                 r[0] = make_output(sizes, d, {&xv, &tv});
-                 map_values<C>(
-                     r[0], kCostly,
-                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_input(x, t, p) * w * g * s; }, xv,
-                     tv, p, w, g[0]);
-               }
-               if (ctx.needs(1)) {
-                 r[1] = make_output(sizes, d, {&xv, &tv});
-                 map_values<C>(
-                     r[1], kCostly,
-                     [loss, s](C x, C t, C p, C w, C g) { return loss.by_target(x, t, p) * w * g * s; }, xv,
-                     tv, p, w, g[0]);
-               }
+             for (size_t k = 0; k < 2; k++) {
+               if (!ctx.needs(k)) continue;
+               r[k] = make_output(sizes, d, {&xv, &tv});
+               run_rows<C>(r[k], xv, tv, p, w, g[0], scale, [&](int64_t n, const LossRow<C>& row, C* o) {
+                 k == 0 ? loss.by_input_row(n, row, o) : loss.by_target_row(n, row, o);
+               });
              }
            });
            return r;
@@ -87,7 +138,7 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
   return out;
 }
 
-struct SquaredError {
+struct SquaredError : Loss<SquaredError> {
   template <class C>
   C value(C x, C t, C) const {
     return (x - t) * (x - t);
@@ -103,8 +154,9 @@ struct SquaredError {
 };
 
 // Quadratic where |x - t| is below `bend`, linear beyond; all divided by `divisor`.
-struct Huber {
+struct Huber : Loss<Huber> {
   double bend, divisor;
+  Huber(double bend, double divisor) : bend(bend), divisor(divisor) {}
   template <class C>
   C value(C x, C t, C) const {
     const C z = std::abs(x - t), b = (C)bend;
@@ -122,7 +174,7 @@ struct Huber {
 };
 
 // Logarithms are held above -100, so that the loss is finite.
-struct BinaryCrossEntropy {
+struct BinaryCrossEntropy : Loss<BinaryCrossEntropy> {
   template <class C>
   static C log_of(C x) {
     return std::max(std::log(x), C(-100));
@@ -143,10 +195,27 @@ struct BinaryCrossEntropy {
   C by_target(C x, C, C) const {
     return log_of_rest(x) - log_of(x);
   }
+  using Loss::value_row;
+  void value_row(int64_t n, const LossRow<float>& r, float* out) const {
+    const auto& k = kernels::table();
+    constexpr int64_t kPart = 256;
+    float rest[kPart];
+    for (int64_t b = 0; b < n; b += kPart) {
+      const int64_t m = std::min(kPart, n - b);
+      for (int64_t i = 0; i < m; i++) rest[i] = -r.x[b + i];
+      k.log1p_f32(m, rest, rest);
+      k.log_f32(m, r.x + b, out + b);
+      for (int64_t i = 0; i < m; i++) {
+        const float t = r.t[b + i],
+                    v = (t - 1) * std::max(rest[i], -100.f) - t * std::max(out[b + i], -100.f);
+        out[b + i] = r.w ? v * r.w[b + i] : v;
+      }
+    }
+  }
 };
 
 // p weighs the positive examples.
-struct BinaryCrossEntropyWithLogits {
+struct BinaryCrossEntropyWithLogits : Loss<BinaryCrossEntropyWithLogits> {
   template <class C>
   static C log_sigmoid(C x) {
     return std::min(x, C(0)) - std::log1p(std::exp(-std::abs(x)));
@@ -163,6 +232,17 @@ struct BinaryCrossEntropyWithLogits {
   template <class C>
   C by_target(C x, C, C p) const {
     return -x - (p - 1) * log_sigmoid(x);
+  }
+  using Loss::by_input_row;
+  using Loss::value_row;
+  void value_row(int64_t n, const LossRow<float>& r, float* out) const {
+    kernels::table().logsigmoid_act_f32(n, r.x, 0, 0, 0, out);
+    each(n, r, out,
+         [&](int64_t i, float p) { return (1 - r.t[i]) * r.x[i] - ((p - 1) * r.t[i] + 1) * out[i]; });
+  }
+  void by_input_row(int64_t n, const LossRow<float>& r, float* out) const {
+    kernels::table().sigmoid_f32(n, r.x, out);
+    each(n, r, out, [&](int64_t i, float p) { return (1 - r.t[i]) - ((p - 1) * r.t[i] + 1) * (1 - out[i]); });
   }
 };
 
