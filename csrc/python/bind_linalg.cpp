@@ -41,11 +41,10 @@ void bind_linalg(Binder& b) {
                            "The cross product of vectors of three elements along dim.");
   b.def<ops::cross>("cross(Tensor input, Tensor other, int? dim=None)", kFunction | kMethod,
                     "The cross product along dim; without it, along the first dimension of size three.");
-  b.def<ops::linalg_eigh>(
-      "linalg_eigh(Tensor A, str UPLO=\"L\") -> (eigenvalues, eigenvectors)", kHidden,
-      "Eigenvalues in ascending order and eigenvectors of symmetric matrices.");
-  b.def<ops::linalg_svd>("linalg_svd(Tensor A, bool full_matrices=True) -> (U, S, Vh)",
-                         kHidden, "The singular value decomposition U diag(S) Vh.");
+  b.def<ops::linalg_eigh>("linalg_eigh(Tensor A, str UPLO=\"L\") -> (eigenvalues, eigenvectors)", kHidden,
+                          "Eigenvalues in ascending order and eigenvectors of symmetric matrices.");
+  b.def<ops::linalg_svd>("linalg_svd(Tensor A, bool full_matrices=True) -> (U, S, Vh)", kHidden,
+                         "The singular value decomposition U diag(S) Vh.");
   b.def<ops::linalg_svdvals>("linalg_svdvals(Tensor A)", kHidden,
                              "The singular values of each matrix, falling.");
 }
