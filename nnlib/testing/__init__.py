@@ -55,7 +55,9 @@ def assert_close(
     def compare(a, b, where: str) -> None:
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             if set(a) != set(b):
-                fail(f"The keys of the mappings do not match{where}: {sorted(a, key=str)} and {sorted(b, key=str)}")
+                fail(
+                    f"The keys of the mappings do not match{where}: {sorted(a, key=str)} and {sorted(b, key=str)}"
+                )
             for key in a:
                 compare(a[key], b[key], f"{where} at [{key!r}]")
             return
@@ -70,7 +72,9 @@ def assert_close(
         elif isinstance(a, (int, float)) and isinstance(b, (int, float)):
             _compare_numbers(a, b, where)
         elif a is not b and a != b:
-            raise TypeError(f"No comparison pair was able to handle inputs of type {type(a)} and {type(b)}{where}.")
+            raise TypeError(
+                f"No comparison pair was able to handle inputs of type {type(a)} and {type(b)}{where}."
+            )
 
     def _compare_tensors(a: Tensor, b: Tensor, where: str) -> None:
         if not allow_subclasses and type(a) is not type(b):
@@ -87,7 +91,9 @@ def assert_close(
             fail(f"The values for attribute 'stride()' do not match{where}: {a.stride()} != {b.stride()}.")
         a, b = (t.detach().to_dense() if t.is_sparse else t.detach() for t in (a, b))
         relative, absolute = _tolerances(a.dtype, b.dtype)
-        x, y = (t.to(_C.float64) for t in (a, b)) if a.is_floating_point() or b.is_floating_point() else (a, b)
+        x, y = (
+            (t.to(_C.float64) for t in (a, b)) if a.is_floating_point() or b.is_floating_point() else (a, b)
+        )
         close = _C.isclose(x, y, rtol=relative, atol=absolute, equal_nan=equal_nan)
         if not bool(close.all()):
             wrong = int((~close).sum())
@@ -102,7 +108,11 @@ def assert_close(
         relative, absolute = _tolerances(
             _C.float64 if isinstance(a, float) else _C.int64, _C.float64 if isinstance(b, float) else _C.int64
         )
-        same = a == b or (equal_nan and math.isnan(a) and math.isnan(b)) or abs(a - b) <= absolute + relative * abs(b)
+        same = (
+            a == b
+            or (equal_nan and math.isnan(a) and math.isnan(b))
+            or abs(a - b) <= absolute + relative * abs(b)
+        )
         if not same:
             fail(f"Scalars are not close{where}!\n\nExpected {b} but got {a}.")
 
