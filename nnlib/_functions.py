@@ -137,7 +137,7 @@ _deterministic = False
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Every operator here is deterministic, whatever the setting: it can only be asked for."""
+    """Record the wish; every operator here is deterministic anyway, so ``warn_only`` has nothing to warn of."""
     global _deterministic
     _deterministic = bool(mode)
 

@@ -67,7 +67,10 @@ class saved_tensors_hooks:
 
 
 class save_on_cpu(saved_tensors_hooks):
-    """Saved tensors are copied, so that later changes in place do not touch them."""
+    """Saved tensors are copied, so that later changes in place do not touch them.
+
+    ``pin_memory`` and ``device_type`` change nothing: all memory is the CPU's.
+    """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cpu"):
         super().__init__(lambda t: t.clone(), lambda t: t)
