@@ -5,7 +5,6 @@
 // Compute-bound ones report GFLOP/s and `peak`: their share of what fused multiply-adds on registers reach on
 // as many threads, measured first. Memory-bound ones report GB/s. NNLIB_ISA chooses the table.
 #include <benchmark/benchmark.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -210,12 +209,6 @@ void register_rows() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Idle threads that spin for long slow the others down where cores are shared; libgomp reads this when it
-  // is loaded.
-  if (!std::getenv("GOMP_SPINCOUNT") && !std::getenv("OMP_WAIT_POLICY")) {
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv("/proc/self/exe", argv);
-  }
   std::fprintf(stderr, "instruction set %s, %.1f GFLOP/s a thread\n",
                kernels::isa_name(kernels::active_isa()), measured_peak() / 1e9);
   register_maps();

@@ -7,10 +7,7 @@ Programs written for PyTorch run after ``import nnlib as torch``.
 
 import importlib as _importlib
 
-from ._load import load_native as _load_native
-
-_C = _load_native()
-
+from . import _C
 from ._size import Size
 
 _C._set_size_class(Size)

@@ -1,73 +1,41 @@
-// The only place with OpenMP. Work is split into chunks of a fixed size, never by the number of threads, so
-// that any number of threads gives the same bits.
+// Loops shared among threads. Work is split into chunks of a fixed size, never by the number of threads, so
+// that any number of threads gives the same bits. Who computes a chunk is decided while the loop runs.
 #pragma once
-#include <omp.h>
-
-#include <atomic>
 #include <cstdint>
-#include <exception>
 
 namespace nnlib {
 
-// Threads that a parallel region of the calling thread may use.
+// Threads that a parallel loop of this process may use: set_num_threads, else OMP_NUM_THREADS, else the cores
+// that the process may run on. One in a forked child that has not set a number.
 int num_threads();
 void set_num_threads(int n);
-// True inside a region: a nested parallel_for runs serially.
+// True inside a loop: a nested parallel_for runs serially.
 bool in_parallel_region();
 
 namespace detail {
-struct RegionGuard {
-  RegionGuard();
-  ~RegionGuard();
-};
-// Callers inside a region at this moment, this one included: they share the threads.
-struct CallerGuard {
-  CallerGuard() : callers(active.fetch_add(1, std::memory_order_relaxed) + 1) {}
-  ~CallerGuard() { active.fetch_sub(1, std::memory_order_relaxed); }
-  const int callers;
-  static std::atomic<int> active;
-};
+using ChunkFunction = void (*)(void* f, int64_t begin, int64_t end);
+void parallel_chunks(int64_t begin, int64_t end, int64_t grain, ChunkFunction call, void* f);
 }  // namespace detail
 
-// Calls f(b, e) for consecutive chunks [b, e) of `grain` indices that together cover [begin, end). The chunks
-// are dealt to threads in order, each thread a contiguous run of them. The first exception is thrown to the
-// caller.
+// Calls f(b, e) for consecutive chunks [b, e) of `grain` indices that together cover [begin, end). Each
+// thread starts on a contiguous run of chunks of its own and then helps the others. The first exception is
+// thrown to the caller.
 template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& f) {
   if (begin >= end) return;
   if (grain < 1) grain = 1;
-  const int64_t chunks = (end - begin + grain - 1) / grain;
-  auto run = [&](int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; c++) {
-      const int64_t b = begin + c * grain, e = b + grain < end ? b + grain : end;
-      f(b, e);
-    }
-  };
-  if (chunks == 1 || in_parallel_region() || num_threads() == 1) {
-    run(0, chunks);
+  if (end - begin <= grain) {
+    f(begin, end);
     return;
   }
-  // Several Python threads at once divide the threads between them rather than multiply them.
-  detail::CallerGuard caller;
-  const int want = num_threads() / caller.callers;
-  const int threads = (int)(chunks < want ? chunks : want);
-  if (threads <= 1) {
-    run(0, chunks);
+  if (in_parallel_region() || num_threads() == 1) {
+    for (int64_t b = begin; b < end; b += grain) f(b, end - b > grain ? b + grain : end);
     return;
   }
-  std::exception_ptr error;
-  std::atomic_flag failed = ATOMIC_FLAG_INIT;
-#pragma omp parallel num_threads(threads)
-  {
-    detail::RegionGuard guard;
-    const int64_t t = omp_get_thread_num(), n = omp_get_num_threads();
-    try {
-      run(chunks * t / n, chunks * (t + 1) / n);
-    } catch (...) {
-      if (!failed.test_and_set()) error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  auto* body = &f;  // a pointer to the caller's object, const or not
+  detail::parallel_chunks(
+      begin, end, grain,
+      [](void* context, int64_t b, int64_t e) { (**static_cast<decltype(body)*>(context))(b, e); }, &body);
 }
 
 }  // namespace nnlib

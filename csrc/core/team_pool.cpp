@@ -1,0 +1,209 @@
+// A pool of threads. A caller hands its job to workers that are idle, computes its own part, takes the job
+// back from those that have not begun (a core that another process keeps busy is not waited for), and waits
+// for the rest. Who waits spins for a few microseconds, as the next job or the end is often that near, and
+// then sleeps on a futex, so that the core is free for another rank or a data loader.
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "core/team.h"
+
+namespace nnlib {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Word = std::atomic<uint32_t>;  // what a futex looks at
+
+void futex_wait(Word& word, uint32_t seen) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+}
+void futex_wake(Word* word) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+void pause_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+// How long a thread spins before it sleeps: NNLIB_SPIN_US, else 20 microseconds.
+Clock::duration spin_time() {
+  static const Clock::duration time = [] {
+    const char* text = std::getenv("NNLIB_SPIN_US");
+    char* end = nullptr;
+    const double us = text ? std::strtod(text, &end) : 20;
+    const bool good = !text || (end != text && *end == 0 && us >= 0 && us <= 1e6);
+    return std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double, std::micro>(good ? us : 20));
+  }();
+  return time;
+}
+
+// Spins until done() or the time is over; returns done().
+template <class Done>
+bool spin_until(Done&& done) {
+  if (done()) return true;
+  const Clock::time_point stop = Clock::now() + spin_time();
+  do {
+    for (int i = 0; i < 8; ++i) {
+      pause_core();
+      if (done()) return true;
+    }
+  } while (Clock::now() < stop);
+  return false;
+}
+
+// Lives on its caller's stack. `active` counts the workers that hold the job; its highest bit says that the
+// caller sleeps. Both are one word, because after the last worker's decrement the job may be gone.
+struct Job {
+  void (*body)(void* context, int member);
+  void* context;
+  Word active{0};
+
+  static constexpr uint32_t kAsleep = 1u << 31;
+
+  void leave() {
+    if (active.fetch_sub(1) == (kAsleep | 1)) futex_wake(&active);  // only the address is used
+  }
+  void wait() {
+    if (spin_until([&] { return active.load(std::memory_order_acquire) == 0; })) return;
+    uint32_t seen = active.fetch_or(kAsleep) | kAsleep;
+    while (seen != kAsleep) {
+      futex_wait(active, seen);
+      seen = active.load();
+    }
+  }
+};
+
+struct alignas(64) Worker {
+  std::atomic<Job*> offer{nullptr};  // null: idle; a job that may still be taken back; or taken()
+  Word asleep{0};
+
+  // Stands in `offer` while a job is computed.
+  static Job* taken() {
+    static Job mark{};
+    return &mark;
+  }
+
+  bool hand(Job* job) {
+    Job* idle = nullptr;
+    if (offer.load(std::memory_order_relaxed) != nullptr) return false;
+    job->active.fetch_add(1, std::memory_order_relaxed);
+    if (!offer.compare_exchange_strong(idle, job)) {
+      job->active.fetch_sub(1, std::memory_order_relaxed);
+      return false;
+    }
+    if (asleep.load() != 0 && asleep.exchange(0) != 0) futex_wake(&asleep);
+    return true;
+  }
+  void take_back(Job* job) {
+    Job* mine = job;
+    if (offer.load(std::memory_order_relaxed) == job && offer.compare_exchange_strong(mine, nullptr)) {
+      job->active.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+
+  Job* take() {
+    for (;;) {
+      const auto offered = [&] { return offer.load(std::memory_order_relaxed) != nullptr; };
+      if (!spin_until(offered)) {
+        asleep.store(1);
+        while (offer.load() == nullptr && asleep.load() != 0) futex_wait(asleep, 1);
+        asleep.store(0);
+      }
+      Job* job = offer.load();
+      if (job != nullptr && offer.compare_exchange_strong(job, taken())) return job;
+    }
+  }
+  [[noreturn]] void work(int member) {
+    for (;;) {
+      Job* job = take();
+      job->body(job->context, member);
+      // Idle before the job is left: the caller's next job finds this worker.
+      offer.store(nullptr);
+      job->leave();
+    }
+  }
+};
+
+// Never destroyed: its threads run until the process ends.
+struct Pool {
+  std::atomic<int> size{0};
+  std::atomic<Worker*> workers[kMaxTeam - 1] = {};
+  std::mutex growing;
+
+  // Has `wanted` workers, or as many as the system gives.
+  void grow(int wanted) {
+    if (size.load(std::memory_order_acquire) >= wanted) return;
+    std::lock_guard<std::mutex> lock(growing);
+    // Signals are the business of the program's own threads.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (int i = size.load(); i < wanted; ++i) {
+      Worker* worker = new Worker;
+      try {
+        std::thread thread([worker, i] { worker->work(i + 1); });
+        char name[24];
+        std::snprintf(name, sizeof name, "nnlib-%d", i + 1);  // at most 15 characters
+        pthread_setname_np(thread.native_handle(), name);
+        thread.detach();
+      } catch (const std::system_error&) {
+        delete worker;
+        break;
+      }
+      workers[i].store(worker);
+      size.store(i + 1, std::memory_order_release);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+};
+
+std::atomic<Pool*> g_pool{nullptr};
+
+Pool& pool() {
+  Pool* p = g_pool.load(std::memory_order_acquire);
+  if (p) return *p;
+  Pool* fresh = new Pool;
+  if (g_pool.compare_exchange_strong(p, fresh)) return *fresh;
+  delete fresh;
+  return *p;
+}
+
+}  // namespace
+
+void run_team(int members, void (*body)(void* context, int member), void* context) {
+  if (members <= 1) return body(context, 0);
+  Pool& team = pool();
+  team.grow(members - 1);
+  Job job{body, context};
+  const int size = team.size.load(std::memory_order_acquire);
+  int asked = 0;
+  for (int wanted = members - 1; asked < size && wanted > 0; ++asked) {
+    if (team.workers[asked].load(std::memory_order_relaxed)->hand(&job)) --wanted;
+  }
+  body(context, 0);
+  for (int i = 0; i < asked; ++i) team.workers[i].load(std::memory_order_relaxed)->take_back(&job);
+  job.wait();
+}
+
+void forget_team() { g_pool.store(nullptr); }
+
+bool team_survives_fork() { return true; }
+
+}  // namespace nnlib
