@@ -56,6 +56,12 @@ struct Task {
   Clock::time_point last_check = Clock::now();
 
   explicit Task(const BackwardOptions& o) : options(o) {}
+  // Lets Ctrl-C end what takes long.
+  void poll() {
+    if (!check_interrupt || Clock::now() - last_check <= std::chrono::milliseconds(100)) return;
+    check_interrupt();
+    last_check = Clock::now();
+  }
   bool runs(Node* n) const { return all_needed || needed.count(n); }
 
   void add(Tensor& into, Tensor&& g) {
@@ -76,6 +82,7 @@ struct Task {
     while (!stack.empty()) {
       Node* n = stack.back();
       stack.pop_back();
+      if (seen.size() % 1024 == 0) poll();
       for (const Edge& e : n->next)
         if (e) {
           dependencies[e.node.get()]++;
@@ -106,6 +113,7 @@ struct Task {
           if (e && (needed.count(e.node.get()) || targets.count(e.node.get()))) leads = true;
         if (leads) needed.insert(n);
         stack.pop_back();
+        if (seen.size() % 1024 == 0) poll();
       }
     }
     for (size_t k = 0; k < inputs.size(); k++) {
@@ -228,10 +236,7 @@ struct Task {
       Ref<Node> node = ready.top();
       ready.pop();
       run_node(node);
-      if (check_interrupt && Clock::now() - last_check > std::chrono::milliseconds(100)) {
-        check_interrupt();
-        last_check = Clock::now();
-      }
+      poll();
     }
   }
 };
