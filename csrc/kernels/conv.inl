@@ -1,24 +1,15 @@
-// Depthwise convolution: one filter over one padded plane.
+// Convolution of few channels straight from a padded frame: depthwise, and sums of products of planes.
 #pragma once
 #include "vec.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// kWidth values, `step` apart; the first n.
-NNLIB_INLINE Vec load_step(const float* p, int64_t step, int64_t n) {
-  if (step == 1) return n >= kWidth ? load(p) : load_n(p, n);
-  alignas(kVecBytes) float t[kWidth] = {};
-  for (int64_t i = 0; i < n && i < kWidth; ++i) t[i] = p[i * step];
-  return load(t);
-}
-
-// R rows and V vectors of the output at once hide the latency of the additions. Unit: col_step is 1; Whole:
-// all V vectors are full.
-template <int R, int V, bool Unit, bool Whole>
-__attribute__((noinline)) void depthwise_block(int64_t n, int64_t kh, int64_t kw, const float* x,
-                                               int64_t row_step, int64_t col_step, int64_t tap_row,
-                                               int64_t tap_col, const float* w, float bias, float* y,
+// R rows and V vectors of the output at once hide the latency of the additions. Whole: all V vectors are
+// full.
+template <int R, int V, bool Whole>
+__attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const int64_t* offset, const float* x,
+                                               int64_t row_step, const float* w, float bias, float* y,
                                                int64_t ldy) {
   Vec acc[R][V];
 #pragma GCC unroll 4
@@ -26,20 +17,15 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t kh, int64_t kw
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[r][v] = set1(bias);
   }
-  for (int64_t p = 0; p < kh; ++p) {
-    for (int64_t q = 0; q < kw; ++q) {
-      const Vec tap = set1(w[p * kw + q]);
-      const float* src = x + p * tap_row + q * tap_col;
+  for (int64_t t = 0; t < taps; ++t) {
+    const Vec tap = set1(w[t]);
+    const float* src = x + offset[t];
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-          const float* from = src + r * row_step + v * kWidth * (Unit ? 1 : col_step);
-          const Vec value = !Unit   ? load_step(from, col_step, n - v * kWidth)
-                            : Whole ? load(from)
-                                    : load_n(from, n - v * kWidth);
-          acc[r][v] = fma(tap, value, acc[r][v]);
-        }
+      for (int v = 0; v < V; ++v) {
+        const float* from = src + r * row_step + v * kWidth;
+        acc[r][v] = fma(tap, Whole ? load(from) : load_n(from, n - v * kWidth), acc[r][v]);
       }
     }
   }
@@ -57,60 +43,112 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t kh, int64_t kw
 }
 
 // A strip of up to 2 vectors' columns over all rows, four rows at a time.
-template <int V, bool Unit, bool Whole>
-NNLIB_INLINE void depthwise_strip(int64_t rows, int64_t n, int64_t kh, int64_t kw, const float* x,
-                                  int64_t row_step, int64_t col_step, int64_t tap_row, int64_t tap_col,
-                                  const float* w, float bias, float* y, int64_t ldy) {
+template <int V, bool Whole>
+NNLIB_INLINE void depthwise_strip(int64_t rows, int64_t n, int64_t taps, const int64_t* offset,
+                                  const float* x, int64_t row_step, const float* w, float bias, float* y,
+                                  int64_t ldy) {
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
-    depthwise_block<4, V, Unit, Whole>(n, kh, kw, x + i * row_step, row_step, col_step, tap_row, tap_col, w,
-                                       bias, y + i * ldy, ldy);
+    depthwise_block<4, V, Whole>(n, taps, offset, x + i * row_step, row_step, w, bias, y + i * ldy, ldy);
   }
   for (; i < rows; ++i) {
-    depthwise_block<1, V, Unit, Whole>(n, kh, kw, x + i * row_step, row_step, col_step, tap_row, tap_col, w,
-                                       bias, y + i * ldy, ldy);
+    depthwise_block<1, V, Whole>(n, taps, offset, x + i * row_step, row_step, w, bias, y + i * ldy, ldy);
   }
 }
 
-void depthwise_f32(int64_t rows, int64_t cols, int64_t kh, int64_t kw, const float* x, int64_t row_step,
-                   int64_t col_step, int64_t tap_row, int64_t tap_col, const float* w, float bias, float* y,
-                   int64_t ldy) {
+void depthwise_f32(int64_t rows, int64_t cols, int64_t taps, const int64_t* offset, const float* x,
+                   int64_t row_step, const float* w, float bias, float* y, int64_t ldy) {
   int64_t j = 0;
-  if (col_step == 1) {
-    for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
-      depthwise_strip<2, true, true>(rows, 2 * kWidth, kh, kw, x + j, row_step, 1, tap_row, tap_col, w, bias,
-                                     y + j, ldy);
-    }
-    for (; j < cols; j += kWidth) {
-      depthwise_strip<1, true, false>(rows, cols - j, kh, kw, x + j, row_step, 1, tap_row, tap_col, w, bias,
-                                      y + j, ldy);
-    }
+  for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
+    depthwise_strip<2, true>(rows, 2 * kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
   }
   for (; j < cols; j += kWidth) {
-    depthwise_strip<1, false, false>(rows, cols - j, kh, kw, x + j * col_step, row_step, col_step, tap_row,
-                                     tap_col, w, bias, y + j, ldy);
+    depthwise_strip<1, false>(rows, cols - j, taps, offset, x + j, row_step, w, bias, y + j, ldy);
   }
 }
 
-void depthwise_wgrad_f32(int64_t rows, int64_t cols, int64_t kh, int64_t kw, const float* x, int64_t row_step,
-                         int64_t col_step, int64_t tap_row, int64_t tap_col, const float* gy, int64_t ldy,
-                         float* gw) {
-  for (int64_t p = 0; p < kh; ++p) {
-    for (int64_t q = 0; q < kw; ++q) {
-      const float* src = x + p * tap_row + q * tap_col;
-      Vec even = zero(), odd = zero();
-      for (int64_t i = 0; i < rows; ++i) {
-        const float *from = src + i * row_step, *g = gy + i * ldy;
-        int64_t j = 0;
-        for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
-          even = fma(load(g + j), load_step(from + j * col_step, col_step, kWidth), even);
-          odd = fma(load(g + j + kWidth), load_step(from + (j + kWidth) * col_step, col_step, kWidth), odd);
-        }
-        for (; j < cols; j += kWidth) {
-          even = fma(load_n(g + j, cols - j), load_step(from + j * col_step, col_step, cols - j), even);
-        }
+// M lines of g times N places of x over the whole plane.
+template <int M, int N>
+__attribute__((noinline)) void plane_dots(int64_t rows, int64_t cols, const float* g, int64_t g_step,
+                                          int64_t g_row, const float* x, const int64_t* offset, int64_t x_row,
+                                          float* sum, int64_t ld) {
+  Vec acc[M][N];
+#pragma GCC unroll 4
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) acc[i][j] = zero();
+  }
+  const float* place[N];
+#pragma GCC unroll 12
+  for (int j = 0; j < N; ++j) place[j] = x + offset[j];
+  const int64_t full = cols / kWidth * kWidth;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* line = g + r * g_row;
+    const int64_t at = r * x_row;
+    for (int64_t c = 0; c < full; c += kWidth) {
+      Vec gv[M];
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) gv[i] = load(line + i * g_step + c);
+#pragma GCC unroll 12
+      for (int j = 0; j < N; ++j) {
+        const Vec xv = load(place[j] + at + c);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; ++i) acc[i][j] = fma(gv[i], xv, acc[i][j]);
       }
-      gw[p * kw + q] += reduce_add(even + odd);
+    }
+    if (full < cols) {
+      const int64_t n = cols - full;
+      Vec gv[M];
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i) gv[i] = load_n(line + i * g_step + full, n);
+#pragma GCC unroll 12
+      for (int j = 0; j < N; ++j) {
+        const Vec xv = load_n(place[j] + at + full, n);
+#pragma GCC unroll 4
+        for (int i = 0; i < M; ++i) acc[i][j] = fma(gv[i], xv, acc[i][j]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < N; ++j) sum[i * ld + j] += reduce_add(acc[i][j]);
+  }
+}
+
+// The accumulators of M x N fill the registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kDots1 = 10, kDots4 = 5;
+#else
+constexpr int kDots1 = 8, kDots4 = 2;
+#endif
+
+template <int M, int N>
+NNLIB_INLINE void dots_along(int64_t n, int64_t rows, int64_t cols, const float* g, int64_t g_step,
+                             int64_t g_row, const float* x, const int64_t* offset, int64_t x_row, float* sum,
+                             int64_t ld) {
+  int64_t j = 0;
+  for (; j + N <= n; j += N)
+    plane_dots<M, N>(rows, cols, g, g_step, g_row, x, offset + j, x_row, sum + j, ld);
+  if (N > 4) {
+    for (; j + 4 <= n; j += 4)
+      plane_dots<M, 4>(rows, cols, g, g_step, g_row, x, offset + j, x_row, sum + j, ld);
+  }
+  for (; j < n; ++j) plane_dots<M, 1>(rows, cols, g, g_step, g_row, x, offset + j, x_row, sum + j, ld);
+}
+
+void plane_dots_f32(int64_t m, int64_t n, int64_t rows, int64_t cols, const float* g, int64_t g_step,
+                    int64_t g_row, const float* x, const int64_t* offset, int64_t x_row, float* sum,
+                    int64_t ld) {
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) {
+    dots_along<4, kDots4>(n, rows, cols, g + i * g_step, g_step, g_row, x, offset, x_row, sum + i * ld, ld);
+  }
+  for (; i < m; ++i) {
+    if (n == 9) {  // 3x3: all taps at once
+      plane_dots<1, 9>(rows, cols, g + i * g_step, g_step, g_row, x, offset, x_row, sum + i * ld, ld);
+    } else {
+      dots_along<1, kDots1>(n, rows, cols, g + i * g_step, g_step, g_row, x, offset, x_row, sum + i * ld, ld);
     }
   }
 }

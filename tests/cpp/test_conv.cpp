@@ -8,34 +8,107 @@ using namespace nnlib::drivers;
 using nnlib::kernels::Table;
 
 TEST(depthwise_kernels) {
-  std::vector<float> x(4000), w(25), gy(4000);
-  fill(x), fill(w), fill(gy);
+  std::vector<float> x(4000), w(25), g(4000);
+  fill(x), fill(w), fill(g);
   for_each_isa([&](const Table& t, const char* isa) {
     for (int64_t rows : {0, 1, 2, 5}) {
       for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40}) {
-        for (int64_t step : {1, 2}) {
-          const int64_t kh = 1 + rows % 3, kw = 1 + cols % 4, ld = cols * step + 8, ldy = cols + 1;
-          Guarded<float> a(rows * ldy), b(rows * ldy), ga(kh * kw), gb(kh * kw);
+        for (int64_t taps : {1, 2, 4, 5, 9, 13, 25}) {
+          const int64_t ld = cols + 7, ldy = cols + 1, m = taps % 7, step = rows * ldy;
+          std::vector<int64_t> offset(taps);
+          for (int64_t k = 0; k < taps; ++k) offset[k] = k % 5 * ld + k * 3 % 7;
+          Guarded<float> a(rows * ldy), b(rows * ldy), ga(m * taps), gb(m * taps);
           fill(a), fill(ga);
           b = a, gb = ga;
           const auto forward = [&](const Table& u, Guarded<float>& y) {
-            u.depthwise_f32(rows, cols, kh, kw, x.data() + 1, step * ld, step, ld, 2, w.data(), 0.5f,
-                            y.data(), ldy);
+            u.depthwise_f32(rows, cols, taps, offset.data(), x.data() + 1, ld, w.data(), 0.5f, y.data(), ldy);
           };
-          const auto backward = [&](const Table& u, Guarded<float>& g) {
-            u.depthwise_wgrad_f32(rows, cols, kh, kw, x.data() + 1, step * ld, step, ld, 2, gy.data(), ldy,
-                                  g.data());
+          const auto backward = [&](const Table& u, Guarded<float>& sum) {
+            u.plane_dots_f32(m, taps, rows, cols, g.data(), step, ldy, x.data() + 1, offset.data(), ld,
+                             sum.data(), taps);
           };
           forward(t, a), forward(truth(), b), backward(t, ga), backward(truth(), gb);
           for (int64_t i = 0; i < rows * ldy; ++i)
             CHECK(close(a[i], b[i], 1e-5, 1e-5), isa, " depthwise ", cols);
-          for (int64_t i = 0; i < kh * kw; ++i) CHECK(close(ga[i], gb[i], 1e-4, 1e-4), isa, " wgrad ", cols);
+          for (int64_t i = 0; i < m * taps; ++i) CHECK(close(ga[i], gb[i], 1e-4, 1e-4), isa, " dots ", cols);
           CHECK(a.intact() && ga.intact(), isa, " wrote outside");
         }
       }
     }
   });
-  covered().insert({"depthwise_f32", "depthwise_wgrad_f32"});
+  covered().insert({"depthwise_f32", "plane_dots_f32"});
+}
+
+TEST(conv_line_kernels) {
+  std::vector<float> x(3000);
+  fill(x);
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 32, 33, 50}) {
+      for (int64_t step : {1, 2, 3}) {
+        for (int64_t low : {0, 2, 19}) {
+          Guarded<float> a(low + n + 5), b(low + n + 5);
+          // Exactly what is read: the last element is the last of its array.
+          const std::vector<float> src(x.begin(), x.begin() + (n > 0 ? (n - 1) * step + 1 : 0));
+          t.conv_frame_f32(low, n, 5, step, src.data(), a.data());
+          truth().conv_frame_f32(low, n, 5, step, src.data(), b.data());
+          for (int64_t i = 0; i < low + n + 5; ++i) CHECK(a[i] == b[i], isa, " frame ", n, " step ", step);
+          CHECK(a.intact(), isa, " wrote outside");
+        }
+      }
+      Guarded<float> a(2 * n), b(2 * n);
+      t.conv_merge_f32(x.data(), x.data() + 100, n, a.data());
+      truth().conv_merge_f32(x.data(), x.data() + 100, n, b.data());
+      for (int64_t i = 0; i < 2 * n; ++i) CHECK(a[i] == b[i], isa, " merge ", n);
+      CHECK(a.intact(), isa, " wrote outside");
+    }
+    const int64_t nr = t.lines_nr;
+    const int64_t offset[] = {5, 300, 7, 120};
+    for (const std::vector<int64_t>& piece :
+         {std::vector<int64_t>{3, nr}, {3, 2 * nr}, {0, 5, 40, 1, 60, nr - 6}, {9, 1, 8, 1, 7, 1}, {}}) {
+      int64_t n = 0;
+      for (size_t p = 1; p < piece.size(); p += 2) n += piece[p];
+      Guarded<float> a(4 * n + nr), b(4 * n + nr);
+      fill(a);
+      b = a;
+      t.conv_gather_f32(4, offset, int64_t(piece.size()) / 2, piece.data(), x.data(), a.data(), n);
+      truth().conv_gather_f32(4, offset, int64_t(piece.size()) / 2, piece.data(), x.data(), b.data(), n);
+      for (int64_t i = 0; i < 4 * n; ++i) CHECK(a[i] == b[i], isa, " gather ", i);
+      CHECK(a.intact(), isa, " wrote outside");
+    }
+  });
+  covered().insert({"conv_frame_f32", "conv_merge_f32", "conv_gather_f32"});
+}
+
+TEST(conv_lines_tile) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t mr = t.lines_mr, nr = t.lines_nr, ld = t.lines_ld;
+    std::vector<float> a(mr * ld), b(ld * nr), bias(nr);
+    fill(a), fill(b), fill(bias);
+    for (int64_t kc : {int64_t(0), int64_t(1), int64_t(7), ld}) {
+      for (int64_t m = 0; m <= mr; ++m) {
+        for (int64_t n : {int64_t(0), int64_t(1), nr / 2, nr / 2 + 1, nr - 1, nr}) {
+          for (int mode = 0; mode < 3; ++mode) {
+            Guarded<float> c(m * (nr + 3));
+            fill(c);
+            const std::vector<float> before(c.data(), c.data() + c.size());
+            t.lines_tile_f32(kc, a.data(), b.data(), nr, c.data(), nr + 3, m, n,
+                             mode == 1 ? bias.data() : nullptr, mode == 2);
+            for (int64_t i = 0; i < m; ++i) {
+              for (int64_t j = 0; j < nr + 3; ++j) {
+                const double old = before[i * (nr + 3) + j];
+                double want = mode == 2 ? old : mode == 1 && j < n ? bias[j] : 0;
+                for (int64_t k = 0; k < kc && j < n; ++k) want += double(a[i * ld + k]) * b[k * nr + j];
+                if (j >= n) want = old;
+                CHECK(close(double(c[i * (nr + 3) + j]), want, 1e-5, 1e-4), isa, " lines_tile ", m, "x", n);
+              }
+            }
+            CHECK(c.intact(), isa, " wrote outside");
+          }
+        }
+      }
+    }
+  });
+  covered().insert("lines_tile_f32");
 }
 
 namespace {
@@ -123,6 +196,14 @@ const ConvShape kShapes[] = {
     {2, 3, 4, 1, {5, 6, 7}, {3, 2, 3}, {}, {2, 1, 2}, {1, 0, 1}, {1, 2, 1}},   // three dimensions
     {2, 2, 2, 2, {4, 5, 6}, {2, 2, 2}, {}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
     {40, 2, 3, 1, {1, 8, 8}, {1, 3, 3}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},  // several chunks of the batch
+    {1, 3, 20, 1, {1, 32, 48}, {1, 16, 16}, {}, {1, 16, 16}, {0, 0, 0}, {1, 1, 1}},  // patches
+    {2, 6, 6, 6, {1, 15, 18}, {1, 5, 5}, {}, {1, 2, 2}, {0, 2, 2}, {1, 1, 1}},       // depthwise, a stride
+    {2, 4, 4, 4, {1, 13, 13}, {1, 3, 3}, {}, {1, 3, 2}, {0, 4, 1}, {1, 2, 3}},       // and dilation
+    {2, 8, 12, 4, {1, 9, 9}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},        // small groups
+    {1, 3, 4, 1, {1, 1, 9000}, {1, 1, 9}, {}, {1, 1, 1}, {0, 0, 4}, {1, 1, 1}},      // parts of a line
+    {1, 2, 2, 2, {1, 1, 9000}, {1, 1, 9}, {}, {1, 1, 2}, {0, 0, 4}, {1, 1, 1}},
+    {9, 40, 5, 1, {8, 3, 8}, {1, 2, 3}, {}, {1, 1, 4}, {1, 2, 2}, {1, 2, 1}},  // more channels than a frame
+    {2, 3, 17, 1, {1, 30, 30}, {1, 11, 11}, {}, {1, 4, 4}, {0, 2, 2}, {1, 1, 1}},
 };
 
 }  // namespace

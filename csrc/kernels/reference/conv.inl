@@ -1,37 +1,69 @@
-// The truth of conv.inl: sums in double, rounded once.
+// The truth of conv.inl and conv_lines.inl: sums in double, rounded once.
 #pragma once
 
 namespace nnlib::kernels::reference {
 namespace {
 
-void depthwise_f32(int64_t rows, int64_t cols, int64_t kh, int64_t kw, const float* x, int64_t row_step,
-                   int64_t col_step, int64_t tap_row, int64_t tap_col, const float* w, float bias, float* y,
-                   int64_t ldy) {
+constexpr int64_t lines_mr = 4, lines_nr = 8, lines_ld = 64;
+
+void depthwise_f32(int64_t rows, int64_t cols, int64_t taps, const int64_t* offset, const float* x,
+                   int64_t row_step, const float* w, float bias, float* y, int64_t ldy) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < cols; ++j) {
       double sum = bias;
-      for (int64_t p = 0; p < kh; ++p) {
-        for (int64_t q = 0; q < kw; ++q) {
-          sum += double(w[p * kw + q]) * x[i * row_step + j * col_step + p * tap_row + q * tap_col];
-        }
-      }
+      for (int64_t t = 0; t < taps; ++t) sum += double(w[t]) * x[offset[t] + i * row_step + j];
       y[i * ldy + j] = float(sum);
     }
   }
 }
 
-void depthwise_wgrad_f32(int64_t rows, int64_t cols, int64_t kh, int64_t kw, const float* x, int64_t row_step,
-                         int64_t col_step, int64_t tap_row, int64_t tap_col, const float* gy, int64_t ldy,
-                         float* gw) {
-  for (int64_t p = 0; p < kh; ++p) {
-    for (int64_t q = 0; q < kw; ++q) {
-      double sum = gw[p * kw + q];
-      for (int64_t i = 0; i < rows; ++i) {
-        for (int64_t j = 0; j < cols; ++j) {
-          sum += double(gy[i * ldy + j]) * x[i * row_step + j * col_step + p * tap_row + q * tap_col];
+void plane_dots_f32(int64_t m, int64_t n, int64_t rows, int64_t cols, const float* g, int64_t g_step,
+                    int64_t g_row, const float* x, const int64_t* offset, int64_t x_row, float* sum,
+                    int64_t ld) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double total = sum[i * ld + j];
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < cols; ++c) {
+          total += double(g[i * g_step + r * g_row + c]) * x[offset[j] + r * x_row + c];
         }
       }
-      gw[p * kw + q] = float(sum);
+      sum[i * ld + j] = float(total);
+    }
+  }
+}
+
+void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                     const float* x, float* y, int64_t ldy) {
+  for (int64_t i = 0; i < lines; ++i) {
+    float* dst = y + i * ldy;
+    for (int64_t p = 0; p < pieces; ++p) {
+      for (int64_t j = 0; j < piece[2 * p + 1]; ++j) *dst++ = x[offset[i] + piece[2 * p] + j];
+    }
+  }
+}
+
+void conv_frame_f32(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
+  for (int64_t i = 0; i < low; ++i) *y++ = 0;
+  for (int64_t i = 0; i < n; ++i) *y++ = x[i * step];
+  for (int64_t i = 0; i < high; ++i) *y++ = 0;
+}
+
+void conv_merge_f32(const float* even, const float* odd, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    y[2 * i] = even[i];
+    y[2 * i + 1] = odd[i];
+  }
+}
+
+void lines_tile_f32(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                    int64_t n, const float* bias, bool accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t k = 0; k < kc; ++k) sum += double(a[i * lines_ld + k]) * b[k * ldb + j];
+      float* p = c + i * ldc + j;
+      *p = float(accumulate ? *p + sum : bias ? bias[j] + sum : sum);
     }
   }
 }

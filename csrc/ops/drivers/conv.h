@@ -42,9 +42,21 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw);
 template <class T>
 void conv_bias_grad(const ConvShape& s, const T* gy, T* gb);
 
+// One algorithm each.
 namespace detail {
+template <class T>
+void gemm_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y);
+template <class T>
+void gemm_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx);
+template <class T>
+void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw);
+
+// One input channel a group.
 void depthwise_forward(const ConvShape& s, const float* x, const float* w, const float* bias, float* y);
-void depthwise_weight_grad(const ConvShape& s, const float* x, const float* gy, float* gw);
+// One input and one output channel a group.
+void depthwise_input_grad(const ConvShape& s, const float* gy, const float* w, const float* bias, float* gx);
+// Any number of channels, best with few a group: planes are multiplied and summed.
+void planes_weight_grad(const ConvShape& s, const float* x, const float* gy, float* gw);
 }  // namespace detail
 
 }  // namespace nnlib::drivers

@@ -1,0 +1,149 @@
+// Convolution as a matrix product that is gathered on demand: copies of lines out of a padded frame, and a
+// tile whose left operand stays as lines.
+#pragma once
+#include "vec.h"
+#include "vec_lanes.h"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+// Rows of a tile and its width in vectors: accumulators for all registers but those of one line of B and one
+// element of A.
+#if defined(__AVX512F__)
+constexpr int kLineRows = 14;
+#elif defined(__AVX2__)
+constexpr int kLineRows = 6;
+#elif defined(__aarch64__)
+constexpr int kLineRows = 12;
+#else
+constexpr int kLineRows = 4;
+#endif
+constexpr int64_t lines_mr = kLineRows, lines_nr = 2 * kWidth;
+// The length of a line of A: a constant, so that one register addresses all rows of a tile.
+constexpr int64_t lines_ld = 256;
+
+// A line of exactly two vectors, the usual case, needs no loop.
+void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                     const float* x, float* y, int64_t ldy) {
+  if (pieces == 1 && piece[1] == 2 * kWidth) {
+    x += piece[0];
+    for (int64_t i = 0; i < lines; ++i, y += ldy) {
+      const float* src = x + offset[i];
+      const Vec a = load(src), b = load(src + kWidth);
+      store(y, a);
+      store(y + kWidth, b);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < lines; ++i, y += ldy) {
+    const float* src = x + offset[i];
+    float* dst = y;
+    for (int64_t p = 0; p < pieces; ++p) {
+      const float* from = src + piece[2 * p];
+      const int64_t n = piece[2 * p + 1];
+      for (int64_t j = 0; j < n; j += kWidth) store(dst + j, load(from + j));
+      dst += n;
+    }
+  }
+}
+
+void conv_frame_f32(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
+  for (int64_t i = 0; i < low; i += kWidth) store_n(y + i, zero(), low - i);
+  y += low;
+  int64_t i = 0;
+  if (step == 1) {
+    for (; i + kWidth <= n; i += kWidth) store(y + i, load(x + i));
+    if (i < n) store_n(y + i, load_n(x + i, n - i), n - i);
+  } else {
+    if (step == 2) {
+      for (; i + kWidth < n; i += kWidth) {  // short of the last element: its odd neighbour may not exist
+        Vec even, odd;
+        split_pairs(load(x + 2 * i), load(x + 2 * i + kWidth), &even, &odd);
+        store(y + i, even);
+      }
+    }
+    for (; i < n; ++i) y[i] = x[i * step];
+  }
+  y += n;
+  for (int64_t j = 0; j < high; j += kWidth) store_n(y + j, zero(), high - j);
+}
+
+void conv_merge_f32(const float* even, const float* odd, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    Vec a, b;
+    merge_pairs(load(even + i), load(odd + i), &a, &b);
+    store(y + 2 * i, a);
+    store(y + 2 * i + kWidth, b);
+  }
+  for (; i < n; ++i) {
+    y[2 * i] = even[i];
+    y[2 * i + 1] = odd[i];
+  }
+}
+
+template <int R, int V>
+__attribute__((noinline)) void lines_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c,
+                                          int64_t ldc, int64_t m, int64_t n, const float* bias,
+                                          bool accumulate) {
+  Vec acc[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    if (i < m) prefetch(c + i * ldc);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = zero();
+  }
+  for (int64_t k = 0; k < kc; ++k) {
+    Vec bv[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec ai = set1(a[i * lines_ld]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = fma(ai, bv[v], acc[i][v]);
+    }
+    ++a;
+    b += ldb;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    if (i >= m) break;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      float* p = c + i * ldc + v * kWidth;
+      const int64_t rest = n - v * kWidth;
+      if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
+      if (!accumulate && bias) acc[i][v] = acc[i][v] + load_n(bias + v * kWidth, rest);
+      store_n(p, acc[i][v], rest);
+    }
+  }
+}
+
+// A tile of m rows runs as the next of a few heights; the lines past m are read and not stored.
+template <int V>
+NNLIB_INLINE void lines_of_rows(int64_t kc, const float* a, const float* b, int64_t ldb, float* c,
+                                int64_t ldc, int64_t m, int64_t n, const float* bias, bool accumulate) {
+  constexpr int all = kLineRows, two = 2, four = all < 4 ? all : 4, six = all < 6 ? all : 6,
+                eight = all < 8 ? all : 8, ten = all < 10 ? all : 10, twelve = all < 12 ? all : 12;
+  if (m > twelve) return lines_tile<all, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > ten) return lines_tile<twelve, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > eight) return lines_tile<ten, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > six) return lines_tile<eight, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > four) return lines_tile<six, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  if (m > two) return lines_tile<four, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  lines_tile<two, V>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+}
+
+void lines_tile_f32(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                    int64_t n, const float* bias, bool accumulate) {
+  if (m <= 0 || n <= 0) return;
+  if (n <= kWidth) {
+    lines_of_rows<1>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  } else {
+    lines_of_rows<2>(kc, a, b, ldb, c, ldc, m, n, bias, accumulate);
+  }
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -1,0 +1,223 @@
+// A part of the input in a frame of zeros, so that what a tap sees of a row of output pixels is one
+// contiguous stretch: pixels are sorted by their remainder modulo the stride, and only remainders that some
+// tap reaches are kept.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/dispatch.h"
+#include "ops/drivers/conv.h"
+
+namespace nnlib::drivers {
+
+// One dimension. Tap t of output pixel o reads the input pixel (o + shift[t] + low) * stride +
+// residue[slot[t]].
+struct ConvAxis {
+  ConvAxis(const ConvShape& s, int d) : stride(s.stride[d]), in(s.in[d]) {
+    int64_t high = 0;
+    for (int64_t k = 0; k < s.kernel[d]; ++k) {
+      const int64_t at = k * s.dilation[d] - s.padding[d];
+      const int64_t r = (at % stride + stride) % stride, whole = (at - r) / stride;
+      const auto found = std::find(residue.begin(), residue.end(), r);
+      slot.push_back(found - residue.begin());
+      if (found == residue.end()) residue.push_back(r);
+      shift.push_back(whole);
+      low = k == 0 ? whole : std::min(low, whole);
+      high = k == 0 ? whole : std::max(high, whole);
+    }
+    halo = high - low;
+    for (int64_t& q : shift) q -= low;
+  }
+  int64_t stride, in, low = 0, halo = 0;
+  std::vector<int64_t> residue, slot, shift;
+  int64_t slots() const { return int64_t(residue.size()); }
+};
+
+// Copies of `n` elements `step` apart between zeros, and of lines in pieces: see kernels.def.
+inline void frame_line(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
+  kernels::table().conv_frame_f32(low, n, high, step, x, y);
+}
+inline void frame_line(int64_t low, int64_t n, int64_t high, int64_t step, const double* x, double* y) {
+  std::fill_n(y, low, 0.);
+  for (int64_t i = 0; i < n; ++i) y[low + i] = x[i * step];
+  std::fill_n(y + low + n, high, 0.);
+}
+inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                         const float* x, float* y, int64_t ldy) {
+  kernels::table().conv_gather_f32(lines, offset, pieces, piece, x, y, ldy);
+}
+inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                         const double* x, double* y, int64_t ldy) {
+  for (int64_t i = 0; i < lines; ++i) {
+    double* dst = y + i * ldy;
+    for (int64_t p = 0; p < pieces; ++p) {
+      dst = std::copy_n(x + offset[i] + piece[2 * p], piece[2 * p + 1], dst);
+    }
+  }
+}
+// y[i * phases + f] = x[f][i] for i < n, where that is less than `size`.
+inline void merge_phases(int64_t phases, int64_t size, int64_t n, const float* const* x, float* y) {
+  int64_t done = 0;
+  if (phases == 2) {
+    done = std::min(n, size / 2);
+    kernels::table().conv_merge_f32(x[0], x[1], done, y);
+  }
+  for (int64_t f = 0; f < phases; ++f) {
+    for (int64_t i = done; i < n && i * phases + f < size; ++i) y[i * phases + f] = x[f][i];
+  }
+}
+inline void merge_phases(int64_t phases, int64_t size, int64_t n, const double* const* x, double* y) {
+  for (int64_t f = 0; f < phases; ++f) {
+    for (int64_t i = 0; i < n && i * phases + f < size; ++i) y[i * phases + f] = x[f][i];
+  }
+}
+// What a vector may read or write past the end of a line.
+constexpr int64_t kLineSlack = 64;
+
+// The taps of a convolution, and the frame that serves some of its output pixels.
+class ConvFrame {
+ public:
+  explicit ConvFrame(const ConvShape& s)
+      : s_(s), axis_{ConvAxis(s, 0), ConvAxis(s, 1), ConvAxis(s, 2)}, tap_(s.taps()) {}
+
+  // Serves the pixels [pixel, pixel + count), counted through the whole batch.
+  void place(int64_t pixel, int64_t count) {
+    const int64_t pixels = s_.out_pixels(), last = pixel + count - 1;
+    image_ = pixel / pixels;
+    if (count == placed_count_ && pixel % pixels == placed_pixel_) return;  // the same of another image
+    placed_count_ = count, placed_pixel_ = pixel % pixels;
+    images_ = last / pixels - image_ + 1;
+    // A part of a line, of a plane or of an image, each with the whole of what is inside it.
+    const int64_t inner[3] = {s_.out[1] * s_.out[2], s_.out[2], 1};
+    bool whole = images_ > 1;
+    for (int d = 0; d < 3; ++d) {
+      const int64_t from = pixel % pixels / inner[d] % s_.out[d], to = last % pixels / inner[d] % s_.out[d];
+      first_[d] = whole ? 0 : from;
+      size_[d] = whole ? s_.out[d] : to - from + 1;
+      whole = whole || size_[d] > 1;
+      length_[d] = size_[d] + axis_[d].halo;
+    }
+    line_ = axis_[2].slots() * length_[2];
+    plane_ = axis_[1].slots() * length_[1] * line_;
+    frame_ = axis_[0].slots() * length_[0] * plane_;
+    for (int64_t t = 0; t < s_.taps(); ++t) {
+      const int64_t k[3] = {t / (s_.kernel[1] * s_.kernel[2]), t / s_.kernel[2] % s_.kernel[1],
+                            t % s_.kernel[2]};
+      int64_t at[3];
+      for (int d = 0; d < 3; ++d) at[d] = axis_[d].slot[k[d]] * length_[d] + axis_[d].shift[k[d]];
+      tap_[t] = at[0] * plane_ + at[1] * line_ + at[2];
+    }
+  }
+  // Elements of a channel, kLineSlack not counted.
+  int64_t channel_size() const { return images_ * frame_; }
+  int64_t line_size() const { return line_; }
+  int64_t tap(int64_t t) const { return tap_[t]; }
+  const int64_t* taps() const { return tap_.data(); }
+  // Row `row` of the im2col matrix of a group, when the frame begins with channel `channel` of the group.
+  int64_t row(int64_t row, int64_t channel) const {
+    return (row / s_.taps() - channel) * channel_size() + tap_[row % s_.taps()];
+  }
+
+  // Copies `channels` channels from `channel` (of all groups) on.
+  template <class T>
+  void fill(const T* x, int64_t channel, int64_t channels, T* dst) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t i = 0; i < images_; ++i, dst += frame_) {
+        fill_plane(x + ((image_ + i) * s_.in_channels + channel + c) * s_.in_pixels(), dst);
+      }
+    }
+  }
+
+  // The stretches of the frame that hold `count` pixels from `pixel` on, as (from, length) pairs.
+  void pieces(int64_t pixel, int64_t count, std::vector<int64_t>* out) const {
+    const int64_t pixels = s_.out_pixels();
+    int64_t image = pixel / pixels - image_, rest = pixel % pixels;
+    int64_t z = rest / (s_.out[1] * s_.out[2]), y = rest / s_.out[2] % s_.out[1], x = rest % s_.out[2];
+    while (count > 0) {
+      const int64_t n = std::min(count, s_.out[2] - x);
+      out->push_back(image * frame_ + (z - first_[0]) * plane_ + (y - first_[1]) * line_ + x - first_[2]);
+      out->push_back(n);
+      count -= n;
+      x = 0;
+      if (++y < s_.out[1]) continue;
+      y = 0;
+      if (++z < s_.out[0]) continue;
+      z = 0, ++image;
+    }
+  }
+
+ private:
+  // Input pixel of place i of a slot's line.
+  int64_t input(int d, int64_t slot, int64_t i) const {
+    return (first_[d] + axis_[d].low + i) * axis_[d].stride + axis_[d].residue[slot];
+  }
+
+  template <class T>
+  void fill_plane(const T* x, T* dst) const {
+    for (int64_t z = 0; z < axis_[0].slots() * length_[0]; ++z) {
+      const int64_t iz = input(0, z / length_[0], z % length_[0]);
+      if (iz < 0 || iz >= s_.in[0]) {
+        std::fill_n(dst, plane_, T(0));
+        dst += plane_;
+        continue;
+      }
+      for (int64_t y = 0; y < axis_[1].slots() * length_[1]; ++y) {
+        const int64_t iy = input(1, y / length_[1], y % length_[1]);
+        if (iy < 0 || iy >= s_.in[1]) {
+          frame_line(line_, 0, 0, 1, x, dst);
+          dst += line_;
+          continue;
+        }
+        const T* src = x + (iz * s_.in[1] + iy) * s_.in[2];
+        const int64_t stride = axis_[2].stride, length = length_[2];
+        for (int64_t slot = 0; slot < axis_[2].slots(); ++slot, dst += length) {
+          const int64_t from = input(2, slot, 0);  // pixels from + i * stride inside 0 .. in
+          const int64_t low = std::clamp<int64_t>(from < 0 ? (-from + stride - 1) / stride : 0, 0, length);
+          const int64_t high =
+              std::clamp<int64_t>(s_.in[2] > from ? (s_.in[2] - from + stride - 1) / stride : 0, low, length);
+          frame_line(low, high - low, length - high, stride, src + from + low * stride, dst);
+        }
+      }
+    }
+  }
+
+  const ConvShape& s_;
+  ConvAxis axis_[3];
+  std::vector<int64_t> tap_;
+  int64_t image_ = 0, images_ = 0, first_[3] = {}, size_[3] = {}, length_[3] = {};
+  int64_t line_ = 0, plane_ = 0, frame_ = 0, placed_pixel_ = 0, placed_count_ = 0;
+};
+
+// Consecutive output pixels that a task takes at once: parts of a line, a plane, an image or the batch, the
+// smallest of these that has `most` pixels.
+struct PixelBlocks {
+  PixelBlocks(const ConvShape& s, int64_t most, int64_t unit) {
+    all = s.batch * s.out_pixels();
+    span = all;
+    for (int64_t size : {s.out_pixels(), s.out[1] * s.out[2], s.out[2]}) {
+      if (size >= most) span = size;
+    }
+    const int64_t parts = (span + most - 1) / most;
+    block = std::max(unit, ((span + parts - 1) / parts + unit - 1) / unit * unit);
+    per_span = (span + block - 1) / block;
+    count = span ? all / span * per_span : 0;
+  }
+  int64_t first(int64_t i) const { return i / per_span * span + i % per_span * block; }
+  int64_t size(int64_t i) const { return std::min(block, span - i % per_span * block); }
+  int64_t all, span, block, per_span, count;
+};
+
+// Calls f(image, pixel, offset, len) for the stretches of one image each that make up `count` pixels from
+// `first` on.
+template <class F>
+void for_stretches(const ConvShape& s, int64_t first, int64_t count, F f) {
+  const int64_t pixels = s.out_pixels();
+  for (int64_t done = 0; done < count;) {
+    const int64_t pixel = (first + done) % pixels, len = std::min(count - done, pixels - pixel);
+    f((first + done) / pixels, pixel, done, len);
+    done += len;
+  }
+}
+
+}  // namespace nnlib::drivers

@@ -1,0 +1,122 @@
+// Gradients with respect to the weights, as the matrix product im2col(x) gy^T summed over the pixels: lines
+// of x are gathered a block of pixels at a time, gy is transposed once a block.
+#include <memory>
+#include <type_traits>
+
+#include "core/parallel.h"
+#include "ops/drivers/conv.h"
+#include "ops/drivers/conv_frame.h"
+#include "ops/drivers/gemm_block.h"
+
+namespace nnlib::drivers::detail {
+
+namespace {
+
+// Rows (channel, tap) that a task takes at once.
+constexpr int64_t kRows = 256;
+// Tasks to aim for, and elements that their partial sums may take together.
+constexpr int64_t kTasks = 32, kPartialSums = int64_t(1) << 21;
+
+int64_t tile_rows(float) { return kernels::table().lines_mr; }
+int64_t tile_rows(double) { return tile_kernel<double>().mr; }
+int64_t tile_columns(float) { return kernels::table().lines_nr; }
+int64_t tile_columns(double) { return tile_kernel<double>().nr; }
+
+// C (+)= A B, A as lines of lines_ld pixels.
+void run_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+              int64_t n, bool accumulate) {
+  kernels::table().lines_tile_f32(kc, a, b, ldb, c, ldc, m, n, nullptr, accumulate);
+}
+void run_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
+              int64_t n, bool accumulate) {
+  const TileKernel<double> tile = tile_kernel<double>();
+  double* packed = scratch<Scratch::Rows, double>(tile.mr * kc);
+  pack_panel(tile.mr, m, kc, a, kernels::table().lines_ld, 1, 1., packed);
+  tile.run(kc, packed, b, ldb, c, ldc, m, n, nullptr, nullptr, accumulate);
+}
+
+// sum[rows, Co / g] over the pixel blocks [from, to): rows of whole channels of one group.
+template <class T>
+void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks, const T* x, const T* gy,
+                int64_t group, int64_t channel, int64_t channels, int64_t from, int64_t to, T* sum) {
+  const int64_t taps = s.taps(), rows = channels * taps, co = s.out_group(), pixels = s.out_pixels();
+  const int64_t nr = tile_columns(T()), ld = kernels::table().lines_ld, most = tile_rows(T());
+  const int64_t panels = (rows + most - 1) / most, mr = (rows + panels - 1) / panels;
+  T* a = scratch<Scratch::PanelsA, T>(most * ld + kLineSlack);
+  T* b = scratch<Scratch::PanelsB, T>((co + nr - 1) / nr * nr * blocks.block);
+  std::vector<int64_t> pieces, offsets;
+  for (int64_t t = from; t < to; ++t) {
+    const int64_t first = blocks.first(t), count = blocks.size(t);
+    for (int64_t j = 0; j < co; j += nr) {
+      for_stretches(s, first, count, [&](int64_t image, int64_t pixel, int64_t offset, int64_t len) {
+        const T* src = gy + (image * s.out_channels + group * co + j) * pixels + pixel;
+        pack_panel(nr, std::min(nr, co - j), len, src, pixels, 1, T(1), b + j * count + offset * nr);
+      });
+    }
+    frame.place(first, count);
+    const int64_t size = frame.channel_size();
+    T* framed = scratch<Scratch::Padded, T>(channels * size + kLineSlack);
+    frame.fill(x, group * s.in_group() + channel, channels, framed);
+    std::fill_n(framed + channels * size, kLineSlack, T(0));
+    pieces.clear();
+    frame.pieces(first, count, &pieces);
+    for (int64_t i = 0; i < rows; i += mr) {
+      const int64_t m = std::min(mr, rows - i);
+      offsets.clear();
+      for (int64_t row = i; row < i + m; ++row) offsets.push_back(frame.row(row, 0));
+      gather_lines(m, offsets.data(), int64_t(pieces.size()) / 2, pieces.data(), framed, a, ld);
+      for (int64_t j = 0; j < co; j += nr) {
+        run_tile(count, a, b + j * count, nr, sum + i * co + j, co, m, std::min(nr, co - j), t > from);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// The sum over the batch is cut into a number of chunks that depends on the shape alone; their partial sums
+// are added in order.
+template <class T>
+void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
+  const int64_t taps = s.taps(), k = s.in_group() * taps, co = s.out_group(), size = s.out_channels * k;
+  const PixelBlocks blocks(s, kernels::table().lines_ld, 1);
+  const int64_t channels = balanced_block(s.in_group(), std::max<int64_t>(1, kRows / taps), 1);
+  const int64_t parts = (s.in_group() + channels - 1) / channels;
+  const int64_t wanted = (kTasks + s.groups * parts - 1) / (s.groups * parts);
+  const int64_t most = std::clamp<int64_t>(blocks.count / 2, 1, std::max<int64_t>(1, kPartialSums / size));
+  const int64_t chunks = std::min(wanted, most);
+  T* sums = scratch<Scratch::Sums, T>(chunks * size);  // [chunk][group][row][Co / g]
+  parallel_for(0, chunks * s.groups * parts, 1, [&](int64_t first, int64_t last) {
+    ConvFrame frame(s);
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t chunk = t / (s.groups * parts), group = t / parts % s.groups,
+                    channel = t % parts * channels;
+      sum_pixels(s, frame, blocks, x, gy, group, channel, std::min(channels, s.in_group() - channel),
+                 blocks.count * chunk / chunks, blocks.count * (chunk + 1) / chunks,
+                 sums + chunk * size + (group * k + channel * taps) * co);
+    }
+  });
+  if (chunks > 1) {
+    parallel_for(0, size, 4096, [&](int64_t first, int64_t last) {
+      for (int64_t c = 1; c < chunks; ++c) {
+        const T* more = sums + c * size;
+        for (int64_t i = first; i < last; ++i) sums[i] += more[i];
+      }
+    });
+  }
+  const int64_t some = std::max<int64_t>(16, 65536 / k / 16 * 16), cuts = (co + some - 1) / some;
+  parallel_for(0, s.groups * cuts, 1, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {  // pack transposes
+      const int64_t group = t / cuts, j = t % cuts * some;
+      pack_panel(k, k, std::min(some, co - j), sums + group * k * co + j, co, 1, T(1),
+                 gw + (group * co + j) * k);
+    }
+  });
+}
+
+#define NNLIB_INSTANTIATE(T) template void gemm_weight_grad<T>(const ConvShape&, const T*, const T*, T*);
+NNLIB_INSTANTIATE(float)
+NNLIB_INSTANTIATE(double)
+#undef NNLIB_INSTANTIATE
+
+}  // namespace nnlib::drivers::detail
