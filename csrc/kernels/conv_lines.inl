@@ -22,50 +22,71 @@ constexpr int64_t lines_mr = kLineRows, lines_nr = 2 * kWidth;
 // The length of a line of A: a constant, so that one register addresses all rows of a tile.
 constexpr int64_t lines_ld = 256;
 
-// A line of exactly two vectors, the usual case, needs no loop.
+// P pieces of at most a vector, whose addresses stay in registers.
+template <int P>
+NNLIB_INLINE void gather_pieces(int64_t lines, const int64_t* offset, const int64_t* piece, const float* x,
+                                float* y, int64_t ldy) {
+  const float* from[P];
+  int64_t to[P];
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) from[p] = x + piece[2 * p], to[p] = p == 0 ? 0 : to[p - 1] + piece[2 * p - 1];
+  for (int64_t i = 0; i < lines; ++i, y += ldy) {
+    const int64_t at = offset[i];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) store(y + to[p], load(from[p] + at));
+  }
+}
+
 void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                      const float* x, float* y, int64_t ldy) {
-  if (pieces == 1 && piece[1] == 2 * kWidth) {
-    x += piece[0];
-    for (int64_t i = 0; i < lines; ++i, y += ldy) {
-      const float* src = x + offset[i];
-      const Vec a = load(src), b = load(src + kWidth);
-      store(y, a);
-      store(y + kWidth, b);
-    }
-    return;
+  switch (pieces) {
+    case 1:
+      return gather_pieces<1>(lines, offset, piece, x, y, ldy);
+    case 2:
+      return gather_pieces<2>(lines, offset, piece, x, y, ldy);
+    case 3:
+      return gather_pieces<3>(lines, offset, piece, x, y, ldy);
+    case 4:
+      return gather_pieces<4>(lines, offset, piece, x, y, ldy);
+    case 5:
+      return gather_pieces<5>(lines, offset, piece, x, y, ldy);
+    case 6:
+      return gather_pieces<6>(lines, offset, piece, x, y, ldy);
+    default:
+      break;
   }
   for (int64_t i = 0; i < lines; ++i, y += ldy) {
     const float* src = x + offset[i];
     float* dst = y;
     for (int64_t p = 0; p < pieces; ++p) {
-      const float* from = src + piece[2 * p];
-      const int64_t n = piece[2 * p + 1];
-      for (int64_t j = 0; j < n; j += kWidth) store(dst + j, load(from + j));
-      dst += n;
+      store(dst, load(src + piece[2 * p]));
+      dst += piece[2 * p + 1];
     }
   }
 }
 
-void conv_frame_f32(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
-  for (int64_t i = 0; i < low; i += kWidth) store_n(y + i, zero(), low - i);
-  y += low;
-  int64_t i = 0;
-  if (step == 1) {
-    for (; i + kWidth <= n; i += kWidth) store(y + i, load(x + i));
-    if (i < n) store_n(y + i, load_n(x + i, n - i), n - i);
-  } else {
-    if (step == 2) {
-      for (; i + kWidth < n; i += kWidth) {  // short of the last element: its odd neighbour may not exist
-        Vec even, odd;
-        split_pairs(load(x + 2 * i), load(x + 2 * i + kWidth), &even, &odd);
-        store(y + i, even);
+void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
+                    int64_t x_row, float* y, int64_t y_row) {
+  for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
+    for (int64_t i = 0; i < low; i += kWidth) store_n(y + i, zero(), low - i);
+    float* dst = y + low;
+    int64_t i = 0;
+    if (step == 1) {
+      for (; i + kWidth <= n; i += kWidth) store(dst + i, load(x + i));
+      if (i < n) store_n(dst + i, load_n(x + i, n - i), n - i);
+    } else {
+      if (step == 2) {
+        for (; i + kWidth < n; i += kWidth) {  // short of the last element: its odd neighbour may not exist
+          Vec even, odd;
+          split_pairs(load(x + 2 * i), load(x + 2 * i + kWidth), &even, &odd);
+          store(dst + i, even);
+        }
       }
+      for (; i < n; ++i) dst[i] = x[i * step];
     }
-    for (; i < n; ++i) y[i] = x[i * step];
+    dst += n;
+    for (int64_t j = 0; j < high; j += kWidth) store_n(dst + j, zero(), high - j);
   }
-  y += n;
-  for (int64_t j = 0; j < high; j += kWidth) store_n(y + j, zero(), high - j);
 }
 
 void conv_merge_f32(const float* even, const float* odd, int64_t n, float* y) {

@@ -5,6 +5,7 @@
 #include "activation.inl"
 #include "attention.inl"
 #include "conv.inl"
+#include "conv_direct.inl"
 #include "conv_lines.inl"
 #include "cross_entropy.inl"
 #include "elementwise.inl"

@@ -46,12 +46,13 @@ TEST(conv_line_kernels) {
     for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 32, 33, 50}) {
       for (int64_t step : {1, 2, 3}) {
         for (int64_t low : {0, 2, 19}) {
-          Guarded<float> a(low + n + 5), b(low + n + 5);
+          const int64_t row = low + n + 5;
+          Guarded<float> a(2 * row), b(2 * row);
           // Exactly what is read: the last element is the last of its array.
-          const std::vector<float> src(x.begin(), x.begin() + (n > 0 ? (n - 1) * step + 1 : 0));
-          t.conv_frame_f32(low, n, 5, step, src.data(), a.data());
-          truth().conv_frame_f32(low, n, 5, step, src.data(), b.data());
-          for (int64_t i = 0; i < low + n + 5; ++i) CHECK(a[i] == b[i], isa, " frame ", n, " step ", step);
+          const std::vector<float> src(x.begin(), x.begin() + (n > 0 ? 70 + (n - 1) * step + 1 : 0));
+          t.conv_frame_f32(2, low, n, 5, step, src.data(), 70, a.data(), row);
+          truth().conv_frame_f32(2, low, n, 5, step, src.data(), 70, b.data(), row);
+          for (int64_t i = 0; i < 2 * row; ++i) CHECK(a[i] == b[i], isa, " frame ", n, " step ", step);
           CHECK(a.intact(), isa, " wrote outside");
         }
       }
@@ -61,22 +62,61 @@ TEST(conv_line_kernels) {
       for (int64_t i = 0; i < 2 * n; ++i) CHECK(a[i] == b[i], isa, " merge ", n);
       CHECK(a.intact(), isa, " wrote outside");
     }
-    const int64_t nr = t.lines_nr;
+    const int64_t width = t.lines_nr / 2;
     const int64_t offset[] = {5, 300, 7, 120};
-    for (const std::vector<int64_t>& piece :
-         {std::vector<int64_t>{3, nr}, {3, 2 * nr}, {0, 5, 40, 1, 60, nr - 6}, {9, 1, 8, 1, 7, 1}, {}}) {
+    for (int64_t pieces : {0, 1, 2, 3, 4, 5, 6, 7, 9}) {
+      std::vector<int64_t> piece;
       int64_t n = 0;
-      for (size_t p = 1; p < piece.size(); p += 2) n += piece[p];
-      Guarded<float> a(4 * n + nr), b(4 * n + nr);
-      fill(a);
-      b = a;
-      t.conv_gather_f32(4, offset, int64_t(piece.size()) / 2, piece.data(), x.data(), a.data(), n);
-      truth().conv_gather_f32(4, offset, int64_t(piece.size()) / 2, piece.data(), x.data(), b.data(), n);
+      for (int64_t p = 0; p < pieces; ++p) {
+        piece.push_back(p * 37 % 90);
+        piece.push_back(p % 3 == 0 ? width : 1 + p % width);
+        n += piece.back();
+      }
+      Guarded<float> a(4 * n + width), b(4 * n + width);
+      t.conv_gather_f32(4, offset, pieces, piece.data(), x.data(), a.data(), n);
+      truth().conv_gather_f32(4, offset, pieces, piece.data(), x.data(), b.data(), n);
       for (int64_t i = 0; i < 4 * n; ++i) CHECK(a[i] == b[i], isa, " gather ", i);
       CHECK(a.intact(), isa, " wrote outside");
     }
   });
   covered().insert({"conv_frame_f32", "conv_merge_f32", "conv_gather_f32"});
+}
+
+TEST(conv_direct) {
+  std::vector<float> x(3000), a(200 * 16), bias(16);
+  fill(x), fill(a), fill(bias);
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t mr = t.direct_mr, width = t.lines_nr / 2;
+    for (int64_t kc : {0, 1, 9, 200}) {
+      std::vector<int64_t> offset;
+      for (int64_t k = 0; k < kc; ++k) offset.push_back(k * 13 % 500);
+      for (int64_t m = 0; m <= mr; ++m) {
+        for (int64_t vectors : {0, 1, 2, 3, 5, 6, 7, 13}) {
+          std::vector<int64_t> vector;
+          int64_t n = 0;
+          for (int64_t v = 0; v < vectors; ++v) {
+            const int64_t some = v % 2 == 0 ? width : 1 + v % width;
+            vector.insert(vector.end(), {v * 97 % 800, n, some});
+            n += some;
+          }
+          for (int mode = 0; mode < 3; ++mode) {
+            Guarded<float> c(m * (n + 3)), d(m * (n + 3));
+            fill(c);
+            d = c;
+            const auto run = [&](const Table& u, Guarded<float>& out) {
+              u.conv_direct_f32(kc, a.data(), 16, offset.data(), x.data(), vectors, vector.data(), out.data(),
+                                n + 3, m, mode == 1 ? bias.data() : nullptr, mode == 2);
+            };
+            run(t, c), run(truth(), d);
+            for (int64_t i = 0; i < m * (n + 3); ++i)
+              CHECK(close(c[i], d[i], 1e-5f, 1e-4f), isa, " direct ", m);
+            CHECK(c.intact(), isa, " wrote outside");
+          }
+        }
+      }
+    }
+  });
+  covered().insert("conv_direct_f32");
 }
 
 TEST(conv_lines_tile) {

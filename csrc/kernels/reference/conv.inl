@@ -4,7 +4,7 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-constexpr int64_t lines_mr = 4, lines_nr = 8, lines_ld = 64;
+constexpr int64_t direct_mr = 4, lines_mr = 4, lines_nr = 8, lines_ld = 64;
 
 void depthwise_f32(int64_t rows, int64_t cols, int64_t taps, const int64_t* offset, const float* x,
                    int64_t row_step, const float* w, float bias, float* y, int64_t ldy) {
@@ -33,6 +33,21 @@ void plane_dots_f32(int64_t m, int64_t n, int64_t rows, int64_t cols, const floa
   }
 }
 
+void conv_direct_f32(int64_t kc, const float* a, int64_t lda, const int64_t* offset, const float* x,
+                     int64_t vectors, const int64_t* vector, float* c, int64_t ldc, int64_t m,
+                     const float* row_bias, bool accumulate) {
+  for (int64_t v = 0; v < vectors; ++v, vector += 3) {
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < vector[2]; ++j) {
+        float* p = c + i * ldc + vector[1] + j;
+        double sum = accumulate ? *p : row_bias ? row_bias[i] : 0;
+        for (int64_t k = 0; k < kc; ++k) sum += double(a[k * lda + i]) * x[vector[0] + offset[k] + j];
+        *p = float(sum);
+      }
+    }
+  }
+}
+
 void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                      const float* x, float* y, int64_t ldy) {
   for (int64_t i = 0; i < lines; ++i) {
@@ -43,10 +58,14 @@ void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const
   }
 }
 
-void conv_frame_f32(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
-  for (int64_t i = 0; i < low; ++i) *y++ = 0;
-  for (int64_t i = 0; i < n; ++i) *y++ = x[i * step];
-  for (int64_t i = 0; i < high; ++i) *y++ = 0;
+void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
+                    int64_t x_row, float* y, int64_t y_row) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float* dst = y + r * y_row;
+    for (int64_t i = 0; i < low; ++i) *dst++ = 0;
+    for (int64_t i = 0; i < n; ++i) *dst++ = x[r * x_row + i * step];
+    for (int64_t i = 0; i < high; ++i) *dst++ = 0;
+  }
 }
 
 void conv_merge_f32(const float* even, const float* odd, int64_t n, float* y) {

@@ -28,7 +28,7 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   const int64_t width = kernels::table().lines_nr / 2, co = s.out_group();
   const double product = 0.8 * filled(co, width);
   const double steps = double(s.out[1]) * double((s.out[2] + width - 1) / width);
-  const double reuse = co >= 4 ? 0.9 : 0.5, planes = reuse * filled(s.out[2], width) * steps / (steps + 10);
+  const double reuse = co >= 4 ? 0.5 : 0.3, planes = reuse * filled(s.out[2], width) * steps / (steps + 10);
   return planes > product;
 }
 

@@ -34,14 +34,18 @@ struct ConvAxis {
   int64_t slots() const { return int64_t(residue.size()); }
 };
 
-// Copies of `n` elements `step` apart between zeros, and of lines in pieces: see kernels.def.
-inline void frame_line(int64_t low, int64_t n, int64_t high, int64_t step, const float* x, float* y) {
-  kernels::table().conv_frame_f32(low, n, high, step, x, y);
+// Rows of `n` elements `step` apart between zeros, and lines in pieces: see kernels.def.
+inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
+                       int64_t x_row, float* y, int64_t y_row) {
+  kernels::table().conv_frame_f32(rows, low, n, high, step, x, x_row, y, y_row);
 }
-inline void frame_line(int64_t low, int64_t n, int64_t high, int64_t step, const double* x, double* y) {
-  std::fill_n(y, low, 0.);
-  for (int64_t i = 0; i < n; ++i) y[low + i] = x[i * step];
-  std::fill_n(y + low + n, high, 0.);
+inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const double* x,
+                       int64_t x_row, double* y, int64_t y_row) {
+  for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
+    std::fill_n(y, low, 0.);
+    for (int64_t i = 0; i < n; ++i) y[low + i] = x[i * step];
+    std::fill_n(y + low + n, high, 0.);
+  }
 }
 inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                          const float* x, float* y, int64_t ldy) {
@@ -129,15 +133,21 @@ class ConvFrame {
     }
   }
 
-  // The stretches of the frame that hold `count` pixels from `pixel` on, as (from, length) pairs.
+  // The stretches of the frame that hold `count` pixels from `pixel` on, as (from, length) pairs: a vector at
+  // most.
   void pieces(int64_t pixel, int64_t count, std::vector<int64_t>* out) const {
+    const int64_t width = kernels::table().lines_nr / 2;
     const int64_t pixels = s_.out_pixels();
     int64_t image = pixel / pixels - image_, rest = pixel % pixels;
     int64_t z = rest / (s_.out[1] * s_.out[2]), y = rest / s_.out[2] % s_.out[1], x = rest % s_.out[2];
     while (count > 0) {
       const int64_t n = std::min(count, s_.out[2] - x);
-      out->push_back(image * frame_ + (z - first_[0]) * plane_ + (y - first_[1]) * line_ + x - first_[2]);
-      out->push_back(n);
+      const int64_t from =
+          image * frame_ + (z - first_[0]) * plane_ + (y - first_[1]) * line_ + x - first_[2];
+      for (int64_t i = 0; i < n; i += width) {
+        out->push_back(from + i);
+        out->push_back(std::min(width, n - i));
+      }
       count -= n;
       x = 0;
       if (++y < s_.out[1]) continue;
@@ -152,32 +162,35 @@ class ConvFrame {
   int64_t input(int d, int64_t slot, int64_t i) const {
     return (first_[d] + axis_[d].low + i) * axis_[d].stride + axis_[d].residue[slot];
   }
+  // The places [low, high) of a slot's line that are input pixels.
+  void inside(int d, int64_t slot, int64_t* low, int64_t* high) const {
+    const int64_t from = input(d, slot, 0), stride = axis_[d].stride, length = length_[d];
+    const auto up = [stride](int64_t n) { return n > 0 ? (n + stride - 1) / stride : 0; };
+    *low = std::min(up(-from), length);
+    *high = std::clamp(up(s_.in[d] - from), *low, length);
+  }
 
   template <class T>
   void fill_plane(const T* x, T* dst) const {
-    for (int64_t z = 0; z < axis_[0].slots() * length_[0]; ++z) {
+    for (int64_t z = 0; z < axis_[0].slots() * length_[0]; ++z, dst += plane_) {
       const int64_t iz = input(0, z / length_[0], z % length_[0]);
       if (iz < 0 || iz >= s_.in[0]) {
         std::fill_n(dst, plane_, T(0));
-        dst += plane_;
         continue;
       }
-      for (int64_t y = 0; y < axis_[1].slots() * length_[1]; ++y) {
-        const int64_t iy = input(1, y / length_[1], y % length_[1]);
-        if (iy < 0 || iy >= s_.in[1]) {
-          frame_line(line_, 0, 0, 1, x, dst);
-          dst += line_;
-          continue;
+      for (int64_t sy = 0; sy < axis_[1].slots(); ++sy) {
+        T* lines = dst + sy * length_[1] * line_;
+        int64_t top, bottom, low, high;
+        inside(1, sy, &top, &bottom);
+        std::fill_n(lines, top * line_, T(0));
+        for (int64_t sx = 0; sx < axis_[2].slots(); ++sx) {
+          inside(2, sx, &low, &high);
+          const int64_t iy = input(1, sy, top), ix = input(2, sx, low), row = s_.in[2];
+          frame_rows(bottom - top, low, high - low, length_[2] - high, axis_[2].stride,
+                     x + (iz * s_.in[1] + iy) * row + ix, axis_[1].stride * row,
+                     lines + top * line_ + sx * length_[2], line_);
         }
-        const T* src = x + (iz * s_.in[1] + iy) * s_.in[2];
-        const int64_t stride = axis_[2].stride, length = length_[2];
-        for (int64_t slot = 0; slot < axis_[2].slots(); ++slot, dst += length) {
-          const int64_t from = input(2, slot, 0);  // pixels from + i * stride inside 0 .. in
-          const int64_t low = std::clamp<int64_t>(from < 0 ? (-from + stride - 1) / stride : 0, 0, length);
-          const int64_t high =
-              std::clamp<int64_t>(s_.in[2] > from ? (s_.in[2] - from + stride - 1) / stride : 0, low, length);
-          frame_line(low, high - low, length - high, stride, src + from + low * stride, dst);
-        }
+        std::fill_n(lines + bottom * line_, (length_[1] - bottom) * line_, T(0));
       }
     }
   }
@@ -189,12 +202,12 @@ class ConvFrame {
   int64_t line_ = 0, plane_ = 0, frame_ = 0, placed_pixel_ = 0, placed_count_ = 0;
 };
 
-// Consecutive output pixels that a task takes at once: parts of a line, a plane, an image or the batch, the
-// smallest of these that has `most` pixels.
+// Consecutive output pixels that a task takes at once, `most` or a little more: parts of a line, a plane, an
+// image or the batch, the smallest of these that is large enough. Images of `enough` pixels are not mixed.
 struct PixelBlocks {
-  PixelBlocks(const ConvShape& s, int64_t most, int64_t unit) {
+  PixelBlocks(const ConvShape& s, int64_t most, int64_t unit, int64_t enough = 256) {
     all = s.batch * s.out_pixels();
-    span = all;
+    span = s.out_pixels() >= enough ? s.out_pixels() : all;
     for (int64_t size : {s.out_pixels(), s.out[1] * s.out[2], s.out[2]}) {
       if (size >= most) span = size;
     }

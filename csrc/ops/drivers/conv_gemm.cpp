@@ -1,6 +1,9 @@
 // Convolution as a matrix product, W im2col(x), whose right side is gathered a block of pixels at a time and
 // never held whole. After Dukhan, "The indirect convolution algorithm", 2019, in that addresses are looked up
 // rather than computed; here lines are.
+#include <type_traits>
+#include <vector>
+
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_frame.h"
@@ -10,13 +13,13 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Pixels that a task takes at once: its gathered part of the matrix stays in the second-level cache.
-constexpr int64_t kPixels = 256;
+// Pixels whose gathered part of the matrix stays in the second-level cache, and pixels of a task: as many as
+// share a frame.
+constexpr int64_t kPixels = 256, kTaskPixels = 1024;
+// Elements of a frame: those that a task is made larger for, and those that a block of k is made smaller for.
+constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
-// Elements of the frames that a task holds at once, one channel at least.
-constexpr int64_t kFrameElements = 1 << 17;
-
 bool is_pointwise(const ConvShape& s) {
   for (int i = 0; i < 3; ++i) {
     if (s.kernel[i] != 1 || s.stride[i] != 1 || s.padding[i] != 0 || s.out[i] != s.in[i]) return false;
@@ -33,126 +36,213 @@ struct Weights {
   std::vector<int64_t> tap;
 };
 
+// How a matrix of W times im2col(x) is computed.
+template <class T>
+struct Plan {
+  explicit Plan(const ConvShape& shape) : s(shape), tile(tile_kernel<T>()) {
+    rows = s.out_group(), k = s.in_group() * s.taps();
+    pointwise = is_pointwise(s);
+    const int64_t width = kernels::table().lines_nr / 2;
+    // Straight from the frame, lanes past the end of a line idle. The gathered panel costs about as much as
+    // four rows of products.
+    const double filled = double(s.out[2]) / double((s.out[2] + width - 1) / width * width);
+    direct = std::is_same_v<T, float> && !pointwise && (rows <= 8 ? s.out[2] > 3 : filled > 0.92);
+    mr = direct ? kernels::table().direct_mr : tile.mr;
+    step = mr > 8 && row_cost(8) * 21 < row_cost(mr) * 20 ? 8 : mr;
+    panels = (rows + step - 1) / step;
+    const int64_t taps = s.taps();
+    if (k == 0) return;
+    int64_t channels = std::max<int64_t>(1, tile.kc / taps);
+    ConvFrame frame(s);
+    const int64_t least = frame_size(frame, kPixels);
+    channels = std::clamp<int64_t>(kMostFrame / least, 1, channels);
+    kc = taps <= tile.kc ? balanced_block(s.in_group(), channels, 1) * taps : balanced_block(k, tile.kc, 1);
+    channels = (kc + taps - 1) / taps;
+    pixels = kPixels;
+    while (!pointwise && pixels < kTaskPixels && channels * frame_size(frame, 2 * pixels) <= kFrame)
+      pixels *= 2;
+  }
+  // Multiply-adds a column and line of A, as time: tiles of one and two rows wait for their sums.
+  int64_t row_cost(int64_t height) const {
+    const int64_t rest = rows % height;
+    return rows / height * height + (rest == 0 ? 0 : rest <= 4 ? 4 : rest <= 8 ? 8 : height);
+  }
+  int64_t frame_size(ConvFrame& frame, int64_t most) const {
+    const PixelBlocks blocks(s, most, 1);
+    frame.place(blocks.first(0), blocks.size(0));
+    return frame.channel_size();
+  }
+  const ConvShape& s;
+  TileKernel<T> tile;
+  bool pointwise, direct;
+  // Panels of the weights have room for mr rows and hold `step`; kc lines are taken at once.
+  int64_t rows, k, mr, step, panels, kc = 0;
+  int64_t pixels = kPixels;  // of a task
+};
+
 // The weights of all groups in panels, made once a call: [group][block of k][panel of rows][k][mr].
 template <class T>
 class PackedWeights {
  public:
-  // Where `s` is the convolution that the weights are for.
-  PackedWeights(const ConvShape& s, const TileKernel<T>& tile)
-      : mr(tile.mr), rows(s.out_group()), k(s.in_group() * s.taps()), panels((rows + mr - 1) / mr) {
-    const int64_t taps = s.taps();
-    if (k == 0) return;
-    kc = taps <= tile.kc ? balanced_block(s.in_group(), tile.kc / taps, 1) * taps
-                         : balanced_block(k, tile.kc, 1);
-  }
-  int64_t size(int64_t groups) const { return groups * panels * mr * k; }
+  explicit PackedWeights(const Plan<T>& plan)
+      : k_(plan.k), kc_(plan.kc), mr_(plan.mr), step_(plan.step), rows_(plan.rows), panels_(plan.panels) {}
+  int64_t size(int64_t groups) const { return groups * panels_ * mr_ * k_; }
 
   void pack(const Weights<T>& w, int64_t groups, T* dst) {
-    data = dst;
-    parallel_for(0, groups * panels, std::max<int64_t>(1, 8192 / (mr * k)), [&](int64_t first, int64_t last) {
+    data_ = dst;
+    const int64_t grain = std::max<int64_t>(1, 8192 / (mr_ * k_));
+    parallel_for(0, groups * panels_, grain, [&](int64_t first, int64_t last) {
       for (int64_t p = first; p < last; ++p) {
-        const int64_t group = p / panels, i = p % panels * mr, n = std::min(mr, rows - i);
-        const T* src = w.w + group * w.group + i * w.rs;
-        for (int64_t k0 = 0; k0 < k; k0 += kc) {
-          const int64_t depth = std::min(kc, k - k0);
-          T* to = panel(group, k0, depth, p % panels);
-          if (w.tap.empty()) {
-            pack_panel(mr, n, depth, src + k0, w.rs, 1, T(1), to);
-          } else if (w.tap.size() == 1) {
-            pack_panel(mr, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
-          } else {
-            const int64_t taps = int64_t(w.tap.size());
-            for (int64_t q = k0; q < k0 + depth; ++q, to += mr) {
-              const T* from = src + q / taps * w.cs + w.tap[q % taps];
-              for (int64_t r = 0; r < n; ++r) to[r] = from[r * w.rs];
-              std::fill(to + n, to + mr, T(0));
-            }
-          }
+        const int64_t group = p / panels_, i = p % panels_ * step_, n = std::min(step_, rows_ - i);
+        for (int64_t k0 = 0; k0 < k_; k0 += kc_) {
+          const int64_t depth = std::min(kc_, k_ - k0);
+          pack_rows(w, w.w + group * w.group + i * w.rs, n, k0, depth, panel(group, k0, depth, p % panels_));
         }
       }
     });
   }
   T* panel(int64_t group, int64_t k0, int64_t depth, int64_t p) const {
-    return data + group * panels * mr * k + k0 * panels * mr + p * mr * depth;
+    return data_ + group * panels_ * mr_ * k_ + k0 * panels_ * mr_ + p * mr_ * depth;
   }
-  int64_t mr, rows, k, panels, kc = 0;
-  T* data = nullptr;
+
+ private:
+  void pack_rows(const Weights<T>& w, const T* src, int64_t n, int64_t k0, int64_t depth, T* to) const {
+    if (w.tap.empty()) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
+    const int64_t taps = int64_t(w.tap.size());
+    if (taps == 1) return pack_panel(mr_, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
+    for (int64_t q = k0; q < k0 + depth; ++q, to += mr_) {
+      const T* from = src + q / taps * w.cs + w.tap[q % taps];
+      for (int64_t r = 0; r < n; ++r) to[r] = from[r * w.rs];
+      std::fill(to + n, to + mr_, T(0));
+    }
+  }
+  int64_t k_, kc_, mr_, step_, rows_, panels_;
+  T* data_ = nullptr;
 };
 
-// What a thread needs again and again.
+// One thread's work on blocks of pixels of one group each: C = W im2col(x) + bias, C with rows of ldc.
 template <class T>
-struct Workspace {
-  explicit Workspace(const ConvShape& s) : frame(s) {}
-  ConvFrame frame;
-  std::vector<int64_t> pieces, starts, offsets;
-};
+class BlockProduct {
+ public:
+  BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights)
+      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s) {}
 
-// Rows [k0, k0 + kc) of the matrix for the pixels of ws.frame, in panels of nr columns with slack between
-// them.
-template <class T>
-void gather_panels(const ConvShape& s, Workspace<T>& ws, const T* x, int64_t group, int64_t k0, int64_t kc,
-                   int64_t count, int64_t nr, T* b) {
-  const int64_t taps = s.taps(), size = ws.frame.channel_size();
-  if (count % nr != 0) {  // lanes that are computed and not stored should hold numbers
-    T* last = b + count / nr * (kc * nr + kLineSlack);
-    std::fill(last, last + kc * nr, T(0));
-  }
-  for (int64_t k = k0; k < k0 + kc;) {
-    const int64_t channel = k / taps;
-    int64_t channels = (k0 + kc - 1) / taps - channel + 1;
-    channels = std::min(channels, std::max<int64_t>(1, kFrameElements / size));
-    const int64_t end = std::min(k0 + kc, (channel + channels) * taps);
-    T* framed = scratch<Scratch::Padded, T>(channels * size + kLineSlack);
-    ws.frame.fill(x, group * s.in_group() + channel, channels, framed);
-    std::fill_n(framed + channels * size, kLineSlack, T(0));
-    ws.offsets.clear();
-    for (int64_t row = k; row < end; ++row) ws.offsets.push_back(ws.frame.row(row, channel));
-    for (int64_t p = 0; p * nr < count; ++p) {
-      const int64_t first = ws.starts[p], pieces = (ws.starts[p + 1] - first) / 2;
-      gather_lines(end - k, ws.offsets.data(), pieces, ws.pieces.data() + first, framed,
-                   b + p * (kc * nr + kLineSlack) + (k - k0) * nr, nr);
+  void run(const T* x, const T* bias, int64_t group, int64_t pixel, int64_t count, T* c, int64_t ldc) {
+    const int64_t pixels = s_.out_pixels();
+    const bool in_place = plan_.pointwise && pixel / pixels == (pixel + count - 1) / pixels;
+    if (!in_place) {
+      frame_.place(pixel, count);
+      pieces_.clear(), starts_.assign(1, 0);
+      if (plan_.direct) {
+        frame_.pieces(pixel, count, &pieces_);
+        list_vectors();
+      } else {
+        for (int64_t j = 0; j < count; j += plan_.tile.nr) {
+          frame_.pieces(pixel + j, std::min(plan_.tile.nr, count - j), &pieces_);
+          starts_.push_back(int64_t(pieces_.size()));
+        }
+      }
     }
-    k = end;
-  }
-}
-
-// The rows of a group of W im2col(x) + bias for `count` pixels from `pixel` on, C with rows of ldc.
-template <class T>
-void product_block(const ConvShape& s, const TileKernel<T>& tile, const PackedWeights<T>& weights,
-                   Workspace<T>& ws, const T* x, const T* bias, int64_t group, int64_t pixel, int64_t count,
-                   T* c, int64_t ldc) {
-  const int64_t nr = tile.nr, mr = tile.mr, pixels = s.out_pixels(), panels = (count + nr - 1) / nr;
-  T* b = scratch<Scratch::PanelsB, T>(panels * (weights.kc * nr + kLineSlack));
-  const bool in_place = is_pointwise(s) && pixel / pixels == (pixel + count - 1) / pixels;
-  if (!in_place) {
-    ws.frame.place(pixel, count);
-    ws.pieces.clear();
-    ws.starts.assign(1, 0);
-    for (int64_t j = 0; j < count; j += nr) {
-      ws.frame.pieces(pixel + j, std::min(nr, count - j), &ws.pieces);
-      ws.starts.push_back(int64_t(ws.pieces.size()));
-    }
-  }
-  for (int64_t k0 = 0; k0 < weights.k; k0 += weights.kc) {
-    const int64_t kc = std::min(weights.kc, weights.k - k0), panel = kc * nr + kLineSlack;
-    if (in_place) {
-      const T* src =
-          x + (pixel / pixels * s.in_channels + group * s.in_group() + k0) * pixels + pixel % pixels;
-      for (int64_t j = 0; j < count; j += nr)
-        pack_panel(nr, std::min(nr, count - j), kc, src + j, 1, pixels, T(1), b + j / nr * panel);
-    } else {
-      gather_panels(s, ws, x, group, k0, kc, count, nr, b);
-    }
-    for (int64_t i = 0; i < weights.rows; i += mr) {
-      const T* a = weights.panel(group, k0, kc, i / mr);
-      const int64_t m = std::min(mr, weights.rows - i);
-      for (int64_t j = 0; j < count; j += nr) {
-        tile.run(kc, a, b + j / nr * panel, nr, c + i * ldc + j, ldc, m, std::min(nr, count - j),
-                 bias ? bias + group * weights.rows + i : nullptr, nullptr, k0 > 0);
+    const T* row_bias = bias ? bias + group * plan_.rows : nullptr;
+    for (int64_t k0 = 0; k0 < plan_.k; k0 += plan_.kc) {
+      const int64_t kc = std::min(plan_.kc, plan_.k - k0);
+      const T* image =
+          x + (pixel / pixels * s_.in_channels + group * s_.in_group() + k0) * pixels + pixel % pixels;
+      const T* framed = in_place ? nullptr : fill_frame(x, group, k0, kc);
+      if (plan_.direct) {
+        if constexpr (std::is_same_v<T, float>) multiply_direct(framed, row_bias, group, k0, kc, c, ldc);
+        continue;
+      }
+      for (int64_t j = 0; j < count; j += kPixels) {
+        const int64_t n = std::min(kPixels, count - j);
+        T* b = scratch<Scratch::PanelsB, T>((n + plan_.tile.nr - 1) / plan_.tile.nr * kc * plan_.tile.nr +
+                                            kLineSlack);
+        if (in_place) {
+          pack_image(image + j, kc, n, b);
+        } else {
+          gather(framed, j, n, kc, b);
+        }
+        multiply(b, row_bias, group, k0, kc, n, c + j, ldc);
       }
     }
   }
-}
+
+ private:
+  // The channels of rows [k0, k0 + kc) of im2col(x), and where these rows begin.
+  const T* fill_frame(const T* x, int64_t group, int64_t k0, int64_t kc) {
+    const int64_t taps = s_.taps(), channel = k0 / taps, channels = (k0 + kc - 1) / taps - channel + 1;
+    const int64_t size = channels * frame_.channel_size();
+    T* framed = scratch<Scratch::Padded, T>(size + kLineSlack);
+    frame_.fill(x, group * s_.in_group() + channel, channels, framed);
+    std::fill_n(framed + size, kLineSlack, T(0));
+    offsets_.clear();
+    for (int64_t c = channel; c < channel + channels; ++c) {
+      const int64_t from = std::max(k0, c * taps) - c * taps,
+                    to = std::min(k0 + kc, (c + 1) * taps) - c * taps;
+      for (int64_t t = from; t < to; ++t)
+        offsets_.push_back((c - channel) * frame_.channel_size() + frame_.tap(t));
+    }
+    return framed;
+  }
+
+  void list_vectors() {
+    vectors_.clear();
+    int64_t to = 0;
+    for (size_t p = 0; p < pieces_.size(); p += 2) {
+      vectors_.push_back(pieces_[p]);
+      vectors_.push_back(to);
+      vectors_.push_back(pieces_[p + 1]);
+      to += pieces_[p + 1];
+    }
+  }
+
+  void multiply_direct(const float* framed, const float* bias, int64_t group, int64_t k0, int64_t kc,
+                       float* c, int64_t ldc) {
+    const int64_t vectors = int64_t(vectors_.size()) / 3, at_once = kPixels / (kernels::table().lines_nr / 2);
+    for (int64_t v = 0; v < vectors; v += at_once) {  // what they read stays near while the rows pass
+      for (int64_t i = 0, p = 0; i < plan_.rows; i += plan_.step, ++p) {
+        kernels::table().conv_direct_f32(kc, weights_.panel(group, k0, kc, p), plan_.mr, offsets_.data(),
+                                         framed, std::min(at_once, vectors - v), vectors_.data() + 3 * v,
+                                         c + i * ldc, ldc, std::min(plan_.step, plan_.rows - i),
+                                         bias ? bias + i : nullptr, k0 > 0);
+      }
+    }
+  }
+
+  // Panels of nr columns each. A last line is followed by the next panel, which is written later, or by
+  // slack.
+  void gather(const T* framed, int64_t first, int64_t count, int64_t kc, T* b) const {
+    const int64_t nr = plan_.tile.nr;
+    for (int64_t j = 0; j < count; j += nr, b += kc * nr) {
+      if (count - j < nr) std::fill(b, b + kc * nr, T(0));  // lanes that are not stored should hold numbers
+      const int64_t at = starts_[(first + j) / nr], pieces = (starts_[(first + j) / nr + 1] - at) / 2;
+      gather_lines(kc, offsets_.data(), pieces, pieces_.data() + at, framed, b, nr);
+    }
+  }
+  void pack_image(const T* image, int64_t kc, int64_t count, T* b) const {
+    const int64_t nr = plan_.tile.nr;
+    for (int64_t j = 0; j < count; j += nr)
+      pack_panel(nr, std::min(nr, count - j), kc, image + j, 1, s_.out_pixels(), T(1), b + j * kc);
+  }
+
+  void multiply(const T* b, const T* bias, int64_t group, int64_t k0, int64_t kc, int64_t count, T* c,
+                int64_t ldc) const {
+    const int64_t nr = plan_.tile.nr;
+    for (int64_t i = 0, p = 0; i < plan_.rows; i += plan_.step, ++p) {
+      const T* a = weights_.panel(group, k0, kc, p);
+      for (int64_t j = 0; j < count; j += nr) {
+        plan_.tile.run(kc, a, b + j * kc, nr, c + i * ldc + j, ldc, std::min(plan_.step, plan_.rows - i),
+                       std::min(nr, count - j), bias ? bias + i : nullptr, nullptr, k0 > 0);
+      }
+    }
+  }
+
+  const Plan<T>& plan_;
+  const ConvShape& s_;
+  const PackedWeights<T>& weights_;
+  ConvFrame frame_;
+  std::vector<int64_t> pieces_, starts_, offsets_, vectors_;
+};
 
 // Blocks small enough that every thread has some.
 PixelBlocks blocks_of(const ConvShape& s, int64_t most, int64_t nr) {
@@ -168,13 +258,13 @@ void for_blocks(const PixelBlocks& blocks, int64_t groups, int64_t work, F f) {
 
 template <class T>
 void correlate(const ConvShape& s, const Weights<T>& w, const T* x, const T* bias, T* y) {
-  const TileKernel<T> tile = tile_kernel<T>();
-  PackedWeights<T> weights(s, tile);
+  const Plan<T> plan(s);
+  PackedWeights<T> weights(plan);
   weights.pack(w, s.groups, scratch<Scratch::Weights, T>(weights.size(s.groups)));
-  const PixelBlocks blocks = blocks_of(s, kPixels, tile.nr);
-  const int64_t pixels = s.out_pixels(), rows = weights.rows;
-  for_blocks(blocks, s.groups, rows * weights.k, [&](int64_t from, int64_t to) {
-    Workspace<T> ws(s);
+  const PixelBlocks blocks = blocks_of(s, plan.pixels, plan.tile.nr);
+  const int64_t pixels = s.out_pixels(), rows = plan.rows;
+  for_blocks(blocks, s.groups, rows * plan.k, [&](int64_t from, int64_t to) {
+    BlockProduct<T> product(plan, weights);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),
                     count = blocks.size(t / s.groups);
@@ -182,12 +272,11 @@ void correlate(const ConvShape& s, const Weights<T>& w, const T* x, const T* bia
         return y + (image * s.out_channels + group * rows) * pixels + pixel;
       };
       if (first / pixels == (first + count - 1) / pixels) {
-        product_block(s, tile, weights, ws, x, bias, group, first, count,
-                      place(first / pixels, first % pixels), pixels);
+        product.run(x, bias, group, first, count, place(first / pixels, first % pixels), pixels);
         continue;
       }
       T* c = scratch<Scratch::Output, T>(rows * count);  // parts of several images
-      product_block(s, tile, weights, ws, x, bias, group, first, count, c, count);
+      product.run(x, bias, group, first, count, c, count);
       for_stretches(s, first, count, [&](int64_t image, int64_t pixel, int64_t offset, int64_t len) {
         T* dst = place(image, pixel);
         for (int64_t r = 0; r < rows; ++r) std::copy_n(c + r * count + offset, len, dst + r * pixels);
@@ -254,45 +343,48 @@ template <class T>
 void input_grad_lines(const ConvShape& s, const T* gy, const T* w, const T* bias, const Phase& z,
                       const Phase& y, T* gx) {
   if (z.pixels * y.pixels == 0) return;
-  const TileKernel<T> tile = tile_kernel<T>();
   const int64_t stride = s.stride[2], width = (s.in[2] + stride - 1) / stride;
   std::vector<Back<T>> backs;
-  std::vector<PackedWeights<T>> packed;
-  int64_t size = 0, work = 0;
   for (int64_t r = 0; r < stride; ++r) {
     backs.emplace_back(s, w, z, y, phase_of(s, 2, r));
     backs.back().shape.out[2] = width;  // the same for all; what lies outside is not stored
     if (backs.back().weights.tap.empty()) backs.back().shape.kernel[2] = 0;
-    packed.emplace_back(backs.back().shape, tile);
+  }
+  std::vector<Plan<T>> plans;
+  std::vector<PackedWeights<T>> packed;
+  int64_t size = 0, work = 0, most = std::min(kTaskPixels, (int64_t(1) << 19) / (s.in_group() * stride));
+  for (const Back<T>& back : backs) {
+    plans.emplace_back(back.shape);
+    packed.emplace_back(plans.back());
     size += packed.back().size(s.groups);
-    work += packed.back().rows * packed.back().k;
+    work += plans.back().rows * plans.back().k;
+    if (plans.back().k > 0) most = std::min(most, plans.back().pixels);
   }
   T* panels = scratch<Scratch::Weights, T>(size);
   for (int64_t r = 0; r < stride; ++r) {
-    if (packed[r].k == 0) continue;
+    if (plans[r].k == 0) continue;
     packed[r].pack(backs[r].weights, s.groups, panels);
     panels += packed[r].size(s.groups);
   }
   const int64_t rows = s.in_group();
   const ConvShape& all = backs[0].shape;
-  const PixelBlocks blocks = blocks_of(all, std::min(kPixels, (int64_t(1) << 19) / (rows * stride)), tile.nr);
+  const PixelBlocks blocks = blocks_of(all, most, plans[0].tile.nr);
   for_blocks(blocks, s.groups, work, [&](int64_t from, int64_t to) {
-    std::vector<Workspace<T>> ws;
-    for (const Back<T>& b : backs) ws.emplace_back(b.shape);
+    std::vector<BlockProduct<T>> products;
+    for (int64_t r = 0; r < stride; ++r) products.emplace_back(plans[r], packed[r]);
     std::vector<const T*> sources(stride);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),
                     count = blocks.size(t / s.groups);
       T* c = scratch<Scratch::Output, T>(stride * rows * count);
       for (int64_t r = 0; r < stride; ++r) {
-        if (packed[r].k == 0) {
+        if (plans[r].k == 0) {
           for (int64_t row = 0; row < rows; ++row) {
             std::fill_n(c + (r * rows + row) * count, count, bias ? bias[group * rows + row] : T(0));
           }
           continue;
         }
-        product_block(backs[r].shape, tile, packed[r], ws[r], gy, bias, group, first, count,
-                      c + r * rows * count, count);
+        products[r].run(gy, bias, group, first, count, c + r * rows * count, count);
       }
       for_stretches(all, first, count, [&](int64_t image, int64_t pixel, int64_t offset, int64_t len) {
         while (len > 0) {  // line by line
