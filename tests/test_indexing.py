@@ -185,6 +185,10 @@ def test_unique():
             assert g.tolist() == w.tolist()
     rows = np.array([[1, 2], [0, 1], [1, 2]])
     assert nnlib.unique(nnlib.tensor(rows), dim=0).tolist() == np.unique(rows, axis=0).tolist()
+    cube = rng.integers(0, 2, (3, 2, 6))  # slices are in order of their elements as they lie in memory
+    for dim in range(3):
+        want = np.unique(cube, axis=dim)
+        assert nnlib.unique(nnlib.tensor(cube), dim=dim, sorted=False).tolist() == want.tolist()
     values, counts = nnlib.tensor([1, 1, 2, 1]).unique_consecutive(return_counts=True)
     assert (values.tolist(), counts.tolist()) == ([1, 2, 1], [2, 1, 1])
 

@@ -73,7 +73,7 @@ std::tuple<Tensor, Tensor, Tensor> unique_slices(const Tensor& x, int64_t dim, b
   const int64_t n = x.sizes()[d];
   NNLIB_CHECK(n > 0 || x.numel() == 0, "unique_dim: dimension ", d, " is empty");
   NoGradGuard guard;
-  Tensor moved = contiguous_values(transpose(detach(x), 0, d));
+  Tensor moved = contiguous_values(movedim(detach(x), {d}, {0}));
   const int64_t width = n ? moved.numel() / n : 0;
   std::vector<int64_t> order((size_t)n), starts;
   std::iota(order.begin(), order.end(), 0);

@@ -186,7 +186,7 @@ Tensor pad(const Tensor& x, const Dims& pad, const std::string& mode, std::optio
     std::vector<int64_t> map((size_t)out);
     // Circular padding repeats what negative padding has left.
     const int64_t first = std::max<int64_t>(-before, 0), left = n - first - std::max<int64_t>(-after, 0);
-    NNLIB_CHECK(left > 0 || out == 0, "circular padding of (", before, ", ", after,
+    NNLIB_CHECK(reflect || replicate || left > 0 || out == 0, "circular padding of (", before, ", ", after,
                 ") leaves nothing of dimension ", d, " with size ", n, " to repeat");
     for (int64_t j = 0; j < out; j++) {
       int64_t at = j - before;

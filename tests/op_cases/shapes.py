@@ -216,6 +216,12 @@ def _pad_cases():
         ((4, 5),),
         lambda x: np.pad(x[:-2, 1:], ((1, 0), (0, 2)), constant_values=3.0),
     )
+    yield Case(  # nothing but the last column is left to repeat
+        "pad replicate past the input",
+        lambda lib, x: lib.nn.functional.pad(x, (-4, 5), "replicate"),
+        ((2, 3, 4),),
+        lambda x: np.repeat(x[..., -1:], 5, -1),
+    )
 
 
 SHAPES = [
