@@ -1,222 +1,75 @@
-// What share of the machine each kernel and driver reaches.
+// What share of the machine each kernel and driver reaches, kernels on every instruction set that runs here.
 //
-//   kernels [--benchmark_filter=gemm] [--benchmark_format=json]
+//   kernels [--benchmark_filter=avx2/gemm] [--benchmark_format=json] [--missing]
 //
-// Compute-bound ones report GFLOP/s and `peak`: their share of what fused multiply-adds on registers reach on
-// as many threads, measured first. Memory-bound ones report GB/s. NNLIB_ISA chooses the table.
-#include <benchmark/benchmark.h>
+// `limit%` is the least time that the work needs over the time that it took: work at the rate of
+// multiply-adds on registers and of copies within the first-level cache, both measured first. A kernel of
+// kernels.def that has no benchmark is an error; --missing prints those and stops. NNLIB_ISA chooses what the
+// drivers run on.
+#include "report.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
-#include <vector>
+#include <cstring>
+#include <map>
 
-#include "core/parallel.h"
-#include "kernels/dispatch.h"
-#include "ops/drivers/conv.h"
-#include "ops/drivers/embedding.h"
-#include "ops/drivers/gemm.h"
+namespace nnlib::benchmarks {
+
+const Limits& limits(const Table& table) {
+  static std::map<const Table*, Limits> all;
+  const auto found = all.find(&table);
+  if (found != all.end()) return found->second;
+  const int64_t bytes = 8 << 10;
+  return all[&table] = {drivers::fma_rate(table, 1, 0.1), drivers::copy_rate(table, 1, bytes, false, 0.1)};
+}
 
 namespace {
 
-using namespace nnlib;
-using namespace nnlib::drivers;
-using kernels::Table;
-
-std::vector<float> values(int64_t n) {
-  std::vector<float> x(size_t(std::max<int64_t>(n, 1)));
-  uint32_t state = 1;
-  for (float& v : x) v = float((state = state * 1664525u + 1013904223u) >> 8) / float(1 << 24) - 0.5f;
-  return x;
-}
-
-// One thread's fused multiply-adds a second: the table's own tile on panels that stay in the first-level
-// cache. The tile keeps nothing but its accumulators and two loads a step, so it is what the processor can do
-// in this instruction set.
-double measured_peak() {
-  static const double flops = [] {
-    const Table& t = kernels::table();
-    const int64_t kc = 64;
-    const std::vector<float> a = values(kc * t.sgemm_mr), b = values(kc * t.sgemm_nr);
-    std::vector<float> c = values(t.sgemm_mr * t.sgemm_nr);
-    double best = 0;
-    for (int trial = 0; trial < 20; ++trial) {
-      const auto start = std::chrono::steady_clock::now();
-      for (int i = 0; i < 4000; ++i) {
-        t.sgemm_tile(kc, a.data(), b.data(), t.sgemm_nr, c.data(), t.sgemm_nr, t.sgemm_mr, t.sgemm_nr,
-                     nullptr, nullptr, false);
-      }
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      best = std::max(best, 4000.0 * 2 * double(kc * t.sgemm_mr * t.sgemm_nr) / took.count());
+// Registers the kernels of every instruction set but the reference; returns the names that have no benchmark.
+std::vector<std::string> register_kernels() {
+  kernels::Isa isas[kernels::kIsaCount];
+  const int count = kernels::available_isas(isas);
+  std::vector<std::string> missing;
+  for (int i = 0; i < count; ++i) {
+    if (isas[i] == kernels::Isa::Reference) continue;
+    const Table& table = *kernels::table_for(isas[i]);
+    missing.clear();
+    for (const Case& c : all_cases(table, &missing)) {
+      const std::string name = kernels::isa_name(isas[i]) + ("/" + c.name);
+      benchmark::RegisterBenchmark(name.c_str(), [c, &table](benchmark::State& state) {
+        report(state, c.work, limits(table), 1, c.run);
+      });
     }
-    return best;
-  }();
-  return flops;
-}
-
-// Runs the benchmark's loop over f and reports its rate and what share of the peak that is.
-template <class F>
-void report_flops(benchmark::State& state, double flops, int threads, F f) {
-  const auto start = std::chrono::steady_clock::now();
-  for (auto _ : state) f();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const double rate = flops * double(state.iterations()) / took.count();
-  state.counters["GFLOP/s"] = rate / 1e9;
-  state.counters["peak%"] = 100 * rate / measured_peak() / threads;
-}
-void report_bytes(benchmark::State& state, double bytes) {
-  state.SetBytesProcessed(int64_t(bytes * double(state.iterations())));
-}
-
-// ---- every kernel of kernels.def that maps arrays, in the first-level cache
-constexpr int64_t kMapped = 2048;
-
-void bench_map(const char* name, void (*kernel)(int64_t, const float*, float*)) {
-  benchmark::RegisterBenchmark((std::string(name)).c_str(), [kernel](benchmark::State& state) {
-    const std::vector<float> x = values(kMapped);
-    std::vector<float> y(kMapped);
-    for (auto _ : state) kernel(kMapped, x.data(), y.data());
-    report_bytes(state, 8.0 * kMapped);
-  });
-}
-void bench_map(const char* name, void (*kernel)(int64_t, const float*, const float*, float*)) {
-  benchmark::RegisterBenchmark((std::string(name)).c_str(), [kernel](benchmark::State& state) {
-    const std::vector<float> x = values(kMapped), z = values(kMapped);
-    std::vector<float> y(kMapped);
-    for (auto _ : state) kernel(kMapped, x.data(), z.data(), y.data());
-    report_bytes(state, 12.0 * kMapped);
-  });
-}
-// Other signatures are measured through their drivers below.
-template <class F>
-void bench_map(const char*, F) {}
-
-void register_maps() {
-  const Table& t = kernels::table();
-#define NNLIB_KERNEL(name, ret, args) bench_map(#name, t.name);
-#include "kernels/kernels.def"
-}
-
-// ---- drivers, on one thread and on two
-
-template <class F>
-void on_threads(const std::string& name, F run) {
-  for (int threads : {1, 2}) {
-    benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(),
-                                 [run, threads](benchmark::State& state) {
-                                   set_num_threads(threads);
-                                   run(state, threads);
-                                 })
-        ->UseRealTime();
   }
+  return missing;
 }
 
-void register_gemm() {
-  const int64_t shapes[][4] = {{1024, 1024, 1024, 0}, {1024, 1024, 1024, 1}, {256, 256, 256, 0},
-                               {64, 64, 64, 0},       {64, 1024, 1024, 1},   {8, 1024, 1024, 1},
-                               {1, 1024, 1024, 1}};
-  for (const auto& s : shapes) {
-    const int64_t m = s[0], n = s[1], k = s[2];
-    const bool turned = s[3];
-    const std::string name =
-        "gemm_f32/" + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
-    on_threads(name + (turned ? "/BT" : ""), [=](benchmark::State& state, int threads) {
-      const std::vector<float> a = values(m * k), b = values(k * n);
-      std::vector<float> c(size_t(m * n));
-      const Strided<float> right = turned ? Strided<float>{b.data(), 1, k} : Strided<float>{b.data(), n, 1};
-      report_flops(state, 2.0 * double(m * n * k), threads,
-                   [&] { gemm<float>(m, n, k, 1, {a.data(), k, 1}, right, 0, c.data(), n); });
-    });
+int run(int argc, char** argv) {
+  const std::vector<std::string> missing = register_kernels();
+  for (const std::string& name : missing) {
+    std::fprintf(stderr, "error: no benchmark of the kernel %s: add it to its family in benchmarks/cases\n",
+                 name.c_str());
   }
-}
-
-void register_conv() {
-  struct Named {
-    const char* name;
-    ConvShape shape;
-  };
-  const Named convs[] = {
-      {"3x3/64x56x56", {16, 64, 64, 1, {1, 56, 56}, {1, 3, 3}, {1, 56, 56}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}}},
-      {"1x1/256x56x56",
-       {8, 256, 64, 1, {1, 56, 56}, {1, 1, 1}, {1, 56, 56}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}}},
-      {"7x7s2/3x224x224",
-       {4, 3, 64, 1, {1, 224, 224}, {1, 7, 7}, {1, 112, 112}, {1, 2, 2}, {0, 3, 3}, {1, 1, 1}}},
-      {"3x3/512x7x7", {16, 512, 512, 1, {1, 7, 7}, {1, 3, 3}, {1, 7, 7}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}}},
-      {"3x3/32x8x8", {64, 32, 64, 1, {1, 8, 8}, {1, 3, 3}, {1, 8, 8}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}}},
-      {"depthwise/128x56x56",
-       {8, 128, 128, 128, {1, 56, 56}, {1, 3, 3}, {1, 56, 56}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}}},
-  };
-  for (const Named& c : convs) {
-    const ConvShape s = c.shape;
-    const int64_t nx = s.batch * s.in_channels * s.in_pixels(),
-                  ny = s.batch * s.out_channels * s.out_pixels();
-    const int64_t nw = s.out_channels * s.in_group() * s.taps();
-    const double flops = 2.0 * double(ny * s.in_group() * s.taps());
-    const std::string name = std::string("/") + c.name;
-    on_threads("conv_forward" + name, [=](benchmark::State& state, int threads) {
-      const std::vector<float> x = values(nx), w = values(nw), bias = values(s.out_channels);
-      std::vector<float> y(static_cast<size_t>(ny));
-      report_flops(state, flops, threads,
-                   [&] { conv_forward<float>(s, x.data(), w.data(), bias.data(), y.data()); });
-    });
-    on_threads("conv_input_grad" + name, [=](benchmark::State& state, int threads) {
-      const std::vector<float> g = values(ny), w = values(nw);
-      std::vector<float> gx(static_cast<size_t>(nx));
-      report_flops(state, flops, threads,
-                   [&] { conv_input_grad<float>(s, g.data(), w.data(), nullptr, gx.data()); });
-    });
-    on_threads("conv_weight_grad" + name, [=](benchmark::State& state, int threads) {
-      const std::vector<float> x = values(nx), g = values(ny);
-      std::vector<float> gw(static_cast<size_t>(nw));
-      report_flops(state, flops, threads, [&] { conv_weight_grad<float>(s, x.data(), g.data(), gw.data()); });
-    });
-  }
-}
-
-void register_rows() {
-  const int64_t rows = 512, classes = 32000, d = 512, table = 10000, looked_up = 8192;
-  benchmark::RegisterBenchmark("logsumexp_f32/32000", [=](benchmark::State& state) {
-    const std::vector<float> x = values(classes);
-    for (auto _ : state) benchmark::DoNotOptimize(kernels::table().logsumexp_f32(classes, x.data()));
-    report_bytes(state, 4.0 * double(classes));
-  });
-  benchmark::RegisterBenchmark("softmax_grad_f32/32000", [=](benchmark::State& state) {
-    const std::vector<float> x = values(rows * classes);
-    std::vector<float> y(size_t(rows * classes));
-    for (auto _ : state) {
-      for (int64_t i = 0; i < rows; ++i) {
-        kernels::table().softmax_grad_f32(classes, x.data() + i * classes, 1, 1, 0, nullptr,
-                                          y.data() + i * classes, true);
-      }
-    }
-    report_bytes(state, 8.0 * double(rows * classes));
-  });
-  on_threads("embedding_gradient", [=](benchmark::State& state, int) {
-    const std::vector<float> g = values(looked_up * d);
-    std::vector<float> gw(size_t(table * d));
-    std::vector<int64_t> indices(static_cast<size_t>(looked_up));
-    for (int64_t i = 0; i < looked_up; ++i) indices[size_t(i)] = i * 7919 % table;
-    for (auto _ : state) {
-      const Groups groups = group_by_index(looked_up, indices.data(), table, -1);
-      scatter_add_rows<float>(groups, table, d, g.data(), nullptr, gw.data());
-    }
-    report_bytes(state, 4.0 * double((looked_up + table) * d));
-  });
+  if (argc == 2 && std::strcmp(argv[1], "--missing") == 0) return missing.empty() ? 0 : 1;
+  register_drivers();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const Limits& limit = limits(kernels::table());
+  std::fprintf(stderr,
+               "%s: %.1f GFLOP/s of FMA, %.1f GB/s of copies in the first-level cache, on one thread\n",
+               kernels::isa_name(kernels::active_isa()), limit.flops / 1e9, limit.bytes / 1e9);
+  benchmark::RunSpecifiedBenchmarks();
+  return missing.empty() ? 0 : 1;
 }
 
 }  // namespace
 
+}  // namespace nnlib::benchmarks
+
 int main(int argc, char** argv) {
-  std::fprintf(stderr, "instruction set %s, %.1f GFLOP/s a thread\n",
-               kernels::isa_name(kernels::active_isa()), measured_peak() / 1e9);
-  register_maps();
-  register_gemm();
-  register_conv();
-  register_rows();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  try {
+    return nnlib::benchmarks::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 2;
+  }
 }

@@ -17,6 +17,7 @@
 #include "reference/normal.inl"
 #include "reference/optim.inl"
 #include "reference/pool.inl"
+#include "reference/probe.inl"
 #include "reference/random.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"

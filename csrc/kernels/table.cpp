@@ -15,6 +15,7 @@
 #include "normal.inl"
 #include "optim.inl"
 #include "pool.inl"
+#include "probe.inl"
 #include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"

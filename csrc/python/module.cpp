@@ -1,9 +1,11 @@
 // The module nnlib._C.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "core/allocator.h"
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/limits.h"
 #include "python/autograd.h"
 #include "python/bind.h"
 #include "python/interchange.h"
@@ -19,6 +21,45 @@ namespace nnlib::python {
 #undef NNLIB_ROOM
 
 namespace {
+
+std::vector<std::string> isa_names() {
+  kernels::Isa all[kernels::kIsaCount];
+  const int count = kernels::available_isas(all);
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) names.push_back(kernels::isa_name(all[i]));
+  return names;
+}
+
+const kernels::Table& named_table(const std::string& name) {
+  for (int i = 0; i < kernels::kIsaCount; ++i) {
+    const kernels::Table* t = kernels::table_for(kernels::Isa(i));
+    if (t && name == kernels::isa_name(kernels::Isa(i))) return *t;
+  }
+  throw ValueError(concat("the instruction set '", name, "' does not run here"));
+}
+
+// For nnlib.bench. Without the GIL: a measurement takes as long as it was told to.
+void bind_limits(py::module_& m) {
+  m.def("_isas", &isa_names, "The instruction sets that run here, the best last.");
+  m.def(
+      "_fma_rate",
+      [](const std::string& isa, int threads, double seconds) {
+        const kernels::Table& table = named_table(isa);
+        py::gil_scoped_release release;
+        return drivers::fma_rate(table, threads, seconds);
+      },
+      py::arg("isa"), py::arg("threads"), py::arg("seconds"),
+      "Measured float32 operations a second of multiply-adds on registers.");
+  m.def(
+      "_copy_rate",
+      [](const std::string& isa, int threads, int64_t bytes, bool past_caches, double seconds) {
+        const kernels::Table& table = named_table(isa);
+        py::gil_scoped_release release;
+        return drivers::copy_rate(table, threads, bytes, past_caches, seconds);
+      },
+      py::arg("isa"), py::arg("threads"), py::arg("bytes"), py::arg("past_caches"), py::arg("seconds"),
+      "Measured bytes a second, read and written, of copies of arrays of so many bytes.");
+}
 
 void bind_settings(py::module_& m) {
   m.def("get_num_threads", &num_threads, "Threads that an operator of this thread may use.");
@@ -78,4 +119,5 @@ PYBIND11_MODULE(_C, m) {
     throw py::error_already_set();
   }
   bind_settings(m);
+  bind_limits(m);
 }

@@ -1,0 +1,66 @@
+// Tiles of matrix products on panels in the first-level cache, packing, and matrix times vector.
+#include "cases/cases.h"
+
+namespace nnlib::benchmarks {
+
+namespace {
+
+std::string sizes(int64_t m, int64_t n, int64_t k) {
+  return std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
+}
+
+void add_tiles(Cases& cases) {
+  const Table& t = cases.t;
+  const int64_t kc = 256;
+  const double flops = 2.0 * double(kc * t.sgemm_mr * t.sgemm_nr);
+  cases.add("sgemm_tile", sizes(t.sgemm_mr, t.sgemm_nr, kc), {flops, 0}, [&t, kc] {
+    t.sgemm_tile(kc, input(0), input(1), t.sgemm_nr, output(0), t.sgemm_nr, t.sgemm_mr, t.sgemm_nr, nullptr,
+                 nullptr, false);
+  });
+  const double flops64 = 2.0 * double(kc * t.dgemm_mr * t.dgemm_nr);
+  cases.add("dgemm_tile", sizes(t.dgemm_mr, t.dgemm_nr, kc), {flops64, 0, true}, [&t, kc] {
+    t.dgemm_tile(kc, input_f64(0), input_f64(1), t.dgemm_nr, output_f64(0), t.dgemm_nr, t.dgemm_mr,
+                 t.dgemm_nr, nullptr, nullptr, false);
+  });
+}
+
+// Packing of a panel whose rows, and whose columns, are contiguous.
+template <class T, class C, class Kernel>
+void add_pack(Cases& cases, const char* name, Kernel pack, int64_t width, const T* from, C* to) {
+  const int64_t kc = 64;
+  const double bytes = double(width * kc) * (sizeof(T) + sizeof(C));
+  cases.add(name, sizes(width, kc, 0) + "/rows", {0, bytes},
+            [=] { pack(width, width, kc, from, kc, 1, C(1), to); });
+  cases.add(name, sizes(width, kc, 0) + "/columns", {0, bytes},
+            [=] { pack(width, width, kc, from, 1, width, C(1), to); });
+}
+
+void add_gemv(Cases& cases) {
+  const Table& t = cases.t;
+  const int64_t m = 16, k = 256;
+  const double n = double(m * k);
+  cases.add("gemv_dot_f32", sizes(m, 1, k), {2 * n, 4 * n},
+            [=, &t] { t.gemv_dot_f32(m, k, input(0), k, input(1), output(0)); });
+  cases.add("gemv_dot_f64", sizes(m, 1, k), {2 * n, 8 * n, true},
+            [=, &t] { t.gemv_dot_f64(m, k, input_f64(0), k, input_f64(1), output_f64(0)); });
+  cases.add("gemv_axpy_f32", sizes(1, k, m), {2 * n, 4 * n},
+            [=, &t] { t.gemv_axpy_f32(k, m, input(0), k, input(1), output(0)); });
+  cases.add("gemv_axpy_f64", sizes(1, k, m), {2 * n, 8 * n, true},
+            [=, &t] { t.gemv_axpy_f64(k, m, input_f64(0), k, input_f64(1), output_f64(0)); });
+}
+
+}  // namespace
+
+void add_gemm(Cases& cases) {
+  const Table& t = cases.t;
+  add_tiles(cases);
+  add_pack(cases, "pack_f32", t.pack_f32, t.sgemm_nr, input(0), output(0));
+  add_pack(cases, "pack_f64", t.pack_f64, t.dgemm_nr, input_f64(0), output_f64(0));
+  add_pack(cases, "pack_bf16", t.pack_bf16, t.sgemm_nr, input_half(), output(0));
+  add_pack(cases, "pack_f16", t.pack_f16, t.sgemm_nr, input_half(), output(0));
+  add_gemv(cases);
+  const double flops = 1000.0 * double(t.probe_flops);
+  cases.add("probe_fma_f32", "1000", {flops, 0}, [&t] { (void)t.probe_fma_f32(1000, 0.5f); });
+}
+
+}  // namespace nnlib::benchmarks

@@ -1,0 +1,104 @@
+"""What the machine can do at most, measured in the same run as the cases."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+
+from .. import _C, get_num_threads, set_num_threads
+
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of the memory: copies of arrays that fit it, ``bytes`` a thread, in bytes a second."""
+
+    name: str
+    bytes: int
+    one_thread: float
+    all_threads: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """fma: float32 operations a second by instruction set, on one thread and on all; levels: copies, the nearest
+    first; capacity: the bytes that each level holds for all threads together."""
+
+    isa: str
+    threads: int
+    fma: dict[str, tuple[float, float]]
+    levels: list[Level]
+    capacity: list[float]
+
+    def level(self, moved):
+        """The level that holds what a call reads and writes."""
+        for level, holds in zip(self.levels, self.capacity, strict=True):
+            if moved <= holds:
+                return level
+        return self.levels[-1]
+
+    def least_seconds(self, work):
+        """The least time for the work, and which limit sets it; (None, None) without work."""
+        bounds = []
+        if work.flop:
+            bounds.append((work.flop / self.fma[self.isa][1], "FMA"))
+        if work.bytes:
+            level = self.level(work.bytes)
+            bounds.append((work.bytes / level.all_threads, level.name))
+        return max(bounds, default=(None, None))
+
+    def as_json(self):
+        fma = {isa: {"one_thread": one, "all_threads": all_} for isa, (one, all_) in self.fma.items()}
+        return {"fma_flops": fma, "copy_bytes": [asdict(level) for level in self.levels]}
+
+
+def cache_size(level, fallback):
+    """The bytes of a cache, of a core's own for levels 1 and 2."""
+    name = {1: "SC_LEVEL1_DCACHE_SIZE", 2: "SC_LEVEL2_CACHE_SIZE", 3: "SC_LEVEL3_CACHE_SIZE"}[level]
+    try:
+        size = os.sysconf(name)
+    except (ValueError, OSError):
+        size = 0
+    return size if size > 0 else fallback
+
+
+def copy_rate(isa, threads, size, seconds):
+    """The better of plain stores and of stores past the caches."""
+    return max(_C._copy_rate(isa, threads, size, past, seconds) for past in (False, True))
+
+
+def measure(threads, seconds=0.2):
+    """Measure the limits; takes a few seconds."""
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        isas = [isa for isa in _C._isas() if isa != "reference"]
+        fma = {isa: tuple(_C._fma_rate(isa, n, seconds) for n in (1, threads)) for isa in isas}
+        l1, l2 = cache_size(1, 32 * KIB), cache_size(2, 512 * KIB)
+        l3 = cache_size(3, 8 * KIB * KIB)
+        shared = max(l3 // threads, 2 * l2)
+        # Two arrays a thread, each a quarter of the cache; memory means four times what the caches hold.
+        sizes = {"L1": l1 // 4, "L2": l2 // 4, "L3": shared // 4, "memory": min(4 * max(l3, shared), 1 << 29)}
+        isa = _C._isa() if _C._isa() in fma else isas[-1]
+        levels = [
+            Level(name, size, copy_rate(isa, 1, size, seconds), copy_rate(isa, threads, size, seconds))
+            for name, size in sizes.items()
+        ]
+    finally:
+        set_num_threads(before)
+    capacity = [threads * l1, threads * l2, max(l3, threads * l2), float("inf")]
+    return Limits(isa, threads, fma, levels, capacity)
+
+
+def machine():
+    """What the numbers belong to."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as info:
+            name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": name, "cores": cores}
