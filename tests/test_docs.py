@@ -13,8 +13,6 @@ import nnlib
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Imported only where other packages or an MPI are: their own tests run them.
-SKIPPED = ("nnlib.bench",)
 
 
 def modules():
@@ -22,7 +20,7 @@ def modules():
     return [
         info.name
         for info in pkgutil.walk_packages(nnlib.__path__, "nnlib.")
-        if not info.name.startswith(SKIPPED) and ".__main__" not in info.name and "._C" not in info.name
+        if ".__main__" not in info.name and "._C" not in info.name
     ]
 
 

@@ -1,7 +1,7 @@
 // Cases of kernels that a signature explains: one size n first, then arrays of n values and plain numbers.
 #pragma once
-#include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "cases/cases.h"
 
@@ -41,14 +41,16 @@ constexpr bool kExplained =
 template <class A>
 constexpr double kBytes = std::is_pointer_v<A> ? double(sizeof(std::remove_pointer_t<A>)) : 0.0;
 
+template <class R, class... A, size_t... Place>
+void call(R (*kernel)(int64_t, A...), std::index_sequence<Place...>) {
+  (void)kernel(kMapped, argument<A>(int(Place))...);
+}
+
 template <class R, class... A>
 bool add_by_signature(Cases& cases, const char* name, R (*kernel)(int64_t, A...)) {
-  if constexpr ((kExplained<A> && ...) && ((std::is_pointer_v<A>) || ...)) {
-    cases.add(name, std::to_string(kMapped), {0, kMapped * (kBytes<A> + ...)}, [kernel] {
-      int place = 0;
-      std::tuple<A...> arguments{argument<A>(place++)...};  // braces: in this order
-      std::apply([&](auto... a) { (void)kernel(kMapped, a...); }, arguments);
-    });
+  if constexpr ((kExplained<A> && ...) && (std::is_pointer_v<A> || ...)) {
+    cases.add(name, std::to_string(kMapped), {0, kMapped * (kBytes<A> + ...)},
+              [kernel] { call(kernel, std::index_sequence_for<A...>()); });
     return true;
   }
   return false;

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from .. import _C, get_num_threads, set_num_threads
 
 KIB = 1024
+MOST = 1 << 28  # bytes of an array: much memory and a large cache take no longer
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,15 @@ def measure(threads, seconds=0.2):
         fma = {isa: tuple(_C._fma_rate(isa, n, seconds) for n in (1, threads)) for isa in isas}
         l1, l2 = cache_size(1, 32 * KIB), cache_size(2, 512 * KIB)
         l3 = cache_size(3, 8 * KIB * KIB)
-        shared = max(l3 // threads, 2 * l2)
-        # Two arrays a thread, each a quarter of the cache; memory means four times what the caches hold.
-        sizes = {"L1": l1 // 4, "L2": l2 // 4, "L3": shared // 4, "memory": min(4 * max(l3, shared), 1 << 29)}
         isa = _C._isa() if _C._isa() in fma else isas[-1]
-        levels = [
-            Level(name, size, copy_rate(isa, 1, size, seconds), copy_rate(isa, threads, size, seconds))
-            for name, size in sizes.items()
-        ]
+        levels = []
+        for name, size in (("L1", l1 // 4), ("L2", l2 // 4), ("L3", l3 // 4), ("memory", 4 * l3)):
+            # Two arrays a thread; the shared levels' sizes are divided among the threads.
+            share = size if name in ("L1", "L2") else max(size // threads, l2)
+            alone, together = (
+                copy_rate(isa, n, min(b, MOST), seconds) for n, b in ((1, size), (threads, share))
+            )
+            levels.append(Level(name, min(share, MOST), alone, together))
     finally:
         set_num_threads(before)
     capacity = [threads * l1, threads * l2, max(l3, threads * l2), float("inf")]

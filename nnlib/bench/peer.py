@@ -46,7 +46,11 @@ class Library:
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment
         )
-        self.version = self.answer()["version"]
+        try:
+            self.version = self.answer()["version"]
+        except Failed:
+            self.close()
+            raise
 
     def answer(self):
         with selectors.DefaultSelector() as selector:
