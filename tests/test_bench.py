@@ -50,7 +50,7 @@ def test_names_are_unique_and_groups_known():
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_case_runs_and_states_its_work(case):
     """Each way runs; the results are those of float64 kernels, which share nothing with float32's."""
-    if "50257" in case.name and case.group in ("linear", "cross-entropy"):
+    if "50257" in case.name or "1000000" in case.name:
         pytest.skip("the same code as its smaller neighbours, on half a gigabyte")
     nnlib.manual_seed(0)
     ready = case.build(nnlib)
