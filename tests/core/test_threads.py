@@ -12,7 +12,9 @@ import nnlib
 
 def run(code: str, **env: str) -> str:
     environ = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "NNLIB_SPIN_US")} | env
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
