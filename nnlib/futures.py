@@ -1,8 +1,16 @@
 """Values that come later, as in torch.futures."""
 
+import contextlib
 import threading
 
 __all__ = ["Future", "collect_all", "wait_all"]
+
+_thread = threading.local()
+
+
+def while_waiting(context):
+    """From now on this thread waits for futures inside of ``context()``: whose thread it is may lend it out."""
+    _thread.context = context
 
 
 class Future:
@@ -35,9 +43,10 @@ class Future:
 
     def wait(self):
         """Blocks until the future is done; returns its value or raises its exception."""
-        with self._changed:
-            while not self._changed.wait_for(lambda: self._done, 0.1):
-                pass  # wakes up now and then, so that Ctrl-C is seen
+        if not self._done:
+            with getattr(_thread, "context", contextlib.nullcontext)(), self._changed:
+                while not self._changed.wait_for(lambda: self._done, 0.1):
+                    pass  # wakes up now and then, so that Ctrl-C is seen
         return self.value()
 
     def value(self):

@@ -74,14 +74,22 @@ struct Task {
     }
   }
 
-  void count_dependencies(const std::vector<Edge>& roots) {
+  void collect(const Edge& e, Tensor&& g) {
+    TensorList& buffer = buffers[e.node.get()];
+    if (buffer.empty()) buffer.resize(e.node->inputs.size());
+    add(buffer[e.index], std::move(g));
+  }
+
+  // Adds what leads from the roots to the nodes that are not `seen` yet.
+  void count_dependencies(const std::vector<Edge>& roots, std::unordered_set<Node*>& seen,
+                          std::vector<Ref<Node>>* reached = nullptr) {
     std::vector<Node*> stack;
-    std::unordered_set<Node*> seen;
     for (const Edge& e : roots)
       if (e && seen.insert(e.node.get()).second) stack.push_back(e.node.get());
     while (!stack.empty()) {
       Node* n = stack.back();
       stack.pop_back();
+      if (reached) reached->push_back(Ref<Node>(n));
       if (seen.size() % 1024 == 0) poll();
       for (const Edge& e : n->next)
         if (e) {
@@ -222,13 +230,14 @@ struct Task {
       const Edge& e = n->next[i];
       if (!e) continue;
       const bool useful = runs(e.node.get()) || captures.count(e.node.get());
-      if (out[i].defined() && useful) {
-        TensorList& buffer = buffers[e.node.get()];
-        if (buffer.empty()) buffer.resize(e.node->inputs.size());
-        add(buffer[e.index], std::move(out[i]));
-      }
+      if (out[i].defined() && useful) collect(e, std::move(out[i]));
       if (--dependencies[e.node.get()] == 0 && useful) ready.push(e.node);
     }
+  }
+
+  void run_callbacks() {
+    for (size_t i = 0; i < callbacks.size(); i++) callbacks[i]();  // one may add another
+    callbacks.clear();
   }
 
   void run() {
@@ -267,23 +276,52 @@ TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const 
   Task task(options);
   TaskScope scope(&task);
   GradGuard mode(options.create_graph);
-  task.count_dependencies(roots);
+  std::unordered_set<Node*> seen;
+  task.count_dependencies(roots, seen);
   task.captured.resize(inputs.size());
   if (!inputs.empty()) task.mark_needed(roots, inputs);
   std::unordered_set<Node*> queued;
-  for (size_t i = 0; i < roots.size(); i++) {
-    const Edge& e = roots[i];
-    if (!e) continue;
-    TensorList& buffer = task.buffers[e.node.get()];
-    if (buffer.empty()) buffer.resize(e.node->inputs.size());
-    task.add(buffer[e.index], std::move(grads[i]));
-  }
+  for (size_t i = 0; i < roots.size(); i++)
+    if (roots[i]) task.collect(roots[i], std::move(grads[i]));
   for (const Edge& e : roots)
     if (e && !task.dependencies.count(e.node.get()) && queued.insert(e.node.get()).second)
       task.ready.push(e.node);
   task.run();
-  for (size_t i = 0; i < task.callbacks.size(); i++) task.callbacks[i]();  // one may add another
+  task.run_callbacks();
   return std::move(task.captured);
+}
+
+struct PartialPass::Impl {
+  BackwardOptions options;
+  Task task{options};
+  std::unordered_set<Node*> seen;
+  std::vector<Ref<Node>> alive;  // what `seen` and the counts point to
+};
+
+PartialPass::PartialPass(bool retain_graph) : impl_(new Impl) { impl_->options.retain_graph = retain_graph; }
+PartialPass::~PartialPass() = default;
+
+std::vector<Ref<Node>> PartialPass::announce(const std::vector<Edge>& edges) {
+  std::vector<Ref<Node>> reached;
+  impl_->task.count_dependencies(edges, impl_->seen, &reached);
+  for (const Edge& e : edges)
+    if (e) impl_->task.dependencies[e.node.get()]++;
+  impl_->alive.insert(impl_->alive.end(), reached.begin(), reached.end());
+  return reached;
+}
+
+void PartialPass::feed(const std::vector<Edge>& edges, TensorList grads) {
+  Task& task = impl_->task;
+  TaskScope scope(&task);
+  NoGradGuard mode;
+  for (size_t i = 0; i < edges.size(); i++) {
+    const Edge& e = edges[i];
+    if (!e) continue;
+    if (grads[i].defined()) task.collect(e, std::move(grads[i]));
+    if (--task.dependencies[e.node.get()] == 0) task.ready.push(e.node);
+  }
+  task.run();
+  task.run_callbacks();
 }
 
 }  // namespace nnlib

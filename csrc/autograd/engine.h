@@ -16,6 +16,22 @@ struct BackwardOptions {
 TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const std::vector<Edge>& inputs,
                         const BackwardOptions& options);
 
+// A pass whose gradients come in parts and over time, from other processes. Edges are announced first; a node
+// runs when every announced edge and every node that lead to it have given it their gradients.
+class PartialPass {
+ public:
+  explicit PartialPass(bool retain_graph);
+  ~PartialPass();
+  // Each of these edges will be fed once. Gives the nodes that no earlier announcement has reached.
+  std::vector<Ref<Node>> announce(const std::vector<Edge>& edges);
+  // Gradients for announced edges (undefined: none came); runs the nodes that are ready then.
+  void feed(const std::vector<Edge>& edges, TensorList grads);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 // Runs f when the backward pass that is under way on this thread ends; an error outside of one.
 void queue_callback(std::function<void()> f);
 // Whether this thread is inside a backward pass.

@@ -88,6 +88,15 @@ void set_requires_grad(const Tensor& t, bool on) {
   if (on || t.impl()->autograd) autograd_meta(t).requires_grad = on;
 }
 
+thread_local GradStore* t_store = nullptr;
+
+GradStoreScope::GradStoreScope(GradStore* store) : before_(t_store) { t_store = store; }
+GradStoreScope::~GradStoreScope() { t_store = before_; }
+
+Tensor& grad_slot(const Tensor& variable) {
+  return t_store ? t_store->slot(variable) : autograd_meta(variable).grad;
+}
+
 Tensor grad_of(const Tensor& t) { return t.impl()->autograd ? t.impl()->autograd->grad : Tensor(); }
 
 void set_grad(const Tensor& t, const Tensor& g) {
@@ -171,8 +180,8 @@ void retain_grad(const Tensor& t) {
       if (target->impl && target->impl->try_retain()) keep = Ref<TensorImpl>::adopt(target->impl);
     }
     if (!keep) return {};
-    AutogradMeta& m = *keep->autograd;
-    m.grad = m.grad.defined() ? basic_ops().add(m.grad, g) : g;
+    Tensor& grad = grad_slot(Tensor(keep));
+    grad = grad.defined() ? basic_ops().add(grad, g) : g;
     return {};
   });
   m.on_death.push_back([target] {
@@ -238,27 +247,28 @@ TensorList AccumulateGrad::apply(TensorList&& grads) {
       if (r.defined()) g = r;
     }
   }
-  if (m.grad.defined()) {
-    if (GradMode::enabled() || m.grad.is_sparse() != g.is_sparse() || g.is_sparse()) {
-      m.grad = basic_ops().add(m.grad, g);
+  Tensor& grad = grad_slot(variable);
+  if (grad.defined()) {
+    if (GradMode::enabled() || grad.is_sparse() != g.is_sparse() || g.is_sparse()) {
+      grad = basic_ops().add(grad, g);
     } else {
-      basic_ops().add_into(m.grad, g);
+      basic_ops().add_into(grad, g);
     }
   } else if (!GradMode::enabled()) {
     // A gradient that nobody else holds, laid out as the variable is, is taken over; else it is copied.
     const bool own = g.ref()->use_count() <= 1 && g.storage()->use_count() <= 1 && g.storage()->owned();
     if (g.is_sparse())
-      m.grad = own ? detach(g) : detach(basic_ops().clone(g));
+      grad = own ? detach(g) : detach(basic_ops().clone(g));
     else if (own && is_non_overlapping_and_dense(g.sizes(), g.strides()) &&
              (g.strides() == variable.strides() || (g.is_contiguous() && variable.is_contiguous())))
-      m.grad = g.requires_grad() ? detach(g) : g;
+      grad = g.requires_grad() ? detach(g) : g;
     else {
       Tensor copy = empty_like(variable, g.dtype());
       copy_values(copy, g);
-      m.grad = copy;
+      grad = copy;
     }
   } else {
-    m.grad = basic_ops().clone(g);
+    grad = basic_ops().clone(g);
   }
   run_leaf_hooks(m.post_accumulate, variable);
   run_leaf_hooks(m.arrival, variable);

@@ -1,6 +1,7 @@
 // The gradient side of a tensor: its node, its accumulated gradient, its hooks, and whose view it is.
 #pragma once
 #include <mutex>
+#include <unordered_map>
 
 #include "autograd/node.h"
 
@@ -58,6 +59,34 @@ Ref<Node> gradient_accumulator(const Tensor& t);
 
 void set_requires_grad(const Tensor& t, bool on);
 Tensor grad_of(const Tensor& t);
+
+// Gradients that are collected beside the leaves' .grad: those of a pass that is not this process's alone.
+class GradStore {
+ public:
+  struct Entry {
+    Tensor variable, grad;
+  };
+  Tensor& slot(const Tensor& variable) {
+    Entry& entry = entries_[variable.impl()];
+    entry.variable = variable;
+    return entry.grad;
+  }
+  const std::unordered_map<TensorImpl*, Entry>& entries() const { return entries_; }
+
+ private:
+  std::unordered_map<TensorImpl*, Entry> entries_;
+};
+// While one lives, gradients that arrive on this thread go into its store.
+class GradStoreScope {
+ public:
+  explicit GradStoreScope(GradStore* store);
+  ~GradStoreScope();
+
+ private:
+  GradStore* before_;
+};
+// Where gradients of a leaf (or of a tensor that retains its own) are collected now.
+Tensor& grad_slot(const Tensor& variable);
 // Checks that sizes and dtype fit.
 void set_grad(const Tensor& t, const Tensor& g);
 // Same storage, no history; shares the version counter.

@@ -163,7 +163,7 @@ void Reducer::on_gradient(size_t p) {
     }
     if (runs_[p] < expected_runs_[p]) return;
   }
-  usage_.data<int32_t>()[p] = grad_of(parameters_[p]).defined();  // may have come undefined
+  usage_.data<int32_t>()[p] = grad_slot(parameters_[p]).defined();  // may have come undefined
   if (!arrivals_complete_ && !options_.find_unused) arrivals_.push_back(p);
   mark_ready(p);
 }
@@ -183,7 +183,7 @@ void Reducer::mark_ready(size_t p) {
 void Reducer::fill_slot(const Slot& slot) {
   if (!slot.view.defined()) return;  // sparse: taken from .grad at the end
   const Tensor& parameter = parameters_[slot.parameter];
-  Tensor grad = grad_of(parameter);
+  Tensor grad = grad_slot(parameter);
   if (!grad.defined()) {
     fill_values(slot.view, Scalar(0.0));
     return;
@@ -193,7 +193,7 @@ void Reducer::fill_slot(const Slot& slot) {
       " got a sparse gradient, but was not declared to have one when DistributedDataParallel was made");
   if (grad.raw() == slot.view.raw() && grad.strides() == slot.view.strides()) return;
   copy_values(slot.view, grad);
-  if (options_.bucket_view) autograd_meta(parameter).grad = slot.view;
+  if (options_.bucket_view) grad_slot(parameter) = slot.view;
 }
 
 void Reducer::start_ready_buckets() {
@@ -250,7 +250,7 @@ void Reducer::start(Bucket& bucket) {
 void Reducer::learn_static_graph() {
   expected_runs_ = runs_;
   for (size_t p = 0; p < runs_.size(); ++p) {
-    usage_.data<int32_t>()[p] = grad_of(parameters_[p]).defined();
+    usage_.data<int32_t>()[p] = grad_slot(parameters_[p]).defined();
     mark_ready(p);
   }
 }
@@ -296,19 +296,19 @@ void Reducer::finish() {
 
 void Reducer::take_back(const Bucket& bucket, const Slot& slot) {
   const Tensor& parameter = parameters_[slot.parameter];
-  AutogradMeta& meta = autograd_meta(parameter);
+  Tensor& grad = grad_slot(parameter);
   if (bucket.sparse) {
-    if (sparse_average_) meta.grad = sparse_average_(meta.grad, parameter);
+    if (sparse_average_) grad = sparse_average_(grad, parameter);
     return;
   }
-  if (meta.grad.defined() && meta.grad.raw() == slot.view.raw()) return;
+  if (grad.defined() && grad.raw() == slot.view.raw()) return;
   if (options_.bucket_view) {
-    meta.grad = slot.view;
+    grad = slot.view;
     return;
   }
-  if (!meta.grad.defined()) meta.grad = empty_like(parameter);
-  copy_values(meta.grad, slot.view);
-  meta.grad.bump_version();
+  if (!grad.defined()) grad = empty_like(parameter);
+  copy_values(grad, slot.view);
+  grad.bump_version();
 }
 
 }  // namespace nnlib::distributed

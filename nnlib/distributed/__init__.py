@@ -40,14 +40,16 @@ from .process_group import (
 
 GradBucket = _native.GradBucket
 
+from . import autograd, optim, rpc  # noqa: E402  they build on all of the above
+
 __all__ = [
     "DistBackendError", "DistError", "DistTimeoutError", "GradBucket", "GroupMember", "P2POp", "ProcessGroup",
     "ReduceOp", "Work", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce",
-    "all_to_all", "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list",
+    "all_to_all", "all_to_all_single", "autograd", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list",
     "destroy_process_group", "gather", "gather_object", "get_backend", "get_global_rank", "get_group_rank",
     "get_process_group_ranks", "get_rank", "get_world_size", "group", "init_process_group", "irecv",
     "is_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
-    "is_torchelastic_launched", "isend", "monitored_barrier", "new_group", "recv", "recv_object_list",
-    "reduce", "reduce_scatter", "reduce_scatter_tensor", "scatter", "scatter_object_list", "send",
+    "is_torchelastic_launched", "isend", "monitored_barrier", "new_group", "optim", "recv", "recv_object_list",
+    "reduce", "reduce_scatter", "reduce_scatter_tensor", "rpc", "scatter", "scatter_object_list", "send",
     "send_object_list",
 ]  # fmt: skip
