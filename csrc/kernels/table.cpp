@@ -8,6 +8,7 @@
 #include "conv_direct.inl"
 #include "conv_lines.inl"
 #include "cross_entropy.inl"
+#include "cross_entropy_lanes.inl"
 #include "elementwise.inl"
 #include "embedding.inl"
 #include "gemm.inl"
