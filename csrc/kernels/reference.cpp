@@ -9,6 +9,7 @@
 #include "reference/activation.inl"
 #include "reference/attention.inl"
 #include "reference/conv.inl"
+#include "reference/conv_layout.inl"
 #include "reference/cross_entropy.inl"
 #include "reference/elementwise.inl"
 #include "reference/embedding.inl"

@@ -6,6 +6,8 @@
 #include "attention.inl"
 #include "conv.inl"
 #include "conv_direct.inl"
+#include "conv_last.inl"
+#include "conv_layout.inl"
 #include "conv_lines.inl"
 #include "cross_entropy.inl"
 #include "elementwise.inl"
