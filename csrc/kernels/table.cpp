@@ -13,6 +13,8 @@
 #include "elementwise.inl"
 #include "embedding.inl"
 #include "gemm.inl"
+#include "gemm_small.inl"
+#include "gemm_tile.inl"
 #include "norm.inl"
 #include "normal.inl"
 #include "optim.inl"

@@ -64,6 +64,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     }
     auto* e = new Export;
     e->storage = t.storage();
+    e->storage->expose();
     for (int64_t s : t.sizes()) e->geometry.push_back((Py_ssize_t)s);
     for (int64_t s : t.strides()) e->geometry.push_back((Py_ssize_t)(s * (int64_t)t.itemsize()));
     static char nothing[16];

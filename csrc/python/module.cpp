@@ -7,6 +7,7 @@
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/limits.h"
+#include "ops/drivers/packed_cache.h"
 #include "python/autograd.h"
 #include "python/bind.h"
 #include "python/interchange.h"
@@ -82,9 +83,18 @@ void bind_settings(py::module_& m) {
     return d;
   });
   m.def("_reset_peak_allocated", &reset_peak_allocated);
-  m.def("empty_cache", &empty_cache, "Gives the memory that is kept for reuse back to the system.");
   m.def("_winograd", &drivers::winograd);
   m.def("_set_winograd", &drivers::set_winograd);
+  m.def(
+      "empty_cache",
+      [] {
+        drivers::drop_packed();
+        empty_cache();
+      },
+      "Gives the memory that is kept for reuse back to the system.");
+  m.def("_set_packed_limit", &drivers::set_packed_limit);
+  m.def("_packed_limit", &drivers::packed_limit);
+  m.def("_packed_bytes", &drivers::packed_bytes);
   m.def("_set_cache_limit", &set_cache_limit);
   m.def("_cache_limit", &cache_limit);
   m.def(
