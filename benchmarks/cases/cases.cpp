@@ -50,6 +50,7 @@ const int64_t* zeros() {
 std::vector<Case> all_cases(const Table& table, std::vector<std::string>* missing) {
   Cases cases(table);
   add_gemm(cases);
+  add_bf16(cases);
   add_conv(cases);
   add_rows(cases);
   add_winograd(cases);

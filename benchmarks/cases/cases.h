@@ -50,6 +50,7 @@ const int64_t* zeros();
 
 // The families, a file each.
 void add_gemm(Cases& cases);
+void add_bf16(Cases& cases);
 void add_conv(Cases& cases);
 void add_rows(Cases& cases);
 void add_winograd(Cases& cases);

@@ -8,6 +8,7 @@
 
 #include "reference/activation.inl"
 #include "reference/attention.inl"
+#include "reference/bf16.inl"
 #include "reference/conv.inl"
 #include "reference/conv_layout.inl"
 #include "reference/cross_entropy.inl"

@@ -4,6 +4,7 @@
 
 #include "activation.inl"
 #include "attention.inl"
+#include "bf16.inl"
 #include "conv.inl"
 #include "conv_direct.inl"
 #include "conv_last.inl"

@@ -10,7 +10,24 @@
 
 namespace nnlib::drivers {
 
-enum class Scratch { PanelsA, PanelsB, Output, Vector, Columns, Padded, Weights, Rows, Order, Sums, Tiles, Products, Filters };
+enum class Scratch {
+  PanelsA,
+  PanelsB,
+  Output,
+  Vector,
+  Columns,
+  Padded,
+  Weights,
+  Rows,
+  Order,
+  Sums,
+  Tiles,
+  Products,
+  Filters,
+  TilesA,
+  TilesB,
+  TileSums
+};
 
 namespace detail {
 struct Buffer {
