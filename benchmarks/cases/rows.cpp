@@ -18,8 +18,27 @@ void add_softmax(Cases& cases) {
             [&t] { t.softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
   cases.add("log_softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
             [&t] { t.log_softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
-  cases.add("softmax_grad_f32", "4096", {0, 8.0 * 4096},
-            [&t] { t.softmax_grad_f32(4096, input(0), 1, 1, 0, nullptr, output(0), false); });
+}
+
+// Losses and gradients of kRows examples of kCols classes in one element type.
+template <class T, class Rows, class Lanes, class Part, class PartGrad>
+void add_cross_entropy(Cases& cases, const std::string& type, const T* x, T* y, Rows rows, Lanes lanes,
+                       Part part, PartGrad part_grad) {
+  static const kernels::CrossEntropy c{kCols, -100, nullptr, 1, 0, float(kCols), 1};
+  const auto name = [&](const char* kernel) { return kernel + type; };
+  const double size = sizeof(T);
+  float* const loss = output(1);
+  // Scratch lies behind the losses.
+  float* const scratch = loss + kRows;
+  cases.add(name("cross_entropy_rows_").c_str(), "8x512", {0, 2 * size * kValues},
+            [=] { rows(&c, kRows, x, kCols, zeros(), nullptr, 0, loss, y, kCols, scratch, false); });
+  cases.add(name("cross_entropy_lanes_").c_str(), "512x8", {0, 2 * size * kValues}, [=] {
+    lanes(&c, kRows, x, kRows, 1, zeros(), nullptr, 0, 0, loss, y, kRows, 1, scratch, false);
+  });
+  cases.add(name("cross_entropy_part_").c_str(), "512", {0, size * kCols},
+            [=] { part(&c, kCols, x, nullptr, loss); });
+  cases.add(name("cross_entropy_part_grad_").c_str(), "512", {0, 2 * size * kCols},
+            [=] { part_grad(&c, kCols, x, nullptr, 1, 1, y); });
 }
 
 }  // namespace
@@ -27,6 +46,12 @@ void add_softmax(Cases& cases) {
 void add_rows(Cases& cases) {
   const Table& t = cases.t;
   add_softmax(cases);
+  add_cross_entropy(cases, "f32", input(0), output(0), t.cross_entropy_rows_f32, t.cross_entropy_lanes_f32,
+                    t.cross_entropy_part_f32, t.cross_entropy_part_grad_f32);
+  add_cross_entropy(cases, "bf16", input_half(), output_half(), t.cross_entropy_rows_bf16,
+                    t.cross_entropy_lanes_bf16, t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16);
+  add_cross_entropy(cases, "f16", input_half(), output_half(), t.cross_entropy_rows_f16,
+                    t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
   cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
             [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},

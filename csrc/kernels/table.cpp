@@ -11,6 +11,7 @@
 #include "conv_layout.inl"
 #include "conv_lines.inl"
 #include "cross_entropy.inl"
+#include "cross_entropy_lanes.inl"
 #include "elementwise.inl"
 #include "embedding.inl"
 #include "gemm.inl"

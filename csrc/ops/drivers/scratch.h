@@ -23,6 +23,7 @@ enum class Scratch {
   Sums,
   Tiles,
   Products,
+  Scores,
   Filters,
   TilesA,
   TilesB,
