@@ -18,8 +18,30 @@ void add_softmax(Cases& cases) {
             [&t] { t.softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
   cases.add("log_softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
             [&t] { t.log_softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
+  cases.add("softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("log_softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.log_softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
+  cases.add("log_softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.log_softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
   cases.add("softmax_grad_f32", "4096", {0, 8.0 * 4096},
             [&t] { t.softmax_grad_f32(4096, input(0), 1, 1, 0, nullptr, output(0), false); });
+}
+
+// 128 keys by 32 queries. The scores are changed in place, and soon all the same: that costs what others
+// cost.
+void add_attention(Cases& cases) {
+  const Table& t = cases.t;
+  cases.add("attention_softmax_f32", "128x32", {0, 8 * kValues}, [&t] {
+    float state[64] = {};
+    t.attention_softmax_f32(128, 32, output(0), state, 0, nullptr);
+  });
+  cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
+            [&t] { t.attention_probability_f32(128, 32, output(0), input(0)); });
+  cases.add("attention_grad_f32", "128x32", {0, 12 * kValues},
+            [&t] { t.attention_grad_f32(128, 32, input(0), input(1), output(0)); });
 }
 
 }  // namespace
@@ -27,6 +49,7 @@ void add_softmax(Cases& cases) {
 void add_rows(Cases& cases) {
   const Table& t = cases.t;
   add_softmax(cases);
+  add_attention(cases);
   cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
             [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},
