@@ -25,6 +25,7 @@
 #include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"
+#include "trig.inl"
 #include "winograd.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {

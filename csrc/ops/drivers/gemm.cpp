@@ -217,7 +217,7 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
     });
   };
   if constexpr (is_kernel_type<T>) {
-    if (m > 1 && n > 1 && k > 1) {
+    if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
       const GemmPlan<T> plan(m, n, k, alpha, a, b);
       return each([&](int64_t p) {
         plan.run(a.data + p * a_batch, b.data + p * b_batch, beta, c + p * c_batch, ldc, nullptr, nullptr);

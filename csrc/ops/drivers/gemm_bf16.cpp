@@ -310,15 +310,34 @@ void gemm_in_parts(int parts, int64_t m, int64_t n, int64_t k, compute_t<T> alph
   Product<T>(parts, m, n, k, alpha, a, b, beta, c, ldc, bias).run();
 }
 
+namespace {
+
+// Parts that each number is split into for this product; 0 where tiles do not pay.
 template <class T>
-bool gemm_by_tiles(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
-                   compute_t<T> beta, T* c, int64_t ldc, const T* bias) {
+int parts_of(int64_t m, int64_t n, int64_t k) {
   if constexpr (std::is_same_v<T, float> || std::is_same_v<T, BFloat16>) {
     const MatmulPrecision p = float32_matmul_precision();
     const int parts = std::is_same_v<T, BFloat16> || p == MatmulPrecision::Medium ? 1
                       : p == MatmulPrecision::High                                ? 2
                                                                                   : 3;
-    if (!tiles_pay(parts, m, n, k)) return false;
+    return tiles_pay(parts, m, n, k) ? parts : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+template <class T>
+bool takes_tiles(int64_t m, int64_t n, int64_t k) {
+  return parts_of<T>(m, n, k) > 0;
+}
+
+template <class T>
+bool gemm_by_tiles(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
+                   compute_t<T> beta, T* c, int64_t ldc, const T* bias) {
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, BFloat16>) {
+    const int parts = parts_of<T>(m, n, k);
+    if (parts == 0) return false;
     gemm_in_parts<T>(parts, m, n, k, alpha, a, b, beta, c, ldc, bias);
     return true;
   }
@@ -326,6 +345,7 @@ bool gemm_by_tiles(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<
 }
 
 #define NNLIB_INSTANTIATE(T)                                                                      \
+  template bool takes_tiles<T>(int64_t, int64_t, int64_t);                                        \
   template bool gemm_by_tiles<T>(int64_t, int64_t, int64_t, compute_t<T>, Strided<T>, Strided<T>, \
                                  compute_t<T>, T*, int64_t, const T*);
 NNLIB_INSTANTIATE(float)
