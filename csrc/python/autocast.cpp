@@ -21,6 +21,18 @@ CastPolicy pad_policy(PyObject* const* slots) {
 CastPolicy einsum_policy(PyObject* const* slots) {
   return PySequence_Size(slots[1]) > 1 ? CastPolicy::Lower : CastPolicy::None;
 }
+// tensordot(input, other, dims, dims): nothing is left of either where all is summed over, as in a product by
+// elements.
+CastPolicy tensordot_policy(PyObject* const* slots) {
+  const int64_t dims = PySequence_Check(slots[2]) ? PySequence_Size(slots[2]) : 1;
+  const bool all = dims == unpack(slots[0]).dim() && dims == unpack(slots[1]).dim();
+  return all ? CastPolicy::None : CastPolicy::Lower;
+}
+// inner(input, other): of two vectors that is such a sum, with a number a product by elements.
+CastPolicy inner_policy(PyObject* const* slots) {
+  const int64_t a = unpack(slots[0]).dim(), b = unpack(slots[1]).dim();
+  return a == 0 || b == 0 || a + b == 2 ? CastPolicy::None : CastPolicy::Lower;
+}
 // matrix_power(input, n): an inverse and its powers are taken in float32.
 CastPolicy power_policy(PyObject* const* slots) {
   const int64_t n = int_value(slots[1]);
@@ -53,10 +65,12 @@ const std::unordered_map<std::string, CastRule>& cast_rules() {
     };
     all({CastPolicy::Lower},
         "conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d mm bmm matmul "
-        "__matmul__ linear addmm addbmm baddbmm inner tensordot chain_matmul linalg_multi_dot "
+        "__matmul__ linear addmm addbmm baddbmm chain_matmul linalg_multi_dot "
         "affine_grid_generator prelu scaled_dot_product_attention lstm rnn_tanh rnn_relu rnn_tanh_cell "
         "rnn_relu_cell");
     all({CastPolicy::Lower, einsum_policy}, "einsum");
+    all({CastPolicy::Lower, tensordot_policy}, "tensordot");
+    all({CastPolicy::Lower, inner_policy}, "inner");
     all({CastPolicy::Lower, power_policy}, "matrix_power linalg_matrix_power");
     all({CastPolicy::Lower, state_policy}, "gru gru_cell lstm_cell lstm_packed");
     all({CastPolicy::Float32},
