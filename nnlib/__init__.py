@@ -61,6 +61,7 @@ newaxis = None
 
 # Imported when first asked for: `import nnlib` stays quick.
 _SUBMODULES = {
+    "backends",
     "cuda",
     "distributed",
     "futures",

@@ -19,6 +19,7 @@
 #include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"
+#include "winograd.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -5,6 +5,7 @@
 #include "core/allocator.h"
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/conv.h"
 #include "ops/drivers/limits.h"
 #include "python/autograd.h"
 #include "python/bind.h"
@@ -82,6 +83,8 @@ void bind_settings(py::module_& m) {
   });
   m.def("_reset_peak_allocated", &reset_peak_allocated);
   m.def("empty_cache", &empty_cache, "Gives the memory that is kept for reuse back to the system.");
+  m.def("_winograd", &drivers::winograd);
+  m.def("_set_winograd", &drivers::set_winograd);
   m.def("_set_cache_limit", &set_cache_limit);
   m.def("_cache_limit", &cache_limit);
   m.def(

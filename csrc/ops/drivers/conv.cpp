@@ -1,6 +1,7 @@
 #include "ops/drivers/conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 #include <vector>
 
@@ -11,6 +12,8 @@
 namespace nnlib::drivers {
 
 namespace {
+
+std::atomic<bool> winograd_on{true};
 
 bool is_pointwise(const ConvShape& s) {
   for (int i = 0; i < 3; ++i) {
@@ -34,6 +37,9 @@ bool planes_suit_weight_grad(const ConvShape& s) {
 
 }  // namespace
 
+bool winograd() { return winograd_on.load(std::memory_order_relaxed); }
+void set_winograd(bool on) { winograd_on.store(on, std::memory_order_relaxed); }
+
 ConvChoice choose_conv(const ConvShape& s) {
   if (s.in_group() == 1 && s.out_group() <= 4) {
     return {ConvAlgorithm::Depthwise,
@@ -41,6 +47,8 @@ ConvChoice choose_conv(const ConvShape& s) {
   }
   if (is_pointwise(s))
     return {ConvAlgorithm::Pointwise, "1x1, stride 1: the images are the matrix, nothing to gather"};
+  if (detail::winograd_size(s) > 0)
+    return {ConvAlgorithm::Winograd, "3x3, stride 1, enough channels and pixels: fewer multiplications"};
   return {ConvAlgorithm::ImplicitGemm, "the im2col matrix is gathered block by block while it is multiplied"};
 }
 
@@ -55,8 +63,12 @@ void conv_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* 
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (choose_conv(s).algorithm == ConvAlgorithm::Depthwise)
-      return detail::depthwise_forward(s, x, w, bias, y);
+    const ConvAlgorithm algorithm = choose_conv(s).algorithm;
+    if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
+    if (algorithm == ConvAlgorithm::Winograd &&
+        detail::winograd_forward(s, detail::winograd_size(s), x, w, bias, y)) {
+      return;
+    }
   }
   detail::gemm_forward(s, x, w, bias, y);
 }
@@ -66,6 +78,8 @@ void conv_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias,
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
+    const int64_t size = detail::winograd_input_grad_size(s);
+    if (size > 0 && detail::winograd_input_grad(s, size, gy, w, bias, gx)) return;
   }
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
@@ -79,6 +93,8 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
+    const int64_t size = detail::winograd_weight_grad_size(s);
+    if (size > 0 && detail::winograd_weight_grad(s, size, x, gy, gw)) return;
     if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
   }
   detail::gemm_weight_grad(s, x, gy, gw);

@@ -7,7 +7,21 @@
 
 namespace nnlib::drivers {
 
-enum class Scratch { PanelsA, PanelsB, Output, Vector, Columns, Padded, Weights, Rows, Order, Sums };
+enum class Scratch {
+  PanelsA,
+  PanelsB,
+  Output,
+  Vector,
+  Columns,
+  Padded,
+  Weights,
+  Rows,
+  Order,
+  Sums,
+  Tiles,
+  Products,
+  Filters
+};
 
 namespace detail {
 struct Buffer {
