@@ -18,6 +18,14 @@ void add_softmax(Cases& cases) {
             [&t] { t.softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
   cases.add("log_softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
             [&t] { t.log_softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
+  cases.add("softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("log_softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.log_softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
+  cases.add("log_softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.log_softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
 }
 
 // Losses and gradients of kRows examples of kCols classes in one element type.
@@ -41,6 +49,20 @@ void add_cross_entropy(Cases& cases, const std::string& type, const T* x, T* y, 
             [=] { part_grad(&c, kCols, x, nullptr, 1, 1, y); });
 }
 
+// 128 keys by 32 queries. The scores are changed in place, and soon all the same: that costs what others
+// cost.
+void add_attention(Cases& cases) {
+  const Table& t = cases.t;
+  cases.add("attention_softmax_f32", "128x32", {0, 8 * kValues}, [&t] {
+    float state[64] = {};
+    t.attention_softmax_f32(128, 32, output(0), state, 0, nullptr);
+  });
+  cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
+            [&t] { t.attention_probability_f32(128, 32, output(0), input(0)); });
+  cases.add("attention_grad_f32", "128x32", {0, 12 * kValues},
+            [&t] { t.attention_grad_f32(128, 32, input(0), input(1), output(0)); });
+}
+
 }  // namespace
 
 void add_rows(Cases& cases) {
@@ -52,6 +74,7 @@ void add_rows(Cases& cases) {
                     t.cross_entropy_lanes_bf16, t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16);
   add_cross_entropy(cases, "f16", input_half(), output_half(), t.cross_entropy_rows_f16,
                     t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
+  add_attention(cases);
   cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
             [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},

@@ -47,15 +47,6 @@ NNLIB_INLINE void put_one<ScoresF32>(float* p, float x) {
   *p = x;
 }
 
-// e^x for x <= 0 with the polynomial of exp, in fewer steps: what is below 2^-126 becomes 0. A number of 1.5
-// * 2^23 rounds x / ln2 to an integer n in its lowest bits, where 127 more makes them the exponent of 2^n.
-NNLIB_INLINE Vec exp_below(Vec x) {
-  const Vec bound = max(set1(-88.f), x), magic = set1(12582912.f + 127.f);
-  const Vec shifted = fma(bound, set1(1.44269504f), magic), n = shifted - magic;
-  const Vec r = fnma(n, set1(-2.12194440e-4f), fnma(n, set1(0.693359375f), bound));
-  return (expm1_reduced(r) + set1(1.f)) * as_float(shl<23>(as_int(shifted)));
-}
-
 NNLIB_INLINE Mask first_lanes(int64_t n) { return lt(iota(), set1i(n < kWidth ? int32_t(n) : kWidth)); }
 
 // How the share q_j of each class is made.
