@@ -1,13 +1,20 @@
-// A block of memory that tensors share, with the counter of in-place changes.
+// A block of memory that tensors share, with the counters of in-place changes.
 #pragma once
 #include <atomic>
 #include <cstring>
 #include <functional>
+#include <memory>
 
 #include "core/allocator.h"
 #include "core/refcount.h"
 
 namespace nnlib {
+
+// What somebody keeps beside a storage; destroyed when the memory goes or moves.
+class StorageCompanion {
+ public:
+  virtual ~StorageCompanion() = default;
+};
 
 class Storage : public RefCounted {
  public:
@@ -16,7 +23,10 @@ class Storage : public RefCounted {
   // Memory of somebody else (NumPy, DLPack, shared memory); `release` is called when the last tensor lets go.
   Storage(void* data, size_t nbytes, std::function<void()> release, bool writable = true)
       : data_(data), nbytes_(nbytes), release_(std::move(release)), writable_(writable) {}
-  ~Storage() override { free(); }
+  ~Storage() override {
+    companion.reset();
+    free();
+  }
 
   void* data() const { return data_; }
   size_t nbytes() const { return nbytes_; }
@@ -26,6 +36,7 @@ class Storage : public RefCounted {
   // Keeps the bytes that fit. Only for memory of our own.
   void resize(size_t nbytes) {
     void* p = nbytes ? allocate(nbytes) : nullptr;
+    companion.reset();
     if (p && data_) std::memcpy(p, data_, nbytes < nbytes_ ? nbytes : nbytes_);
     free();
     data_ = p;
@@ -35,6 +46,15 @@ class Storage : public RefCounted {
   }
 
   std::atomic<uint32_t> version{0};
+
+  // Counts every in-place change, those by inference tensors and by aliases with versions of their own too.
+  std::atomic<uint32_t> writes{0};
+  // Whoever hands out the address (NumPy, DLPack, data_ptr) calls this: changes may go uncounted from now on.
+  void expose() { exposed_.store(true, std::memory_order_relaxed); }
+  // True where no change can go uncounted: memory of our own that nobody else can reach.
+  bool counts_writes() const { return owned_ && !exposed_.load(std::memory_order_relaxed); }
+  // Belongs to ops/drivers/packed_cache, whose lock guards it.
+  std::unique_ptr<StorageCompanion> companion;
 
  private:
   void free() {
@@ -46,6 +66,7 @@ class Storage : public RefCounted {
   bool owned_ = false;
   std::function<void()> release_;
   bool writable_ = true;
+  std::atomic<bool> exposed_{false};
 };
 
 }  // namespace nnlib

@@ -98,6 +98,7 @@ class Tensor {
   bool is_wrapped_number() const { return p_->wrapped_number; }
   uint32_t version() const { return p_->version_counter().load(std::memory_order_relaxed); }
   void bump_version() const {
+    if (p_->storage) p_->storage->writes.fetch_add(1, std::memory_order_release);
     if (!p_->inference) p_->version_counter().fetch_add(1, std::memory_order_relaxed);
   }
 

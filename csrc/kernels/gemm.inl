@@ -1,110 +1,9 @@
-// Matrix product: register-blocked tiles over packed panels, packing, and matrix times vector.
-//
-// Each element of C is one chain of fused multiply-adds over k, whatever tile it falls into, so that the way
-// the driver cuts C into tiles and shares them among threads does not change a bit.
+// Around the tiles of a matrix product: packing, matrix times vector, conversions of 16-bit floats.
 #pragma once
 #include "vec.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
-
-// Rows of a tile and its width in vectors: as many accumulators as registers allow, with room for B and one
-// of A.
-#if defined(__AVX512F__)
-constexpr int kTileRows = 14, kTileVecs = 2;
-#elif defined(__AVX2__)
-constexpr int kTileRows = 6, kTileVecs = 2;
-#elif defined(__aarch64__)
-constexpr int kTileRows = 8, kTileVecs = 3;
-#else
-constexpr int kTileRows = 4, kTileVecs = 2;
-#endif
-
-// kc: a panel of B stays near the first-level cache; mc * kc: a block of A fills part of the second level.
-constexpr int64_t sgemm_mr = kTileRows, sgemm_nr = kTileVecs * kWidth;
-constexpr int64_t sgemm_kc = 384, sgemm_mc = 16 * kTileRows, sgemm_nc = 64 * sgemm_nr;
-constexpr int64_t dgemm_mr = kTileRows, dgemm_nr = kTileVecs * kWidthD;
-constexpr int64_t dgemm_kc = 256, dgemm_mc = 12 * kTileRows, dgemm_nc = 64 * dgemm_nr;
-
-template <int R, int V, class T>
-__attribute__((noinline)) void gemm_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc,
-                                         int64_t m, int64_t n, const T* row_bias, const T* bias,
-                                         bool accumulate) {
-  constexpr int W = VecFor<T>::width;
-  VecOf<T> acc[R][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-    if (i < m) prefetch(c + i * ldc);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[i][v] = splat(row_bias && !accumulate && i < m ? row_bias[i] : T(0));
-  }
-#pragma GCC unroll 2
-  for (int64_t k = 0; k < kc; ++k) {
-    VecOf<T> bv[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) bv[v] = load(b + v * W);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const VecOf<T> ai = splat(a[i]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[i][v] = fma(ai, bv[v], acc[i][v]);
-    }
-    a += kTileRows;
-    b += ldb;
-  }
-  const bool whole = n == V * W;
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-    if (i >= m) break;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      T* p = c + i * ldc + v * W;
-      if (whole) {
-        if (accumulate) acc[i][v] = acc[i][v] + load(p);
-        if (!accumulate && bias) acc[i][v] = acc[i][v] + load(bias + v * W);
-        store(p, acc[i][v]);
-      } else {
-        const int64_t rest = n - v * W;
-        if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
-        if (!accumulate && bias) acc[i][v] = acc[i][v] + load_n(bias + v * W, rest);
-        store_n(p, acc[i][v], rest);
-      }
-    }
-  }
-}
-
-// A tile of m rows runs as the next of 1, 2, 4, 8 and all rows: the panel's rows past m are zero and not
-// stored.
-template <int V, class T>
-NNLIB_INLINE void tile_of_rows(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
-                               int64_t n, const T* row_bias, const T* bias, bool accumulate) {
-  constexpr int all = kTileRows, two = all < 2 ? all : 2, four = all < 4 ? all : 4, eight = all < 8 ? all : 8;
-  if (m > eight) return gemm_tile<all, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  if (m > four) return gemm_tile<eight, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  if (m > two) return gemm_tile<four, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  if (m > 1) return gemm_tile<two, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  gemm_tile<1, V>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-}
-
-template <class T>
-NNLIB_INLINE void any_tile(int64_t kc, const T* a, const T* b, int64_t ldb, T* c, int64_t ldc, int64_t m,
-                           int64_t n, const T* row_bias, const T* bias, bool accumulate) {
-  if (m <= 0 || n <= 0) return;
-  if (n <= VecFor<T>::width) {
-    tile_of_rows<1>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  } else {
-    tile_of_rows<kTileVecs>(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-  }
-}
-
-void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
-                int64_t n, const float* row_bias, const float* bias, bool accumulate) {
-  any_tile(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-}
-void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
-                int64_t n, const double* row_bias, const double* bias, bool accumulate) {
-  any_tile(kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
-}
 
 struct FromF32 {
   static NNLIB_INLINE Vec get(const float* p) { return load(p); }
@@ -123,8 +22,16 @@ template <class From, class T>
 NNLIB_INLINE void pack(int64_t width, int64_t n, int64_t kc, const T* src, int64_t rs, int64_t cs,
                        float scale, float* dst) {
   const Vec s = set1(scale);
-  if (rs == 1) {  // contiguous across the panel: copy
-    for (int64_t k = 0; k < kc; ++k, src += cs, dst += width) {
+  // A panel narrower than a vector is stored in whole vectors: what runs over is overwritten by the next
+  // line, and the last lines are stored exactly.
+  const bool narrow = width <= kWidth && n == width;
+  const int64_t room = narrow ? kc - (kWidth + width - 1) / width : -1;  // lines k <= room may run over
+  if (rs == 1) {                                                         // contiguous across the panel: copy
+    int64_t k = 0;
+    for (; cs >= kWidth && k <= room && k + 1 < kc; ++k, src += cs, dst += width) {
+      store(dst, From::get(src) * s);
+    }
+    for (; k < kc; ++k, src += cs, dst += width) {
       for (int64_t i = 0; i < width; i += kWidth) {
         if (i + kWidth <= n) {
           store(dst + i, From::get(src + i) * s);
@@ -143,7 +50,11 @@ NNLIB_INLINE void pack(int64_t width, int64_t n, int64_t kc, const T* src, int64
           r[q] = i + q >= n ? zero() : depth == kWidth ? From::get(p) * s : From::get(p, depth) * s;
         }
         transpose(r);
-        for (int q = 0; q < depth; ++q) store_n(dst + (k + q) * width + i, r[q], width - i);
+        if (k + kWidth - 1 <= room || (depth == kWidth && i + kWidth <= width)) {
+          for (int q = 0; q < kWidth; ++q) store(dst + (k + q) * width + i, r[q]);
+        } else {
+          for (int q = 0; q < depth; ++q) store_n(dst + (k + q) * width + i, r[q], width - i);
+        }
       }
     }
   } else {
@@ -170,7 +81,11 @@ void pack_f16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t
 void pack_f64(int64_t width, int64_t n, int64_t kc, const double* src, int64_t rs, int64_t cs, double scale,
               double* dst) {
   for (int64_t k = 0; k < kc; ++k) {
-    for (int64_t i = 0; i < n; ++i) dst[k * width + i] = scale * src[i * rs + k * cs];
+    if (rs == 1) {
+      for (int64_t i = 0; i < n; ++i) dst[k * width + i] = scale * src[i + k * cs];
+    } else {
+      for (int64_t i = 0; i < n; ++i) dst[k * width + i] = scale * src[i * rs + k * cs];
+    }
     for (int64_t i = n; i < width; ++i) dst[k * width + i] = 0;
   }
 }

@@ -8,6 +8,7 @@
 
 #include "reference/activation.inl"
 #include "reference/attention.inl"
+#include "reference/bf16.inl"
 #include "reference/conv.inl"
 #include "reference/conv_layout.inl"
 #include "reference/cross_entropy.inl"
@@ -22,6 +23,7 @@
 #include "reference/random.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"
+#include "reference/winograd.inl"
 
 namespace nnlib::kernels::reference {
 

@@ -35,9 +35,9 @@ NNLIB_INLINE Vec zero() { return {_mm256_setzero_ps()}; }
 NNLIB_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 NNLIB_INLINE Vec load_n(const float* p, int64_t n) { return {_mm256_maskload_ps(p, lanes(n))}; }
 NNLIB_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
-// By halves: a masked store takes a dozen cycles on AMD's processors.
+// By parts: a masked store takes some AMD processors tens of cycles.
 NNLIB_INLINE void store_n(float* p, Vec a, int64_t n) {
-  if (n >= 8) return store(p, a);
+  if (n >= 8) return _mm256_storeu_ps(p, a.v);
   if (n <= 0) return;
   __m128 part = _mm256_castps256_ps128(a.v);
   if (n & 4) {
@@ -205,7 +205,17 @@ NNLIB_INLINE VecD set1d(double x) { return {_mm256_set1_pd(x)}; }
 NNLIB_INLINE VecD load_d(const double* p) { return {_mm256_loadu_pd(p)}; }
 NNLIB_INLINE VecD load_dn(const double* p, int64_t n) { return {_mm256_maskload_pd(p, lanes_d(n))}; }
 NNLIB_INLINE void store_d(double* p, VecD a) { _mm256_storeu_pd(p, a.v); }
-NNLIB_INLINE void store_dn(double* p, VecD a, int64_t n) { _mm256_maskstore_pd(p, lanes_d(n), a.v); }
+NNLIB_INLINE void store_dn(double* p, VecD a, int64_t n) {
+  if (n >= 4) return _mm256_storeu_pd(p, a.v);
+  if (n <= 0) return;
+  __m128d part = _mm256_castpd256_pd128(a.v);
+  if (n & 2) {
+    _mm_storeu_pd(p, part);
+    part = _mm256_extractf128_pd(a.v, 1);
+    p += 2;
+  }
+  if (n & 1) _mm_store_sd(p, part);
+}
 NNLIB_INLINE VecD fma(VecD a, VecD b, VecD c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 NNLIB_INLINE VecD sqrt(VecD a) { return {_mm256_sqrt_pd(a.v)}; }
 NNLIB_INLINE double reduce_add(VecD a) {

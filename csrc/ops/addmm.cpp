@@ -41,15 +41,16 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta, 
   NNLIB_CHECK(self.dtype() == a.dtype(), "self and mat2 must have the same dtype, but got ",
               dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(a.dtype()));
   const Dims sizes = {a.size(0), b.size(1)};
+  const bool recorded = wants_grad(self, a, b);
   Tensor out;
   if (self.dim() == 1 && self.size(0) == sizes[1] && self.is_contiguous() && is_one(beta)) {
     out = empty(sizes, a.dtype());
-    detail::gemm_values(out, a, b, 0, alpha, self);
+    detail::gemm_values(out, a, b, 0, alpha, self, !recorded);
   } else {
     out = addend(self, sizes, beta);
-    detail::gemm_values(out, a, b, beta, alpha);
+    detail::gemm_values(out, a, b, beta, alpha, Tensor(), !recorded);
   }
-  if (wants_grad(self, a, b)) {
+  if (recorded) {
     record(out, "AddmmBackward0", {self, a, b},
            [from = self.sizes(), a = save(a), b = save(b), beta, alpha](Backward& ctx, const TensorList& g) {
              return TensorList{ctx.needs(0) ? times(sum_to_size(g[0], from), beta) : Tensor(),

@@ -55,7 +55,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
     const Tensor a = strided ? x : alias(flat, {rows, in}, {in, 1}, flat.storage_offset());
     const Tensor turned = alias(w, {in, out_features}, {w.stride(1), w.stride(0)}, w.storage_offset());
     detail::gemm_values(alias(out, {rows, out_features}, {out_features, 1}, out.storage_offset()), a, turned,
-                        0, 1, b);
+                        0, 1, b, true);
   }
   if (wants_grad(x, w, bias)) {
     record(out, backward_name(x, bias), {x, w, bias},

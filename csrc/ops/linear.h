@@ -34,9 +34,10 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias);
 Tensor bilinear(const Tensor& input1, const Tensor& input2, const Tensor& weight, const Tensor& bias);
 
 namespace detail {
-// out[m, n] = alpha a b + beta out (+ bias for each column). out is contiguous; no history, no checks.
+// out[m, n] = alpha a b + beta out (+ bias for each column). out is contiguous; no history, no checks. The
+// packing of a b that will be used again, a weight, may be kept.
 void gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha,
-                 const Tensor& bias = Tensor());
+                 const Tensor& bias = Tensor(), bool weight = false);
 // The same over a batch; a and b may have a batch stride of 0.
 void batched_gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
 void check_same_dtype(const Tensor& a, const Tensor& b, const char* what_a, const char* what_b);

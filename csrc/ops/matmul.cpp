@@ -29,13 +29,14 @@ drivers::Strided<T> operand(const Tensor& t) {
 }  // namespace
 
 void gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha,
-                 const Tensor& bias) {
+                 const Tensor& bias, bool weight) {
   if (out.numel() == 0) return;
   dispatch_product(out.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
-    drivers::gemm<T>(a.size(0), b.size(1), a.size(1), alpha.to<C>(), operand<T>(a), operand<T>(b),
-                     beta.to<C>(), static_cast<T*>(out.raw()), out.size(1),
+    drivers::Strided<T> right = operand<T>(b);
+    if (weight) right.weight = b.storage().get();
+    drivers::gemm<T>(a.size(0), b.size(1), a.size(1), alpha.to<C>(), operand<T>(a), right, beta.to<C>(), static_cast<T*>(out.raw()), out.size(1),
                      bias.defined() ? static_cast<const T*>(bias.raw()) : nullptr);
   });
 }
@@ -66,8 +67,9 @@ Tensor mm(const Tensor& a, const Tensor& b) {
               a.size(1), " and ", b.size(0), "x", b.size(1), ")");
   detail::check_same_dtype(a, b, "m1", "m2");
   Tensor out = empty({a.size(0), b.size(1)}, a.dtype());
-  detail::gemm_values(out, a, b, 0, 1);
-  if (wants_grad(a, b)) {
+  const bool recorded = wants_grad(a, b);
+  detail::gemm_values(out, a, b, 0, 1, Tensor(), !recorded);
+  if (recorded) {
     record(out, "MmBackward0", {a, b}, [a = save(a), b = save(b)](Backward& ctx, const TensorList& g) {
       return TensorList{ctx.needs(0) ? mm(g[0], t(b.get(ctx))) : Tensor(),
                         ctx.needs(1) ? mm(t(a.get(ctx)), g[0]) : Tensor()};

@@ -9,6 +9,7 @@
 #include "ops/dropout.h"
 #include "ops/elementwise.h"
 #include "ops/linear.h"
+#include "ops/rnn_sequence.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -61,10 +62,31 @@ struct Steps {
   int64_t rows = 0;
 };
 
-// All steps of one layer in one direction; `state` becomes the last one of each sequence. Gives (rows, H).
-Tensor run_direction(Kind kind, const Cell& cell, const Tensor& x, const Steps& steps, bool reverse,
-                     State& state) {
-  const TensorList inputs = split_with_sizes(linear(x, cell.w_ih, cell.b_ih), steps.sizes, 0);
+// What the operators of a single step would complain about.
+void check_state(const Cell& cell, const Tensor& from_input, const State& s, const Steps& steps,
+                 int64_t gates, const char* name) {
+  const Tensor first = narrow(from_input, 0, 0, steps.sizes.front());
+  NNLIB_CHECK(cell.w_hh.dim() == 2 && cell.w_hh.size(1) == s.h.size(-1),
+              "mat1 and mat2 shapes cannot be multiplied (", s.h.size(0), "x", s.h.size(-1), " and ",
+              cell.w_hh.size(-1), "x", cell.w_hh.size(0), ")");
+  const Dims hidden = {first.size(0), cell.w_hh.size(0)};
+  NNLIB_CHECK(first.sizes() == hidden && (!cell.b_hh.defined() || cell.b_hh.sizes() == Dims{hidden[1]}), name,
+              ": expected weights and biases for gates of sizes ", first.sizes(), ", got ", cell.w_hh.sizes(),
+              cell.b_hh.defined() ? cell.b_hh.sizes() : Dims());
+  for (const Tensor& t : {s.h, cell.w_hh, cell.b_hh, s.c}) {
+    NNLIB_CHECK(!t.defined() || t.dtype() == first.dtype(), name,
+                ": expected input, weights and hidden state of one type, got ", dtype_name(first.dtype()),
+                " and ", dtype_name(t.dtype()));
+  }
+  check_gates(first, first, s.h, gates, name);
+  if (s.c.defined()) check_gates(first, first, s.c, gates, name);
+}
+
+// All steps of one layer in one direction from the products with the input; `state` becomes the last one of
+// each sequence. Gives (rows, H).
+Tensor run_steps(Kind kind, const Cell& cell, const Tensor& from_input, const Steps& steps, bool reverse,
+                 State& state) {
+  const TensorList inputs = split_with_sizes(from_input, steps.sizes, 0);
   const int64_t count = steps.sizes.ssize(), all = steps.sizes.front();
   TensorList outputs((size_t)count);
   std::vector<State> ended;  // the states of sequences that are over, the shortest first
@@ -86,6 +108,25 @@ Tensor run_direction(Kind kind, const Cell& cell, const Tensor& x, const Steps& 
   std::reverse(ended.begin(), ended.end());
   state = joined(ended);
   return cat(outputs, 0);
+}
+
+Tensor run_direction(Kind kind, const Cell& cell, const Tensor& x, const Steps& steps, bool reverse,
+                     State& state) {
+  const Tensor from_input = linear(x, cell.w_ih, cell.b_ih);
+  const bool lstm = kind == Kind::Lstm, even = steps.sizes.front() == steps.sizes.back();
+  if (!even || cell.w_hr.defined() || (!lstm && kind != Kind::Gru))
+    return run_steps(kind, cell, from_input, steps, reverse, state);
+  check_state(cell, from_input, state, steps, lstm ? 4 : 3, lstm ? "lstm" : "gru");
+  const TensorList r =
+      rnn_sequence({from_input, state.h, state.c, cell.w_hh, cell.b_hh, steps.sizes.ssize(), reverse},
+                   [kind, steps, reverse](const TensorList& in) {
+                     const Cell same{Tensor(), in[3], Tensor(), in[4], Tensor()};
+                     State s{in[1], in[2]};
+                     const Tensor out = run_steps(kind, same, in[0], steps, reverse, s);
+                     return TensorList{out, s.h, s.c};
+                   });
+  state = {r[1], r[2]};
+  return r[0];
 }
 
 std::vector<Cell> take_cells(Kind kind, const TensorList& params, bool biases, int64_t count,

@@ -8,6 +8,7 @@
 #include "ops/composite.h"
 #include "ops/elementwise.h"
 #include "ops/rnn.h"
+#include "ops/rnn_sequence.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -26,8 +27,15 @@ inline void tanh_row(int64_t n, double* x) {
 constexpr int64_t kValues = 8192;  // a chunk of rows has
 int64_t rows_of(int64_t width) { return std::max<int64_t>(1, kValues / std::max<int64_t>(1, width)); }
 
-// Working memory of a forward step in the compute type, kept for backward.
-Tensor kept_like(Dtype d, const Dims& sizes) {
+template <class T>
+T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+Tensor contiguous_or_undefined(const Tensor& t) { return t.defined() ? contiguous_values(t) : t; }
+
+}  // namespace
+
+Tensor gate_memory(Dtype d, const Dims& sizes) {
   return empty(sizes, d == Dtype::Float64 ? d : Dtype::Float32);
 }
 
@@ -42,6 +50,8 @@ void check_gates(const Tensor& a, const Tensor& b, const Tensor& state, int64_t 
 }
 
 // ---- LSTM
+
+namespace {
 
 // acts (N, 5H) keeps i, f, g, o and tanh(c').
 template <class T>
@@ -93,26 +103,33 @@ TensorList lstm_formula(const TensorList& in) {
   return {sigmoid(x[3]) * tanh(c), c};
 }
 
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-Tensor contiguous_or_undefined(const Tensor& t) { return t.defined() ? contiguous_values(t) : t; }
-
 }  // namespace
+
+void lstm_step(const Tensor& from_input, const Tensor& from_hidden, const Tensor& c, const Tensor& acts,
+               const Tensor& h_out, const Tensor& c_out) {
+  dispatch_floating(c.dtype(), "lstm", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    lstm_forward<T>(c.size(0), c.size(1), from_input.data<T>(), from_hidden.data<T>(), c.data<T>(),
+                    acts.data<compute_t<T>>(), h_out.data<T>(), c_out.data<T>());
+  });
+}
+
+void lstm_step_backward(const Tensor& acts, const Tensor& c, const Tensor& grad_h, const Tensor& grad_c,
+                        const Tensor& grad_gates, const Tensor& grad_c_in) {
+  dispatch_floating(c.dtype(), "lstm", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    lstm_backward<T>(c.size(0), c.size(1), acts.data<compute_t<T>>(), c.data<T>(), data_or_null<T>(grad_h),
+                     data_or_null<T>(grad_c), grad_gates.data<T>(), grad_c_in.data<T>());
+  });
+}
 
 std::pair<Tensor, Tensor> lstm_gates(const Tensor& from_input, const Tensor& from_hidden, const Tensor& c) {
   check_gates(from_input, from_hidden, c, 4, "lstm");
   const int64_t n = c.size(0), h = c.size(1);
-  const Tensor a = contiguous_values(from_input), b = contiguous_values(from_hidden),
-               cv = contiguous_values(c);
-  const Dtype d = a.dtype();
-  Tensor acts = kept_like(d, {n, 5 * h}), h_out = empty({n, h}, d), c_out = empty({n, h}, d);
-  dispatch_floating(d, "lstm", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    lstm_forward<T>(n, h, a.data<T>(), b.data<T>(), cv.data<T>(), acts.data<compute_t<T>>(), h_out.data<T>(),
-                    c_out.data<T>());
-  });
+  const Dtype d = from_input.dtype();
+  const Tensor acts = gate_memory(d, {n, 5 * h}), h_out = empty({n, h}, d), c_out = empty({n, h}, d);
+  lstm_step(contiguous_values(from_input), contiguous_values(from_hidden), contiguous_values(c), acts, h_out,
+            c_out);
   if (wants_grad(from_input, from_hidden, c)) {
     record_many({h_out, c_out}, "ThnnFusedLstmCellBackward0", {from_input, from_hidden, c},
                 [a = save(from_input), b = save(from_hidden), c = save(c), acts, n, h](Backward& ctx,
@@ -120,13 +137,9 @@ std::pair<Tensor, Tensor> lstm_gates(const Tensor& from_input, const Tensor& fro
                   const Tensor cv = contiguous_values(c.get(ctx));
                   if (GradMode::enabled())
                     return composite_gradients(ctx, {a.get(ctx), b.get(ctx), c.get(ctx)}, g, lstm_formula);
-                  const Tensor gh = contiguous_or_undefined(g[0]), gc = contiguous_or_undefined(g[1]);
-                  Tensor grad = empty({n, 4 * h}, cv.dtype()), grad_c = empty({n, h}, cv.dtype());
-                  dispatch_floating(cv.dtype(), "lstm", [&](auto tag) {
-                    using T = typename decltype(tag)::type;
-                    lstm_backward<T>(n, h, acts.data<compute_t<T>>(), cv.data<T>(), data_or_null<T>(gh),
-                                     data_or_null<T>(gc), grad.data<T>(), grad_c.data<T>());
-                  });
+                  const Tensor grad = empty({n, 4 * h}, cv.dtype()), grad_c = empty({n, h}, cv.dtype());
+                  lstm_step_backward(acts, cv, contiguous_or_undefined(g[0]), contiguous_or_undefined(g[1]),
+                                     grad, grad_c);
                   return TensorList{grad, grad, grad_c};
                 });
   }
@@ -188,33 +201,41 @@ TensorList gru_formula(const TensorList& in) {
 
 }  // namespace
 
+void gru_step(const Tensor& from_input, const Tensor& from_hidden, const Tensor& h, const Tensor& acts,
+              const Tensor& out) {
+  dispatch_floating(h.dtype(), "gru", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    gru_forward<T>(h.size(0), h.size(1), from_input.data<T>(), from_hidden.data<T>(), h.data<T>(),
+                   acts.data<compute_t<T>>(), out.data<T>());
+  });
+}
+
+void gru_step_backward(const Tensor& acts, const Tensor& from_hidden, const Tensor& h, const Tensor& grad,
+                       const Tensor& grad_input, const Tensor& grad_hidden, const Tensor& grad_h) {
+  dispatch_floating(h.dtype(), "gru", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    gru_backward<T>(h.size(0), h.size(1), acts.data<compute_t<T>>(), from_hidden.data<T>(), h.data<T>(),
+                    grad.data<T>(), grad_input.data<T>(), grad_hidden.data<T>(), grad_h.data<T>());
+  });
+}
+
 Tensor gru_gates(const Tensor& from_input, const Tensor& from_hidden, const Tensor& h) {
   check_gates(from_input, from_hidden, h, 3, "gru");
   const int64_t rows = h.size(0), width = h.size(1);
-  const Tensor a = contiguous_values(from_input), b = contiguous_values(from_hidden),
-               hv = contiguous_values(h);
-  const Dtype d = a.dtype();
-  Tensor acts = kept_like(d, {rows, 3 * width}), out = empty({rows, width}, d);
-  dispatch_floating(d, "gru", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    gru_forward<T>(rows, width, a.data<T>(), b.data<T>(), hv.data<T>(), acts.data<compute_t<T>>(),
-                   out.data<T>());
-  });
+  const Dtype d = from_input.dtype();
+  const Tensor acts = gate_memory(d, {rows, 3 * width}), out = empty({rows, width}, d);
+  gru_step(contiguous_values(from_input), contiguous_values(from_hidden), contiguous_values(h), acts, out);
   if (wants_grad(from_input, from_hidden, h)) {
     record(out, "ThnnFusedGruCellBackward0", {from_input, from_hidden, h},
            [a = save(from_input), b = save(from_hidden), h = save(h), acts, rows, width](
                Backward& ctx, const TensorList& g) {
              if (GradMode::enabled())
                return composite_gradients(ctx, {a.get(ctx), b.get(ctx), h.get(ctx)}, g, gru_formula);
-             const Tensor bv = contiguous_values(b.get(ctx)), hv = contiguous_values(h.get(ctx));
-             const Tensor gv = contiguous_values(g[0]);
-             Tensor ga = empty({rows, 3 * width}, gv.dtype()), gb = empty({rows, 3 * width}, gv.dtype());
-             Tensor gh = empty({rows, width}, gv.dtype());
-             dispatch_floating(gv.dtype(), "gru", [&](auto tag) {
-               using T = typename decltype(tag)::type;
-               gru_backward<T>(rows, width, acts.data<compute_t<T>>(), bv.data<T>(), hv.data<T>(),
-                               gv.data<T>(), ga.data<T>(), gb.data<T>(), gh.data<T>());
-             });
+             const Dtype type = g[0].dtype();
+             const Tensor ga = empty({rows, 3 * width}, type), gb = empty({rows, 3 * width}, type),
+                          gh = empty({rows, width}, type);
+             gru_step_backward(acts, contiguous_values(b.get(ctx)), contiguous_values(h.get(ctx)),
+                               contiguous_values(g[0]), ga, gb, gh);
              return TensorList{ga, gb, gh};
            });
   }

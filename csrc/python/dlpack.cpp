@@ -70,6 +70,7 @@ PyObject* to_dlpack(PyObject*, PyObject* o) {
       PyErr_SetString(PyExc_BufferError, "Can't export tensors that require gradient, use tensor.detach()");
       throw PythonErrorSet();
     }
+    t.storage()->expose();
     auto* e = new Exported{detach(t), t.sizes(), t.strides(), {}};
     e->managed.dl_tensor = {
         t.raw(), {kCpu, 0}, (int32_t)t.dim(), dl_type(t.dtype()), e->sizes.data(), e->strides.data(), 0};

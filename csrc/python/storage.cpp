@@ -54,6 +54,7 @@ PyObject* storage_nbytes(PyObject* self, PyObject*) {
 }
 
 PyObject* storage_data_ptr(PyObject* self, PyObject*) {
+  ((PyStorage*)self)->s->expose();
   return PyLong_FromVoidPtr(((PyStorage*)self)->s->data());
 }
 
@@ -75,7 +76,8 @@ PyObject* storage_device(PyObject*, void*) {
 Py_ssize_t storage_length(PyObject* self) { return (Py_ssize_t)((PyStorage*)self)->s->nbytes(); }
 
 int storage_get_buffer(PyObject* self, Py_buffer* view, int flags) {
-  const Storage& s = *((PyStorage*)self)->s;
+  Storage& s = *((PyStorage*)self)->s;
+  s.expose();
   static char nothing;
   return PyBuffer_FillInfo(view, self, s.nbytes() ? s.data() : &nothing, (Py_ssize_t)s.nbytes(),
                            !s.writable(), flags);

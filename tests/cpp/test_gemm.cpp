@@ -86,6 +86,57 @@ void check_gemv(const char* isa, Gemv got, Gemv want, double eps) {
   }
 }
 
+template <class T, class Rows>
+void check_rows(const char* isa, int64_t mr, int64_t nr, Rows got, Rows want, double eps) {
+  for (int64_t kc : {0, 1, 7, 30}) {
+    for (int64_t m : {int64_t(1), int64_t(2), int64_t(5), mr - 1, mr, mr + 1, 2 * mr + 3, 5 * mr}) {
+      for (int64_t n : {int64_t(1), nr / 2, nr / 2 + 1, nr - 1, nr}) {
+        for (int mode = 0; mode < 12; ++mode) {
+          const bool columns = mode & 1, turned = mode & 2, accumulate = mode >= 8;
+          const bool biased = mode >= 4 && mode < 8;
+          const int64_t across = m + 2, along = kc + 3, ldb = nr + 1, ldc = (turned ? m : n) + 3;
+          std::vector<T> a(std::max(m * along, kc * across) + 1), b(kc * ldb + 1), bias(std::max(m, n));
+          fill(a), fill(b), fill(bias);
+          Guarded<T> c((turned ? n : m) * ldc);
+          fill(c);
+          Guarded<T> truth = c;
+          for (auto& [f, to] : {std::pair<Rows, Guarded<T>*>{got, &c}, {want, &truth}}) {
+            f(m, n, kc, a.data(), columns ? 1 : along, columns ? across : 1, b.data(), ldb, to->data(), ldc,
+              biased ? bias.data() : nullptr, accumulate, turned);
+          }
+          for (int64_t i = 0; i < (turned ? n : m) * ldc; ++i) {
+            CHECK(close(double(c[i]), double(truth[i]), eps, eps * double(4 + 4 * kc)), isa, " rows ", m, "x",
+                  n, "x", kc, " mode ", mode, " at ", i, ": ", c[i], " not ", truth[i]);
+          }
+          CHECK(c.intact(), isa, " rows wrote outside C");
+        }
+      }
+    }
+  }
+}
+
+template <class T, class Dots>
+void check_dots(const char* isa, Dots got, Dots want, double eps) {
+  for (int64_t m : {0, 1, 2, 3, 4, 5, 7, 9}) {
+    for (int64_t n : {0, 1, 3, 4, 13, 30}) {
+      for (int64_t k : {0, 1, 7, 16, 45}) {
+        std::vector<T> a(m * (k + 1) + 1), b(n * (k + 2) + 1);
+        fill(a), fill(b);
+        for (bool turned : {false, true}) {
+          Guarded<T> x(m * n), y(m * n);
+          for (auto& [f, to] : {std::pair<Dots, Guarded<T>*>{got, &x}, {want, &y}}) {
+            f(m, n, k, a.data(), k + 1, b.data(), k + 2, to->data(), turned ? 1 : n, turned ? m : 1);
+          }
+          for (int64_t i = 0; i < m * n; ++i)
+            CHECK(close(double(x[i]), double(y[i]), eps, eps * double(1 + 4 * k)), isa, " dots ", m, "x", n,
+                  "x", k);
+          CHECK(x.intact(), isa, " dots wrote outside");
+        }
+      }
+    }
+  }
+}
+
 template <class S, class T>
 void check_conversion(const char* isa, const char* kernel, void (*got)(int64_t, const S*, T*),
                       void (*want)(int64_t, const S*, T*), const std::vector<S>& x) {
@@ -110,6 +161,43 @@ TEST(gemm_tiles) {
     check_tiles<double>(isa, t.dgemm_mr, t.dgemm_nr, t.dgemm_tile, t.pack_f64, 1e-15);
   });
   covered().insert({"sgemm_tile", "dgemm_tile"});
+}
+
+TEST(gemm_rows) {
+  for_each_isa([](const Table& t, const char* isa) {
+    check_rows<float>(isa, t.sgemm_mr, t.sgemm_nr, t.sgemm_rows, truth().sgemm_rows, 1e-6);
+    check_rows<double>(isa, t.dgemm_mr, t.dgemm_nr, t.dgemm_rows, truth().dgemm_rows, 1e-14);
+  });
+  covered().insert({"sgemm_rows", "dgemm_rows"});
+}
+
+TEST(gemm_dots) {
+  for_each_isa([](const Table& t, const char* isa) {
+    check_dots<float>(isa, t.gemm_dots_f32, truth().gemm_dots_f32, 1e-6);
+    check_dots<double>(isa, t.gemm_dots_f64, truth().gemm_dots_f64, 1e-14);
+  });
+  covered().insert({"gemm_dots_f32", "gemm_dots_f64"});
+}
+
+TEST(outer) {
+  std::vector<float> x(20), y(100);
+  fill(x), fill(y);
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t n : {0, 1, 5, 16, 33, 100}) {
+      for (int mode = 0; mode < 8; ++mode) {
+        const int64_t incx = 1 + (mode & 1), skew = mode / 2;
+        Guarded<float> c(8 * (n + 3) + skew), want = c;
+        t.outer_f32(8, n, x.data(), incx, y.data(), c.data() + skew, n + 3, mode % 3 == 0);
+        truth().outer_f32(8, n, x.data(), incx, y.data(), want.data() + skew, n + 3, false);
+        for (int64_t i = 0; i < 8 * n; ++i) {
+          const int64_t at = skew + i / n * (n + 3) + i % n;
+          CHECK(c[at] == want[at], isa, " outer of ", n, " at ", i);
+        }
+        CHECK(c.intact(), isa, " outer wrote outside");
+      }
+    }
+  });
+  covered().insert("outer_f32");
 }
 
 TEST(pack) {
@@ -175,14 +263,14 @@ using namespace nnlib::drivers;
 // The driver in the table that is in use, all layouts, with alpha, beta and bias.
 template <class T>
 void check_gemm(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double alpha, double beta, bool with_bias,
-                double eps) {
-  std::vector<T> a(m * k + 1), b(k * n + 1), bias(n);
+                double eps, int64_t step = 1) {
+  std::vector<T> a(m * k * step + 1), b(k * n * step + 1), bias(n);
   const auto random = [](std::vector<T>& x) {
     for (auto& v : x) v = T(float(int(rng()() % 9) - 4));
   };
   random(a), random(b), random(bias);
-  const Strided<T> sa = ta ? Strided<T>{a.data(), 1, m} : Strided<T>{a.data(), k, 1};
-  const Strided<T> sb = tb ? Strided<T>{b.data(), 1, k} : Strided<T>{b.data(), n, 1};
+  const Strided<T> sa = ta ? Strided<T>{a.data(), step, m * step} : Strided<T>{a.data(), k * step, step};
+  const Strided<T> sb = tb ? Strided<T>{b.data(), step, k * step} : Strided<T>{b.data(), n * step, step};
   const int64_t ldc = n + 2;
   std::vector<T> c(m * ldc + 1), first;
   random(c);
@@ -214,8 +302,9 @@ void check_gemm(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double alpha,
 }  // namespace
 
 TEST(gemm_driver) {
-  const int64_t shapes[][3] = {{1, 1, 1},   {3, 5, 7}, {1, 40, 33},   {40, 1, 33},
-                               {17, 33, 0}, {0, 4, 4}, {65, 70, 500}, {150, 70, 90}};
+  const int64_t shapes[][3] = {{1, 1, 1},    {3, 5, 7},     {1, 40, 33},   {40, 1, 33},    {17, 33, 0},
+                               {0, 4, 4},    {65, 70, 500}, {150, 70, 90}, {2, 50, 64},    {7, 90, 130},
+                               {80, 3, 200}, {9, 40, 1},    {100, 64, 3},  {37, 129, 255}, {20, 1500, 800}};
   for (const auto& s : shapes) {
     for (int layout = 0; layout < 4; ++layout) {
       const bool ta = layout & 1, tb = layout & 2;
@@ -224,6 +313,8 @@ TEST(gemm_driver) {
       check_gemm<int64_t>(s[0], s[1], s[2], ta, tb, 2, 1, false, 0);
     }
     check_gemm<float>(s[0], s[1], s[2], false, true, 0.5, -1.5, false, 1e-6);
+    check_gemm<float>(s[0], s[1], s[2], true, true, 1, 1, false, 1e-6, 3);
+    check_gemm<double>(s[0], s[1], s[2], false, false, 2, 0, true, 1e-14, 2);
     check_gemm<BFloat16>(s[0], s[1], s[2], false, true, 1, 1, false, 8e-3);
     check_gemm<Half>(s[0], s[1], s[2], true, false, 1, 0, true, 1e-3);
     check_gemm<int32_t>(s[0], s[1], s[2], false, false, 1, 0, true, 0);

@@ -28,6 +28,54 @@ void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, doubl
   tile(dgemm_mr, kc, a, b, ldb, c, ldc, m, n, row_bias, bias, accumulate);
 }
 
+template <class T>
+void rows(int64_t m, int64_t n, int64_t kc, const T* a, int64_t rs, int64_t cs, const T* b, int64_t ldb, T* c,
+          int64_t ldc, const T* bias, bool accumulate, bool turned) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      T& to = turned ? c[j * ldc + i] : c[i * ldc + j];
+      double sum = accumulate ? to : bias ? bias[turned ? i : j] : T(0);
+      for (int64_t k = 0; k < kc; ++k) sum += double(a[i * rs + k * cs]) * b[k * ldb + j];
+      to = T(sum);
+    }
+  }
+}
+void sgemm_rows(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, int64_t cs, const float* b,
+                int64_t ldb, float* c, int64_t ldc, const float* bias, bool accumulate, bool turned) {
+  rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+}
+void dgemm_rows(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, int64_t cs, const double* b,
+                int64_t ldb, double* c, int64_t ldc, const double* bias, bool accumulate, bool turned) {
+  rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+}
+
+template <class T>
+void dots(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, T* c, int64_t cr,
+          int64_t cc) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t p = 0; p < k; ++p) sum += double(a[i * lda + p]) * b[j * ldb + p];
+      c[i * cr + j * cc] = T(sum);
+    }
+  }
+}
+void gemm_dots_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
+                   float* c, int64_t cr, int64_t cc) {
+  dots(m, n, k, a, lda, b, ldb, c, cr, cc);
+}
+void gemm_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb,
+                   double* c, int64_t cr, int64_t cc) {
+  dots(m, n, k, a, lda, b, ldb, c, cr, cc);
+}
+
+void outer_f32(int64_t m, int64_t n, const float* x, int64_t incx, const float* y, float* c, int64_t ldc,
+               bool) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = x[i * incx] * y[j];
+  }
+}
+
 template <class S, class T, class F>
 void pack(int64_t width, int64_t n, int64_t kc, const S* src, int64_t rs, int64_t cs, T scale, T* dst,
           F value) {

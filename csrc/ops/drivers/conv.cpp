@@ -1,6 +1,7 @@
 #include "ops/drivers/conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 #include <vector>
 
@@ -13,6 +14,8 @@
 namespace nnlib::drivers {
 
 namespace {
+
+std::atomic<bool> winograd_on{true};
 
 bool is_pointwise(const ConvShape& s) {
   for (int i = 0; i < 3; ++i) {
@@ -34,6 +37,13 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
+// What Winograd's drivers take: contiguous planes and weights, in float.
+bool in_planes(const ConvShape& s, const ConvImages& a, const ConvImages& b, const ConvWeights<float>& w) {
+  const bool planes = !a.channels_last && !b.channels_last && a.dtype == Dtype::Float32 && b.dtype == a.dtype;
+  return planes && w.tap_step == 1 && w.in_step == s.taps() && w.out_step == s.in_group() * s.taps();
+}
+float* planes(const ConvImages& t) { return static_cast<float*>(const_cast<void*>(t.data)); }
+
 // The pixels as rows of a matrix, channels side by side, where a 1x1 convolution is a product with it.
 template <class T>
 const T* pixel_rows(const ConvShape& s, const ConvImages& t) {
@@ -43,6 +53,9 @@ const T* pixel_rows(const ConvShape& s, const ConvImages& t) {
 
 }  // namespace
 
+bool winograd() { return winograd_on.load(std::memory_order_relaxed); }
+void set_winograd(bool on) { winograd_on.store(on, std::memory_order_relaxed); }
+
 ConvChoice choose_conv(const ConvShape& s) {
   if (s.in_group() == 1 && s.out_group() <= 4) {
     return {ConvAlgorithm::Depthwise,
@@ -50,6 +63,8 @@ ConvChoice choose_conv(const ConvShape& s) {
   }
   if (is_pointwise(s))
     return {ConvAlgorithm::Pointwise, "1x1, stride 1: the images are the matrix, nothing to gather"};
+  if (detail::winograd_size(s) > 0)
+    return {ConvAlgorithm::Winograd, "3x3, stride 1, enough channels and pixels: fewer multiplications"};
   return {ConvAlgorithm::ImplicitGemm, "the im2col matrix is gathered block by block while it is multiplied"};
 }
 
@@ -66,9 +81,14 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (choose_conv(s).algorithm == ConvAlgorithm::Depthwise) {
+    const ConvAlgorithm algorithm = choose_conv(s).algorithm;
+    if (algorithm == ConvAlgorithm::Depthwise) {
       const bool pixels = s.out_group() == 1 && x.channels_last && y.channels_last;
       return pixels ? detail::pixels_forward(s, x, w, bias, y) : detail::depthwise_forward(s, x, w, bias, y);
+    }
+    if (algorithm == ConvAlgorithm::Winograd && in_planes(s, x, y, w) &&
+        detail::winograd_forward(s, detail::winograd_size(s), planes(x), w.data, bias, planes(y))) {
+      return;
     }
   }
   if (const T* rows = pixel_rows<T>(s, x)) {
@@ -89,6 +109,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
       return gy.channels_last && gx.channels_last ? detail::pixels_input_grad(s, gy, w, bias, gx)
                                                   : detail::depthwise_input_grad(s, gy, w, bias, gx);
     }
+    const int64_t size = in_planes(s, gy, gx, w) ? detail::winograd_input_grad_size(s) : 0;
+    if (size > 0 && detail::winograd_input_grad(s, size, planes(gy), w.data, bias, planes(gx))) return;
   }
   if (const T* rows = pixel_rows<T>(s, gy)) {
     if (const T* out = pixel_rows<T>(s, gx)) {
@@ -110,8 +132,12 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
   if constexpr (std::is_same_v<T, float>) {
     if (s.in_group() == 1 && s.out_group() == 1 && x.channels_last && gy.channels_last)
       return detail::pixels_weight_grad(s, x, gy, gw);
-    if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
-      return detail::planes_weight_grad(s, x, gy, gw);
+    if (!x.channels_last && !gy.channels_last) {
+      const bool whole = x.dtype == Dtype::Float32 && gy.dtype == Dtype::Float32;
+      const int64_t size = whole ? detail::winograd_weight_grad_size(s) : 0;
+      if (size > 0 && detail::winograd_weight_grad(s, size, planes(x), planes(gy), gw)) return;
+      if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
+    }
   }
   detail::gemm_weight_grad(s, x, gy, gw);
 }

@@ -36,13 +36,18 @@ struct ConvWeights {
   int64_t out_step, in_step, tap_step;
 };
 
-enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm };
+enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm, Winograd };
 struct ConvChoice {
   ConvAlgorithm algorithm;
   const char* why;
 };
-// The algorithm that conv_forward takes. (double has no depthwise kernel and takes ImplicitGemm instead.)
+// The algorithm that conv_forward takes. (double has neither depthwise nor Winograd kernels and
+// takes ImplicitGemm instead.)
 ConvChoice choose_conv(const ConvShape& s);
+
+// Whether Winograd's algorithm may be taken: fewer multiplications, larger rounding errors. Of the process.
+bool winograd();
+void set_winograd(bool on);
 
 // y[N, Co, *out] = x[N, Ci, *in] * w[Co, Ci / groups, *kernel] + bias[Co]; bias may be null.
 template <class T>
@@ -81,6 +86,19 @@ void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWe
                           const float* bias, const ConvImages& gx);
 // Any number of channels, best with few a group: planes are multiplied and summed.
 void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+
+// 3x3 kernels of stride and dilation 1 in two dimensions, by tiles of `size` squared outputs, 2 or 4. False
+// where a value is not finite: then nothing is said of the output, which has to be computed in another way.
+//
+// The best size of a tile by a model of their times; 0 where a matrix product is better or has to be.
+int64_t winograd_size(const ConvShape& s);
+int64_t winograd_input_grad_size(const ConvShape& s);
+int64_t winograd_weight_grad_size(const ConvShape& s);
+bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
+                      float* y);
+bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
+                         float* gx);
+bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw);
 
 // One input and one output channel a group, channels last.
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,

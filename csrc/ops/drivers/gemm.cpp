@@ -4,6 +4,8 @@
 #include <type_traits>
 
 #include "core/parallel.h"
+#include "ops/drivers/gemm_bf16.h"
+#include "ops/drivers/gemm_plan.h"
 
 namespace nnlib::drivers {
 
@@ -72,9 +74,9 @@ void from_float(int64_t n, const float* x, Half* y) {
   kernels::table().f32_to_f16(n, x, reinterpret_cast<uint16_t*>(y));
 }
 
-// One share of C on one thread.
+// One share of C on one thread, summed in float and rounded once at the end.
 template <class T>
-void gemm_share(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
+void half_share(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
                 compute_t<T> beta, T* c, int64_t ldc, const T* bias) {
   using C = compute_t<T>;
   const TileKernel<C> tile = tile_kernel<C>();
@@ -84,20 +86,15 @@ void gemm_share(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> 
   const auto pack_b = [&](int64_t j, int64_t cols, int64_t p, int64_t kc, C* dst) {
     pack_panel(tile.nr, cols, kc, b.data + p * b.rs + j * b.cs, b.cs, b.rs, C(1), dst);
   };
-  if constexpr (is_kernel_type<T>) {
-    if (beta != 0 && beta != 1) scale_rows(m, n, beta, c, ldc);
-    gemm_block(m, n, k, pack_a, pack_b, c, ldc, bias, beta != 0);
-  } else {  // summed in float, rounded once at the end
-    float* sum = scratch<Scratch::Output, float>(m * n + n);
-    float* wide_bias = bias ? sum + m * n : nullptr;
-    if (bias) to_float(n, bias, wide_bias);
-    if (beta != 0) {
-      for (int64_t i = 0; i < m; ++i) to_float(n, c + i * ldc, sum + i * n);
-      scale_rows(m, n, beta, sum, n);
-    }
-    gemm_block(m, n, k, pack_a, pack_b, sum, n, static_cast<const float*>(wide_bias), beta != 0);
-    for (int64_t i = 0; i < m; ++i) from_float(n, sum + i * n, c + i * ldc);
+  float* sum = scratch<Scratch::Output, float>(m * n + n);
+  float* wide_bias = bias ? sum + m * n : nullptr;
+  if (bias) to_float(n, bias, wide_bias);
+  if (beta != 0) {
+    for (int64_t i = 0; i < m; ++i) to_float(n, c + i * ldc, sum + i * n);
+    scale_rows(m, n, beta, sum, n);
   }
+  gemm_block(m, n, k, pack_a, pack_b, sum, n, static_cast<const float*>(wide_bias), beta != 0);
+  for (int64_t i = 0; i < m; ++i) from_float(n, sum + i * n, c + i * ldc);
 }
 
 void dot_kernel(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
@@ -142,6 +139,18 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
   return true;
 }
 
+// C = a b for a column a and a contiguous row b; false where there is no kernel for it.
+bool outer(int64_t m, int64_t n, Strided<float> a, Strided<float> b, float* c, int64_t ldc) {
+  if (b.cs != 1) return false;
+  const int64_t large = 4 << 20;  // elements that no cache keeps until they are read again
+  parallel_for(0, m, std::max<int64_t>(1, kSerialProduct / 16 / n), [&](int64_t first, int64_t last) {
+    kernels::table().outer_f32(last - first, n, a.data + first * a.rs, a.rs, b.data, c + first * ldc, ldc,
+                               m * n > large);
+  });
+  return true;
+}
+bool outer(int64_t, int64_t, Strided<double>, Strided<double>, double*, int64_t) { return false; }
+
 // Integers: row by row, in unsigned arithmetic, since overflow wraps around.
 template <class T>
 void integer_gemm(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b, T beta, T* c,
@@ -171,12 +180,16 @@ void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Str
           T* c, int64_t ldc, const T* bias) {
   if (m <= 0 || n <= 0) return;
   if constexpr (is_kernel_type<T> || is_half_type<T>) {
-    if constexpr (is_kernel_type<T>) {
-      if (n == 1 && !bias && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias)) return;
-      if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias)) return;
-    }
+    if (gemm_by_tiles<T>(m, n, k, alpha, a, b, beta, c, ldc, bias)) return;
+  }
+  if constexpr (is_kernel_type<T>) {
+    if (n == 1 && !bias && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias)) return;
+    if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias)) return;
+    if (k == 1 && alpha == 1 && beta == 0 && !bias && outer(m, n, a, b, c, ldc)) return;
+    GemmPlan<T>(m, n, k, alpha, a, b).run(a.data, b.data, beta, c, ldc, bias, b.weight);
+  } else if constexpr (is_half_type<T>) {
     for_shares<T>(m, n, k, [&](int64_t i, int64_t j, int64_t rows, int64_t cols) {
-      gemm_share<T>(rows, cols, k, alpha, {a.data + i * a.rs, a.rs, a.cs}, {b.data + j * b.cs, b.rs, b.cs},
+      half_share<T>(rows, cols, k, alpha, {a.data + i * a.rs, a.rs, a.cs}, {b.data + j * b.cs, b.rs, b.cs},
                     beta, c + i * ldc + j, ldc, bias ? bias + j : nullptr);
     });
   } else {
@@ -188,17 +201,32 @@ template <class T>
 void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a,
                   int64_t a_batch, Strided<T> b, int64_t b_batch, compute_t<T> beta, T* c, int64_t ldc,
                   int64_t c_batch) {
-  const auto one = [&](int64_t p) {
+  if (batch <= 0 || m <= 0 || n <= 0) return;
+  // One matrix for the whole batch: a product of more rows.
+  if (b_batch == 0 && a_batch == m * a.rs && c_batch == m * ldc) {
+    return gemm<T>(batch * m, n, k, alpha, a, b, beta, c, ldc);
+  }
+  const auto each = [&](auto one) {
+    const int64_t work = std::max<int64_t>(1, m * n * std::max<int64_t>(1, k));
+    if (batch < num_threads() && work > kSerialProduct) {
+      for (int64_t p = 0; p < batch; ++p) one(p);  // large products: each is shared among the threads
+      return;
+    }
+    parallel_for(0, batch, std::max<int64_t>(1, kSerialProduct / 4 / work), [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; ++p) one(p);
+    });
+  };
+  if constexpr (is_kernel_type<T>) {
+    if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
+      const GemmPlan<T> plan(m, n, k, alpha, a, b);
+      return each([&](int64_t p) {
+        plan.run(a.data + p * a_batch, b.data + p * b_batch, beta, c + p * c_batch, ldc, nullptr, nullptr);
+      });
+    }
+  }
+  each([&](int64_t p) {
     gemm<T>(m, n, k, alpha, {a.data + p * a_batch, a.rs, a.cs}, {b.data + p * b_batch, b.rs, b.cs}, beta,
             c + p * c_batch, ldc);
-  };
-  const int64_t work = std::max<int64_t>(1, m * n * std::max<int64_t>(1, k));
-  if (batch < num_threads() && work > kSerialProduct) {
-    for (int64_t p = 0; p < batch; ++p) one(p);  // large products: each is shared among the threads
-    return;
-  }
-  parallel_for(0, batch, std::max<int64_t>(1, kSerialProduct / work), [&](int64_t first, int64_t last) {
-    for (int64_t p = first; p < last; ++p) one(p);
   });
 }
 

@@ -10,13 +10,19 @@
 #include "kernels/dispatch.h"
 #include "ops/drivers/scratch.h"
 
+namespace nnlib {
+class Storage;
+}
+
 namespace nnlib::drivers {
 
-// An operand in memory: element (i, j) is data[i * rs + j * cs].
+// An operand in memory: element (i, j) is data[i * rs + j * cs]. The storage of a right operand that will be
+// used again, a weight, lets its packing be kept (packed_cache.h).
 template <class T>
 struct Strided {
   const T* data;
   int64_t rs, cs;
+  Storage* weight = nullptr;
 };
 
 // The tile kernel of a compute type with its block sizes.

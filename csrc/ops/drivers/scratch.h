@@ -10,7 +10,25 @@
 
 namespace nnlib::drivers {
 
-enum class Scratch { PanelsA, PanelsB, Output, Vector, Columns, Padded, Weights, Rows, Order, Sums };
+enum class Scratch {
+  PanelsA,
+  PanelsB,
+  Output,
+  Vector,
+  Columns,
+  Padded,
+  Weights,
+  Rows,
+  Order,
+  Sums,
+  Tiles,
+  Products,
+  Scores,
+  Filters,
+  TilesA,
+  TilesB,
+  TileSums
+};
 
 namespace detail {
 struct Buffer {

@@ -1,5 +1,6 @@
 """Optimizers for parameters that several processes share, as in torch.distributed.optim."""
 
 from .distributed_optimizer import DistributedOptimizer
+from .zero_redundancy_optimizer import ZeroRedundancyOptimizer
 
-__all__ = ["DistributedOptimizer"]
+__all__ = ["DistributedOptimizer", "ZeroRedundancyOptimizer"]

@@ -1,0 +1,118 @@
+"""Packings of weights that are kept: the same bits as without, and never stale."""
+
+import numpy as np
+import pytest
+
+import nnlib as torch
+from nnlib import _C
+
+ROWS, IN, OUT = 17, 300, 90  # a size at which a kept packing pays
+
+
+@pytest.fixture(autouse=True)
+def empty():
+    _C.empty_cache()
+    yield
+    _C.empty_cache()
+
+
+def layer():
+    torch.manual_seed(3)
+    return torch.nn.Linear(IN, OUT), torch.randn(ROWS, IN)
+
+
+def expected(m, x):
+    """The product through fresh memory, of which nothing is kept."""
+    return x @ m.weight.detach().clone().t() + m.bias.detach()
+
+
+def infer(m, x, times=3):
+    with torch.no_grad():
+        for _ in range(times):
+            y = m(x)
+    return y
+
+
+def test_a_weight_seen_twice_is_kept_and_gives_the_same_bits():
+    m, x = layer()
+    with torch.no_grad():
+        first = m(x)
+        assert _C._packed_bytes() == 0
+        second = m(x)
+        assert _C._packed_bytes() > 0
+        third = m(x)
+    assert torch.equal(first, second) and torch.equal(first, third)
+
+
+def test_training_keeps_nothing():
+    m, x = layer()
+    opt = torch.optim.SGD(m.parameters(), lr=0.1)
+    for _ in range(3):
+        opt.zero_grad()
+        m(x).sum().backward()
+        opt.step()
+        assert _C._packed_bytes() == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.weight.detach().mul_(2),
+        lambda m: m.weight.data.mul_(2),
+        lambda m: m.weight.data[3].fill_(1),
+        lambda m: m.load_state_dict({"weight": torch.ones(OUT, IN), "bias": torch.zeros(OUT)}),
+        lambda m: torch.nn.init.constant_(m.weight, 0.5),
+        lambda m: setattr(m.weight, "data", torch.ones(OUT, IN)),
+        lambda m: m.weight.detach().numpy().fill(2),
+        lambda m: np.from_dlpack(m.weight.detach()).fill(3),
+        lambda m: torch.nn.utils.vector_to_parameters(torch.ones(OUT * IN + OUT), m.parameters()),
+    ],
+)
+def test_changes_are_noticed(change):
+    m, x = layer()
+    infer(m, x)
+    assert _C._packed_bytes() > 0
+    with torch.no_grad():
+        change(m)
+    torch.testing.assert_close(infer(m, x), expected(m, x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(infer(m, x), expected(m, x), rtol=1e-4, atol=1e-4)
+
+
+def test_optimizer_steps_and_inference_mode_are_noticed():
+    m, x = layer()
+    infer(m, x)
+    m(x).square().sum().backward()
+    torch.optim.Adam(m.parameters(), lr=0.1).step()
+    torch.testing.assert_close(infer(m, x), expected(m, x), rtol=1e-4, atol=1e-4)
+    with torch.inference_mode():
+        w, x = torch.randn(IN, OUT), torch.randn(ROWS, IN)
+        for _ in range(3):
+            x @ w
+        w.mul_(3)
+        torch.testing.assert_close(x @ w, x @ w.clone())
+
+
+def test_memory_that_numpy_writes_is_not_kept():
+    m, x = layer()
+    view = m.weight.detach().numpy()
+    infer(m, x)
+    view[:] = 1
+    torch.testing.assert_close(infer(m, x), expected(m, x), rtol=1e-4, atol=1e-4)
+    assert _C._packed_bytes() == 0
+
+
+def test_the_limit_can_be_set_and_dead_weights_are_forgotten():
+    before = _C._packed_limit()
+    m, x = layer()
+    try:
+        _C._set_packed_limit(0)
+        infer(m, x)
+        assert _C._packed_bytes() == 0
+    finally:
+        _C._set_packed_limit(before)
+    infer(m, x)
+    assert _C._packed_bytes() > 0
+    del m
+    assert _C._packed_bytes() == 0
+    with pytest.raises(ValueError, match="must not be negative"):
+        _C._set_packed_limit(-1)
