@@ -6,7 +6,7 @@ namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
 // R rows and V vectors of the output at once hide the latency of the additions. Whole: all V vectors are
-// full.
+// stored in full.
 template <int R, int V, bool Whole>
 __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const int64_t* offset, const float* x,
                                                int64_t row_step, const float* w, float bias, float* y,
@@ -25,7 +25,7 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
         const float* from = src + r * row_step + v * kWidth;
-        acc[r][v] = fma(tap, Whole ? load(from) : load_n(from, n - v * kWidth), acc[r][v]);
+        acc[r][v] = fma(tap, load(from), acc[r][v]);
       }
     }
   }

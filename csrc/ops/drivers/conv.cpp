@@ -37,13 +37,6 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
-// What Winograd's drivers take: contiguous planes and weights, in float.
-bool in_planes(const ConvShape& s, const ConvImages& a, const ConvImages& b, const ConvWeights<float>& w) {
-  const bool planes = !a.channels_last && !b.channels_last && a.dtype == Dtype::Float32 && b.dtype == a.dtype;
-  return planes && w.tap_step == 1 && w.in_step == s.taps() && w.out_step == s.in_group() * s.taps();
-}
-float* planes(const ConvImages& t) { return static_cast<float*>(const_cast<void*>(t.data)); }
-
 // The pixels as rows of a matrix, channels side by side, where a 1x1 convolution is a product with it.
 template <class T>
 const T* pixel_rows(const ConvShape& s, const ConvImages& t) {
@@ -86,8 +79,8 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
       const bool pixels = s.out_group() == 1 && x.channels_last && y.channels_last;
       return pixels ? detail::pixels_forward(s, x, w, bias, y) : detail::depthwise_forward(s, x, w, bias, y);
     }
-    if (algorithm == ConvAlgorithm::Winograd && in_planes(s, x, y, w) &&
-        detail::winograd_forward(s, detail::winograd_size(s), planes(x), w.data, bias, planes(y))) {
+    if (algorithm == ConvAlgorithm::Winograd &&
+        detail::winograd_images_forward(s, detail::winograd_size(s), x, w, bias, y)) {
       return;
     }
   }
@@ -109,8 +102,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
       return gy.channels_last && gx.channels_last ? detail::pixels_input_grad(s, gy, w, bias, gx)
                                                   : detail::depthwise_input_grad(s, gy, w, bias, gx);
     }
-    const int64_t size = in_planes(s, gy, gx, w) ? detail::winograd_input_grad_size(s) : 0;
-    if (size > 0 && detail::winograd_input_grad(s, size, planes(gy), w.data, bias, planes(gx))) return;
+    const int64_t size = detail::winograd_input_grad_size(s);
+    if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
   if (const T* rows = pixel_rows<T>(s, gy)) {
     if (const T* out = pixel_rows<T>(s, gx)) {
@@ -132,12 +125,10 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
   if constexpr (std::is_same_v<T, float>) {
     if (s.in_group() == 1 && s.out_group() == 1 && x.channels_last && gy.channels_last)
       return detail::pixels_weight_grad(s, x, gy, gw);
-    if (!x.channels_last && !gy.channels_last) {
-      const bool whole = x.dtype == Dtype::Float32 && gy.dtype == Dtype::Float32;
-      const int64_t size = whole ? detail::winograd_weight_grad_size(s) : 0;
-      if (size > 0 && detail::winograd_weight_grad(s, size, planes(x), planes(gy), gw)) return;
-      if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
-    }
+    const int64_t tile = detail::winograd_weight_grad_size(s);
+    if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
+    if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
+      return detail::planes_weight_grad(s, x, gy, gw);
   }
   detail::gemm_weight_grad(s, x, gy, gw);
 }

@@ -280,7 +280,9 @@ void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, con
   weights.pack(w, s.groups, scratch<Scratch::Weights, T>(weights.size(s.groups)));
   T* whole = const_cast<T*>(planes<T>(y));
   const int64_t pixels = s.out_pixels(), rows = plan.rows;
-  const int64_t most = whole ? plan.pixels : std::min(plan.pixels, std::max(kPixels / 2, kTurned / rows));
+  int64_t most = whole ? plan.pixels : std::min(plan.pixels, std::max(kPixels / 2, kTurned / rows));
+  // Groups beside each other share lines of the cache.
+  if (s.groups > 1 && (x.channels_last || y.channels_last)) most = std::min(most, kPixels);
   const PixelBlocks blocks = blocks_of(s, most, plan.tile.nr);
   LoopLocal<BlockProduct<T>> products;
   for_blocks(blocks, s.groups, rows * plan.k, [&](int64_t from, int64_t to) {

@@ -11,7 +11,7 @@ namespace nnlib::drivers::detail {
 namespace {
 
 // Output pixels that are taken at once, and elements of the frames of a task.
-constexpr int64_t kBand = 512, kFrames = 48 << 10;
+constexpr int64_t kBand = 512, kFrames = 64 << 10;
 // Tasks to aim for.
 constexpr int64_t kTasks = 16;
 

@@ -27,7 +27,10 @@ enum class Scratch {
   Filters,
   TilesA,
   TilesB,
-  TileSums
+  TileSums,
+  ImagesIn,
+  ImagesOut,
+  Kernels
 };
 
 namespace detail {
