@@ -20,12 +20,7 @@ SHAPES = [
     (4, 65, 33, 21, 22, 2, 1),
     (4, 64, 128, 12, 19, 1, 2),
 ]
-KINDS = {
-    "normal": lambda rng, shape: rng.standard_normal(shape),
-    "positive": lambda rng, shape: rng.random(shape) + 0.5,
-    "small": lambda rng, shape: rng.standard_normal(shape) * 1e-15,
-    "large": lambda rng, shape: rng.standard_normal(shape) * 1e15,
-}
+KINDS = {"normal": 1, "positive": 1, "small": 1e-15, "large": 1e15}
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +36,11 @@ def arrays(shape, kind="normal"):
     """Input, weight, bias and the gradient of the output."""
     n, c, k, h, w, p, groups = shape
     rng = np.random.default_rng(n + c + k + h)
-    make = KINDS[kind]
     sizes = [(n, c, h, w), (k, c // groups, 3, 3), (k,), (n, k, h + 2 * p - 2, w + 2 * p - 2)]
-    return [make(rng, size).astype(np.float32) for size in sizes]
+    made = [rng.random(size) + 0.5 if kind == "positive" else rng.standard_normal(size) for size in sizes]
+    scale = KINDS[kind]
+    made = [a * s for a, s in zip(made, (scale, scale, scale**2, scale), strict=True)]
+    return [a.astype(np.float32) for a in made]
 
 
 def results(shape, values, dtype, transposed=False):
@@ -106,7 +103,7 @@ def test_same_bits_for_any_number_of_threads(shape):
     assert seen[0] == seen[1] == seen[2]
 
 
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
 @pytest.mark.parametrize("where", ["input", "weight", "gradient"])
 def test_what_is_not_finite_spreads_as_in_a_matrix_product(bad, where):
     shape = SHAPES[2]
@@ -116,14 +113,13 @@ def test_what_is_not_finite_spreads_as_in_a_matrix_product(bad, where):
     got = results(shape, values, nnlib.float32)
     with nnlib.backends.conv.flags(winograd=False):
         want = results(shape, values, nnlib.float32)
-    touched = 0
     for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
         if not np.isfinite(b).all():
-            touched += 1
             np.testing.assert_array_equal(a, b)
-    assert touched or bad == 3e38
-    for a in got if bad == 3e38 else []:  # finite for a matrix product: finite here
-        assert np.isfinite(a).all()
+    assert (
+        bad == 1e38 or sum(not np.isfinite(b).all() for b in want) == 2
+    )  # each operand is in two of the products
 
 
 def test_the_switch():

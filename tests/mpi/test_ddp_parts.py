@@ -16,5 +16,10 @@ def test_power_sgd(ranks):
     check_ranks("power_sgd.py", ranks)
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_local_sgd(ranks):
+    check_ranks("local_sgd.py", ranks)
+
+
 def test_power_sgd_without_shared_memory():
     check_ranks("power_sgd.py", 2, env={"NNLIB_DISTRIBUTED_SHM": "0"})
