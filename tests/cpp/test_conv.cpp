@@ -9,11 +9,11 @@ using nnlib::kernels::Table;
 using namespace nnlib;
 
 TEST(depthwise_kernels) {
-  std::vector<float> x(4000), w(25), g(4000);
+  std::vector<float> x(8000), w(25), g(16000);
   fill(x), fill(w), fill(g);
   for_each_isa([&](const Table& t, const char* isa) {
     for (int64_t rows : {0, 1, 2, 3, 4, 5, 6, 7, 8, 13}) {
-      for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40}) {
+      for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40, 75, 140}) {
         for (int64_t taps : {1, 2, 4, 5, 9, 13, 25}) {
           const int64_t ld = cols + 7, ldy = cols + 1, m = taps % 7, step = rows * ldy;
           std::vector<int64_t> offset(taps);

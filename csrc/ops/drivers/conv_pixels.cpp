@@ -35,10 +35,20 @@ struct PixelTasks {
 };
 
 // n channels of `pixels` pixels `step` apart: a block of lanes() channels after the other, `block` floats
-// apart.
-void read_pixels(const ConvImages& t, const char* x, int64_t n, int64_t step, int64_t pixels, float* y,
-                 int64_t block) {
-  const int64_t bytes = step * t.channels * element_size(t), width = lanes();
+// apart. Of planes, pixels side by side and floats alone.
+void read_pixels(const ConvImages& t, int64_t image, int64_t channel, int64_t pixel, int64_t n, int64_t step,
+                 int64_t pixels, float* y, int64_t block) {
+  const int64_t width = lanes();
+  const char* x = address(t, image, channel, pixel);
+  if (!t.channels_last) {
+    for (int64_t c = 0; c < n; c += width) {
+      kernels::table().pixels_from_planes_f32(std::min(width, n - c), pixels,
+                                              reinterpret_cast<const float*>(x) + c * t.pixels, t.pixels,
+                                              y + c / width * block, width);
+    }
+    return;
+  }
+  const int64_t bytes = step * t.channels * element_size(t);
   const bool usual = t.dtype == Dtype::Float32 && width == 16;
   for (int64_t i = 0; i < pixels; ++i, x += bytes, y += width) {
     int64_t c = 0;
@@ -56,16 +66,16 @@ const float* framed_pixels(const ConvFrame& frame, bool moved, const ConvImages&
   float* framed = scratch<Scratch::Padded, float>(at_once * block);
   if (moved) std::fill_n(framed, at_once * block, 0.f);
   frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
-    if (count > 0)
-      read_pixels(x, address(x, image, channel, pixel), n, step, count, framed + at * lanes(), block);
+    if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * lanes(), block);
   });
   return framed;
 }
 
-// The rectangle of results that kernels write: straight into the images where these hold floats.
+// The rectangle of results that kernels write: straight into images of floats that have their channels last.
 class PixelOutput {
  public:
-  PixelOutput(const ConvImages& y, int64_t pixels) : y_(y), direct_(y.dtype == Dtype::Float32) {
+  PixelOutput(const ConvImages& y, int64_t pixels)
+      : y_(y), direct_(y.channels_last && y.dtype == Dtype::Float32) {
     if (!direct_) scratch_ = scratch<Scratch::Output, float>(pixels * lanes());
   }
   // rows and cols: those that exist, apart by row_step and step pixels.
@@ -78,6 +88,11 @@ class PixelOutput {
       return kernel(rows, cols, reinterpret_cast<float*>(at), row_step * y_.channels, step * y_.channels);
     }
     kernel(rows, cols, scratch_, cols * lanes(), lanes());
+    for (int64_t r = 0; r < rows && !y_.channels_last; ++r) {
+      kernels::table().planes_from_pixels_f32(n, cols, scratch_ + r * cols * lanes(), lanes(),
+                                              reinterpret_cast<float*>(at) + r * row_step, y_.pixels);
+    }
+    if (!y_.channels_last) return;
     const int64_t bytes = y_.channels * element_size(y_);
     for (int64_t i = 0; i < rows * cols; ++i) {
       write_row(y_.dtype, n, scratch_ + i * lanes(), at + (i / cols * row_step + i % cols * step) * bytes);
@@ -206,7 +221,7 @@ void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
           const int64_t block = rows * cols * width;
           float* g = scratch<Scratch::Output, float>(tasks.at_once * block);
           if (channels % width != 0) std::fill_n(g + channels / width * block, block, 0.f);
-          read_pixels(gy, address(gy, image, first, pixel), channels, 1, rows * cols, g, block);
+          read_pixels(gy, image, first, pixel, channels, 1, rows * cols, g, block);
           for (int64_t c = 0; c < channels; c += width) {
             kernels::table().pixel_dots_f32(taps, rows, cols, g + c / width * block, cols * width, width,
                                             framed + c * frame.channel_size(), frame.taps(),
