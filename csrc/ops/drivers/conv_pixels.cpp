@@ -60,11 +60,12 @@ void read_pixels(const ConvImages& t, int64_t image, int64_t channel, int64_t pi
 }
 
 // The frames of n channels from `channel` on, lanes() * frame.channel_size() floats each.
-const float* framed_pixels(const ConvFrame& frame, bool moved, const ConvImages& x, int64_t channel,
-                           int64_t n, int64_t at_once, int64_t step) {
+const float* framed_pixels(ConvFrame& frame, const ConvImages& x, int64_t channel, int64_t n, int64_t at_once,
+                           int64_t step) {
   const int64_t block = frame.channel_size() * lanes();
-  float* framed = scratch<Scratch::Padded, float>(at_once * block);
-  if (moved) std::fill_n(framed, at_once * block, 0.f);
+  bool kept;
+  float* framed = frame.room<float>(at_once * block, &kept);
+  if (!kept) std::fill_n(framed, at_once * block, 0.f);
   frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
     if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * lanes(), block);
   });
@@ -137,8 +138,8 @@ void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<f
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
       for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-        const bool moved = frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-        const float* framed = framed_pixels(frame, moved, x, first, size, tasks.at_once, s.stride[2]);
+        frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
+        const float* framed = framed_pixels(frame, x, first, size, tasks.at_once, s.stride[2]);
         PixelOutput output(y, rows * cols);
         for (int64_t c = 0; c < size; c += width) {
           const int64_t n = std::min(width, size - c);
@@ -170,8 +171,8 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
       for_bands(back, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-        const bool moved = frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
-        const float* framed = framed_pixels(frame, moved, gy, first, size, tasks.at_once, 1);
+        frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
+        const float* framed = framed_pixels(frame, gy, first, size, tasks.at_once, 1);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
                               pixel % back.out[2]};
         PixelOutput output(gx, rows * cols);
@@ -216,8 +217,8 @@ void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
       std::fill_n(sum, (channels + width - 1) / width * width * taps, 0.f);
       for (int64_t image = s.batch * chunk / chunks; image < s.batch * (chunk + 1) / chunks; ++image) {
         for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-          const bool moved = frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-          const float* framed = framed_pixels(frame, moved, x, first, channels, tasks.at_once, s.stride[2]);
+          frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
+          const float* framed = framed_pixels(frame, x, first, channels, tasks.at_once, s.stride[2]);
           const int64_t block = rows * cols * width;
           float* g = scratch<Scratch::Output, float>(tasks.at_once * block);
           if (channels % width != 0) std::fill_n(g + channels / width * block, block, 0.f);

@@ -30,7 +30,8 @@ enum class Scratch {
   TileSums,
   ImagesIn,
   ImagesOut,
-  Kernels
+  Kernels,
+  Frame  // of convolutions, which find there what they left
 };
 
 namespace detail {
