@@ -5,7 +5,7 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-constexpr int64_t kSumBlock = 1024;
+constexpr int64_t kSumBlock = 64 * kWidth;
 
 // Sums of four vectors are what the lanes add up: a quarter of the roundings, and two chains hide the latency
 // of an addition. n <= kSumBlock.
