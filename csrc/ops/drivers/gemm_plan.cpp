@@ -69,7 +69,6 @@ GemmPlan<T>::GemmPlan(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, St
   const Tiles turned = plan_tiles(true, false);
   if (turned.cycles < tiles_.cycles) tiles_ = turned;
   dots_ = plan_dots() < tiles_.cycles;
-  kept_tiles_ = plan_tiles(false, true);
 }
 
 template <class T>
@@ -111,16 +110,16 @@ void GemmPlan<T>::run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T
   if (dots_) return run_dots(a, b, beta, c, ldc, bias);
   if (beta != 0 && beta != 1) scale_rows(m_, n_, beta, c, ldc);
   // A kept packing gives the same bits: each element stays one chain over k with the same blocks.
-  if (kept_b && kept_tiles_.cycles < 0.97 * tiles_.cycles) {
-    const int64_t panels = ceil_div(n_, tile_.nr), nr = tile_.nr;
-    const PackedKey key{PackedKind::GemmPanels,
-                        {reinterpret_cast<const char*>(b) - static_cast<const char*>(kept_b->data()), k_, n_,
-                         b_.rs, b_.cs, nr, kc_, int64_t(sizeof(T))}};
-    const Packed form = packed_weight(*kept_b, key, panels * nr * k_ * int64_t(sizeof(T)), [&](void* to) {
-      pack_columns(kept_tiles_, b, 0, k_, 0, n_, static_cast<T*>(to));
+  const Tiles with_kept = kept_b ? plan_tiles(false, true) : Tiles{};
+  if (kept_b && with_kept.cycles < 0.97 * tiles_.cycles) {
+    const int64_t panels = ceil_div(n_, tile_.nr), nr = tile_.nr, size = sizeof(T);
+    const int64_t offset = reinterpret_cast<const char*>(b) - static_cast<const char*>(kept_b->data());
+    const PackedKey key{PackedKind::GemmPanels, {offset, k_, n_, b_.rs, b_.cs, nr, kc_, size}};
+    const Packed form = packed_weight(*kept_b, key, panels * nr * k_ * size, [&](void* to) {
+      pack_columns(with_kept, b, 0, k_, 0, n_, static_cast<T*>(to));
     });
     if (form) {
-      return run_tiles(kept_tiles_, a, b, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
+      return run_tiles(with_kept, a, b, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
     }
   }
   run_tiles(tiles_, tiles_.turned ? b : a, tiles_.turned ? a : b, beta != 0, c, ldc, bias, nullptr);

@@ -50,7 +50,7 @@ class GemmPlan {
   int64_t m_, n_, k_, kc_;  // kc: depth of the blocks of k
   T alpha_;
   Strided<T> a_, b_;
-  Tiles tiles_, kept_tiles_;  // without and with a kept packing of B
+  Tiles tiles_;
   bool dots_ = false;
 };
 
