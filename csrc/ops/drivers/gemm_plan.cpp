@@ -132,12 +132,17 @@ void GemmPlan<T>::pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t d
   const int64_t nr = tile_.nr, count = ceil_div(columns, nr);
   const T scale = t.turned ? alpha_ : T(1);
   const int64_t grain = std::max<int64_t>(1, kSerialProduct / 16 / (nr * std::max<int64_t>(depth, 1)));
+  // Where rows of Q are contiguous, a few of them are read along many panels: memory comes in long streams.
+  const int64_t together = t.qcs == 1 ? 16 : kc_;
   parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
     for (int64_t p = 0; p < depth; p += kc_) {
       const int64_t kc = std::min(kc_, depth - p);
-      for (int64_t j = first; j < last; ++j) {
-        pack_panel(nr, std::min(nr, columns - j * nr), kc, q + (pc + p) * t.qks + (jc + j * nr) * t.qcs,
-                   t.qcs, t.qks, scale, panels + p * count * nr + j * nr * kc);
+      for (int64_t r = 0; r < kc; r += together) {
+        for (int64_t j = first; j < last; ++j) {
+          pack_panel(nr, std::min(nr, columns - j * nr), std::min(together, kc - r),
+                     q + (pc + p + r) * t.qks + (jc + j * nr) * t.qcs, t.qcs, t.qks, scale,
+                     panels + p * count * nr + j * nr * kc + r * nr);
+        }
       }
     }
   });
