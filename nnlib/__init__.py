@@ -25,12 +25,14 @@ from ._functions import (
     are_deterministic_algorithms_enabled,
     broadcast_shapes,
     finfo,
+    get_float32_matmul_precision,
     iinfo,
     is_complex,
     is_floating_point,
     is_nonzero,
     is_tensor,
     numel,
+    set_float32_matmul_precision,
     use_deterministic_algorithms,
 )
 from ._legacy import TYPES as _TYPES
@@ -61,6 +63,9 @@ newaxis = None
 
 # Imported when first asked for: `import nnlib` stays quick.
 _SUBMODULES = {
+    "amp",
+    "backends",
+    "cpu",
     "cuda",
     "distributed",
     "futures",
@@ -82,6 +87,7 @@ _MOVED = {
     "get_rng_state": "random",
     "set_rng_state": "random",
     "fork_rng": "random",
+    "autocast": "amp",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from . import _C
@@ -145,3 +146,47 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """What ``use_deterministic_algorithms`` was last called with."""
     return _deterministic
+
+
+_PRECISIONS = ("highest", "high", "medium")
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Choose what products of float32 matrices have to keep: ``"highest"`` (default), ``"high"`` or ``"medium"``.
+
+    With S the sum of the magnitudes |a b| over the length K of a dot product, its error is at most
+
+    - ``"highest"``: K 2^-24 S, that of float32. Computed by multiply-adds, or on processors with AMX, where it is
+      quicker, by six products of bfloat16 parts, for which the same bound is proven.
+    - ``"high"``: 2^-14 S more. On AMX three products of bfloat16 parts.
+    - ``"medium"``: 2^-6 S more. On AMX one product of numbers rounded to bfloat16.
+
+    Where there is no AMX, every level is computed as ``"highest"``, and so are parts of matrices whose numbers the
+    bfloat16 products cannot keep: below 2^-98, near the largest number, infinite or NaN. It concerns ``matmul``,
+    ``linear``, ``bmm`` and their kin, and their gradients, in all threads.
+
+    RuntimeError for what is no string; an unknown word warns and changes nothing.
+
+    Source: Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision
+    computations" (2019).
+
+    >>> nnlib.set_float32_matmul_precision("high")
+    >>> nnlib.get_float32_matmul_precision()
+    'high'
+    >>> nnlib.set_float32_matmul_precision("highest")
+    """
+    if not isinstance(precision, str):
+        raise RuntimeError(f"set_float32_matmul_precision expects a str, but got {type(precision).__name__}")
+    if precision not in _PRECISIONS:
+        warnings.warn(
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current"
+            "setFloat32MatmulPrecision call has no effect.",
+            stacklevel=2,
+        )
+        return
+    _C._set_float32_matmul_precision(_PRECISIONS.index(precision))
+
+
+def get_float32_matmul_precision() -> str:
+    """The level that ``set_float32_matmul_precision`` chose; ``"highest"`` at first."""
+    return _PRECISIONS[_C._float32_matmul_precision()]

@@ -6,6 +6,7 @@ Factorisations work in float64 inside, one matrix of the batch after the other.
 from __future__ import annotations
 
 from . import _C
+from ._autocast import in_lower_precision
 
 Tensor = _C.Tensor
 
@@ -51,6 +52,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
+@in_lower_precision
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The dot products along ``dim``; the other dimensions broadcast.
 

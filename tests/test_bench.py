@@ -157,7 +157,7 @@ def test_memory_and_faults():
 
 def test_steps_beside_a_busy_core():
     with Library("nnlib", 1) as library:
-        rows = list(load.measure(choose(match="mlp"), [library], 0.01))
+        rows = list(load.measure(choose(match="mlp"), [library], 0.01, 2))
     assert [row["way"] for row in rows] == ["train", "infer"]
     assert all(row["busy"]["median"] > 0 and row["median_times"] > 0 for row in rows)
     assert "mlp" in load.row_text(rows[0])

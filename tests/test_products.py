@@ -194,6 +194,49 @@ def test_convolution_keeps_channels_last():
     assert nnlib.equal(plain, turned)
 
 
+CONVOLUTIONS = {
+    "3x3": (dict(padding=1), (2, 5, 9, 7), (6, 5, 3, 3)),
+    "3x3 stride": (dict(stride=2, padding=1), (2, 5, 9, 8), (6, 5, 3, 3)),
+    "1x1": ({}, (2, 20, 5, 7), (9, 20, 1, 1)),
+    "1x1 stride": (dict(stride=2), (2, 20, 6, 7), (9, 20, 1, 1)),
+    "depthwise": (dict(padding=1, groups=19), (2, 19, 9, 7), (19, 1, 3, 3)),
+    "depthwise stride": (dict(stride=2, padding=2, groups=19), (2, 19, 9, 8), (19, 1, 5, 5)),
+    "groups": (dict(padding=1, groups=3), (2, 12, 9, 7), (6, 4, 3, 3)),
+    "3d": (dict(padding=1), (2, 5, 4, 5, 6), (6, 5, 3, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.bfloat16, nnlib.float16])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolution_of_any_layout_and_type(name, dtype, transposed):
+    """Results and gradients are those of float64; 16-bit floats are rounded once, at the end."""
+    options, x_size, w_size = CONVOLUTIONS[name]
+    if transposed:  # x has the sizes that the convolution's output had
+        x_size = tuple(getattr(F, f"conv{len(x_size) - 2}d")(zeros(*x_size), zeros(*w_size), **options).shape)
+    call = getattr(F, f"conv{'_transpose' if transposed else ''}{len(x_size) - 2}d")
+    x, w = random(*x_size).to(dtype), random(*w_size, seed=1).to(dtype)
+    bias = random(w_size[1] * options.get("groups", 1) if transposed else w_size[0], seed=2).to(dtype)
+    last = nnlib.channels_last if len(x_size) == 4 else nnlib.channels_last_3d
+
+    def run(dtype, x_last, w_last):
+        leaves = [t.detach().to(dtype).requires_grad_() for t in (x, w, bias)]
+        inputs = list(leaves)
+        if x_last:
+            inputs[0] = inputs[0].contiguous(memory_format=last)
+        if w_last:
+            inputs[1] = inputs[1].contiguous(memory_format=last)
+        y = call(*inputs, **options)
+        y.backward(random(*y.shape, seed=3).to(x.dtype).to(dtype))
+        return [t.detach().double().numpy() for t in (y, *(leaf.grad for leaf in leaves))]
+
+    exact = run(nnlib.float64, False, False)
+    rounding = {nnlib.float32: 2e-6, nnlib.bfloat16: 2**-8, nnlib.float16: 2**-11}[dtype]
+    for layout in ((False, False), (True, False), (True, True), (False, True)):
+        for got, want in zip(run(dtype, *layout), exact, strict=True):
+            np.testing.assert_allclose(got, want, rtol=rounding * 1.01, atol=3e-5)
+
+
 def test_sparse_gradient_of_an_embedding_is_the_dense_one():
     indices = classes(3, 1, 3, 0)
     grads = []

@@ -50,8 +50,10 @@ const int64_t* zeros() {
 std::vector<Case> all_cases(const Table& table, std::vector<std::string>* missing) {
   Cases cases(table);
   add_gemm(cases);
+  add_bf16(cases);
   add_conv(cases);
   add_rows(cases);
+  add_winograd(cases);
   const auto lacks = [&](const char* name) {
     return std::none_of(cases.all.begin(), cases.all.end(), [&](const Case& c) { return c.kernel == name; });
   };

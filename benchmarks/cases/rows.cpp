@@ -18,8 +18,49 @@ void add_softmax(Cases& cases) {
             [&t] { t.softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
   cases.add("log_softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
             [&t] { t.log_softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
-  cases.add("softmax_grad_f32", "4096", {0, 8.0 * 4096},
-            [&t] { t.softmax_grad_f32(4096, input(0), 1, 1, 0, nullptr, output(0), false); });
+  cases.add("softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("log_softmax_cols_f32", "8x512", {0, 8 * kValues},
+            [&t] { t.log_softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
+  cases.add("softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
+  cases.add("log_softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
+            [&t] { t.log_softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
+}
+
+// Losses and gradients of kRows examples of kCols classes in one element type.
+template <class T, class Rows, class Lanes, class Part, class PartGrad>
+void add_cross_entropy(Cases& cases, const std::string& type, const T* x, T* y, Rows rows, Lanes lanes,
+                       Part part, PartGrad part_grad) {
+  static const kernels::CrossEntropy c{kCols, -100, nullptr, 1, 0, float(kCols), 1};
+  const auto name = [&](const char* kernel) { return kernel + type; };
+  const double size = sizeof(T);
+  float* const loss = output(1);
+  // Scratch lies behind the losses.
+  float* const scratch = loss + kRows;
+  cases.add(name("cross_entropy_rows_").c_str(), "8x512", {0, 2 * size * kValues},
+            [=] { rows(&c, kRows, x, kCols, zeros(), nullptr, 0, loss, y, kCols, scratch, false); });
+  cases.add(name("cross_entropy_lanes_").c_str(), "512x8", {0, 2 * size * kValues}, [=] {
+    lanes(&c, kRows, x, kRows, 1, zeros(), nullptr, 0, 0, loss, y, kRows, 1, scratch, false);
+  });
+  cases.add(name("cross_entropy_part_").c_str(), "512", {0, size * kCols},
+            [=] { part(&c, kCols, x, nullptr, loss); });
+  cases.add(name("cross_entropy_part_grad_").c_str(), "512", {0, 2 * size * kCols},
+            [=] { part_grad(&c, kCols, x, nullptr, 1, 1, y); });
+}
+
+// 128 keys by 32 queries. The scores are changed in place, and soon all the same: that costs what others
+// cost.
+void add_attention(Cases& cases) {
+  const Table& t = cases.t;
+  cases.add("attention_softmax_f32", "128x32", {0, 8 * kValues}, [&t] {
+    float state[64] = {};
+    t.attention_softmax_f32(128, 32, output(0), state, 0, nullptr);
+  });
+  cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
+            [&t] { t.attention_probability_f32(128, 32, output(0), input(0)); });
+  cases.add("attention_grad_f32", "128x32", {0, 12 * kValues},
+            [&t] { t.attention_grad_f32(128, 32, input(0), input(1), output(0)); });
 }
 
 }  // namespace
@@ -27,6 +68,13 @@ void add_softmax(Cases& cases) {
 void add_rows(Cases& cases) {
   const Table& t = cases.t;
   add_softmax(cases);
+  add_cross_entropy(cases, "f32", input(0), output(0), t.cross_entropy_rows_f32, t.cross_entropy_lanes_f32,
+                    t.cross_entropy_part_f32, t.cross_entropy_part_grad_f32);
+  add_cross_entropy(cases, "bf16", input_half(), output_half(), t.cross_entropy_rows_bf16,
+                    t.cross_entropy_lanes_bf16, t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16);
+  add_cross_entropy(cases, "f16", input_half(), output_half(), t.cross_entropy_rows_f16,
+                    t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
+  add_attention(cases);
   cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
             [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},

@@ -82,7 +82,10 @@ struct FunctionNode final : Node {
     Backward ctx{this};
     return (*f)(ctx, grads);
   }
-  void release_saved() override { f.reset(); }
+  // A step that kept nothing but numbers can run again, as in PyTorch.
+  void release_saved() override {
+    if constexpr (!std::is_trivially_destructible_v<F>) f.reset();
+  }
 };
 
 // Makes the edges of a node from the operator's inputs.

@@ -11,6 +11,16 @@ namespace {
 
 constexpr int64_t kGrain = 32768;
 
+// Groups of a known size become vector instructions.
+template <class T>
+void fill_row(T* p, int64_t n, T v) {
+  constexpr int kGroup = 64 / sizeof(T);
+  int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup)
+    for (int k = 0; k < kGroup; k++) p[i + k] = v;
+  for (; i < n; i++) p[i] = v;
+}
+
 template <class D, class S>
 void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
   auto one = [](S v) -> D {
@@ -28,10 +38,21 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
     if constexpr (std::is_same_v<D, S>) {
       std::memcpy(d, s, (size_t)n * sizeof(D));
     } else {
-      for (int64_t i = 0; i < n; i++) d[i] = one(s[i]);
+      // Groups of a known size become vector instructions.
+      constexpr int kGroup = 16;
+      int64_t i = 0;
+      for (; i + kGroup <= n; i += kGroup) {
+        S in[kGroup];
+        D out[kGroup];
+        std::memcpy(in, s + i, sizeof in);
+        for (int k = 0; k < kGroup; k++) out[k] = one(in[k]);
+        std::memcpy(d + i, out, sizeof out);
+      }
+      for (; i < n; i++) d[i] = one(s[i]);
     }
     return;
   }
+  if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, one(*s));
   for (int64_t i = 0; i < n; i++) d[i * ds] = one(s[i * ss]);
 }
 
@@ -168,7 +189,7 @@ void fill_values(const Tensor& t, Scalar value) {
     const T v = (T)value.to<compute_t<T>>();
     if (t.is_contiguous()) {
       T* p = (T*)t.raw();
-      parallel_for(0, t.numel(), kGrain, [&](int64_t b, int64_t e) { std::fill(p + b, p + e, v); });
+      parallel_for(0, t.numel(), kGrain, [&](int64_t b, int64_t e) { fill_row(p + b, e - b, v); });
       return;
     }
     // Through a scalar of stride zero.

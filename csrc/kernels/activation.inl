@@ -13,11 +13,10 @@ NNLIB_INLINE Vec clamp_vec(Vec x, Vec low, Vec high) { return min(high, max(low,
 NNLIB_INLINE Vec inside(Vec x, Vec low, Vec high, Vec v) {
   return select(gt(x, low) & lt(x, high), v, zero());
 }
-NNLIB_INLINE Vec normal_cdf(Vec x) { return num(0.5f) * (num(1.f) + erf(x * num(0.70710678f))); }
 NNLIB_INLINE Vec gelu_inner(Vec x) { return num(0.79788456f) * x * fma(num(0.044715f) * x, x, num(1.f)); }
 // tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2).
 NNLIB_INLINE Vec mish_factor(Vec x) {
-  const Vec e = exp(min(num(20.f), x)), n = e * (e + num(2.f));
+  const Vec e = exp_below(min(num(20.f), x)), n = e * (e + num(2.f));
   return n / (n + num(2.f));
 }
 
@@ -36,7 +35,10 @@ NNLIB_ACTIVATION(relu, max(zero(), x), select(gt(x, zero()), g, zero()))
 NNLIB_ACTIVATION(leaky_relu, select(gt(x, zero()), x, a* x), select(gt(x, zero()), g, a* g))
 NNLIB_ACTIVATION(elu, select(le(x, zero()), a* expm1(c* x), b* x),
                  select(le(x, zero()), g * a * c * exp(c * x), g* b))
-NNLIB_ACTIVATION(gelu, x* normal_cdf(x), g* fma(x* num(0.39894228f), exp(num(-0.5f) * x * x), normal_cdf(x)))
+NNLIB_ACTIVATION(gelu, x* normal(x).cdf, ([&] {
+                   const Normal p = normal(x);
+                   return g * fma(x, p.density, p.cdf);
+                 }()))
 NNLIB_ACTIVATION(gelu_tanh, num(0.5f) * x * (num(1.f) + tanh(gelu_inner(x))), ([&] {
                    const Vec t = tanh(gelu_inner(x)), half = num(0.5f);
                    const Vec slope = num(0.79788456f) * fma(num(3 * 0.044715f) * x, x, num(1.f));
@@ -58,7 +60,7 @@ NNLIB_ACTIVATION(hardsigmoid, clamp_vec(x + num(3.f), zero(), num(6.f)) / num(6.
                  inside(x, num(-3.f), num(3.f), g / num(6.f)))
 NNLIB_ACTIVATION(softplus, select(gt(x* a, b), x, log1p(exp(x* a)) / a),
                  select(gt(x* a, b), g, g* sigmoid(x* a)))
-NNLIB_ACTIVATION(logsigmoid, min(zero(), x) - log1p(exp(-abs(x))), g* sigmoid(-x))
+NNLIB_ACTIVATION(logsigmoid, min(zero(), x) - log1p(exp_below(-abs(x))), g* sigmoid(-x))
 NNLIB_ACTIVATION(hardshrink, select(ge(x, -a) & le(x, a), zero(), x), select(ge(x, -a) & le(x, a), zero(), g))
 NNLIB_ACTIVATION(softshrink, select(gt(x, a), x - a, select(lt(x, -a), x + a, x* zero())),
                  select(ge(x, -a) & le(x, a), zero(), g))

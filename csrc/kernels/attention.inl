@@ -1,4 +1,4 @@
-// Rows of attention scores: the running softmax of a block and its gradient.
+// Scores of attention: the running softmax of a block, down its columns, and its gradient.
 #pragma once
 #include "vec.h"
 #include "vmath.inl"
@@ -6,50 +6,104 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// state = { maximum so far, sum of exponentials so far }. s becomes e^(s - new maximum); returns the factor
-// by which what was made with the old maximum has to be multiplied (Milakov and Gimelshein, "Online
-// normalizer calculation for softmax", 2018).
-float attention_softmax_f32(int64_t n, float* s, float* state) {
-  Vec m = set1(state[0]);
+// One column: a row of scores that lies contiguously.
+NNLIB_INLINE float attention_softmax_row(int64_t n, float* s, float* state) {
+  Vec a = set1(state[0]), b = a;
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) m = max(load(s + i), m);
-  if (i < n) m = select(lt(iota(), set1i(int32_t(n - i))), max(load_n(s + i, n - i), m), m);
-  const float largest = reduce_max(m);
-  if (largest == -INFINITY) {  // nothing may be looked at yet
-    for (int64_t j = 0; j < n; j += kWidth) store_n(s + j, zero(), n - j);
-    return 1.f;
+  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
+    a = max(load(s + i), a);
+    b = max(load(s + i + kWidth), b);
   }
-  const Vec shift = set1(largest);
+  for (; i < n; i += kWidth)
+    a = select(lt(iota(), set1i(n - i < kWidth ? int32_t(n - i) : kWidth)), max(load_n(s + i, n - i), a), a);
+  const float largest = reduce_max(max(a, b));
+  const Vec shift = set1(largest == -INFINITY ? 0.f : largest);  // nothing may be looked at yet
   Vec s0 = zero(), s1 = zero();
   for (i = 0; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    const Vec a = exp(load(s + i) - shift), b = exp(load(s + i + kWidth) - shift);
-    store(s + i, a);
-    store(s + i + kWidth, b);
-    s0 = s0 + a;
-    s1 = s1 + b;
+    const Vec e0 = exp_below(load(s + i) - shift), e1 = exp_below(load(s + i + kWidth) - shift);
+    store(s + i, e0);
+    store(s + i + kWidth, e1);
+    s0 = s0 + e0;
+    s1 = s1 + e1;
   }
   for (; i < n; i += kWidth) {
-    const Vec a = exp(load_n(s + i, n - i) - shift);
-    store_n(s + i, a, n - i);
-    s0 = s0 + select(lt(iota(), set1i(n - i < kWidth ? int32_t(n - i) : kWidth)), a, zero());
+    const Vec e = exp_below(load_n(s + i, n - i) - shift);
+    store_n(s + i, e, n - i);
+    s0 = s0 + select(lt(iota(), set1i(n - i < kWidth ? int32_t(n - i) : kWidth)), e, zero());
   }
-  const float factor = expf(state[0] - largest);
+  const float factor = expf(state[0] - (largest == -INFINITY ? 0.f : largest));
   state[1] = state[1] * factor + reduce_add(s0 + s1);
   state[0] = largest;
   return factor;
 }
 
-// s = e^(s - log_sum): the probabilities, from the logarithm of the row's sum of exponentials.
-void attention_probability_f32(int64_t n, float* s, float log_sum) {
-  const Vec shift = set1(log_sum);
-  for (int64_t i = 0; i < n; i += kWidth) store_n(s + i, exp(load_n(s + i, n - i) - shift), n - i);
+// w <= kWidth neighbouring columns (Milakov and Gimelshein, "Online normalizer calculation for softmax",
+// 2018).
+NNLIB_INLINE void attention_softmax_columns(int64_t n, int64_t width, int64_t w, float* s, float* maxima,
+                                            float* sums, int64_t rows, float* out) {
+  const auto at = [w](const float* p) { return w == kWidth ? load(p) : load_n(p, w); };
+  const auto put = [w](float* p, Vec v) {
+    if (w == kWidth)
+      store(p, v);
+    else
+      store_n(p, v, w);
+  };
+  const Vec before = at(maxima);
+  Vec a = before, b = before;
+  int64_t i = 0;
+  for (; i + 2 <= n; i += 2) {
+    a = max(at(s + i * width), a);
+    b = max(at(s + (i + 1) * width), b);
+  }
+  if (i < n) a = max(at(s + i * width), a);
+  const Vec top = max(a, b), shift = select(eq(top, set1(-INFINITY)), zero(), top);
+  Vec s0 = zero(), s1 = zero();
+  for (i = 0; i + 2 <= n; i += 2) {
+    const Vec e0 = exp_below(at(s + i * width) - shift), e1 = exp_below(at(s + (i + 1) * width) - shift);
+    put(s + i * width, e0);
+    put(s + (i + 1) * width, e1);
+    s0 = s0 + e0;
+    s1 = s1 + e1;
+  }
+  if (i < n) {
+    const Vec e = exp_below(at(s + i * width) - shift);
+    put(s + i * width, e);
+    s0 = s0 + e;
+  }
+  const Vec factor = exp_below(before - shift);
+  put(maxima, top);
+  put(sums, fma(at(sums), factor, s0 + s1));
+  for (int64_t r = 0; r < rows; ++r) put(out + r * width, at(out + r * width) * factor);
 }
 
-// grad = scale p (grad - dot): the gradient of the scores from that of the probabilities.
-void attention_grad_f32(int64_t n, const float* p, float dot, float scale, float* grad) {
-  const Vec d = set1(dot), f = set1(scale);
-  for (int64_t i = 0; i < n; i += kWidth) {
-    store_n(grad + i, f * load_n(p + i, n - i) * (load_n(grad + i, n - i) - d), n - i);
+void attention_softmax_f32(int64_t n, int64_t width, float* s, float* state, int64_t rows, float* out) {
+  if (width == 1) {
+    const float factor = attention_softmax_row(n, s, state);
+    for (int64_t r = 0; r < rows; ++r) out[r] *= factor;
+    return;
+  }
+  for (int64_t c = 0; c < width; c += kWidth)
+    attention_softmax_columns(n, width, width - c < kWidth ? width - c : kWidth, s + c, state + c,
+                              state + width + c, rows, out + c);
+}
+
+// s = e^(s - log_sum): the probabilities, from the logarithm of the row's sum of exponentials.
+void attention_probability_f32(int64_t rows, int64_t width, float* s, const float* log_sum) {
+  for (int64_t r = 0; r < rows; ++r, s += width) {
+    const Vec shift = set1(log_sum[r]);
+    int64_t i = 0;
+    for (; i + kWidth <= width; i += kWidth) store(s + i, exp_below(load(s + i) - shift));
+    if (i < width) store_n(s + i, exp_below(load_n(s + i, width - i) - shift), width - i);
+  }
+}
+
+// g = p (g - dot): the gradient of the scores from that of the probabilities.
+void attention_grad_f32(int64_t rows, int64_t width, const float* p, const float* dot, float* g) {
+  for (int64_t r = 0; r < rows; ++r, p += width, g += width) {
+    const Vec d = set1(dot[r]);
+    int64_t i = 0;
+    for (; i + kWidth <= width; i += kWidth) store(g + i, load(p + i) * (load(g + i) - d));
+    if (i < width) store_n(g + i, load_n(p + i, width - i) * (load_n(g + i, width - i) - d), width - i);
   }
 }
 

@@ -12,7 +12,7 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
                                                int64_t row_step, const float* w, float bias, float* y,
                                                int64_t ldy) {
   Vec acc[R][V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[r][v] = set1(bias);
@@ -20,7 +20,7 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
   for (int64_t t = 0; t < taps; ++t) {
     const Vec tap = set1(w[t]);
     const float* src = x + offset[t];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
@@ -29,7 +29,7 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
@@ -42,29 +42,48 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
   }
 }
 
-// A strip of up to 2 vectors' columns over all rows, four rows at a time.
-template <int V, bool Whole>
+// A strip of V vectors' columns over all rows, R rows at a time; the last fewer rows at once too, where the
+// strip is one vector wide.
+template <int R, int V, bool Whole>
 NNLIB_INLINE void depthwise_strip(int64_t rows, int64_t n, int64_t taps, const int64_t* offset,
                                   const float* x, int64_t row_step, const float* w, float bias, float* y,
                                   int64_t ldy) {
+  const auto block = [&](auto* f, int64_t i) {
+    f(n, taps, offset, x + i * row_step, row_step, w, bias, y + i * ldy, ldy);
+  };
   int64_t i = 0;
-  for (; i + 4 <= rows; i += 4) {
-    depthwise_block<4, V, Whole>(n, taps, offset, x + i * row_step, row_step, w, bias, y + i * ldy, ldy);
+  for (; i + R <= rows; i += R) block(depthwise_block<R, V, Whole>, i);
+  if constexpr (R == 8) {
+    switch (rows - i) {
+      case 7:
+        return block(depthwise_block<7, V, Whole>, i);
+      case 6:
+        return block(depthwise_block<6, V, Whole>, i);
+      case 5:
+        return block(depthwise_block<5, V, Whole>, i);
+      case 4:
+        return block(depthwise_block<4, V, Whole>, i);
+      case 3:
+        return block(depthwise_block<3, V, Whole>, i);
+      default:
+        break;
+    }
   }
-  for (; i < rows; ++i) {
-    depthwise_block<1, V, Whole>(n, taps, offset, x + i * row_step, row_step, w, bias, y + i * ldy, ldy);
-  }
+  for (; i < rows; ++i) block(depthwise_block<1, V, Whole>, i);
 }
 
 void depthwise_f32(int64_t rows, int64_t cols, int64_t taps, const int64_t* offset, const float* x,
                    int64_t row_step, const float* w, float bias, float* y, int64_t ldy) {
   int64_t j = 0;
   for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
-    depthwise_strip<2, true>(rows, 2 * kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
+    depthwise_strip<4, 2, true>(rows, 2 * kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
   }
-  for (; j < cols; j += kWidth) {
-    depthwise_strip<1, false>(rows, cols - j, taps, offset, x + j, row_step, w, bias, y + j, ldy);
+  if (j + kWidth <= cols) {
+    depthwise_strip<8, 1, true>(rows, kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
+    j += kWidth;
   }
+  if (j < cols)
+    depthwise_strip<8, 1, false>(rows, cols - j, taps, offset, x + j, row_step, w, bias, y + j, ldy);
 }
 
 // M lines of g times N places of x over the whole plane.

@@ -53,8 +53,13 @@ __attribute__((noinline)) void direct_tile(int64_t kc, const float* a, int64_t l
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       if (i >= m) break;
-      if (accumulate) acc[i][v] = acc[i][v] + load_n(p + i * ldc, n);
-      store_n(p + i * ldc, acc[i][v], n);
+      if (n >= kWidth) {
+        if (accumulate) acc[i][v] = acc[i][v] + load(p + i * ldc);
+        store(p + i * ldc, acc[i][v]);
+      } else {
+        if (accumulate) acc[i][v] = acc[i][v] + load_n(p + i * ldc, n);
+        store_n(p + i * ldc, acc[i][v], n);
+      }
     }
   }
 }

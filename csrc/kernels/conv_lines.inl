@@ -68,7 +68,7 @@ void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const
 void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
                     int64_t x_row, float* y, int64_t y_row) {
   for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
-    for (int64_t i = 0; i < low; i += kWidth) store_n(y + i, zero(), low - i);
+    for (int64_t j = 0; j < low; j += kWidth) store_n(y + j, zero(), low - j);
     float* dst = y + low;
     int64_t i = 0;
     if (step == 1) {
@@ -127,6 +127,7 @@ __attribute__((noinline)) void lines_tile(int64_t kc, const float* a, const floa
     ++a;
     b += ldb;
   }
+  const bool whole = n == V * kWidth;
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
     if (i >= m) break;
@@ -134,9 +135,15 @@ __attribute__((noinline)) void lines_tile(int64_t kc, const float* a, const floa
     for (int v = 0; v < V; ++v) {
       float* p = c + i * ldc + v * kWidth;
       const int64_t rest = n - v * kWidth;
-      if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
-      if (!accumulate && bias) acc[i][v] = acc[i][v] + load_n(bias + v * kWidth, rest);
-      store_n(p, acc[i][v], rest);
+      if (whole) {
+        if (accumulate) acc[i][v] = acc[i][v] + load(p);
+        if (!accumulate && bias) acc[i][v] = acc[i][v] + load(bias + v * kWidth);
+        store(p, acc[i][v]);
+      } else {
+        if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
+        if (!accumulate && bias) acc[i][v] = acc[i][v] + load_n(bias + v * kWidth, rest);
+        store_n(p, acc[i][v], rest);
+      }
     }
   }
 }

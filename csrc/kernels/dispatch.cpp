@@ -29,6 +29,9 @@ extern const Table kernel_table;
 namespace avx512 {
 extern const Table kernel_table;
 }
+namespace amx {
+void use_tiles(Table* t);
+}
 #elif defined(__aarch64__)
 namespace neon {
 extern const Table kernel_table;
@@ -70,6 +73,19 @@ bool has_amx() {
 #else
   return false;
 #endif
+}
+#endif
+
+#if defined(__x86_64__)
+// AVX-512's kernels but for those that AMX does better: compiling all of them once more would give the same
+// code.
+const Table& amx_table() {
+  static const Table t = [] {
+    Table made = avx512::kernel_table;
+    amx::use_tiles(&made);
+    return made;
+  }();
+  return t;
 }
 #endif
 
@@ -122,8 +138,7 @@ const Table* table_for(Isa isa) {
   if (isa == Isa::Baseline) return &baseline::kernel_table;
   if (isa == Isa::Avx2 && avx2_runs) return &avx2::kernel_table;
   if (isa == Isa::Avx512 && avx512_runs) return &avx512::kernel_table;
-  // AMX has no kernel of its own yet: it shares AVX-512's.
-  if (isa == Isa::Amx && amx_runs) return &avx512::kernel_table;
+  if (isa == Isa::Amx && amx_runs) return &amx_table();
 #elif defined(__aarch64__)
   if (isa == Isa::Neon) return &neon::kernel_table;
 #else

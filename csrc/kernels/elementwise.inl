@@ -69,6 +69,10 @@ void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, floa
 NNLIB_INLINE Vec rsqrt(Vec a) { return set1(1.f) / sqrt(a); }
 NNLIB_INLINE Vec reciprocal(Vec a) { return set1(1.f) / a; }
 NNLIB_INLINE Vec square(Vec a) { return a * a; }
+NNLIB_INLINE Vec round(Vec a) { return round_even(a); }
+NNLIB_INLINE Vec sign(Vec a) {  // 0 of both zeros
+  return select(gt(a, zero()), set1(1.f), select(lt(a, zero()), set1(-1.f), a * zero() + zero()));
+}
 
 #define NNLIB_UNARY(op)                                \
   void op##_f32(int64_t n, const float* x, float* y) { \
@@ -90,6 +94,10 @@ NNLIB_UNARY(square)
 NNLIB_UNARY(floor)
 NNLIB_UNARY(ceil)
 NNLIB_UNARY(trunc)
+NNLIB_UNARY(round)
+NNLIB_UNARY(sign)
+NNLIB_UNARY(exp2)
+NNLIB_UNARY(log2)
 #undef NNLIB_UNARY
 
 }  // namespace

@@ -8,7 +8,9 @@
 
 #include "reference/activation.inl"
 #include "reference/attention.inl"
+#include "reference/bf16.inl"
 #include "reference/conv.inl"
+#include "reference/conv_layout.inl"
 #include "reference/cross_entropy.inl"
 #include "reference/elementwise.inl"
 #include "reference/embedding.inl"
@@ -21,6 +23,7 @@
 #include "reference/random.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"
+#include "reference/winograd.inl"
 
 namespace nnlib::kernels::reference {
 

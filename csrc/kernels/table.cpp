@@ -4,10 +4,14 @@
 
 #include "activation.inl"
 #include "attention.inl"
+#include "bf16.inl"
 #include "conv.inl"
 #include "conv_direct.inl"
+#include "conv_last.inl"
+#include "conv_layout.inl"
 #include "conv_lines.inl"
 #include "cross_entropy.inl"
+#include "cross_entropy_lanes.inl"
 #include "elementwise.inl"
 #include "embedding.inl"
 #include "gemm.inl"
@@ -21,6 +25,8 @@
 #include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"
+#include "trig.inl"
+#include "winograd.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -3,6 +3,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "cross_entropy.h"
+
 namespace nnlib::kernels {
 
 struct Table {

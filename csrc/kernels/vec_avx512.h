@@ -97,9 +97,6 @@ NNLIB_INLINE Vec to_float(IVec a) { return {_mm512_cvtepi32_ps(a.v)}; }
 NNLIB_INLINE IVec iota() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {_mm512_i32gather_ps(i.v, p, 4)}; }
 
-// p * 2^n, rounded once; n need not be in the exponent's range.
-NNLIB_INLINE Vec scale2(Vec p, IVec n) { return {_mm512_scalef_ps(p.v, _mm512_cvtepi32_ps(n.v))}; }
-
 // r[i] lane j becomes r[j] lane i.
 NNLIB_INLINE void transpose(Vec (&r)[16]) {
   __m512 t[16];

@@ -21,12 +21,28 @@ NNLIB_INLINE bool all(Mask m) { return bits(m) == (1u << kWidth) - 1; }
 NNLIB_INLINE Vec min_nan(Vec a, Vec b) { return select(is_nan(a), a, min(a, b)); }
 NNLIB_INLINE Vec max_nan(Vec a, Vec b) { return select(is_nan(a), a, max(a, b)); }
 
+// x + kRoundMagic has x, rounded to the nearest integer, in its low bits.
+constexpr float kRoundMagic = 12582912.f;  // 1.5 * 2^23
 #if !defined(__AVX512F__)
-// p * 2^n for |n| <= 252: in two steps, so that subnormal results are rounded once.
-NNLIB_INLINE Vec scale2(Vec p, IVec n) {
-  const IVec half = shr<1>(n), rest = n - half, bias = set1i(127);
-  return p * as_float(shl<23>(half + bias)) * as_float(shl<23>(rest + bias));
+// p * 2^n for t = n + kRoundMagic and |n| <= 190: in two steps, so that subnormal results are rounded once.
+// The second factor is 2^64 or 2^-64. A NaN in t makes some finite factors.
+NNLIB_INLINE Vec scale2(Vec p, Vec t) {
+  const IVec far = (shr<31>(as_int(t - set1(kRoundMagic))) & set1i(-(128 << 23))) + set1i(64 << 23);
+  return p * as_float(shl<23>(as_int(t)) + (set1i(127 << 23) - far)) * as_float(far + set1i(127 << 23));
 }
+// p * 2^(n + 64), and p * 2^n, for -190 <= n < 64.
+NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
+  return p * as_float(shl<23>(as_int(t)) + set1i((127 + 64) << 23));
+}
+NNLIB_INLINE Vec scale2_down(Vec p, Vec t) {
+  return scale2_up64(p, t) * set1(5.421010862427522e-20f);  // 2^-64
+}
+#else
+NNLIB_INLINE Vec scale2(Vec p, Vec t) { return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic)).v)}; }
+NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
+  return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic - 64.f)).v)};
+}
+NNLIB_INLINE Vec scale2_down(Vec p, Vec t) { return scale2(p, t); }
 #endif
 
 NNLIB_INLINE VecD operator+(VecD a, VecD b) { return {a.v + b.v}; }

@@ -7,52 +7,68 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// The reduced argument of exp: x = n ln2 + r, |r| <= ln2/2; ln2 in two parts, so that n * hi is exact.
+// The reduced argument of exp: x = n ln2 + r, |r| <= ln2/2, t = n + kRoundMagic; ln2 in two parts, so that n
+// * hi is exact.
 struct ExpParts {
-  Vec r;
-  IVec n;
+  Vec r, t;
 };
 NNLIB_INLINE ExpParts exp_reduce(Vec x) {
-  const Vec n = round_even(x * set1(1.44269504f));
-  return {fnma(n, set1(-2.12194440e-4f), fnma(n, set1(0.693359375f), x)), to_int(n)};
+  const Vec t = fma(x, set1(1.44269504f), set1(kRoundMagic)), n = t - set1(kRoundMagic);
+  return {fnma(n, set1(-2.12194440e-4f), fnma(n, set1(0.693359375f), x)), t};
 }
-// expm1(r) for |r| <= ln2/2 (the polynomial of Cephes' expf).
-NNLIB_INLINE Vec expm1_reduced(Vec r) {
-  Vec p = set1(1.9875691500e-4f);
-  p = fma(p, r, set1(1.3981999507e-3f));
-  p = fma(p, r, set1(8.3334519073e-3f));
-  p = fma(p, r, set1(4.1665795894e-2f));
-  p = fma(p, r, set1(1.6666665459e-1f));
-  p = fma(p, r, set1(5.0000001201e-1f));
-  return fma(p, r * r, r);
+// (expm1(r) - r) / r^2 for |r| <= ln2/2: a minimax polynomial, 3.1e-9 of e^r off at the most.
+NNLIB_INLINE Vec exp_tail(Vec r) {
+  Vec q = fma(set1(1.38143182e-3f), r, set1(8.36885162e-3f));
+  q = fma(q, r, set1(4.16684002e-2f));
+  q = fma(q, r, set1(1.66665196e-1f));
+  return fma(q, r, set1(4.99999940e-1f));
 }
+NNLIB_INLINE Vec exp_reduced(Vec r) { return fma(fma(exp_tail(r), r, set1(1.f)), r, set1(1.f)); }
 // Bounds past which exp is 0 or infinity; a NaN passes.
 NNLIB_INLINE Vec exp_clamp(Vec x) { return max(set1(-104.f), min(set1(89.f), x)); }
 
-// e^x; 1 ulp.
+// e^x; 2 ulp.
 NNLIB_INLINE Vec exp(Vec x) {
   const ExpParts e = exp_reduce(exp_clamp(x));
-  return scale2(expm1_reduced(e.r) + set1(1.f), e.n);
+  return scale2(exp_reduced(e.r), e.t);
 }
 
-// e^x - 1; 2 ulp. 2^n - 1 is exact where it matters; above 88 the 1 is lost and 2^n would overflow.
-NNLIB_INLINE Vec expm1(Vec x) {
+// e^x for x <= 43, as exp: what softmax and its kin need, where the maximum was taken away.
+NNLIB_INLINE Vec exp_below(Vec x) {
+  const ExpParts e = exp_reduce(max(set1(-104.f), x));
+  return scale2_down(exp_reduced(e.r), e.t);
+}
+
+// 2^x; 2 ulp. The fraction is taken from x itself, which is exact.
+NNLIB_INLINE Vec exp2(Vec x) {
+  x = max(set1(-151.f), min(set1(129.f), x));
+  const Vec t = x + set1(kRoundMagic), f = x - (t - set1(kRoundMagic));
+  return scale2(exp_reduced(f * set1(0.693147181f)), t);
+}
+
+// e^x - 1 for x <= 88 save for the sign of zero; 2 ulp. 2^n - 1 is exact where it matters.
+NNLIB_INLINE Vec expm1_near(Vec x) {
   const ExpParts e = exp_reduce(exp_clamp(x));
-  const Vec power = scale2(set1(1.f), e.n);
-  const Vec near = fma(power, expm1_reduced(e.r), power - set1(1.f));
-  return select(eq(x, zero()), x, select(gt(x, set1(88.f)), exp(x), near));
+  const Vec power = scale2(set1(1.f), e.t);
+  return fma(power, fma(exp_tail(e.r), e.r * e.r, e.r), power - set1(1.f));
+}
+// e^x - 1; 2 ulp. Above 88 the 1 is lost and 2^n would overflow.
+NNLIB_INLINE Vec expm1(Vec x) {
+  return select(eq(x, zero()), x, select(gt(x, set1(88.f)), exp(x), expm1_near(x)));
 }
 
-// ln x; 1 ulp (Cephes' logf). The mantissa is brought into [sqrt(1/2), sqrt(2)).
-NNLIB_INLINE Vec log(Vec x) {
+// x = 2^e (1 + m) with 1 + m in [sqrt(1/2), sqrt(2)), and ln(1 + m) = m + rest (Cephes' logf), for 0 < x <
+// infinity.
+struct LogParts {
+  Vec e, m, rest;
+};
+NNLIB_INLINE LogParts log_parts(Vec x) {
   const Mask tiny = lt(x, set1(1.17549435e-38f));
   const Vec scaled = select(tiny, x * set1(8388608.f), x);
   const IVec u = as_int(scaled) - set1i(0x3f3504f3);  // sqrt(1/2)
   const IVec exponent = shr<23>(u) - select(tiny, set1i(23), set1i(0));
-  const Vec m = as_float((u & set1i(0x007fffff)) + set1i(0x3f3504f3)) - set1(1.f);
-  const Vec e = to_float(exponent), z = m * m;
-  Vec p = set1(7.0376836292e-2f);
-  p = fma(p, m, set1(-1.1514610310e-1f));
+  const Vec m = as_float((u & set1i(0x007fffff)) + set1i(0x3f3504f3)) - set1(1.f), z = m * m;
+  Vec p = fma(set1(7.0376836292e-2f), m, set1(-1.1514610310e-1f));
   p = fma(p, m, set1(1.1676998740e-1f));
   p = fma(p, m, set1(-1.2420140846e-1f));
   p = fma(p, m, set1(1.4249322787e-1f));
@@ -60,13 +76,25 @@ NNLIB_INLINE Vec log(Vec x) {
   p = fma(p, m, set1(2.0000714765e-1f));
   p = fma(p, m, set1(-2.4999993993e-1f));
   p = fma(p, m, set1(3.3333331174e-1f));
-  Vec y = fma(p * m, z, e * set1(-2.12194440e-4f));
-  y = m + fnma(set1(0.5f), z, y);
-  y = fma(e, set1(0.693359375f), y);
-  const Vec inf = set1(INFINITY);
-  y = select(lt(x, inf), y, x);  // infinity and NaN
-  y = select(eq(x, zero()), -inf, y);
+  return {to_float(exponent), m, z * fma(p, m, set1(-0.5f))};
+}
+// The logarithm y where x is infinite, zero, negative or no number.
+NNLIB_INLINE Vec log_of_any(Vec x, Vec y) {
+  y = select(lt(x, set1(INFINITY)), y, x);
+  y = select(eq(x, zero()), set1(-INFINITY), y);
   return select(lt(x, zero()), set1(NAN), y);
+}
+// ln x; 1 ulp.
+NNLIB_INLINE Vec log(Vec x) {
+  const LogParts v = log_parts(x);
+  const Vec y = v.m + fma(v.e, set1(-2.12194440e-4f), v.rest);
+  return log_of_any(x, fma(v.e, set1(0.693359375f), y));
+}
+// log2 x; 2 ulp, exact for powers of two.
+NNLIB_INLINE Vec log2(Vec x) {
+  const LogParts v = log_parts(x);
+  const Vec low = fma(v.m, set1(0.442695041f), v.rest * set1(1.44269504f));  // log2(e) - 1 = 0.44...
+  return log_of_any(x, v.e + (v.m + low));
 }
 
 // ln(1 + x); 2 ulp. What 1 + x loses in rounding is added back, divided by the derivative's argument.
@@ -77,7 +105,7 @@ NNLIB_INLINE Vec log1p(Vec x) {
   return select(lt(abs(x), set1(INFINITY)) & gt(u, zero()), select(eq(x, zero()), x, y), log(u));
 }
 
-// tanh x; 2 ulp: a polynomial for small x (Cephes' tanhf), 1 - 2 / (e^2x + 1) for the rest.
+// tanh x; 2 ulp: a polynomial for small x (Cephes' tanhf), (1 - e^-2x) / (1 + e^-2x) for the rest.
 NNLIB_INLINE Vec tanh(Vec x) {
   const Vec a = abs(x), z = x * x;
   Vec p = set1(-5.70498872745e-3f);
@@ -86,13 +114,14 @@ NNLIB_INLINE Vec tanh(Vec x) {
   p = fma(p, z, set1(1.33314422036e-1f));
   p = fma(p, z, set1(-3.33332819422e-1f));
   const Vec small = fma(p * z, x, x);
-  const Vec large = set1(1.f) - set1(2.f) / (exp(a + a) + set1(1.f));
+  const Vec e = exp_below(a * set1(-2.f));
+  const Vec large = (set1(1.f) - e) / (set1(1.f) + e);
   return copysign(select(lt(a, set1(0.625f)), small, large), x);
 }
 
 // 1 / (1 + e^-x); 3 ulp. e^-|x| never overflows, and small results keep their precision.
 NNLIB_INLINE Vec sigmoid(Vec x) {
-  const Vec e = exp(-abs(x));
+  const Vec e = exp_below(-abs(x));
   return select(lt(x, zero()), e, set1(1.f)) / (set1(1.f) + e);
 }
 
@@ -114,8 +143,38 @@ NNLIB_INLINE Vec erf(Vec x) {
   r = fma(r, t, set1(-6.34846687e-1f));
   r = fma(r, t, set1(-1.28717512e-1f));
   r = fma(r, t, -t);
-  const Vec large = copysign(set1(1.f) - exp(r), x);
+  const Vec large = copysign(set1(1.f) - exp_below(r), x);
   return select(lt(abs(x), set1(0.927734375f)), small, select(is_nan(x), x, large));
+}
+
+// The normal distribution: phi(x) = e^(-x^2/2) / sqrt(2 pi) and Phi(x), 2e-7 off at the most. Phi(-|x|) is
+// e^(-x^2/2) times a polynomial in 1 / (1 + 0.3 |x|) (the form of Abramowitz and Stegun 7.1.26 with
+// coefficients of its own), so small probabilities keep their digits: 5e-6 of themselves off down to -12.
+struct Normal {
+  Vec density, cdf;
+};
+NNLIB_INLINE Normal normal(Vec x) {
+  // e^(-x^2/2) = 2^(n + f), times 2^64, which the constants that it meets take back: cheaper than exp.
+  const Vec a = abs(x), square = min(set1(210.f), a * a), half_log2e = set1(-0.721347520f);
+  const Vec t2 = fma(square, half_log2e, set1(kRoundMagic)),
+            f = fma(square, half_log2e, set1(kRoundMagic) - t2);
+  Vec e = fma(set1(1.53456916e-4f), f, set1(1.34000636e-3f));
+  e = fma(e, f, set1(9.61849000e-3f));
+  e = fma(e, f, set1(5.55032827e-2f));
+  e = fma(e, f, set1(2.40226462e-1f));
+  e = fma(e, f, set1(6.93147182e-1f));
+  e = scale2_up64(fma(e, f, set1(1.f)), t2);
+  const Vec t = set1(1.f) / fma(set1(0.3f), a, set1(1.f)), tt = t * t;
+  const float unit = 5.421010862427522e-20f;  // 2^-64
+  // Even and odd powers apart: half the latency.
+  Vec p = fma(set1(-1.54519334e-1f * unit), tt, set1(-4.73033525e-2f * unit));
+  Vec q = fma(set1(3.51767391e-2f * unit), tt, set1(2.00602248e-1f * unit));
+  p = fma(p, tt, set1(1.01277612e-1f * unit));
+  q = fma(q, tt, set1(1.24607503e-1f * unit));
+  p = fma(p, tt, set1(1.19646192e-1f * unit));
+  q = fma(q, tt, set1(1.20512389e-1f * unit));
+  const Vec tail = fma(q, t, p) * t * e;
+  return {e * set1(0.398942280f * unit), select(lt(x, zero()), tail, set1(1.f) - tail)};
 }
 
 }  // namespace

@@ -59,7 +59,15 @@ Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
   return matmul(p, v);
 }
 
-bool same_batch(const Tensor& a, const Tensor& b) { return a.size(0) == b.size(0) && a.size(1) == b.size(1); }
+Tensor repeat_heads(const Tensor& t, int64_t group) {
+  return group == 1 ? t : repeat_interleave(t, group, -3);
+}
+
+// Whether the heads of keys and values serve the queries' heads, each a group of them where `grouped`.
+bool heads_fit(const Tensor& q, const Tensor& k, const Tensor& v, bool grouped) {
+  return q.size(0) == k.size(0) && q.size(0) == v.size(0) && k.size(1) == v.size(1) &&
+         (grouped ? q.size(1) % k.size(1) == 0 : q.size(1) == k.size(1));
+}
 
 // Block by block, with the gradient of the same kind.
 Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal,
@@ -73,23 +81,24 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
     args.mask = expand(cast_values(mask, type), {q.size(0), q.size(1), q.size(2), k.size(2)});
   }
   Tensor log_sum;
-  const Tensor wide =
-      attention_forward(cast_values(q, type), cast_values(k, type), cast_values(v, type), args, &log_sum);
+  const Tensor wide = attention_forward(q, k, v, args, &log_sum);
   Tensor out = cast_values(wide, q.dtype());
   if (!wants_grad(q, k, v)) return out;
-  record(out, "ScaledDotProductFlashAttentionForCpuBackward0", {q, k, v},
-         [q = save(q), k = save(k), v = save(v), kept = wide.is_same(out) ? Tensor() : wide,
-          out = save_output(out), log_sum, args, mask, type](Backward& ctx, const TensorList& g) {
-           const Tensor qv = q.get(ctx), kv = k.get(ctx), vv = v.get(ctx);
-           if (GradMode::enabled()) {
-             return composite_gradients(ctx, {qv, kv, vv}, g, [&](const TensorList& in) {
-               return TensorList{plain_attention(in[0], in[1], in[2], mask, 0, args.causal, args.scale)};
-             });
-           }
-           return attention_backward(cast_values(g[0], type), cast_values(qv, type), cast_values(kv, type),
-                                     cast_values(vv, type), kept.defined() ? kept : out.get(ctx), log_sum,
-                                     args);
-         });
+  record(
+      out, "ScaledDotProductFlashAttentionForCpuBackward0", {q, k, v},
+      [q = save(q), k = save(k), v = save(v), kept = wide.is_same(out) ? Tensor() : wide,
+       out = save_output(out), log_sum, args, mask, type](Backward& ctx, const TensorList& g) {
+        const Tensor qv = q.get(ctx), kv = k.get(ctx), vv = v.get(ctx);
+        if (GradMode::enabled()) {
+          return composite_gradients(ctx, {qv, kv, vv}, g, [&](const TensorList& in) {
+            const int64_t group = in[0].size(1) / in[1].size(1);
+            return TensorList{plain_attention(in[0], repeat_heads(in[1], group), repeat_heads(in[2], group),
+                                              mask, 0, args.causal, args.scale)};
+          });
+        }
+        return attention_backward(cast_values(g[0], type), cast_values(qv, type), cast_values(kv, type),
+                                  cast_values(vv, type), kept.defined() ? kept : out.get(ctx), log_sum, args);
+      });
   return out;
 }
 
@@ -121,30 +130,28 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
                                     const Tensor& attn_mask, double dropout_p, bool is_causal,
                                     std::optional<double> scale, bool enable_gqa) {
   check(query, key, value, attn_mask, is_causal, dropout_p);
-  Tensor k = key, v = value;
-  if (enable_gqa && query.dim() >= 3) {
-    const int64_t heads = query.size(-3);
-    NNLIB_CHECK(heads % key.size(-3) == 0 && heads % value.size(-3) == 0,
+  const bool grouped = enable_gqa && query.dim() >= 3;
+  if (grouped)
+    NNLIB_CHECK(query.size(-3) % key.size(-3) == 0 && query.size(-3) % value.size(-3) == 0,
                 "Number of heads in key and value must divide the number of heads in query, got ",
-                key.size(-3), ", ", value.size(-3), " and ", heads);
-    k = repeat_interleave(key, heads / key.size(-3), -3);
-    v = repeat_interleave(value, heads / value.size(-3), -3);
-  }
+                key.size(-3), ", ", value.size(-3), " and ", query.size(-3));
   const Tensor mask = additive_mask(attn_mask, query.dtype());
   const double factor = scale.value_or(1 / std::sqrt((double)query.size(-1)));
-  const bool fusable = dropout_p == 0 && query.dim() == k.dim() && query.dim() == v.dim() &&
+  const bool fusable = dropout_p == 0 && query.dim() == key.dim() && query.dim() == value.dim() &&
                        (query.dim() == 3 || query.dim() == 4) && !wants_grad(mask) && query.numel() &&
-                       k.numel() && v.numel();
-  if (fusable && query.dim() == 4 && same_batch(query, k) && same_batch(query, v) &&
+                       key.numel() && value.numel();
+  if (fusable && query.dim() == 4 && heads_fit(query, key, value, grouped) &&
       (!mask.defined() || mask.dim() <= 4))
-    return fused_attention(query, k, v, mask, is_causal, factor);
-  if (fusable && query.dim() == 3 && query.size(0) == k.size(0) && query.size(0) == v.size(0) &&
-      (!mask.defined() || mask.dim() <= 3)) {
+    return fused_attention(query, key, value, mask, is_causal, factor);
+  if (fusable && query.dim() == 3 && !grouped && query.size(0) == key.size(0) &&
+      query.size(0) == value.size(0) && (!mask.defined() || mask.dim() <= 3)) {
     const Tensor out =
-        fused_attention(unsqueeze(query, 1), unsqueeze(k, 1), unsqueeze(v, 1),
+        fused_attention(unsqueeze(query, 1), unsqueeze(key, 1), unsqueeze(value, 1),
                         mask.defined() && mask.dim() == 3 ? unsqueeze(mask, 1) : mask, is_causal, factor);
     return squeeze(out, 1);
   }
+  const Tensor k = grouped ? repeat_heads(key, query.size(-3) / key.size(-3)) : key;
+  const Tensor v = grouped ? repeat_heads(value, query.size(-3) / value.size(-3)) : value;
   return plain_attention(query, k, v, mask, dropout_p, is_causal, factor);
 }
 

@@ -11,11 +11,12 @@ struct AttentionArgs {
   double scale = 1;
 };
 
-// q (B, H, L, E), k (B, H, S, E), v (B, H, S, Ev), strided anyhow, of one type, float32 or float64. The
-// result is (B, H, L, Ev), heads beside each other in memory; *log_sum (B, H, L) is what backward needs.
+// q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and
+// each head of keys and values serves H / Hk neighbouring heads of queries. The result is (B, H, L, Ev),
+// heads beside each other in memory, float64 or else float32; *log_sum (B, H, L) is what backward needs.
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
                          Tensor* log_sum);
-// Gradients of q, k and v.
+// Gradients of q, k and v, all float32 or all float64.
 TensorList attention_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
                               const Tensor& out, const Tensor& log_sum, const AttentionArgs& args);
 

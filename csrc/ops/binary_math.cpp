@@ -198,6 +198,8 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
     });
   } else if (number && e == 0.5 && is_floating(common)) {
     run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return std::sqrt(x); });
+  } else if (number && e == -0.5 && is_floating(common)) {
+    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / std::sqrt(x); });
   } else if (number && e == 3) {
     run_binary(out, self, self, common, nullptr, [](auto x, auto) {
       using T = decltype(x);

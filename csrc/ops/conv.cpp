@@ -13,27 +13,56 @@ using drivers::ConvShape;
 
 // ---- values
 
-// Runs on contiguous values in float or double. Integers go through double, exact up to 2^53.
-template <class F>
-Tensor in_float(const TensorList& inputs, const Dims& sizes, F run) {
-  const Dtype dtype = inputs[0].dtype();
+Dtype compute_type(Dtype dtype) {
   NNLIB_CHECK_AS(NotImplementedError, dtype != Dtype::Bool, "\"slow_conv_cpu\" not implemented for 'Bool'");
-  const Dtype compute = is_reduced_float(dtype) || dtype == Dtype::Float32 ? Dtype::Float32 : Dtype::Float64;
-  TensorList in;
-  for (const Tensor& t : inputs) in.push_back(t.defined() ? contiguous_values(cast_values(t, compute)) : t);
-  const Tensor out = empty(sizes, compute);
-  if (compute == Dtype::Float64) {
-    run(in, TypeTag<double>{}, out);
+  return is_reduced_float(dtype) || dtype == Dtype::Float32 ? Dtype::Float32 : Dtype::Float64;
+}
+// Calls f with the type in which values of `dtype` are computed. Integers go through double, exact up to
+// 2^53.
+template <class F>
+void in_float(Dtype dtype, F f) {
+  if (compute_type(dtype) == Dtype::Float64) {
+    f(TypeTag<double>{});
   } else {
-    run(in, TypeTag<float>{}, out);
+    f(TypeTag<float>{});
   }
-  return cast_values(out, dtype);
 }
 
-template <class T>
-const T* pointer(const Tensor& t) {
-  return t.defined() ? static_cast<const T*>(t.raw()) : nullptr;
+// Whether channels are last, where that differs from the usual order.
+bool last(const Tensor& t, int dims) {
+  const MemoryFormat format = dims == 5 ? MemoryFormat::ChannelsLast3d : MemoryFormat::ChannelsLast;
+  return dims >= 4 && t.dim() == dims && !t.is_contiguous() && t.is_contiguous(format);
 }
+
+// Images in a layout and type that the drivers read; other ones are copied.
+Tensor readable(const Tensor& t) {
+  const Tensor x = is_floating(t.dtype()) ? t : cast_values(t, Dtype::Float64);
+  return last(x, int(x.dim())) ? x : contiguous_values(x);
+}
+drivers::ConvImages images(const Tensor& t) {
+  int64_t pixels = 1;
+  for (int64_t d = 2; d < t.dim(); ++d) pixels *= t.size(d);
+  return {t.raw(), t.dtype(), last(t, int(t.dim())), t.size(1), pixels};
+}
+
+// A weight or bias in the compute type.
+struct Parameter {
+  Parameter(const Tensor& t, Dtype dtype) {
+    if (!t.defined()) return;
+    value = cast_values(t, compute_type(dtype));
+    if (!last(value, int(value.dim()))) value = contiguous_values(value);
+  }
+  template <class T>
+  const T* data() const {
+    return value.defined() ? static_cast<const T*>(value.raw()) : nullptr;
+  }
+  template <class T>
+  drivers::ConvWeights<T> weights(const ConvShape& s) const {
+    if (last(value, int(value.dim()))) return {data<T>(), s.in_group() * s.taps(), 1, s.in_group()};
+    return {data<T>(), s.in_group() * s.taps(), s.taps(), 1};
+  }
+  Tensor value;
+};
 
 int spatial_dims(const Tensor& w) { return int(w.dim()) - 2; }
 
@@ -43,14 +72,12 @@ Dims plane_sizes(int64_t batch, int64_t channels, const int64_t (&spatial)[3], i
   return sizes;
 }
 
-// In channels-last order where an operand is, as PyTorch gives it. The drivers work in contiguous order.
-Tensor laid_out(const Tensor& y, const Tensor& x, const Tensor& w) {
-  const MemoryFormat format = w.dim() == 5 ? MemoryFormat::ChannelsLast3d : MemoryFormat::ChannelsLast;
-  const auto last = [&](const Tensor& t) { return !t.is_contiguous() && t.is_contiguous(format); };
-  if (w.dim() < 4 || !(last(x) || last(w))) return y;
-  Tensor out = empty(y.sizes(), y.dtype(), format);
-  copy_values(out, y);
-  return out;
+// An output for operands x and w: in channels-last order where one of these is, as PyTorch gives it.
+Tensor output(const Dims& sizes, const Tensor& x, const Tensor& w) {
+  const int dims = int(w.dim());
+  const Dtype dtype = is_floating(x.dtype()) ? x.dtype() : Dtype::Float64;
+  if (!last(x, dims) && !last(w, dims)) return empty(sizes, dtype);
+  return empty(sizes, dtype, dims == 5 ? MemoryFormat::ChannelsLast3d : MemoryFormat::ChannelsLast);
 }
 
 // ---- three products, each the gradient of the others
@@ -68,20 +95,24 @@ Tensor bias_grad(const ConvShape& s, const Tensor& g, bool of_input_channels) {
     for (int64_t d = 2; d < g.dim(); ++d) dims.push_back(d);
     return sum(g, dims, false);
   }
-  return in_float({g}, {s.out_channels}, [&](const TensorList& in, auto tag, const Tensor& out) {
+  const Tensor in = readable(g), out = empty({s.out_channels}, compute_type(g.dtype()));
+  in_float(g.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    drivers::conv_bias_grad<T>(s, pointer<T>(in[0]), static_cast<T*>(out.raw()));
+    drivers::conv_bias_grad<T>(s, images(in), static_cast<T*>(out.raw()));
   });
+  return cast_values(out, g.dtype());
 }
 
 Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  const Dims sizes = plane_sizes(s.batch, s.out_channels, s.out, spatial_dims(w));
-  Tensor out = in_float({x, w, bias}, sizes, [&](const TensorList& in, auto tag, const Tensor& y) {
+  const Dtype dtype = x.dtype();
+  const Parameter weight(w, dtype), offset(bias, dtype);
+  const Tensor in = readable(x);
+  Tensor out = output(plane_sizes(s.batch, s.out_channels, s.out, spatial_dims(w)), x, w);
+  in_float(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    drivers::conv_forward<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
-                             static_cast<T*>(y.raw()));
+    drivers::conv_forward<T>(s, images(in), weight.weights<T>(s), offset.data<T>(), images(out));
   });
-  out = laid_out(out, x, w);
+  out = cast_values(out, dtype);
   if (wants_grad(x, w, bias)) {
     record(out, "ConvolutionBackward0", {x, w, bias},
            [s, x = save(x), w = save(w)](Backward& ctx, const TensorList& g) {
@@ -95,13 +126,15 @@ Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor
 }
 
 Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias) {
-  const Dims sizes = plane_sizes(s.batch, s.in_channels, s.in, spatial_dims(w));
-  Tensor out = in_float({g, w, bias}, sizes, [&](const TensorList& in, auto tag, const Tensor& gx) {
+  const Dtype dtype = g.dtype();
+  const Parameter weight(w, dtype), offset(bias, dtype);
+  const Tensor in = readable(g);
+  Tensor out = output(plane_sizes(s.batch, s.in_channels, s.in, spatial_dims(w)), g, w);
+  in_float(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    drivers::conv_input_grad<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), pointer<T>(in[2]),
-                                static_cast<T*>(gx.raw()));
+    drivers::conv_input_grad<T>(s, images(in), weight.weights<T>(s), offset.data<T>(), images(out));
   });
-  out = laid_out(out, g, w);
+  out = cast_values(out, dtype);
   if (wants_grad(g, w, bias)) {
     record(out, "ConvolutionBackward0", {g, w, bias},
            [s, g = save(g), w = save(w)](Backward& ctx, const TensorList& h) {
@@ -115,10 +148,14 @@ Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor
 }
 
 Tensor conv_w(const ConvShape& s, const Tensor& x, const Tensor& g, const Dims& weight_sizes) {
-  Tensor out = in_float({x, g}, weight_sizes, [&](const TensorList& in, auto tag, const Tensor& gw) {
+  const Dtype dtype = x.dtype();
+  const Tensor in = readable(x), grad = readable(g);
+  Tensor out = empty(weight_sizes, compute_type(dtype));
+  in_float(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    drivers::conv_weight_grad<T>(s, pointer<T>(in[0]), pointer<T>(in[1]), static_cast<T*>(gw.raw()));
+    drivers::conv_weight_grad<T>(s, images(in), images(grad), static_cast<T*>(out.raw()));
   });
+  out = cast_values(out, dtype);
   if (wants_grad(x, g)) {
     record(out, "ConvolutionBackwardBackward0", {x, g},
            [s, x = save(x), g = save(g)](Backward& ctx, const TensorList& v) {

@@ -1,17 +1,21 @@
-// The loss of row i with class t, weights w and smoothing e over C classes, and lse = ln sum_j e^x_j:
+// Losses of classification; kernels/cross_entropy.h states what is computed. nll_loss has no lse in it.
 //
-//   loss = (1 - e) w_t (lse - x_t) + e / C sum_j w_j (lse - x_j)
-//   d loss / d x_j = s_i softmax_j - (1 - e) w_t [j = t] - e / C w_j,   s_i = (1 - e) w_t + e / C sum_j w_j
-//
-// nll_loss is the same with s_i = 0 and without lse. A row is read twice forward, while it is in the cache,
-// and once backward; nothing of the logits' size is kept but the logits.
+// Where a gradient is wanted, the pass that reads the scores for the loss makes the gradient as well, but for
+// the factor that comes from above, and that is what is kept for backward: PyTorch keeps as much. A second
+// backward, and float16, whose gradients might vanish without their factor, start from the scores again.
 #include "ops/cross_entropy.h"
 
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "core/parallel.h"
-#include "kernels/dispatch.h"
+#include "ops/class_loss.h"
+#include "ops/composite.h"
+#include "ops/creation.h"
+#include "ops/drivers/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -20,7 +24,11 @@ namespace nnlib::ops {
 
 namespace {
 
-enum class Reduction { None, Mean, Sum };
+using drivers::ExampleLayout;
+
+using detail::ClassLoss;
+using detail::Reduction;
+
 Reduction reduction_of(const std::string& name) {
   if (name == "none") return Reduction::None;
   if (name == "mean") return Reduction::Mean;
@@ -28,98 +36,133 @@ Reduction reduction_of(const std::string& name) {
   throw ValueError(name + " is not a valid value for reduction");
 }
 
-// Everything about one call but the logits: rows of C classes, in float or double.
-struct ClassLoss {
-  bool from_logits;
-  Reduction reduction;
-  int64_t rows, classes, ignore_index;
-  double smoothing;
-  Tensor target;  // int64, contiguous
-  Tensor weight;  // of the compute type, contiguous; may be undefined
-  Dims input_sizes;
-  double total = 0;  // of the weights of all rows' classes: what the mean is divided by
-  double weight_sum = 0;
-
-  bool ignored(int64_t row) const { return target.data<int64_t>()[row] == ignore_index; }
-};
-
 template <class T>
 double class_weight(const ClassLoss& c, int64_t j) {
   return c.weight.defined() ? double(static_cast<const T*>(c.weight.raw())[j]) : 1.0;
 }
 
-float log_sum_exp(int64_t n, const float* x) { return kernels::table().logsumexp_f32(n, x); }
-double log_sum_exp(int64_t n, const double* x) {
-  double m = -INFINITY, sum = 0;
-  for (int64_t i = 0; i < n; ++i) m = x[i] > m ? x[i] : m;
-  if (!std::isfinite(m)) m = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - m);
-  return std::log(sum) + m;
-}
-
-// out[j] = scale e^(x[j] - lse) - shift w[j]
-void gradient_row(int64_t n, const float* x, float lse, double scale, double shift, const float* w,
-                  float* out, bool stream) {
-  kernels::table().softmax_grad_f32(n, x, lse, float(scale), float(shift), w, out, stream);
-}
-void gradient_row(int64_t n, const double* x, double lse, double scale, double shift, const double* w,
-                  double* out, bool) {
-  for (int64_t j = 0; j < n; ++j) out[j] = scale * std::exp(x[j] - lse) - shift * (w ? w[j] : 1);
-}
-
-int64_t grain_of(const ClassLoss& c) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, c.classes)); }
-
-// The losses of all rows into `losses`, their normalisers into `lse` (from_logits).
-template <class T>
-void forward_rows(const ClassLoss& c, const T* x, T* losses, T* lse) {
-  const double on = 1 - c.smoothing, off = c.smoothing / double(c.classes);
-  parallel_for(0, c.rows, grain_of(c), [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const T* row = x + i * c.classes;
-      if (lse) lse[i] = log_sum_exp(c.classes, row);
-      if (c.ignored(i)) {
-        losses[i] = 0;
-        continue;
-      }
-      const double l = lse ? double(lse[i]) : 0;
-      const int64_t t = c.target.data<int64_t>()[i];
-      double loss = on * class_weight<T>(c, t) * (l - double(row[t]));
-      if (c.smoothing > 0) {
-        double all = 0;
-        for (int64_t j = 0; j < c.classes; ++j) all += class_weight<T>(c, j) * (l - double(row[j]));
-        loss += off * all;
-      }
-      losses[i] = T(loss);
+// Where the examples of scores (C), (N, C) or (N, C, d1, ...) lie; nothing if d1, ... have no common stride.
+std::optional<ExampleLayout> layout_of(const Tensor& t) {
+  if (t.dim() == 1) return ExampleLayout{1, 1, 0, 0, t.stride(0)};
+  ExampleLayout l{t.size(0), 1, t.stride(0), 1, t.stride(1)};
+  for (int64_t d = t.dim() - 1; d >= 2; --d) {
+    if (t.size(d) == 1) continue;
+    if (l.inner == 1) {
+      l.inner_stride = t.stride(d);
+    } else if (t.stride(d) != l.inner * l.inner_stride) {
+      return std::nullopt;
     }
+    l.inner *= t.size(d);
+  }
+  return l;
+}
+
+// Memory for a tensor of these scores' sizes in the order in which they lie: classes, then examples, or the
+// reverse.
+Tensor empty_like_scores(const Tensor& scores, const ExampleLayout& l) {
+  const int64_t classes = scores.dim() == 1 ? scores.size(0) : scores.size(1);
+  Dims strides = empty(scores.sizes(), scores.dtype()).strides();
+  if (scores.dim() > 1 && l.inner > 1 && l.class_stride == 1) {
+    for (int64_t d = scores.dim() - 1, step = classes; d >= 0; --d) {
+      if (d == 1) continue;
+      strides[size_t(d)] = step;
+      step *= scores.size(d);
+    }
+    strides[1] = 1;
+  } else if (scores.dim() > 1 && l.inner == 1 && l.class_stride != 1 && l.outer_stride == 1) {
+    strides[0] = 1, strides[1] = scores.size(0);
+  } else {
+    return empty(scores.sizes(), scores.dtype());
+  }
+  return alias(empty({scores.numel()}, scores.dtype()), scores.sizes(), strides, 0);
+}
+
+bool shares_order(const ExampleLayout& a, const ExampleLayout& b) {
+  return a.class_stride != 1 || b.class_stride == 1;
+}
+
+struct Computed {
+  Tensor losses, gradient;
+};
+
+// The losses of all examples, of the compute type, and with `scale` not 0 the gradient times scale.
+Computed compute_losses(const ClassLoss& c, const Tensor& input, double scale) {
+  NoGradGuard guard;
+  Tensor x = detach(input), p = c.probabilities;
+  std::optional<ExampleLayout> lx = layout_of(x), lp;
+  if (!lx) {
+    x = contiguous_values(x);
+    lx = layout_of(x);
+  }
+  if (p.defined()) {
+    lp = layout_of(p);
+    if (!lp || !shares_order(*lx, *lp)) {
+      x = contiguous_values(x), p = contiguous_values(p);
+      lx = layout_of(x), lp = layout_of(p);
+    }
+  }
+  Computed out;
+  dispatch_floating(x.dtype(), "cross_entropy", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    out.losses = empty({c.rows}, DtypeOf<C>::value);
+    ExampleLayout ly{};
+    if (scale != 0) {
+      out.gradient = empty_like_scores(x, *lx);
+      ly = *layout_of(out.gradient);
+    }
+    drivers::cross_entropy<T>(c.spec<C>(scale), *lx, x.data<T>(),
+                              c.target.defined() ? c.target.data<int64_t>() : nullptr,
+                              lp.value_or(ExampleLayout{}), p.defined() ? p.data<T>() : nullptr,
+                              out.losses.data<C>(), ly, scale != 0 ? out.gradient.data<T>() : nullptr);
+  });
+  return out;
+}
+
+// The address of each example's score at its class: f(example, offset of class 0, stride of the classes).
+template <class F>
+void for_each_example(const Tensor& scores, F f) {
+  const ExampleLayout l = *layout_of(scores);
+  parallel_for(0, l.outer * l.inner, 1 << 12, [&](int64_t first, int64_t last) {
+    for (int64_t e = first; e < last; ++e)
+      f(e, e / l.inner * l.outer_stride + e % l.inner * l.inner_stride, l.class_stride);
   });
 }
 
-// The gradient of row i is upstream[i * step] / divisor times the derivative above.
-template <class T>
-void backward_rows(const ClassLoss& c, const T* x, const T* lse, const T* upstream, int64_t step,
-                   double divisor, T* out) {
-  const double on = 1 - c.smoothing, off = c.smoothing / double(c.classes);
-  const bool stream =
-      c.rows * c.classes * int64_t(sizeof(T)) > (int64_t(1) << 23);  // more than the caches hold
-  parallel_for(0, c.rows, grain_of(c), [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      T* row = out + i * c.classes;
-      const double u = double(upstream[i * step]) / divisor;
-      if (c.ignored(i)) {
-        std::fill(row, row + c.classes, T(0));
-        continue;
-      }
-      const int64_t t = c.target.data<int64_t>()[i];
-      const double wt = class_weight<T>(c, t);
-      if (lse) {
-        gradient_row(c.classes, x + i * c.classes, lse[i], u * (on * wt + off * c.weight_sum), u * off,
-                     c.weight.defined() ? static_cast<const T*>(c.weight.raw()) : nullptr, row, stream);
-      } else {
-        std::fill(row, row + c.classes, T(0));
-      }
-      row[t] -= T(u * on * wt);
-    }
+// nll_loss: the losses are read off the log-probabilities.
+Tensor picked_losses(const ClassLoss& c, const Tensor& input) {
+  Tensor losses;
+  const Tensor x = layout_of(input) ? input : contiguous_values(input);
+  dispatch_floating(x.dtype(), "nll_loss", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    losses = empty({c.rows}, DtypeOf<C>::value);
+    for_each_example(x, [&](int64_t e, int64_t offset, int64_t stride) {
+      const int64_t t = c.target.data<int64_t>()[e];
+      losses.data<C>()[e] =
+          t == c.ignore_index ? C(0) : C(-class_weight<C>(c, t) * double(x.data<T>()[offset + t * stride]));
+    });
   });
+  return losses;
+}
+// upstream: one value, or one for each example.
+Tensor picked_gradient(const ClassLoss& c, const Tensor& input, const Tensor& upstream) {
+  Tensor out = empty(input.sizes(), input.dtype());
+  fill_values(out, 0);
+  dispatch_floating(out.dtype(), "nll_loss", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const Tensor g = contiguous_values(cast_values(upstream, DtypeOf<C>::value));
+    const int64_t step = c.reduction == Reduction::None ? 1 : 0;
+    const double divisor = c.reduction == Reduction::Mean ? c.total : 1;
+    for_each_example(out, [&](int64_t e, int64_t offset, int64_t stride) {
+      const int64_t t = c.target.data<int64_t>()[e];
+      if (t == c.ignore_index) return;
+      out.data<T>()[offset + t * stride] =
+          T(C(-class_weight<C>(c, t) * double(g.data<C>()[e * step]) / divisor));
+    });
+  });
+  return out;
 }
 
 // The input as rows of classes; differentiable.
@@ -136,7 +179,7 @@ Tensor from_rows(const Tensor& rows, const Dims& sizes) {
 }
 
 // The same gradient made of differentiable operators, for a graph of the backward pass.
-Tensor differentiable_gradient(const ClassLoss& c, const Tensor& input, const Tensor& g) {
+Tensor differentiable_gradient(const ClassLoss& c, bool from_logits, const Tensor& input, const Tensor& g) {
   const Dtype compute = c.weight.defined()                ? c.weight.dtype()
                         : input.dtype() == Dtype::Float64 ? Dtype::Float64
                                                           : Dtype::Float32;
@@ -153,121 +196,128 @@ Tensor differentiable_gradient(const ClassLoss& c, const Tensor& input, const Te
     scale.data<double>()[i] = skip ? 0 : wt + off * c.weight_sum;
   }
   Tensor rows = neg(cast_values(shift, compute));
-  if (c.from_logits) {
+  if (from_logits) {
     const Tensor p = softmax(cast(as_rows(input, c.rows, c.classes), compute), -1, std::nullopt);
     rows = add(mul(p, cast_values(scale, compute)), rows);
   }
   Tensor upstream = cast(g, compute);
   if (c.reduction == Reduction::Mean) upstream = upstream / Scalar(c.total);
   upstream = c.reduction == Reduction::None ? reshape(upstream, {c.rows, 1}) : reshape(upstream, {1, 1});
-  return cast(from_rows(mul(rows, upstream), c.input_sizes), input.dtype());
+  return cast(from_rows(mul(rows, upstream), input.sizes()), input.dtype());
 }
 
-Tensor class_gradient(const ClassLoss& c, const Tensor& input, const Tensor& lse, const Tensor& g) {
-  if (GradMode::enabled() && wants_grad(input, g)) return differentiable_gradient(c, input, g);
-  NoGradGuard guard;
-  const Dtype compute = input.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
-  const Tensor x = contiguous_values(cast_values(as_rows(detach(input), c.rows, c.classes), compute));
-  const Tensor upstream = contiguous_values(cast_values(detach(g), compute));
-  Tensor out = empty({c.rows, c.classes}, compute);
-  const auto run = [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    backward_rows<T>(c, x.data<T>(), lse.defined() ? lse.data<T>() : nullptr, upstream.data<T>(),
-                     c.reduction == Reduction::None ? 1 : 0, c.reduction == Reduction::Mean ? c.total : 1.0,
-                     out.data<T>());
-  };
-  compute == Dtype::Float64 ? run(TypeTag<double>{}) : run(TypeTag<float>{});
-  return from_rows(cast_values(out, input.dtype()), c.input_sizes);
-}
-
-void check_targets(ClassLoss& c) {
-  const int64_t* t = c.target.data<int64_t>();
-  for (int64_t i = 0; i < c.rows; ++i) {
-    NNLIB_CHECK_INDEX(c.ignored(i) || (t[i] >= 0 && t[i] < c.classes), "Target ", t[i], " is out of bounds.");
+// float16, and a second time: one value from above goes into the kernel, before anything is rounded.
+Tensor gradient_again(const ClassLoss& c, const Tensor& input, const Tensor& upstream) {
+  if (c.reduction == Reduction::None) {
+    ClassLoss wide = c;
+    const Dtype compute = input.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
+    if (c.probabilities.defined()) wide.probabilities = cast_values(c.probabilities, compute);
+    const Tensor unscaled = compute_losses(wide, cast_values(detach(input), compute), 1).gradient;
+    return cast_values(detail::scale_gradient(unscaled, upstream), input.dtype());
   }
+  const double scale = c.unit_scale() * *cast_values(detach(upstream), Dtype::Float64).data<double>();
+  return scale == 0 ? zeros_like(detach(input)) : compute_losses(c, input, scale).gradient;
 }
 
-void check_sizes(const Tensor& input, const Tensor& target, const Tensor& weight) {
-  NNLIB_CHECK_INDEX(input.dim() > 0,
+// Checks the classes and adds up their weights, chunk by chunk.
+template <class T>
+void tally_targets(ClassLoss& c) {
+  const int64_t* t = c.target.data<int64_t>();
+  constexpr int64_t kRun = 1 << 13;
+  std::vector<double> totals(size_t((c.rows + kRun - 1) / kRun));
+  parallel_for(0, c.rows, kRun, [&](int64_t first, int64_t last) {
+    double total = 0;
+    int64_t counted = 0, bad = 0;
+    for (int64_t i = first; i < last; ++i) {
+      const bool ignored = t[i] == c.ignore_index, inside = uint64_t(t[i]) < uint64_t(c.classes);
+      counted += !ignored;
+      bad += !ignored & !inside;
+      if (c.weight.defined() && !ignored && inside) total += class_weight<T>(c, t[i]);
+    }
+    for (int64_t i = first; bad && i < last; ++i) {
+      NNLIB_CHECK_INDEX(c.ignored(i) || (t[i] >= 0 && t[i] < c.classes), "Target ", t[i],
+                        " is out of bounds.");
+    }
+    totals[size_t(first / kRun)] = c.weight.defined() ? total : double(counted);
+  });
+  for (const double total : totals) c.total += total;
+}
+
+void check_sizes(const Dims& scores, Dtype dtype, const Tensor& target, const Tensor& weight) {
+  NNLIB_CHECK_INDEX(!scores.empty(),
                     "Dimension out of range (expected to be in range of [-1, 0], but got 1)");
-  if (input.dim() == 1) {
+  if (scores.size() == 1) {
     NNLIB_CHECK(target.dim() == 0 || (target.dim() == 1 && target.size(0) == 1),
                 "For 1D input, 1D target must have size 1, but got target size: ",
                 target.dim() > 0 ? target.size(0) : 0);
   } else {
-    NNLIB_CHECK_VALUE(target.dim() > 0 && input.size(0) == target.size(0), "Expected input batch_size (",
-                      input.size(0), ") to match target batch_size (", target.dim() > 0 ? target.size(0) : 0,
+    NNLIB_CHECK_VALUE(target.dim() > 0 && scores[0] == target.size(0), "Expected input batch_size (",
+                      scores[0], ") to match target batch_size (", target.dim() > 0 ? target.size(0) : 0,
                       ").");
-    Dims expected = input.sizes();
+    Dims expected = scores;
     expected.erase(1);
     NNLIB_CHECK(target.sizes() == expected, "Expected target size ", expected, ", got ", target.sizes());
   }
-  const int64_t classes = input.dim() == 1 ? input.size(0) : input.size(1);
+  const int64_t classes = scores.size() == 1 ? scores[0] : scores[1];
   NNLIB_CHECK(!weight.defined() || (weight.dim() == 1 && weight.numel() == classes),
               "weight tensor should be defined either for all ", classes,
               " classes or no classes but got weight tensor of ",
               "shape: ", weight.defined() ? weight.sizes() : Dims{});
   NNLIB_CHECK(target.dtype() == Dtype::Int64 || target.dtype() == Dtype::UInt8,
               "expected target dtype to be Long or Byte, but got ", dtype_legacy_name(target.dtype()));
-  NNLIB_CHECK(!weight.defined() || weight.dtype() == input.dtype(), "expected scalar type ",
-              dtype_legacy_name(input.dtype()), " but found ", dtype_legacy_name(weight.dtype()));
+  NNLIB_CHECK(!weight.defined() || weight.dtype() == dtype, "expected scalar type ", dtype_legacy_name(dtype),
+              " but found ", dtype_legacy_name(weight.dtype()));
 }
 
-// The loss from its rows: themselves, their sum, or their weighted mean.
-template <class T>
-Tensor reduce_losses(const ClassLoss& c, const Tensor& losses, const Dims& sizes) {
-  if (c.reduction == Reduction::None)
-    return alias(losses, sizes, empty(sizes, losses.dtype()).strides(), losses.storage_offset());
-  double sum = 0;
-  for (int64_t i = 0; i < c.rows; ++i) sum += double(losses.data<T>()[i]);
-  return scalar_tensor(c.reduction == Reduction::Mean ? sum / c.total : sum, losses.dtype());
-}
-
-Tensor class_loss(const Tensor& input, const Tensor& target, const Tensor& weight, int64_t ignore_index,
-                  const std::string& reduction, double smoothing, bool from_logits) {
-  NNLIB_CHECK_AS(NotImplementedError, is_floating(input.dtype()),
-                 "\"nll_loss_out_frame\" not implemented for '", dtype_legacy_name(input.dtype()), "'");
-  check_sizes(input, target, weight);
-  const Dtype compute = input.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
-  auto loss = std::make_shared<ClassLoss>();
-  ClassLoss& c = *loss;
-  c.from_logits = from_logits;
-  c.reduction = reduction_of(reduction);
-  c.classes = input.dim() == 1 ? input.size(0) : input.size(1);
-  c.rows = target.numel();
-  c.ignore_index = ignore_index;
-  c.smoothing = smoothing;
-  c.target = contiguous_values(cast_values(target, Dtype::Int64));
-  if (weight.defined()) c.weight = contiguous_values(cast_values(detach(weight), compute));
-  c.input_sizes = input.sizes();
-  check_targets(c);
-  Tensor losses = empty({c.rows}, compute), lse = from_logits ? empty({c.rows}, compute) : Tensor(), out;
-  {
-    NoGradGuard guard;
-    const Tensor x = contiguous_values(cast_values(as_rows(detach(input), c.rows, c.classes), compute));
-    const auto run = [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      for (int64_t j = 0; j < c.classes; ++j) c.weight_sum += class_weight<T>(c, j);
-      for (int64_t i = 0; i < c.rows; ++i) {
-        if (!c.ignored(i)) c.total += class_weight<T>(c, c.target.data<int64_t>()[i]);
-      }
-      forward_rows<T>(c, x.data<T>(), losses.data<T>(), from_logits ? lse.data<T>() : nullptr);
-      out = cast_values(reduce_losses<T>(c, losses, target.sizes()), input.dtype());
-    };
-    compute == Dtype::Float64 ? run(TypeTag<double>{}) : run(TypeTag<float>{});
-  }
-  if (wants_grad(input)) {
-    record(out, input.dim() > 2 ? "NllLoss2DBackward0" : "NllLossBackward0", {input},
-           [loss, input = save(input), lse](Backward& ctx, const TensorList& g) {
-             return TensorList{class_gradient(*loss, input.get(ctx), lse, g[0])};
+// The loss of the scores, and its history; `formula` gives the gradient by differentiable operators.
+template <class Formula>
+Tensor loss_of_scores(const std::shared_ptr<ClassLoss>& loss, const Tensor& input, const Dims& sizes,
+                      const char* name, Formula formula) {
+  const bool wanted = wants_grad(input), early = wanted && input.dtype() != Dtype::Float16;
+  Computed done = compute_losses(*loss, input, early ? loss->unit_scale() : 0);
+  const Tensor out = detail::reduce_losses(*loss, done.losses, sizes, input.dtype());
+  if (wanted) {
+    record(out, name, {input},
+           [loss, formula, input = save(input), target = save(loss->target), kept = done.gradient](
+               Backward& ctx, const TensorList& g) mutable {
+             if (GradMode::enabled() && wants_grad(input.get(ctx), g[0]))
+               return TensorList{formula(ctx, input.get(ctx), g[0])};
+             if (kept.defined())
+               return TensorList{detail::scale_gradient(std::exchange(kept, Tensor()), g[0])};
+             target.get(ctx);  // an error if it was changed
+             return TensorList{gradient_again(*loss, input.get(ctx), g[0])};
            });
   }
   return out;
 }
 
-// Targets that are probabilities: an ordinary formula, differentiable in both.
-Tensor probability_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
-                        const std::string& reduction, double smoothing) {
+Tensor class_loss(const Tensor& input, const Tensor& target, const Tensor& weight, int64_t ignore_index,
+                  const std::string& reduction, double smoothing, bool from_logits) {
+  const auto loss = std::make_shared<ClassLoss>(detail::class_targets(
+      input.sizes(), input.dtype(), target, weight, ignore_index, reduction, smoothing));
+  const char* name = input.dim() > 2 ? "NllLoss2DBackward0" : "NllLossBackward0";
+  const auto formula = [loss, from_logits](Backward&, const Tensor& x, const Tensor& g) {
+    return differentiable_gradient(*loss, from_logits, x, g);
+  };
+  if (from_logits) return loss_of_scores(loss, input, target.sizes(), name, formula);
+  const Tensor out =
+      detail::reduce_losses(*loss, picked_losses(*loss, detach(input)), target.sizes(), input.dtype());
+  if (wants_grad(input)) {
+    record(out, name, {input},
+           [loss, formula, input = save(input), target = save(loss->target)](Backward& ctx,
+                                                                             const TensorList& g) {
+             const Tensor x = input.get(ctx);
+             target.get(ctx);  // an error if it was changed
+             if (GradMode::enabled() && wants_grad(x, g[0])) return TensorList{formula(ctx, x, g[0])};
+             return TensorList{picked_gradient(*loss, x, detach(g[0]))};
+           });
+  }
+  return out;
+}
+
+// Targets that are probabilities, by an ordinary formula, differentiable in both.
+Tensor probability_formula(const Tensor& input, const Tensor& target, const Tensor& weight,
+                           const std::string& reduction, double smoothing) {
   const int64_t dim = input.dim() == 1 ? 0 : 1, classes = input.size(dim);
   const Reduction r = reduction_of(reduction);
   NNLIB_CHECK(
@@ -287,7 +337,91 @@ Tensor probability_loss(const Tensor& input, const Tensor& target, const Tensor&
   return r == Reduction::Sum ? total : total / Scalar(double(input.numel()) / double(classes));
 }
 
+Tensor probability_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
+                        const std::string& reduction, double smoothing) {
+  const bool one_dtype = is_floating(input.dtype()) && target.dtype() == input.dtype() &&
+                         (!weight.defined() || weight.dtype() == input.dtype());
+  const int64_t classes = input.dim() == 0 ? 0 : input.size(input.dim() == 1 ? 0 : 1);
+  if (!one_dtype || wants_grad(target, weight) || input.numel() == 0 ||
+      (weight.defined() && (weight.dim() != 1 || weight.numel() != classes)))
+    return probability_formula(input, target, weight, reduction, smoothing);
+  const auto loss =
+      std::make_shared<ClassLoss>(detail::probability_targets(target, weight, reduction, smoothing));
+  Dims sizes = input.sizes();
+  sizes.erase(input.dim() == 1 ? 0 : 1);
+  const auto formula = [target = save(target), weight, reduction, smoothing](Backward& ctx, const Tensor& x,
+                                                                             const Tensor& g) {
+    const Tensor p = target.get(ctx);
+    return composite_gradients(ctx, {x}, {g}, [&](const TensorList& in) {
+      return TensorList{probability_formula(in[0], p, weight, reduction, smoothing)};
+    })[0];
+  };
+  return loss_of_scores(loss, input, sizes, "CrossEntropyLossBackward0", formula);
+}
+
 }  // namespace
+
+namespace detail {
+
+ClassLoss class_targets(const Dims& scores, Dtype dtype, const Tensor& target, const Tensor& weight,
+                        int64_t ignore_index, const std::string& reduction, double smoothing) {
+  NNLIB_CHECK_AS(NotImplementedError, is_floating(dtype), "\"nll_loss_out_frame\" not implemented for '",
+                 dtype_legacy_name(dtype), "'");
+  check_sizes(scores, dtype, target, weight);
+  ClassLoss c;
+  c.reduction = reduction_of(reduction);
+  c.classes = scores.size() == 1 ? scores[0] : scores[1];
+  c.rows = target.numel();
+  c.ignore_index = ignore_index;
+  c.smoothing = smoothing;
+  c.target = contiguous_values(cast_values(detach(target), Dtype::Int64));
+  const auto tally = [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if (weight.defined()) c.weight = contiguous_values(cast_values(detach(weight), DtypeOf<T>::value));
+    for (int64_t j = 0; weight.defined() && j < c.classes; ++j) c.weight_sum += class_weight<T>(c, j);
+    if (!weight.defined()) c.weight_sum = double(c.classes);
+    tally_targets<T>(c);
+  };
+  dtype == Dtype::Float64 ? tally(TypeTag<double>{}) : tally(TypeTag<float>{});
+  return c;
+}
+
+ClassLoss probability_targets(const Tensor& target, const Tensor& weight, const std::string& reduction,
+                              double smoothing) {
+  ClassLoss c;
+  c.reduction = reduction_of(reduction);
+  c.classes = target.size(target.dim() == 1 ? 0 : 1);
+  c.rows = target.numel() / c.classes;
+  c.smoothing = smoothing;
+  c.probabilities = detach(target);
+  const Dtype compute = target.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
+  if (weight.defined()) c.weight = contiguous_values(cast_values(detach(weight), compute));
+  c.total = double(c.rows);
+  return c;
+}
+
+Tensor reduce_losses(const ClassLoss& c, const Tensor& losses, const Dims& sizes, Dtype dtype) {
+  if (c.reduction == Reduction::None)
+    return cast_values(alias(losses, sizes, empty(sizes, losses.dtype()).strides(), losses.storage_offset()),
+                       dtype);
+  const double sum = losses.dtype() == Dtype::Float64 ? drivers::sum_losses(c.rows, losses.data<double>())
+                                                      : drivers::sum_losses(c.rows, losses.data<float>());
+  return cast_values(scalar_tensor(c.reduction == Reduction::Mean ? sum / c.total : sum, losses.dtype()),
+                     dtype);
+}
+
+Tensor scale_gradient(const Tensor& gradient, const Tensor& upstream) {
+  NoGradGuard guard;
+  const Tensor g = cast_values(detach(upstream), gradient.dtype());
+  if (g.dim() > 0) return mul_(gradient, gradient.dim() > 1 ? unsqueeze(g, 1) : g);
+  const bool one = dispatch_floating(g.dtype(), "cross_entropy", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    return double(compute_t<T>(*g.data<T>())) == 1;
+  });
+  return one ? gradient : mul_(gradient, g);
+}
+
+}  // namespace detail
 
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight, int64_t ignore_index,
                      const std::string& reduction, double label_smoothing) {

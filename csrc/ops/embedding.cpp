@@ -1,6 +1,8 @@
 #include "ops/embedding.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
@@ -37,16 +39,19 @@ Tensor gather_row_values(const Tensor& weight, const Tensor& indices) {
 
 namespace {
 
-// The gradient with respect to the rows that were looked up, of the places that are not padding.
+// The gradient with respect to the rows that were looked up, of the places that are not padding. Without
+// padding among them it is a view of what came from above.
 Tensor sparse_weight_grad(const Tensor& grad, const Tensor& indices, const Dims& weight_sizes,
                           int64_t padding_idx) {
+  const int64_t count = indices.numel(), d = weight_sizes[1], *p = indices.data<int64_t>();
+  const Tensor flat = contiguous_values(reshape(detach(grad), {count, d}));
+  const int64_t n = padding_idx < 0 ? count : count - std::count(p, p + count, padding_idx);
+  if (n == count)
+    return make_sparse(alias(indices, {1, n}, {n, 1}, indices.storage_offset()), flat, weight_sizes, false);
   std::vector<int64_t> places;
-  const int64_t* p = indices.data<int64_t>();
-  for (int64_t i = 0; i < indices.numel(); ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     if (p[i] != padding_idx) places.push_back(i);
   }
-  const int64_t n = int64_t(places.size()), d = weight_sizes[1];
-  const Tensor flat = contiguous_values(reshape(detach(grad), {indices.numel(), d}));
   Tensor rows = empty({1, n}, Dtype::Int64), values = empty({n, d}, grad.dtype());
   for (int64_t i = 0; i < n; ++i) rows.data<int64_t>()[i] = p[places[size_t(i)]];
   drivers::gather_rows(n, d * int64_t(grad.itemsize()), places.data(), flat.raw(), values.raw());
@@ -77,10 +82,10 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, std::optional<int6
   Tensor out = alias(rows, sizes, empty(sizes, weight.dtype()).strides(), rows.storage_offset());
   if (wants_grad(weight)) {
     record(out, "EmbeddingBackward0", {weight},
-           [flat, sizes = weight.sizes(), padding = padding_idx.value_or(-1), scale_grad_by_freq, sparse](
-               Backward&, const TensorList& g) {
-             return TensorList{
-                 detail::embedding_weight_grad(g[0], flat, sizes, padding, scale_grad_by_freq, sparse)};
+           [flat = save(flat), sizes = weight.sizes(), padding = padding_idx.value_or(-1), scale_grad_by_freq,
+            sparse](Backward& ctx, const TensorList& g) {
+             return TensorList{detail::embedding_weight_grad(g[0], flat.get(ctx), sizes, padding,
+                                                             scale_grad_by_freq, sparse)};
            });
   }
   return out;

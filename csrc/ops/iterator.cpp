@@ -204,7 +204,7 @@ void Cursor::advance(int64_t by) {
 namespace {
 
 constexpr int kMaxOperands = 6;    // out first
-constexpr int64_t kBlock = 512;    // values brought into a buffer at a time
+constexpr int64_t kBlock = 1024;   // values brought into a buffer at a time
 constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
 
 struct Arg {
@@ -266,6 +266,36 @@ void coalesce(Plan& p, const Dims& sizes) {
   for (int k = 0; k < p.n; k++) p.args[k].strides = std::move(merged[k]);
 }
 
+// n values of 4 bytes in the order of the loop, where rows are short: what a conversion a row would cost.
+void gather_words(const Arg& a, const Dims& sizes, Cursor c, int64_t n, uint32_t* to) {
+  const int64_t width = sizes.back(), inner = a.inner,
+                outer = sizes.size() > 1 ? a.strides[sizes.size() - 2] : 0;
+  const auto piece = [&](const char* src, int64_t m) {
+    if (inner == 0) {
+      const uint32_t v = *(const uint32_t*)src;
+      for (int64_t i = 0; i < m; i++) to[i] = v;
+    } else if (inner == 4) {
+      for (int64_t i = 0; i < m; i++) to[i] = ((const uint32_t*)src)[i];
+    } else {
+      for (int64_t i = 0; i < m; i++) to[i] = *(const uint32_t*)(src + i * inner);
+    }
+    to += m;
+  };
+  while (n > 0) {
+    const char* src = a.base + c.offset(a.strides);
+    if (const int64_t rows = std::min(c.rows_left(), n / width); rows > 0) {
+      for (int64_t r = 0; r < rows; r++) piece(src + r * outer, width);
+      c.advance_rows(rows);
+      n -= rows * width;
+    } else {
+      const int64_t m = std::min(n, c.left());
+      piece(src, m);
+      c.advance(m);
+      n -= m;
+    }
+  }
+}
+
 void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
   alignas(64) char buffers[kMaxOperands][kBlock * 8];
   const void* in[kMaxOperands];
@@ -308,6 +338,9 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
           spread[k] = src;
           spread_n[k] = n;
         }
+        in[k - 1] = buffers[k];
+      } else if (a.same && a.item == 4) {
+        gather_words(a, p.sizes, cursor, n, (uint32_t*)buffers[k]);
         in[k - 1] = buffers[k];
       } else {
         gather(a, [&](const char* src, int64_t done, int64_t m) {

@@ -79,6 +79,16 @@ struct Cursor {
   void seek(int64_t position);
   void advance(int64_t by);  // by at most what is left of the inner row
   int64_t left() const { return sizes->back() - index.back(); }
+  // Whole inner rows until the dimension outside them ends; 0 within a row.
+  int64_t rows_left() const {
+    const size_t n = index.size();
+    return n < 2 || index[n - 1] ? 0 : (*sizes)[n - 2] - index[n - 2];
+  }
+  void advance_rows(int64_t rows) {
+    int i = sizes->ssize() - 2;
+    index[(size_t)i] += rows;
+    for (; i > 0 && index[(size_t)i] == (*sizes)[(size_t)i]; index[(size_t)--i]++) index[(size_t)i] = 0;
+  }
   int64_t offset(const Dims& strides) const {
     int64_t o = 0;
     for (size_t i = 0; i < index.size(); i++) o += index[i] * strides[i];

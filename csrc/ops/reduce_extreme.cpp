@@ -1,8 +1,10 @@
 // The largest and the smallest values, and where they stand. NaN counts as larger, and as smaller, than all
 // others.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
 #include "ops/elementwise.h"
@@ -51,9 +53,44 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
   }
 }
 
+// A float32 tensor of kept, reduced and kept dimensions, each contiguous and the last not short: whole rows
+// are compared, column by column.
+template <bool Max>
+bool extreme_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
+  if (self.dtype() != Dtype::Float32 || values.dtype() != Dtype::Float32 || !self.is_contiguous())
+    return false;
+  int i = (int)mask.size() - 1;
+  int64_t cols = 1, rows = 1, outer = 1;
+  for (; i >= 0 && !mask[(size_t)i]; i--) cols *= self.sizes()[(size_t)i];
+  for (; i >= 0 && mask[(size_t)i]; i--) rows *= self.sizes()[(size_t)i];
+  for (; i >= 0; i--) {
+    if (mask[(size_t)i]) return false;
+    outer *= self.sizes()[(size_t)i];
+  }
+  if (cols < 8 || rows < 2) return false;
+  constexpr int64_t kCols = 1024;  // the extremes so far stay in the first-level cache
+  const int64_t strip = std::min(kCols, std::max<int64_t>(64, cols / 16 / 16 * 16)),
+                strips = (cols + strip - 1) / strip;
+  const float* x = (const float*)self.raw();
+  float* y = (float*)values.raw();
+  const auto kernel = Max ? kernels::table().maximum_f32 : kernels::table().minimum_f32;
+  parallel_for(0, outer * strips, std::max<int64_t>(1, 32768 / (rows * std::min(strip, cols))),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t j = b; j < e; j++) {
+                   const int64_t c0 = j % strips * strip, n = std::min(strip, cols - c0);
+                   const float* from = x + j / strips * rows * cols + c0;
+                   float* to = y + j / strips * cols + c0;
+                   kernel(n, from, from + cols, to);
+                   for (int64_t r = 2; r < rows; r++) kernel(n, to, from + r * cols, to);
+                 }
+               });
+  return true;
+}
+
 // Values and, where defined, positions (int64) of the extremes over `mask`.
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
+  if (!indices.defined() && extreme_columns<Max>(self, mask, values)) return;
   const Dtype c = compute_dtype(self.dtype());
   const bool floating = is_floating(self.dtype());
   Acc start{};

@@ -53,7 +53,7 @@ std::optional<Columns> columns(const Tensor& t, int64_t dim) {
     if (i < dim) c.outer *= t.sizes()[(size_t)i];
     if (i > dim) c.inner *= t.sizes()[(size_t)i];
   }
-  if (c.inner < 16) return std::nullopt;
+  if (c.inner < 8) return std::nullopt;
   return c;
 }
 // f(first element of the strip, its width) for each strip of lanes.
@@ -69,52 +69,13 @@ void for_each_strip(const Columns& c, FunctionRef<void(int64_t at, int64_t width
 }
 
 void softmax_columns(const Columns& c, const float* x, float* y, bool log) {
-  const auto& k = kernels::table();
-  for_each_strip(c, [&](int64_t at, int64_t w) {
-    float m[kStrip], s[kStrip] = {}, e[kStrip];
-    const float* px = x + at;
-    float* py = y + at;
-    std::copy(px, px + w, m);
-    for (int64_t i = 1; i < c.n; i++) k.maximum_f32(w, m, px + i * c.inner, m);
-    for (int64_t i = 0; i < c.n; i++) {
-      float* to = log ? e : py + i * c.inner;
-      k.sub_f32(w, px + i * c.inner, m, to);
-      k.exp_f32(w, to, to);
-      k.add_f32(w, s, to, s);
-    }
-    if (log) k.log_f32(w, s, s);
-    for (int64_t i = 0; i < c.n; i++) {
-      float* to = py + i * c.inner;
-      if (log) {
-        k.sub_f32(w, px + i * c.inner, m, to);
-        k.sub_f32(w, to, s, to);
-      } else {
-        k.div_f32(w, to, s, to);
-      }
-    }
-  });
+  const auto kernel = log ? kernels::table().log_softmax_cols_f32 : kernels::table().softmax_cols_f32;
+  for_each_strip(c, [&](int64_t at, int64_t w) { kernel(c.n, c.inner, w, x + at, y + at); });
 }
 void softmax_grad_columns(const Columns& c, const float* g, const float* y, float* out, bool log) {
-  const auto& k = kernels::table();
-  for_each_strip(c, [&](int64_t at, int64_t w) {
-    float s[kStrip] = {}, t[kStrip];
-    for (int64_t i = 0; i < c.n; i++) {
-      const int64_t o = at + i * c.inner;
-      if (!log) k.mul_f32(w, g + o, y + o, t);
-      k.add_f32(w, s, log ? g + o : t, s);
-    }
-    for (int64_t i = 0; i < c.n; i++) {
-      const int64_t o = at + i * c.inner;
-      if (log) {
-        k.exp_f32(w, y + o, t);
-        k.mul_f32(w, t, s, t);
-        k.sub_f32(w, g + o, t, out + o);
-      } else {
-        k.sub_f32(w, g + o, s, t);
-        k.mul_f32(w, t, y + o, out + o);
-      }
-    }
-  });
+  const auto kernel =
+      log ? kernels::table().log_softmax_grad_cols_f32 : kernels::table().softmax_grad_cols_f32;
+  for_each_strip(c, [&](int64_t at, int64_t w) { kernel(c.n, c.inner, w, g + at, y + at, out + at); });
 }
 
 void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/creation.h"
+#include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
@@ -36,21 +38,53 @@ std::vector<int64_t> positions(const Tensor& t) {
   return out;
 }
 
-// into[at[i]] += alpha * values[i], entries of n elements, in the order of i.
+// into[at[i]] += alpha * values[i], entries of n elements, in the order of i. Threads share the elements of
+// the entries, or, where no two entries are the same (`distinct`), the entries.
 void add_entries(const Tensor& into, const std::vector<int64_t>& at, const Tensor& values, int64_t n,
-                 Scalar alpha) {
+                 Scalar alpha, bool distinct = false) {
   const Tensor from = contiguous_values(cast_values(values, into.dtype()));
+  constexpr int64_t kColumns = 128, kElements = 1 << 14;
   dispatch_all(into.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
     const C a = alpha.to<C>();
     const T* v = from.data<T>();
     T* out = into.data<T>();
-    for (size_t i = 0; i < at.size(); i++) {
-      T* row = out + at[i] * n;
-      for (int64_t j = 0; j < n; j++) row[j] = (T)((C)row[j] + a * (C)v[(int64_t)i * n + j]);
+    const int64_t entries = int64_t(at.size());
+    const auto add = [&](int64_t first, int64_t last, int64_t low, int64_t high) {
+      for (int64_t i = first; i < last; i++) {
+        T* row = out + at[size_t(i)] * n;
+        for (int64_t j = low; j < high; j++) row[j] = (T)((C)row[j] + a * (C)v[i * n + j]);
+      }
+    };
+    if (distinct) {
+      parallel_for(0, entries, std::max<int64_t>(1, kElements / std::max<int64_t>(1, n)),
+                   [&](int64_t first, int64_t last) { add(first, last, 0, n); });
+    } else if (entries * n < 2 * kElements) {
+      add(0, entries, 0, n);
+    } else {
+      parallel_for(0, n, kColumns, [&](int64_t low, int64_t high) { add(0, entries, low, high); });
     }
   });
+}
+
+// The entries in the order of their positions, equal ones in the order they came: a radix sort by the digits
+// that the largest position has.
+std::vector<int64_t> sorted_entries(const std::vector<int64_t>& at) {
+  constexpr int kBits = 11;
+  int64_t largest = 0;
+  for (const int64_t p : at) largest = std::max(largest, p);
+  std::vector<int64_t> order(at.size()), next(at.size());
+  std::iota(order.begin(), order.end(), 0);
+  for (int shift = 0; shift < 63 && largest >> shift > 0; shift += kBits) {
+    const auto digit = [&](int64_t i) { return size_t(at[size_t(i)] >> shift & ((1 << kBits) - 1)); };
+    std::vector<int64_t> start((size_t(1) << kBits) + 1, 0);
+    for (const int64_t i : order) ++start[digit(i) + 1];
+    for (size_t d = 1; d < start.size(); d++) start[d] += start[d - 1];
+    for (const int64_t i : order) next[size_t(start[digit(i)]++)] = i;
+    order.swap(next);
+  }
+  return order;
 }
 
 TensorList index_list(const Tensor& indices) { return unbind(indices, 0); }
@@ -120,23 +154,34 @@ Tensor coalesce(const Tensor& self) {
   const SparseData& s = self.sparse();
   if (s.coalesced) return self;
   const std::vector<int64_t> at = positions(self);
-  std::vector<int64_t> order(at.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return at[a] < at[b]; });
-  std::vector<int64_t> slot(at.size()), firsts;
-  for (int64_t i : order) {
-    if (firsts.empty() || at[firsts.back()] != at[i]) firsts.push_back(i);
-    slot[i] = (int64_t)firsts.size() - 1;
+  drivers::Groups groups;
+  groups.places = sorted_entries(at);
+  std::vector<int64_t> slot(at.size());
+  for (size_t q = 0; q < at.size(); q++) {
+    const size_t i = size_t(groups.places[q]);
+    if (q == 0 || at[size_t(groups.places[q - 1])] != at[i]) groups.start.push_back(int64_t(q));
+    slot[i] = int64_t(groups.start.size()) - 1;
   }
-  const int64_t unique = (int64_t)firsts.size(), nnz = (int64_t)at.size();
+  const int64_t unique = (int64_t)groups.start.size(), nnz = (int64_t)at.size(), n = entry_size(self);
+  groups.start.push_back(nnz);
   Dims value_sizes = s.values.sizes();
   value_sizes[0] = unique;
-  Tensor indices = empty({s.sparse_dim, unique}, Dtype::Int64), values = zeros(value_sizes, self.dtype());
+  Tensor indices = empty({s.sparse_dim, unique}, Dtype::Int64), values = empty(value_sizes, self.dtype());
   const Tensor old = contiguous_values(s.indices);
   for (int64_t d = 0; d < s.sparse_dim; d++)
     for (int64_t i = 0; i < unique; i++)
-      indices.data<int64_t>()[d * unique + i] = old.data<int64_t>()[d * nnz + firsts[i]];
-  add_entries(values, slot, s.values, entry_size(self), 1);
+      indices.data<int64_t>()[d * unique + i] =
+          old.data<int64_t>()[d * nnz + groups.places[size_t(groups.start[size_t(i)])]];
+  if (is_floating(self.dtype())) {
+    const Tensor from = contiguous_values(s.values);
+    dispatch_floating(self.dtype(), "coalesce", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      drivers::scatter_add_rows<T>(groups, unique, n, from.data<T>(), nullptr, values.data<T>());
+    });
+  } else {
+    fill_values(values, 0);
+    add_entries(values, slot, s.values, n, 1);
+  }
   Tensor out = make_sparse(indices, values, self.sizes(), true);
   if (wants_grad(self))
     record(out, "CoalesceBackward0", {self}, [](Backward&, const TensorList& g) { return g; });
@@ -146,7 +191,7 @@ Tensor coalesce(const Tensor& self) {
 Tensor to_dense(const Tensor& self) {
   if (!self.is_sparse()) return self;
   Tensor out = zeros(self.sizes(), self.dtype());
-  add_entries(out, positions(self), self.sparse().values, entry_size(self), 1);
+  add_entries(out, positions(self), self.sparse().values, entry_size(self), 1, self.sparse().coalesced);
   if (wants_grad(self))
     record(out, "ToDenseBackward0", {self},
            [mask = make_sparse(self.sparse().indices, self.sparse().values, self.sizes(),
@@ -235,7 +280,7 @@ Tensor sparse_add(const Tensor& self, const Tensor& other, Scalar alpha) {
     } else {
       out = empty(self.sizes(), dtype);
       copy_values(out, self);
-      add_entries(out, positions(other), other.sparse().values, entry_size(other), alpha);
+      add_entries(out, positions(other), other.sparse().values, entry_size(other), alpha, other.sparse().coalesced);
     }
   }
   if (wants_grad(self, other))
@@ -255,10 +300,10 @@ Tensor sparse_add_(const Tensor& self, const Tensor& other, Scalar alpha) {
   check_inplace(self, wants_grad_one(other));
   const std::vector<int64_t> at = positions(other);
   if (self.is_contiguous()) {
-    add_entries(self, at, other.sparse().values, entry_size(other), alpha);
+    add_entries(self, at, other.sparse().values, entry_size(other), alpha, other.sparse().coalesced);
   } else {
     const Tensor flat = contiguous_values(self);
-    add_entries(flat, at, other.sparse().values, entry_size(other), alpha);
+    add_entries(flat, at, other.sparse().values, entry_size(other), alpha, other.sparse().coalesced);
     copy_values(self, flat);
   }
   mark_changed(self);

@@ -284,7 +284,8 @@ namespace {
 
 // From the nearer end, so that weight 1 gives `end` exactly.
 const auto kLerp = [](auto a, auto b, auto w) {
-  return w < (decltype(w))0.5 && w > (decltype(w))-0.5 ? a + w * (b - a) : b - (b - a) * (1 - w);
+  const auto step = b - a;
+  return (w < (decltype(w))0.5) & (w > (decltype(w))-0.5) ? a + w * step : b - step * (1 - w);
 };
 
 Dtype lerp_type(const Tensor& self, const Tensor& end, const Tensor& weight) {

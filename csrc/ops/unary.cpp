@@ -90,24 +90,24 @@ Tensor zeros_of(const Tensor& g) {
 #define WHOLE_OR(expression) std::is_integral_v<T> ? x : (T)(expression)
 
 NNLIB_FLOAT(exp, "ExpBackward0", table.exp_f32, std::exp(x), FROM_OUTPUT, g* v)
-NNLIB_FLOAT(exp2, "Exp2Backward0", nullptr, std::exp2(x), FROM_OUTPUT, g * v * Scalar(M_LN2))
+NNLIB_FLOAT(exp2, "Exp2Backward0", table.exp2_f32, std::exp2(x), FROM_OUTPUT, g * v * Scalar(M_LN2))
 NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g*(v + Scalar(1)))
 NNLIB_FLOAT(log, "LogBackward0", table.log_f32, std::log(x), FROM_INPUT, g / v)
-NNLIB_FLOAT(log2, "Log2Backward0", nullptr, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
+NNLIB_FLOAT(log2, "Log2Backward0", table.log2_f32, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
 NNLIB_FLOAT(log10, "Log10Backward0", nullptr, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
 NNLIB_FLOAT(log1p, "Log1PBackward0", table.log1p_f32, std::log1p(x), FROM_INPUT, g / (v + Scalar(1)))
 NNLIB_FLOAT(sqrt, "SqrtBackward0", table.sqrt_f32, std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
 NNLIB_FLOAT(rsqrt, "RsqrtBackward0", table.rsqrt_f32, 1 / std::sqrt(x), FROM_OUTPUT,
             g* Scalar(-0.5) * (v * v * v))
 NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", table.reciprocal_f32, 1 / x, FROM_OUTPUT, -g*(v* v))
-NNLIB_FLOAT(sin, "SinBackward0", nullptr, std::sin(x), FROM_INPUT, g* cos(v))
-NNLIB_FLOAT(cos, "CosBackward0", nullptr, std::cos(x), FROM_INPUT, g * -sin(v))
-NNLIB_FLOAT(tan, "TanBackward0", nullptr, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
-NNLIB_FLOAT(asin, "AsinBackward0", nullptr, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(acos, "AcosBackward0", nullptr, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(atan, "AtanBackward0", nullptr, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
-NNLIB_FLOAT(sinh, "SinhBackward0", nullptr, std::sinh(x), FROM_INPUT, g* cosh(v))
-NNLIB_FLOAT(cosh, "CoshBackward0", nullptr, std::cosh(x), FROM_INPUT, g* sinh(v))
+NNLIB_FLOAT(sin, "SinBackward0", table.sin_f32, std::sin(x), FROM_INPUT, g* cos(v))
+NNLIB_FLOAT(cos, "CosBackward0", table.cos_f32, std::cos(x), FROM_INPUT, g * -sin(v))
+NNLIB_FLOAT(tan, "TanBackward0", table.tan_f32, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
+NNLIB_FLOAT(asin, "AsinBackward0", table.asin_f32, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(acos, "AcosBackward0", table.acos_f32, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(atan, "AtanBackward0", table.atan_f32, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
+NNLIB_FLOAT(sinh, "SinhBackward0", table.sinh_f32, std::sinh(x), FROM_INPUT, g* cosh(v))
+NNLIB_FLOAT(cosh, "CoshBackward0", table.cosh_f32, std::cosh(x), FROM_INPUT, g* sinh(v))
 NNLIB_FLOAT(tanh, "TanhBackward0", table.tanh_f32, std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
 NNLIB_FLOAT(asinh, "AsinhBackward0", nullptr, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
 NNLIB_FLOAT(acosh, "AcoshBackward0", nullptr, std::acosh(x), FROM_INPUT,
@@ -131,7 +131,8 @@ NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x*(T)(kPi / 180), NOTHING, g* 
 NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x*(T)(180 / kPi), NOTHING, g* Scalar(180 / kPi))
 
 NNLIB_SAME(abs, "AbsBackward0", table.abs_f32, x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
-NNLIB_SAME(sign, "SignBackward0", nullptr, x != x ? x : (T)((T)(x > 0) - (T)(x < 0)), NOTHING, zeros_of(g))
+NNLIB_SAME(sign, "SignBackward0", table.sign_f32, x != x ? x : (T)((T)(x > 0) - (T)(x < 0)), NOTHING,
+           zeros_of(g))
 NNLIB_SAME(square, "PowBackward0", table.square_f32, x* x, FROM_INPUT, g*(v* Scalar(2)))
 NNLIB_SAME(floor, "FloorBackward0", table.floor_f32, WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(ceil, "CeilBackward0", table.ceil_f32, WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
@@ -188,7 +189,7 @@ Tensor round(const Tensor& self, int64_t decimals) {
     const T s = (T)scale;
     return decimals > 0 ? std::nearbyint(x * s) / s : std::nearbyint(x / s) * s;
   };
-  run_unary<true>(out, self, self.dtype(), nullptr, f, kCheap);
+  run_unary<true>(out, self, self.dtype(), decimals ? nullptr : kernels::table().round_f32, f, kCheap);
   if (wants_grad(self))
     record(out, decimals ? "RoundBackward1" : "RoundBackward0", {self},
            [](Backward&, const TensorList& g) { return TensorList{zeros_of(g[0])}; });

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "autograd/function.h"
+#include "python/autocast.h"
 #include "python/signature.h"
 
 namespace nnlib::python {
@@ -264,8 +265,10 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       if (!match(o, args, n, kwnames, &m, nullptr)) continue;
       check_sparse_arguments(*op->name, o, m.slots);
       if (op->inplace) return call_inplace(o, m.slots);
+      const bool out = m.out && m.out != Py_None;
+      if (!out && autocasts(o)) return invoke_autocast(o, m.slots);
       PyObject* r = o.invoke(o, m.slots);
-      return m.out && m.out != Py_None && r ? store_out(r, m.out) : r;
+      return out && r ? store_out(r, m.out) : r;
     }
     std::string text, why;
     for (const Overload& o : *op->overloads) {
@@ -383,6 +386,7 @@ void Binder::add(const char* text, Invoke invoke, size_t arity, int flags, const
                        o.params.size()));
   o.invoke = invoke;
   o.flags = flags;
+  o.cast_rule = cast_rule(name, o);
   if (flags & (kFunction | kPrivate)) {
     find_or_make(PyModule_GetDict(module_), &FunctionType, name, doc)->overloads->push_back(o);
     if (flags & kPrivate) {

@@ -66,6 +66,13 @@ struct Param {
 struct Overload;
 using Invoke = PyObject* (*)(const Overload&, PyObject* const* slots);
 
+// What an operator does with its floating-point arguments under autocast (python/autocast.h).
+enum class CastPolicy : uint8_t { None, Lower, Float32, Promote };
+struct CastRule {
+  CastPolicy policy = CastPolicy::None;
+  CastPolicy (*choose)(PyObject* const* slots) = nullptr;  // that of one call, where it depends on the arguments
+};
+
 struct Overload {
   std::string signature;
   std::vector<Param> params;
@@ -73,6 +80,7 @@ struct Overload {
   bool var_ints = false;  // f(1, 2) means f((1, 2))
   int flags = 0;
   bool list_result = false;
+  CastRule cast_rule;
   PyTypeObject* named_result = nullptr;
   Invoke invoke = nullptr;
 };

@@ -50,7 +50,8 @@ void bind_dimension(Binder& b) {
       forward.c_str(), kFunction,
       "The cross-correlation of input (batch, in, ...) or (in, ...) with weight (out, in / groups, ...). "
       "padding is a number, one a dimension, 'valid', or 'same' for an output of the input's size. Computed "
-      "as a matrix product whose im2col matrix is packed block by block, or directly when depthwise.");
+      "as a matrix product whose im2col matrix is packed block by block, directly when depthwise, or by "
+      "Winograd's algorithm (nnlib.backends.conv).");
   b.def<conv_transpose<N>>(
       transposed.c_str(), kFunction,
       "The gradient of the convolution with respect to its input, as an operator: input "

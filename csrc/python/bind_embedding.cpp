@@ -39,6 +39,16 @@ void bind_embedding(Binder& b) {
       "The cross-entropy between logits input (C), (N, C) or (N, C, d1, ...) and target: classes of input's "
       "sizes "
       "without C, or probabilities of input's sizes. The mean is weighted by the classes' weights.");
+  b.def<ops::linear_cross_entropy>(
+      "linear_cross_entropy(Tensor input, Tensor linear_weight, Tensor target, Tensor? linear_bias=None, "
+      "Tensor? "
+      "weight=None, str reduction=\"mean\", int ignore_index=-100, float label_smoothing=0.0, int "
+      "block_rows=0, "
+      "dtype? sum_dtype=None)",
+      kFunction | kPrivate,
+      "cross_entropy of linear(input (N, D), linear_weight (C, D), linear_bias), block_rows rows at a time "
+      "(0: a "
+      "number that suits the caches). Gradients are summed in sum_dtype, at least float32.");
   b.def<ops::nll_loss>(
       "nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str "
       "reduction=\"mean\")",

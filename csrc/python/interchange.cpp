@@ -441,8 +441,10 @@ PyObject* as_tensor_function(PyObject*, PyObject* args, PyObject* kwargs) {
 
 PyObject* from_numpy_function(PyObject*, PyObject* array) {
   return guarded([&] {
-    NNLIB_CHECK_TYPE(has_buffer(array) && PyObject_HasAttrString(array, "__array_interface__"),
-                     "expected np.ndarray (got ", Py_TYPE(array)->tp_name, ")");
+    // Asked of the type: the attribute itself is a dictionary that NumPy makes anew each time.
+    NNLIB_CHECK_TYPE(
+        has_buffer(array) && PyObject_HasAttrString((PyObject*)Py_TYPE(array), "__array_interface__"),
+        "expected np.ndarray (got ", Py_TYPE(array)->tp_name, ")");
     Tensor t = tensor_from_buffer(array);
     if (!t.storage()->writable() && PyErr_WarnEx(PyExc_UserWarning,
                                                  "The given NumPy array is not writable, and PyTorch does "

@@ -5,8 +5,11 @@
 #include "core/allocator.h"
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/conv.h"
+#include "ops/drivers/gemm_bf16.h"
 #include "ops/drivers/limits.h"
 #include "ops/drivers/packed_cache.h"
+#include "python/autocast.h"
 #include "python/autograd.h"
 #include "python/bind.h"
 #include "python/interchange.h"
@@ -82,6 +85,8 @@ void bind_settings(py::module_& m) {
     return d;
   });
   m.def("_reset_peak_allocated", &reset_peak_allocated);
+  m.def("_winograd", &drivers::winograd);
+  m.def("_set_winograd", &drivers::set_winograd);
   m.def(
       "empty_cache",
       [] {
@@ -94,6 +99,13 @@ void bind_settings(py::module_& m) {
   m.def("_packed_bytes", &drivers::packed_bytes);
   m.def("_set_cache_limit", &set_cache_limit);
   m.def("_cache_limit", &cache_limit);
+  m.def("_float32_matmul_precision", [] { return int(drivers::float32_matmul_precision()); });
+  m.def("_set_float32_matmul_precision",
+        [](int p) { drivers::set_float32_matmul_precision(drivers::MatmulPrecision(p)); });
+  m.def("_bf16_tile_counts", [] {
+    const drivers::TileCounts c = drivers::tile_counts();
+    return py::make_tuple(c.split, c.whole);
+  });
   m.def(
       "_isa", [] { return std::string(kernels::isa_name(kernels::active_isa())); },
       "The instruction set of the kernels in use.");
@@ -118,6 +130,7 @@ PYBIND11_MODULE(_C, m) {
     init_bind(m.ptr());
     init_tensor_type(m.ptr());
     init_autograd(m.ptr());
+    init_autocast(m.ptr());
     init_random(m.ptr());
     init_interchange(m.ptr());
     init_storage(m.ptr());

@@ -141,7 +141,7 @@ def run_load(args, cases, names):
         libraries, _ = open_libraries(stack, args, names)
         print(load.heading(), flush=True)
         rows = []
-        for row in load.measure(cases, libraries, args.seconds):
+        for row in load.measure(cases, libraries, args.seconds, args.rounds):
             rows.append(row)
             print(load.row_text(row), flush=True)
         return "load", rows, {library.name: library.version for library in libraries}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from .. import _C, get_num_threads, set_num_threads
 
@@ -56,13 +57,15 @@ class Limits:
 
 
 def cache_size(level, fallback):
-    """The bytes of a cache, of a core's own for levels 1 and 2."""
-    name = {1: "SC_LEVEL1_DCACHE_SIZE", 2: "SC_LEVEL2_CACHE_SIZE", 3: "SC_LEVEL3_CACHE_SIZE"}[level]
-    try:
-        size = os.sysconf(name)
-    except (ValueError, OSError):
-        size = 0
-    return size if size > 0 else fallback
+    """The bytes of a data cache: a core's own, or the one that cores share."""
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            about = {name: (index / name).read_text().strip() for name in ("level", "type", "size")}
+        except OSError:
+            continue
+        if about["level"] == str(level) and about["type"] in ("Data", "Unified"):
+            return int(about["size"].removesuffix("K")) * KIB
+    return fallback
 
 
 def copy_rate(isa, threads, size, seconds):

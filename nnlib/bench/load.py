@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 
@@ -55,9 +56,21 @@ def row_text(row):
     return f"{head} {duration(row['alone']['median']):>9s} {duration(row['busy']['median']):>9s}{times}"
 
 
-def measure(cases, libraries, seconds):
-    """Yield a row for each case, way and library: single steps alone and beside a busy core, and how many times the
-    median, the mean and the slowest tenth begin later than the median alone."""
+def summary(samples):
+    """The middle, the mean, and where the slowest tenth begins."""
+    ordered = sorted(samples)
+    return {
+        "median": statistics.median(ordered),
+        "mean": statistics.fmean(ordered),
+        "p90": ordered[len(ordered) * 9 // 10],
+    }
+
+
+def measure(cases, libraries, seconds, rounds):
+    """Yield a row for each case, way and library: single steps alone and beside a busy core, in turn.
+
+    The ``_times`` say how many times the median alone each of the figures beside the busy core is.
+    """
     with BusyCore() as core:
         for case in cases:
             for library in libraries:
@@ -68,18 +81,21 @@ def measure(cases, libraries, seconds):
                     yield {**row, "way": "", "error": str(error)}
                     continue
                 for way in ways:
-                    yield {**row, "way": way, **time_beside(core, library, way, seconds)}
+                    yield {**row, "way": way, **time_beside(core, library, way, seconds, rounds)}
 
 
-def time_beside(core, library, way, seconds):
+def time_beside(core, library, way, seconds, rounds):
     """Single steps alone and beside the busy core."""
+    samples = {False: [], True: []}
     try:
-        alone = library.ask("steps", way=way, seconds=seconds)
-        core.on(True)
-        busy = library.ask("steps", way=way, seconds=2 * seconds)
+        for _ in range(rounds):
+            for occupied in (False, True):
+                core.on(occupied)
+                samples[occupied] += library.ask("steps", way=way, seconds=seconds)["seconds"]
     except Failed as error:
         return {"error": str(error)}
     finally:
         core.on(False)
-    times = {f"{key}_times": busy[key] / alone["median"] for key in ("median", "mean", "p90")}
+    alone, busy = summary(samples[False]), summary(samples[True])
+    times = {f"{key}_times": busy[key] / alone["median"] for key in busy}
     return {"alone": alone, "busy": busy, **times}

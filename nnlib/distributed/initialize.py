@@ -176,6 +176,26 @@ def new_group(
     return group
 
 
+def twin_group(group):
+    """Another group of the same ranks, with a queue of its own. Called by all of them, in the same order."""
+    group.twins += 1
+    number, name = (group.number, group.twins), f"{group.group_name}, twin {group.twins}"
+    made = []
+
+    def split(transport, headers):
+        members = list(range(group.size()))
+        made.append(transport.subgroup(name, number, members, group.timeout))
+        return
+        yield
+
+    group.submit(
+        Request("new_group", digest=hash(number), count=group.size(), timeout=group.timeout, body=split)
+    )
+    twin = ProcessGroup(name, group.ranks, made[0], group.timeout, group.backend)
+    state["groups"].append(twin)
+    return twin
+
+
 def destroy_process_group(group=None):
     """Ends a group, or with None all of them, after what was queued is done.
 

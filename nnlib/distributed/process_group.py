@@ -37,7 +37,7 @@ class ProcessGroup:
 
     def __init__(self, name, ranks, transport, timeout, backend):
         self.group_name, self.ranks, self.timeout, self.backend = name, ranks, timeout, backend
-        self._transport = transport
+        self._transport, self.number, self.twins = transport, transport.number, 0
         self.queue = _comm.Queue()
         self._thread = threading.Thread(
             target=self.queue.serve, args=(transport,), name=f"nnlib-comm-{name}", daemon=True

@@ -91,10 +91,12 @@ class Adamax(StepwiseOptimizer):
         grad = add_decay(grad, param, group["weight_decay"])
         exp_avg.lerp_(grad, 1 - beta1)
         size = nnlib.maximum(exp_inf * beta2, grad.abs().add_(group["eps"]))
+        rate = plain(group["lr"]) / (1 - beta1 ** state["step"].item())
         if group["differentiable"]:
-            # The graph holds both operands of the division, which the next step must not overwrite.
-            state["exp_inf"], exp_avg = size, exp_avg.clone()
+            # The graph holds both operands of the division, which the next step must not overwrite; the rate may be a
+            # tensor.
+            state["exp_inf"] = size
+            param.sub_(exp_avg.clone() / size * rate)
         else:
             exp_inf.copy_(size)
-        rate = plain(group["lr"]) / (1 - beta1 ** state["step"].item())
-        param.sub_(exp_avg / size * rate)
+            param.addcdiv_(exp_avg, size, value=-rate)

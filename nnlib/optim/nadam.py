@@ -112,6 +112,9 @@ class NAdam(StepwiseOptimizer):
         product = mu_product.item()
         exp_avg.lerp_(grad, 1 - beta1)
         exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        denom = exp_avg_sq.div(1 - beta2**step).sqrt().add(group["eps"])
-        numer = grad * ((1.0 - mu) / (1.0 - product)) + exp_avg * (mu_next / (1.0 - product * mu_next))
-        param.sub_(numer / denom * lr)
+        denom = exp_avg_sq.div(1 - beta2**step).sqrt_().add(group["eps"])
+        fresh, kept = (1.0 - mu) / (1.0 - product), mu_next / (1.0 - product * mu_next)
+        if group["differentiable"]:  # lr may be a tensor
+            param.sub_((grad * fresh + exp_avg * kept) / denom * lr)
+        else:
+            param.addcdiv_(grad, denom, value=-lr * fresh).addcdiv_(exp_avg, denom, value=-lr * kept)

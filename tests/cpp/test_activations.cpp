@@ -74,6 +74,32 @@ void softmax_rows(const Table& t, const char* isa, int64_t rows, int64_t n) {
          "log_softmax gradient");
 }
 
+// Columns: as rows, with a row of the array longer than the lanes that are asked for.
+void softmax_columns(const Table& t, const char* isa, int64_t n, int64_t w) {
+  const int64_t ld = w + 3;
+  std::vector<float> x(n * ld), g(n * ld), p(n * ld), q(n * ld);
+  fill(x, -8, 8), fill(g), fill(p, 0, 1), fill(q, -3, 0);
+  if (n > 1 && w > 1) x[0] = -INFINITY, x[ld + 1] = NAN;
+  auto expect = [&](auto&& call, const char* what) {
+    Guarded<float> y(n * ld), z(n * ld);
+    call(t, y.data());
+    call(truth(), z.data());
+    for (int64_t i = 0; i < n * ld; ++i)
+      if (i % ld < w)
+        CHECK(close(y[i], z[i], 4e-6, 4e-6), what, " ", isa, " of ", n, "x", w, " is ", y[i], " not ", z[i]);
+      else
+        CHECK(std::memcmp(&y[i], &z[i], sizeof(float)) == 0, what, " ", isa, " wrote past ", w, " lanes");
+    CHECK(y.intact(), what, " ", isa, " wrote outside");
+  };
+  expect([&](const Table& k, float* y) { k.softmax_cols_f32(n, ld, w, x.data(), y); }, "softmax_cols");
+  expect([&](const Table& k, float* y) { k.log_softmax_cols_f32(n, ld, w, x.data(), y); },
+         "log_softmax_cols");
+  expect([&](const Table& k, float* y) { k.softmax_grad_cols_f32(n, ld, w, g.data(), p.data(), y); },
+         "softmax_cols gradient");
+  expect([&](const Table& k, float* y) { k.log_softmax_grad_cols_f32(n, ld, w, g.data(), q.data(), y); },
+         "log_softmax_cols gradient");
+}
+
 // Others have tests of their own.
 template <class F>
 bool check(const char*, const char*, F, F) {
@@ -93,7 +119,11 @@ TEST(activations) {
 TEST(softmax) {
   for_each_isa([](const Table& t, const char* isa) {
     for (int64_t n : odd_sizes()) softmax_rows(t, isa, 3, n);
+    for (int64_t n : {1, 2, 7})
+      for (int64_t w : odd_sizes()) softmax_columns(t, isa, n, w);
   });
+  covered().insert(
+      {"softmax_cols_f32", "log_softmax_cols_f32", "softmax_grad_cols_f32", "log_softmax_grad_cols_f32"});
   covered().insert(
       {"softmax_rows_f32", "log_softmax_rows_f32", "softmax_grad_rows_f32", "log_softmax_grad_rows_f32"});
 }
@@ -107,6 +137,17 @@ TEST(softmax_of_infinities) {
     const float none[2] = {-INFINITY, -INFINITY};
     t.softmax_rows_f32(1, 2, none, y);
     CHECK(std::isnan(y[0]) && std::isnan(y[1]), isa, " ", y[0]);
+    // One NaN or infinity makes the row NaN, wherever it stands.
+    for (int64_t n : {1, 5, 16, 33, 64, 65, 100, 257})
+      for (const float bad : {NAN, INFINITY})
+        for (int64_t at = 0; at < n; at += 3) {
+          std::vector<float> row(n, 1.f), out(n), out_log(n);
+          row[at] = bad;
+          t.softmax_rows_f32(1, n, row.data(), out.data());
+          t.log_softmax_rows_f32(1, n, row.data(), out_log.data());
+          CHECK(std::isnan(out[at]) && std::isnan(out_log[at]), isa, " ", bad, " at ", at, " of ", n);
+          CHECK(std::isnan(bad) ? std::isnan(out[0]) && std::isnan(out_log[n - 1]) : true, isa, " of ", n);
+        }
   });
 }
 

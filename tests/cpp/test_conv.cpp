@@ -6,12 +6,13 @@
 using namespace harness;
 using namespace nnlib::drivers;
 using nnlib::kernels::Table;
+using namespace nnlib;
 
 TEST(depthwise_kernels) {
   std::vector<float> x(4000), w(25), g(4000);
   fill(x), fill(w), fill(g);
   for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t rows : {0, 1, 2, 5}) {
+    for (int64_t rows : {0, 1, 2, 3, 4, 5, 6, 7, 8, 13}) {
       for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40}) {
         for (int64_t taps : {1, 2, 4, 5, 9, 13, 25}) {
           const int64_t ld = cols + 7, ldy = cols + 1, m = taps % 7, step = rows * ldy;
@@ -80,6 +81,84 @@ TEST(conv_line_kernels) {
     }
   });
   covered().insert({"conv_frame_f32", "conv_merge_f32", "conv_gather_f32"});
+}
+
+TEST(conv_layout_kernels) {
+  std::vector<float> x(4000);
+  fill(x);
+  std::vector<uint16_t> b16(4000), f16(4000);
+  for (size_t i = 0; i < x.size(); ++i) b16[i] = BFloat16(x[i]).bits, f16[i] = Half(x[i]).bits;
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t channels : {0, 1, 3, 4, 8, 15, 16, 17, 33}) {
+      for (int64_t n : {0, 1, 5, 8, 16, 19, 40}) {
+        const int64_t wide = channels + 2, line = n + 3;
+        Guarded<float> planes(channels * line);
+        Guarded<float> pixels(n * wide);
+        Guarded<uint16_t> words(n * wide);
+        const auto same = [&](auto& got, auto run) {
+          for (int64_t i = 0; i < got.size(); ++i) got[i] = 7;
+          auto want = got;
+          run(t, got.data()), run(truth(), want.data());
+          for (int64_t i = 0; i < got.size(); ++i)
+            CHECK(got[i] == want[i], isa, " layout ", channels, "x", n);
+          CHECK(got.intact(), isa, " wrote outside");
+        };
+        const float* p = x.data();
+        same(planes,
+             [&](const Table& u, float* y) { u.planes_from_pixels_f32(channels, n, p, wide, y, line); });
+        same(planes, [&](const Table& u, float* y) {
+          u.planes_from_pixels_bf16(channels, n, b16.data(), wide, y, line);
+        });
+        same(planes, [&](const Table& u, float* y) {
+          u.planes_from_pixels_f16(channels, n, f16.data(), wide, y, line);
+        });
+        same(pixels,
+             [&](const Table& u, float* y) { u.pixels_from_planes_f32(channels, n, p, line, y, wide); });
+        same(words,
+             [&](const Table& u, uint16_t* y) { u.pixels_from_planes_bf16(channels, n, p, line, y, wide); });
+        same(words,
+             [&](const Table& u, uint16_t* y) { u.pixels_from_planes_f16(channels, n, p, line, y, wide); });
+      }
+    }
+  });
+  covered().insert({"planes_from_pixels_f32", "planes_from_pixels_bf16", "planes_from_pixels_f16",
+                    "pixels_from_planes_f32", "pixels_from_planes_bf16", "pixels_from_planes_f16"});
+}
+
+TEST(depthwise_pixel_kernels) {
+  const int64_t lanes = truth().pixel_lanes;
+  std::vector<float> x(40000), w(25 * 16), bias(16), g(20000);
+  fill(x), fill(w), fill(bias), fill(g);
+  for_each_isa([&](const Table& t, const char* isa) {
+    CHECK(t.pixel_lanes == lanes, isa);
+    for (int64_t rows : {0, 1, 3}) {
+      for (int64_t cols : {0, 1, 2, 7, 8, 19}) {
+        for (int64_t taps : {0, 1, 9, 13, 25}) {
+          for (int64_t channels : {1, 5, 16}) {
+            const int64_t line = cols + 6, step = channels + 1, row = cols * step + 2;
+            std::vector<int64_t> offset(taps);
+            for (int64_t k = 0; k < taps; ++k) offset[k] = k % 5 * line + k * 3 % 7;
+            Guarded<float> a(rows * row), b(rows * row), sa(taps * lanes), sb(taps * lanes);
+            fill(a), fill(sa);
+            b = a, sb = sa;
+            const auto run = [&](const Table& u, Guarded<float>& y, Guarded<float>& sum) {
+              u.depthwise_pixels_f32(rows, cols, channels, taps, offset.data(), x.data(), line, w.data(),
+                                     bias.data(), y.data(), row, step);
+              u.pixel_dots_f32(taps, rows, cols, g.data(), cols * 20, 20, x.data(), offset.data(), line,
+                               sum.data());
+            };
+            run(t, a, sa), run(truth(), b, sb);
+            for (int64_t i = 0; i < rows * row; ++i)
+              CHECK(close(a[i], b[i], 1e-5, 1e-5), isa, " pixels ", cols);
+            for (int64_t i = 0; i < taps * lanes; ++i)
+              CHECK(close(sa[i], sb[i], 1e-4, 1e-4), isa, " dots ", cols);
+            CHECK(a.intact() && sa.intact(), isa, " wrote outside");
+          }
+        }
+      }
+    }
+  });
+  covered().insert({"depthwise_pixels_f32", "pixel_dots_f32"});
 }
 
 TEST(conv_direct) {
@@ -177,15 +256,60 @@ void for_products(const ConvShape& s, F f) {
   }
 }
 
+// Images in a layout and type, from and to planes.
 template <class T>
-void check_conv(ConvShape s, double eps) {
+struct Stored {
+  Stored(int64_t channels_, int64_t pixels_, int64_t count, Dtype dtype_, bool last_)
+      : channels(channels_),
+        pixels(pixels_),
+        dtype(dtype_),
+        last(last_),
+        bytes(count * (dtype_ == Dtype::Float64   ? 8
+                       : dtype_ == Dtype::Float32 ? 4
+                                                  : 2)) {}
+  int64_t at(int64_t i) const {
+    const int64_t image = i / (channels * pixels), c = i / pixels % channels, p = i % pixels;
+    return last ? (image * pixels + p) * channels + c : i;
+  }
+  void set(int64_t i, T v) {
+    if (dtype == Dtype::BFloat16) {
+      reinterpret_cast<BFloat16*>(bytes.data())[at(i)] = BFloat16(float(v));
+    } else if (dtype == Dtype::Float16) {
+      reinterpret_cast<Half*>(bytes.data())[at(i)] = Half(float(v));
+    } else {
+      reinterpret_cast<T*>(bytes.data())[at(i)] = v;
+    }
+  }
+  T get(int64_t i) {
+    if (dtype == Dtype::BFloat16) return T(float(reinterpret_cast<BFloat16*>(bytes.data())[at(i)]));
+    if (dtype == Dtype::Float16) return T(float(reinterpret_cast<Half*>(bytes.data())[at(i)]));
+    return reinterpret_cast<T*>(bytes.data())[at(i)];
+  }
+  ConvImages images() { return {bytes.data(), dtype, last, channels, pixels}; }
+  int64_t channels, pixels;
+  Dtype dtype;
+  bool last;
+  Guarded<char> bytes;
+};
+
+// In every layout of the images and the weights, and on 1, 2 and 3 threads; `rounding` is that of the dtype.
+template <class T>
+void check_conv(ConvShape s, double eps, Dtype dtype, double rounding) {
   for (int d = 0; d < 3; ++d) {
     s.out[d] = (s.in[d] + 2 * s.padding[d] - s.dilation[d] * (s.kernel[d] - 1) - 1) / s.stride[d] + 1;
   }
   const int64_t nx = s.batch * s.in_channels * s.in_pixels(), ny = s.batch * s.out_channels * s.out_pixels();
   const int64_t nw = s.out_channels * s.in_group() * s.taps();
-  std::vector<T> x(nx), w(nw), gy(ny), bias(s.out_channels), bias_in(s.in_channels);
+  std::vector<T> x(nx), w(nw), turned(nw), gy(ny), bias(s.out_channels), bias_in(s.in_channels);
   fill(x), fill(w), fill(gy), fill(bias), fill(bias_in);
+  {  // values of the dtype
+    Stored<T> sx(s.in_channels, s.in_pixels(), nx, dtype, false),
+        sg(s.out_channels, s.out_pixels(), ny, dtype, false);
+    for (int64_t i = 0; i < nx; ++i) sx.set(i, x[i]), x[i] = sx.get(i);
+    for (int64_t i = 0; i < ny; ++i) sg.set(i, gy[i]), gy[i] = sg.get(i);
+  }
+  const int64_t ci = s.in_group(), taps = s.taps();
+  for (int64_t i = 0; i < nw; ++i) turned[i / (ci * taps) * ci * taps + i % taps * ci + i / taps % ci] = w[i];
   std::vector<double> y0(ny), gx0(nx), gw0(nw), gb0(s.out_channels);
   for (int64_t i = 0; i < ny; ++i) y0[i] = bias[i / s.out_pixels() % s.out_channels];
   for (int64_t i = 0; i < nx; ++i) gx0[i] = bias_in[i / s.in_pixels() % s.in_channels];
@@ -195,27 +319,42 @@ void check_conv(ConvShape s, double eps) {
     gx0[ix] += double(gy[iy]) * w[iw];
     gw0[iw] += double(gy[iy]) * x[ix];
   });
-  std::vector<T> first;
-  for (int threads : {1, 2, 3}) {
-    nnlib::set_num_threads(threads);
-    Guarded<T> y(ny), gx(nx), gw(nw), gb(s.out_channels);
-    conv_forward(s, x.data(), w.data(), bias.data(), y.data());
-    conv_input_grad(s, gy.data(), w.data(), bias_in.data(), gx.data());
-    conv_weight_grad(s, x.data(), gy.data(), gw.data());
-    conv_bias_grad(s, gy.data(), gb.data());
-    std::vector<T> all;
-    const auto compare = [&](const char* what, Guarded<T>& got, const std::vector<double>& want) {
-      for (int64_t i = 0; i < got.size(); ++i) {
-        CHECK(close(double(got[i]), want[i], eps, eps * 100), what, " in ", s.in[0], "x", s.in[1], "x",
-              s.in[2], " kernel ", s.kernel[0], "x", s.kernel[1], "x", s.kernel[2], " groups ", s.groups,
-              " at ", i, ": ", got[i], " not ", want[i]);
-        all.push_back(got[i]);
-      }
-      CHECK(got.intact(), what, " wrote outside");
-    };
-    compare("y", y, y0), compare("gx", gx, gx0), compare("gw", gw, gw0), compare("gb", gb, gb0);
-    if (threads == 1) first = all;
-    CHECK(first == all, "bits differ on ", threads, " threads");
+  for (int layout = 0; layout < 8; ++layout) {
+    const bool x_last = layout & 1, y_last = layout & 2, w_last = layout & 4;
+    const ConvWeights<T> weights = w_last ? ConvWeights<T>{turned.data(), ci * taps, 1, ci}
+                                          : ConvWeights<T>{w.data(), ci * taps, taps, 1};
+    Stored<T> in(s.in_channels, s.in_pixels(), nx, dtype, x_last),
+        grad(s.out_channels, s.out_pixels(), ny, dtype, y_last);
+    for (int64_t i = 0; i < nx; ++i) in.set(i, x[i]);
+    for (int64_t i = 0; i < ny; ++i) grad.set(i, gy[i]);
+    std::vector<T> first;
+    for (int threads : {1, 2, 3}) {
+      nnlib::set_num_threads(threads);
+      Stored<T> y(s.out_channels, s.out_pixels(), ny, dtype, y_last),
+          gx(s.in_channels, s.in_pixels(), nx, dtype, x_last);
+      Guarded<T> gw(nw), gb(s.out_channels);
+      conv_forward(s, in.images(), weights, bias.data(), y.images());
+      conv_input_grad(s, grad.images(), weights, bias_in.data(), gx.images());
+      conv_weight_grad(s, in.images(), grad.images(), gw.data());
+      conv_bias_grad(s, grad.images(), gb.data());
+      std::vector<T> all;
+      const auto compare = [&](const char* what, auto get, double relative, const std::vector<double>& want) {
+        for (int64_t i = 0; i < int64_t(want.size()); ++i) {
+          CHECK(close(double(get(i)), want[i], eps + relative, eps * 100), what, " in ", s.in[0], "x",
+                s.in[1], "x", s.in[2], " kernel ", s.kernel[0], "x", s.kernel[1], "x", s.kernel[2],
+                " groups ", s.groups, " layout ", layout, " ", int(dtype), " at ", i, ": ", get(i), " not ",
+                want[i]);
+          all.push_back(get(i));
+        }
+      };
+      compare("y", [&](int64_t i) { return y.get(i); }, rounding, y0);
+      compare("gx", [&](int64_t i) { return gx.get(i); }, rounding, gx0);
+      compare("gw", [&](int64_t i) { return gw[i]; }, 0, gw0);
+      compare("gb", [&](int64_t i) { return gb[i]; }, 0, gb0);
+      CHECK(y.bytes.intact() && gx.bytes.intact() && gw.intact() && gb.intact(), "wrote outside");
+      if (threads == 1) first = all;
+      CHECK(first == all, "bits differ on ", threads, " threads");
+    }
   }
 }
 
@@ -244,14 +383,21 @@ const ConvShape kShapes[] = {
     {1, 2, 2, 2, {1, 1, 9000}, {1, 1, 9}, {}, {1, 1, 2}, {0, 0, 4}, {1, 1, 1}},
     {9, 40, 5, 1, {8, 3, 8}, {1, 2, 3}, {}, {1, 1, 4}, {1, 2, 2}, {1, 2, 1}},  // more channels than a frame
     {2, 3, 17, 1, {1, 30, 30}, {1, 11, 11}, {}, {1, 4, 4}, {0, 2, 2}, {1, 1, 1}},
+    {3, 37, 37, 37, {1, 7, 7}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // depthwise, channels left
+                                                                                 // over
+    {1, 16, 16, 16, {3, 40, 41}, {3, 3, 2}, {}, {1, 2, 1}, {1, 1, 1}, {1, 1, 2}},
+    {2, 24, 600, 1, {1, 9, 9}, {1, 1, 1}, {}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}},  // 1x1 with a stride, many
+                                                                                 // rows
 };
 
 }  // namespace
 
 TEST(conv_drivers) {
   for (const ConvShape& s : kShapes) {
-    check_conv<float>(s, 2e-5);
-    check_conv<double>(s, 1e-13);
+    check_conv<float>(s, 2e-5, Dtype::Float32, 0);
+    check_conv<float>(s, 2e-5, Dtype::BFloat16, 1. / 256);
+    check_conv<float>(s, 2e-5, Dtype::Float16, 1. / 2048);
+    check_conv<double>(s, 1e-13, Dtype::Float64, 0);
   }
 }
 

@@ -49,23 +49,30 @@ void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
   COMPARE(col_grad_f32, n, t.col_grad_f32(n, g.data(), x.data(), w.data(), b.data(), c.data(), out));
 }
 
-void attention_kernels(const Table& table, const char* isa, int64_t n) {
-  Guarded<float> p(n);
-  fill(p);
-  COMPARE(attention_probability_f32, n, t.attention_probability_f32(n, out, 1.5f));
-  COMPARE(attention_grad_f32, n, t.attention_grad_f32(n, p.data(), 0.3f, 0.7f, out));
-  // Scores, then the state, then the factor. The state is -infinity at first.
-  COMPARE(attention_softmax_f32, n + 3, out[n] = -INFINITY; out[n + 1] = 0;
-          out[n + 2] = t.attention_softmax_f32(n, out, out + n));
-  COMPARE(attention_softmax_f32, n + 3, out[n] = 1.f; out[n + 1] = 2.f;
-          out[n + 2] = t.attention_softmax_f32(n, out, out + n));
+void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t width) {
+  const int64_t size = n * width;
+  Guarded<float> p(size), sums(n);
+  fill(p), fill(sums);
+  COMPARE(attention_probability_f32, size, t.attention_probability_f32(n, width, out, sums.data()));
+  COMPARE(attention_grad_f32, size, t.attention_grad_f32(n, width, p.data(), sums.data(), out));
+  // Scores, then the state, then three rows made of earlier scores. The state is -infinity at first; a column
+  // may have seen nothing yet, and one holds NaN.
+  for (const float first : {-INFINITY, 1.f}) {
+    COMPARE(attention_softmax_f32, size + 5 * width, float* state = out + size;
+            for (int64_t c = 0; c < width; ++c) state[c] = first, state[width + c] = first > 0 ? 2.f : 0.f;
+            for (int64_t i = 0; i < n; ++i) out[i * width] = -INFINITY;
+            if (n > 1 && width > 2) out[width + 1] = NAN;
+            t.attention_softmax_f32(n, width, out, state, 3, state + 2 * width));
+  }
 }
 
 }  // namespace
 
 TEST(attention) {
   for_each_isa([](const Table& table, const char* isa) {
-    for (int64_t n : odd_sizes()) attention_kernels(table, isa, n);
+    for (int64_t n : {0, 1, 2, 5, 33})
+      for (int64_t width : {1, 3, 8, 16, 24, 32, 37}) attention_kernels(table, isa, n, width);
+    for (int64_t n : odd_sizes()) attention_kernels(table, isa, n, 1);
   });
 }
 

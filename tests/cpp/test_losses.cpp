@@ -2,6 +2,7 @@
 #include "harness.h"
 
 using namespace harness;
+using nnlib::kernels::CrossEntropy;
 using nnlib::kernels::Table;
 
 TEST(sum_rows_indexed) {
@@ -26,32 +27,147 @@ TEST(sum_rows_indexed) {
   covered().insert("sum_rows_indexed_f32");
 }
 
-TEST(cross_entropy_rows) {
-  for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t n : odd_sizes()) {
-      std::vector<float> x(n + 1), w(n + 1);
-      fill(x, -30, 30), fill(w, 0, 1);
-      const float lse = truth().logsumexp_f32(n, x.data() + 1);
-      CHECK(close(t.logsumexp_f32(n, x.data() + 1), lse, 1e-6, 1e-6), isa, " logsumexp of ", n, ": ", lse);
-      for (int mode = 0; mode < 4; ++mode) {
-        const float* weight = mode & 1 ? w.data() : nullptr;
-        Guarded<float> a(n, 1 + mode), b(n);
-        t.softmax_grad_f32(n, x.data() + 1, lse, 0.5f, 0.1f, weight, a.data(), mode & 2);
-        truth().softmax_grad_f32(n, x.data() + 1, lse, 0.5f, 0.1f, weight, b.data(), false);
-        for (int64_t i = 0; i < n; ++i)
-          CHECK(close(a[i], b[i], 1e-5, 1e-7), isa, " softmax_grad at ", i, " of ", n);
-        CHECK(a.intact(), isa, " softmax_grad wrote outside");
+// The scores of some examples with their targets, in one element type.
+template <class T>
+struct Scores {
+  int64_t classes, examples;
+  std::vector<T> x, p;
+  std::vector<float> weight;
+  std::vector<int64_t> target;
+  Scores(int64_t classes, int64_t examples, T (*from)(float))
+      : classes(classes), examples(examples), weight(size_t(classes)), target(size_t(examples)) {
+    std::vector<float> values(size_t(classes * examples) + 1), given(values.size());
+    fill(values, -20, 20), fill(given, 0, 1), fill(weight, 0.1f, 1);
+    for (const float v : values) x.push_back(from(v));
+    for (const float v : given) p.push_back(from(v));
+    for (int64_t i = 0; i < examples; ++i) target[size_t(i)] = i % 5 == 3 ? -100 : (i * 7 + 3) % classes;
+  }
+  CrossEntropy spec(int mode) const {
+    float sum = 0;
+    for (const float w : weight) sum += mode & 1 ? w : 1.f;
+    const float e = mode & 2 ? 0.2f : 0.f;
+    return {classes, -100, mode & 1 ? weight.data() : nullptr, 1 - e, e / float(classes), sum, 0.5f};
+  }
+};
+float itself(float x) { return x; }
+uint16_t to_bf16(float x) {
+  uint16_t y;
+  truth().f32_to_bf16(1, &x, &y);
+  return y;
+}
+uint16_t to_f16(float x) {
+  uint16_t y;
+  truth().f32_to_f16(1, &x, &y);
+  return y;
+}
+float value_of(float x, float (*)(float)) { return x; }
+float value_of(uint16_t x, uint16_t (*from)(float)) {
+  float y;
+  from == to_bf16 ? truth().bf16_to_f32(1, &x, &y) : truth().f16_to_f32(1, &x, &y);
+  return y;
+}
+
+template <class T, class Rows, class Lanes, class Part, class PartGrad>
+void check_cross_entropy(const char* isa, T (*from)(float), Rows rows, Lanes lanes, Part part,
+                         PartGrad part_grad, Rows true_rows, Part true_part, PartGrad true_part_grad) {
+  const double relative = sizeof(T) == 4 ? 1e-5 : 1e-2, absolute = sizeof(T) == 4 ? 1e-6 : 4e-3;
+  for (int64_t n : {1, 2, 7, 8, 9, 16, 31, 33, 64, 100, 257}) {
+    for (int64_t examples : {1, 6, 16, 37}) {
+      const Scores<T> s(n, examples, from);
+      std::vector<float> scratch(size_t((n + 8) * (examples + 31)));
+      for (int mode = 0; mode < 16; ++mode) {  // weights, smoothing, streaming, probabilities
+        const CrossEntropy c = s.spec(mode);
+        const bool stream = mode & 4;
+        const int64_t* target = mode & 8 ? nullptr : s.target.data();
+        const T *x = s.x.data() + 1, *p = mode & 8 ? s.p.data() + 1 : nullptr;
+        Guarded<float> want_loss(examples), loss(examples);
+        Guarded<T> want(n * examples), got(n * examples, 1 + mode % 3), turned(n * examples, mode % 3);
+        const auto compare = [&](const char* what, const Guarded<T>& y) {
+          for (int64_t i = 0; i < examples; ++i)
+            CHECK(close(loss[i], want_loss[i], 1e-5, 1e-4), isa, what, " loss ", i, " of ", n, " mode ", mode,
+                  ": ", loss[i], " ", want_loss[i]);
+          for (int64_t i = 0; i < n * examples; ++i)
+            CHECK(close(value_of(y[i], from), value_of(want[i], from), relative, absolute), isa, what,
+                  " gradient ", i, " of ", n, " x ", examples, " mode ", mode);
+          CHECK(loss.intact() && y.intact(), isa, what, " wrote outside");
+        };
+        true_rows(&c, examples, x, n, target, p, n, want_loss.data(), want.data(), n, nullptr, false);
+        rows(&c, examples, x, n, target, p, n, loss.data(), got.data(), n, scratch.data(), stream);
+        compare(" rows", got);
+        lanes(&c, examples, x, 1, n, target, p, 1, n, loss.data(), turned.data(), 1, n, scratch.data(),
+              stream);
+        compare(" turned rows", turned);
+        rows(&c, examples, x, n, target, p, n, loss.data(), nullptr, 0, scratch.data(), stream);
+        compare(" losses of rows", got);
+        // The same memory read with the classes apart.
+        std::vector<T> xt(s.x.size()), pt(s.x.size());
+        for (int64_t i = 0; i < examples; ++i) {
+          for (int64_t j = 0; j < n; ++j)
+            xt[size_t(j * examples + i)] = x[i * n + j],
+                                     pt[size_t(j * examples + i)] = p ? p[i * n + j] : T();
+        }
+        Guarded<T> apart(n * examples, mode % 5), back(n * examples);
+        lanes(&c, examples, xt.data(), examples, 1, target, p ? pt.data() : nullptr, examples, 1, loss.data(),
+              apart.data(), examples, 1, scratch.data(), stream);
+        for (int64_t i = 0; i < n * examples; ++i) back[i] = apart[i % n * examples + i / n];
+        CHECK(apart.intact(), isa, " lanes wrote outside");
+        compare(" lanes", back);
+
+        float sums[4], true_sums[4];
+        part(&c, n, x, p, sums), true_part(&c, n, x, p, true_sums);
+        for (int q = 0; q < 4; ++q)
+          CHECK(close(sums[q], true_sums[q], 1e-5, 1e-5), isa, " part ", q, " of ", n, " mode ", mode);
+        Guarded<T> a(n, mode % 3), b(n);
+        part_grad(&c, n, x, p, sums[0], 0.3f, a.data()), true_part_grad(&c, n, x, p, sums[0], 0.3f, b.data());
+        for (int64_t j = 0; j < n; ++j)
+          CHECK(close(value_of(a[j], from), value_of(b[j], from), relative, absolute), isa, " part_grad ", j,
+                " of ", n);
+        CHECK(a.intact(), isa, " part_grad wrote outside");
       }
     }
+  }
+}
+
+TEST(cross_entropy) {
+  const Table& w = truth();
+  for_each_isa([&](const Table& t, const char* isa) {
+    check_cross_entropy<float>(isa, itself, t.cross_entropy_rows_f32, t.cross_entropy_lanes_f32,
+                               t.cross_entropy_part_f32, t.cross_entropy_part_grad_f32,
+                               w.cross_entropy_rows_f32, w.cross_entropy_part_f32,
+                               w.cross_entropy_part_grad_f32);
+    check_cross_entropy<uint16_t>(isa, to_bf16, t.cross_entropy_rows_bf16, t.cross_entropy_lanes_bf16,
+                                  t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16,
+                                  w.cross_entropy_rows_bf16, w.cross_entropy_part_bf16,
+                                  w.cross_entropy_part_grad_bf16);
+    check_cross_entropy<uint16_t>(isa, to_f16, t.cross_entropy_rows_f16, t.cross_entropy_lanes_f16,
+                                  t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16,
+                                  w.cross_entropy_rows_f16, w.cross_entropy_part_f16,
+                                  w.cross_entropy_part_grad_f16);
+    // Scores past the range of exp, and those that are no numbers.
     const float inf = INFINITY;
-    const std::vector<std::vector<float>> edges = {{-inf, -inf}, {inf, 1},        {-inf, 2},     {NAN, 1},
-                                                   {1, NAN},     {1e30f, -1e30f}, {3e38f, 3e38f}};
+    const std::vector<std::vector<float>> edges = {{-inf, -inf},   {inf, 1},  {-inf, 2},
+                                                   {NAN, 1},       {1, NAN},  {1e30f, -1e30f},
+                                                   {3e38f, 3e38f}, {-150, 0}, {2, -inf}};
+    const CrossEntropy c{2, -100, nullptr, 1, 0, 2, 1};
+    const int64_t target = 0;
     for (const auto& e : edges) {
-      const float got = t.logsumexp_f32(2, e.data()), want = truth().logsumexp_f32(2, e.data());
-      CHECK(close(got, want, 1e-6, 0), isa, " logsumexp of ", e[0], ", ", e[1], ": ", got, " not ", want);
+      float loss[2], y[4], want_loss, want[2], scratch[400];
+      w.cross_entropy_rows_f32(&c, 1, e.data(), 2, &target, nullptr, 0, &want_loss, want, 2, nullptr, false);
+      t.cross_entropy_rows_f32(&c, 1, e.data(), 2, &target, nullptr, 0, loss, y, 2, scratch, false);
+      t.cross_entropy_lanes_f32(&c, 1, e.data(), 1, 2, &target, nullptr, 0, 0, loss + 1, y + 2, 1, 2, scratch,
+                                false);
+      for (int k = 0; k < 2; ++k) {
+        CHECK(close(loss[k], want_loss, 1e-6, 0), isa, " loss of ", e[0], ", ", e[1], ": ", loss[k], " not ",
+              want_loss);
+        for (int j = 0; j < 2; ++j)
+          CHECK(close(y[2 * k + j], want[j], 1e-6, 1e-6), isa, " gradient of ", e[0], ", ", e[1], " at ", j);
+      }
     }
   });
-  covered().insert({"logsumexp_f32", "softmax_grad_f32"});
+  for (const char* type : {"f32", "bf16", "f16"}) {
+    for (const char* name : {"rows_", "lanes_", "part_", "part_grad_"})
+      covered().insert(std::string("cross_entropy_") + name + type);
+  }
 }
 
 TEST(sums) {

@@ -1,9 +1,11 @@
 """RPC in a world of one, without MPI: a worker that calls itself. Between workers: tests/mpi/test_rpc.py."""
 
+import os
 import pickle
 import threading
 import time
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -58,6 +60,20 @@ def test_calls(worker):
     t = torch.zeros(9000)
     assert float(rpc.rpc_sync("me", change, (t,)).sum()) == 9000 and float(t.sum()) == 0  # a copy went
     assert rpc.remote("me", abs, (-3,)).to_here() == 3
+
+
+def test_a_forked_child_is_no_worker(worker):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn about threads
+        child = os.fork()
+    if child == 0:
+        try:
+            rpc.rpc_sync("me", abs, (1,))
+        except RuntimeError as error:
+            os._exit(17 if "has not been initialized" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
+    assert rpc.rpc_sync("me", abs, (-1,)) == 1
 
 
 def test_gradients_and_optimizer(worker):

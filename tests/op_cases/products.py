@@ -59,6 +59,13 @@ PRODUCTS = [
     Case("mv", lambda lib, a, b: lib.mv(a, b), ((3, 4), (4,)), np.matmul),
     Case("dot", lambda lib, a, b: lib.dot(a, b), ((7,), (7,)), np.dot),
     Case("outer", lambda lib, a, b: lib.outer(a, b), ((3,), (4,)), np.outer),
+    Case("inner of vectors", lambda lib, a, b: lib.inner(a, b), ((5,), (5,)), np.inner),
+    Case(
+        "tensordot of all",
+        lambda lib, a, b: lib.tensordot(a, b, dims=2),
+        ((2, 3), (2, 3)),
+        lambda a, b: np.tensordot(a, b, 2),
+    ),
     Case("inner", lambda lib, a, b: lib.inner(a, b), ((2, 4), (3, 4)), np.inner),
     Case(
         "addmm scaled",

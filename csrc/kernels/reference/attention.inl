@@ -2,31 +2,30 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-float attention_softmax_f32(int64_t n, float* s, float* state) {
-  float largest = state[0];
-  for (int64_t i = 0; i < n; ++i) largest = s[i] > largest ? s[i] : largest;
-  if (largest == -INFINITY) {
-    for (int64_t i = 0; i < n; ++i) s[i] = 0;
-    return 1;
+void attention_softmax_f32(int64_t n, int64_t width, float* s, float* state, int64_t rows, float* out) {
+  for (int64_t c = 0; c < width; ++c) {
+    float largest = state[c];
+    for (int64_t i = 0; i < n; ++i) largest = s[i * width + c] > largest ? s[i * width + c] : largest;
+    const double shift = largest == -INFINITY ? 0 : largest;
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double e = ::exp(s[i * width + c] - shift);
+      s[i * width + c] = float(e);
+      sum += e;
+    }
+    const double factor = ::exp(state[c] - shift);
+    state[c] = largest;
+    state[width + c] = float(state[width + c] * factor + sum);
+    for (int64_t r = 0; r < rows; ++r) out[r * width + c] = float(out[r * width + c] * factor);
   }
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double e = ::exp(double(s[i]) - largest);
-    s[i] = float(e);
-    sum += e;
-  }
-  const double factor = ::exp(double(state[0]) - largest);
-  state[1] = float(state[1] * factor + sum);
-  state[0] = largest;
-  return float(factor);
 }
 
-void attention_probability_f32(int64_t n, float* s, float log_sum) {
-  for (int64_t i = 0; i < n; ++i) s[i] = float(::exp(double(s[i]) - log_sum));
+void attention_probability_f32(int64_t rows, int64_t width, float* s, const float* log_sum) {
+  for (int64_t i = 0; i < rows * width; ++i) s[i] = float(::exp(double(s[i]) - log_sum[i / width]));
 }
 
-void attention_grad_f32(int64_t n, const float* p, float dot, float scale, float* grad) {
-  for (int64_t i = 0; i < n; ++i) grad[i] = float(double(scale) * p[i] * (double(grad[i]) - dot));
+void attention_grad_f32(int64_t rows, int64_t width, const float* p, const float* dot, float* g) {
+  for (int64_t i = 0; i < rows * width; ++i) g[i] = float(double(p[i]) * (double(g[i]) - dot[i / width]));
 }
 
 }  // namespace

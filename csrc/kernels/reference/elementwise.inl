@@ -54,6 +54,18 @@ NNLIB_UNARY(square, a* a)
 NNLIB_UNARY(floor, ::floor(a))
 NNLIB_UNARY(ceil, ::ceil(a))
 NNLIB_UNARY(trunc, ::trunc(a))
+NNLIB_UNARY(round, ::nearbyint(a))
+NNLIB_UNARY(sign, a != a ? a : (a > 0) - (a < 0))
+NNLIB_UNARY(exp2, ::exp2(a))
+NNLIB_UNARY(log2, ::log2(a))
+NNLIB_UNARY(sin, ::sin(a))
+NNLIB_UNARY(cos, ::cos(a))
+NNLIB_UNARY(tan, ::tan(a))
+NNLIB_UNARY(asin, ::asin(a))
+NNLIB_UNARY(acos, ::acos(a))
+NNLIB_UNARY(atan, ::atan(a))
+NNLIB_UNARY(sinh, ::sinh(a))
+NNLIB_UNARY(cosh, ::cosh(a))
 #undef NNLIB_UNARY
 
 }  // namespace

@@ -1,16 +1,21 @@
 #include "ops/drivers/conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 #include <vector>
 
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/conv_layout.h"
+#include "ops/drivers/gemm.h"
 #include "ops/drivers/scratch.h"
 
 namespace nnlib::drivers {
 
 namespace {
+
+std::atomic<bool> winograd_on{true};
 
 bool is_pointwise(const ConvShape& s) {
   for (int i = 0; i < 3; ++i) {
@@ -32,7 +37,24 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
+// What Winograd's drivers take: contiguous planes and weights, in float.
+bool in_planes(const ConvShape& s, const ConvImages& a, const ConvImages& b, const ConvWeights<float>& w) {
+  const bool planes = !a.channels_last && !b.channels_last && a.dtype == Dtype::Float32 && b.dtype == a.dtype;
+  return planes && w.tap_step == 1 && w.in_step == s.taps() && w.out_step == s.in_group() * s.taps();
+}
+float* planes(const ConvImages& t) { return static_cast<float*>(const_cast<void*>(t.data)); }
+
+// The pixels as rows of a matrix, channels side by side, where a 1x1 convolution is a product with it.
+template <class T>
+const T* pixel_rows(const ConvShape& s, const ConvImages& t) {
+  const bool rows = is_pointwise(s) && s.groups == 1 && t.channels_last && t.dtype == DtypeOf<T>::value;
+  return rows ? static_cast<const T*>(t.data) : nullptr;
+}
+
 }  // namespace
+
+bool winograd() { return winograd_on.load(std::memory_order_relaxed); }
+void set_winograd(bool on) { winograd_on.store(on, std::memory_order_relaxed); }
 
 ConvChoice choose_conv(const ConvShape& s) {
   if (s.in_group() == 1 && s.out_group() <= 4) {
@@ -41,37 +63,66 @@ ConvChoice choose_conv(const ConvShape& s) {
   }
   if (is_pointwise(s))
     return {ConvAlgorithm::Pointwise, "1x1, stride 1: the images are the matrix, nothing to gather"};
+  if (detail::winograd_size(s) > 0)
+    return {ConvAlgorithm::Winograd, "3x3, stride 1, enough channels and pixels: fewer multiplications"};
   return {ConvAlgorithm::ImplicitGemm, "the im2col matrix is gathered block by block while it is multiplied"};
 }
 
 template <class T>
-void conv_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
+void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y) {
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
   if (s.in_group() == 0) {  // a sum of nothing
-    const int64_t pixels = s.out_pixels();
-    for (int64_t i = 0; i < s.batch * s.out_channels; ++i) {
-      std::fill_n(y + i * pixels, pixels, bias ? bias[i % s.out_channels] : T(0));
+    const std::vector<T> zeros(s.out_channels, T(0));
+    for (int64_t i = 0; i < s.batch * s.out_pixels(); ++i) {
+      write_planes(y, i / s.out_pixels(), 0, s.out_channels, i % s.out_pixels(), 1, 1,
+                   bias ? bias : zeros.data(), 1);
     }
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (choose_conv(s).algorithm == ConvAlgorithm::Depthwise)
-      return detail::depthwise_forward(s, x, w, bias, y);
+    const ConvAlgorithm algorithm = choose_conv(s).algorithm;
+    if (algorithm == ConvAlgorithm::Depthwise) {
+      const bool pixels = s.out_group() == 1 && x.channels_last && y.channels_last;
+      return pixels ? detail::pixels_forward(s, x, w, bias, y) : detail::depthwise_forward(s, x, w, bias, y);
+    }
+    if (algorithm == ConvAlgorithm::Winograd && in_planes(s, x, y, w) &&
+        detail::winograd_forward(s, detail::winograd_size(s), planes(x), w.data, bias, planes(y))) {
+      return;
+    }
+  }
+  if (const T* rows = pixel_rows<T>(s, x)) {
+    if (const T* out = pixel_rows<T>(s, y)) {
+      return gemm<T>(s.batch * s.out_pixels(), s.out_channels, s.in_channels, T(1), {rows, s.in_channels, 1},
+                     {w.data, w.in_step, w.out_step}, T(0), const_cast<T*>(out), s.out_channels, bias);
+    }
   }
   detail::gemm_forward(s, x, w, bias, y);
 }
 
 template <class T>
-void conv_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx) {
+void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx) {
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
+    if (s.in_group() == 1 && s.out_group() == 1) {
+      return gy.channels_last && gx.channels_last ? detail::pixels_input_grad(s, gy, w, bias, gx)
+                                                  : detail::depthwise_input_grad(s, gy, w, bias, gx);
+    }
+    const int64_t size = in_planes(s, gy, gx, w) ? detail::winograd_input_grad_size(s) : 0;
+    if (size > 0 && detail::winograd_input_grad(s, size, planes(gy), w.data, bias, planes(gx))) return;
+  }
+  if (const T* rows = pixel_rows<T>(s, gy)) {
+    if (const T* out = pixel_rows<T>(s, gx)) {
+      return gemm<T>(s.batch * s.in_pixels(), s.in_channels, s.out_channels, T(1), {rows, s.out_channels, 1},
+                     {w.data, w.out_step, w.in_step}, T(0), const_cast<T*>(out), s.in_channels, bias);
+    }
   }
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
 
 template <class T>
-void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
+void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t size = s.out_channels * s.in_group() * s.taps(), pixels = s.batch * s.out_pixels();
   if (size == 0) return;
   if (pixels == 0) {
@@ -79,36 +130,56 @@ void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
+    if (s.in_group() == 1 && s.out_group() == 1 && x.channels_last && gy.channels_last)
+      return detail::pixels_weight_grad(s, x, gy, gw);
+    if (!x.channels_last && !gy.channels_last) {
+      const bool whole = x.dtype == Dtype::Float32 && gy.dtype == Dtype::Float32;
+      const int64_t size = whole ? detail::winograd_weight_grad_size(s) : 0;
+      if (size > 0 && detail::winograd_weight_grad(s, size, planes(x), planes(gy), gw)) return;
+      if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
+    }
   }
   detail::gemm_weight_grad(s, x, gy, gw);
 }
 
 template <class T>
-void conv_bias_grad(const ConvShape& s, const T* gy, T* gb) {
-  const int64_t pixels = s.out_pixels(), stride = s.out_channels * pixels;
-  const std::vector<T> ones(pixels, T(1));
-  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, s.batch * pixels));
-  parallel_for(0, s.out_channels, grain, [&](int64_t first, int64_t last) {
-    T* sums = scratch<Scratch::Rows, T>(s.batch);
-    for (int64_t c = first; c < last; ++c) {
-      if constexpr (std::is_same_v<T, float>) {
-        kernels::table().gemv_dot_f32(s.batch, pixels, gy + c * pixels, stride, ones.data(), sums);
-      } else {
-        kernels::table().gemv_dot_f64(s.batch, pixels, gy + c * pixels, stride, ones.data(), sums);
+void conv_bias_grad(const ConvShape& s, const ConvImages& gy, T* gb) {
+  const int64_t pixels = s.out_pixels(), some = 16;
+  const T* whole = planes<T>(gy);
+  const int64_t part = whole ? pixels : std::min<int64_t>(pixels, 256);
+  const std::vector<T> ones(part, T(1));
+  const int64_t grain = std::max<int64_t>(1, 16384 / some / std::max<int64_t>(1, s.batch * pixels));
+  parallel_for(0, (s.out_channels + some - 1) / some, grain, [&](int64_t first, int64_t last) {
+    T sums[some];
+    T* read = whole ? nullptr : scratch<Scratch::Output, T>(some * part);
+    for (int64_t c = first * some; c < std::min(last * some, s.out_channels); c += some) {
+      const int64_t n = std::min(some, s.out_channels - c);
+      double total[some] = {};
+      for (int64_t image = 0; image < s.batch; ++image) {
+        for (int64_t p = 0; p < pixels; p += part) {
+          const int64_t count = std::min(part, pixels - p);
+          if (!whole) read_planes(gy, image, c, n, p, 1, count, read, part);
+          const T* g = whole ? whole + (image * s.out_channels + c) * pixels : read;
+          if constexpr (std::is_same_v<T, float>) {
+            kernels::table().gemv_dot_f32(n, count, g, part, ones.data(), sums);
+          } else {
+            kernels::table().gemv_dot_f64(n, count, g, part, ones.data(), sums);
+          }
+          for (int64_t i = 0; i < n; ++i) total[i] += sums[i];
+        }
       }
-      double total = 0;
-      for (int64_t n = 0; n < s.batch; ++n) total += sums[n];
-      gb[c] = T(total);
+      for (int64_t i = 0; i < n; ++i) gb[c + i] = T(total[i]);
     }
   });
 }
 
-#define NNLIB_INSTANTIATE(T)                                                            \
-  template void conv_forward<T>(const ConvShape&, const T*, const T*, const T*, T*);    \
-  template void conv_input_grad<T>(const ConvShape&, const T*, const T*, const T*, T*); \
-  template void conv_weight_grad<T>(const ConvShape&, const T*, const T*, T*);          \
-  template void conv_bias_grad<T>(const ConvShape&, const T*, T*);
+#define NNLIB_INSTANTIATE(T)                                                                             \
+  template void conv_forward<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*,    \
+                                const ConvImages&);                                                      \
+  template void conv_input_grad<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*, \
+                                   const ConvImages&);                                                   \
+  template void conv_weight_grad<T>(const ConvShape&, const ConvImages&, const ConvImages&, T*);         \
+  template void conv_bias_grad<T>(const ConvShape&, const ConvImages&, T*);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)
 #undef NNLIB_INSTANTIATE

@@ -1,7 +1,9 @@
-// Convolutions of contiguous N, C, D, H, W tensors in float or double; one and two dimensions have leading
-// sizes of 1. Any number of threads gives the same bits.
+// Convolutions in float or double; one and two dimensions have leading sizes of 1. Any number of threads
+// gives the same bits.
 #pragma once
 #include <cstdint>
+
+#include "core/dtype.h"
 
 namespace nnlib::drivers {
 
@@ -18,45 +20,92 @@ struct ConvShape {
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
 
-enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm };
+// The images of an input or an output in memory, dense: N, C, D, H, W or, with channels_last, N, D, H, W, C.
+// Of the compute type or, where that is float, of 16 bits: these become float on the way in and are rounded
+// on the way out, a part at a time.
+struct ConvImages {
+  const void* data;  // written to where it is an output
+  Dtype dtype;
+  bool channels_last;
+  int64_t channels, pixels;
+};
+// Weights of any strides: output channel, input channel of a group, tap.
+template <class T>
+struct ConvWeights {
+  const T* data;
+  int64_t out_step, in_step, tap_step;
+};
+
+enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm, Winograd };
 struct ConvChoice {
   ConvAlgorithm algorithm;
   const char* why;
 };
-// The algorithm that conv_forward takes. (double has no depthwise kernel and takes ImplicitGemm instead.)
+// The algorithm that conv_forward takes. (double has neither depthwise nor Winograd kernels and
+// takes ImplicitGemm instead.)
 ConvChoice choose_conv(const ConvShape& s);
+
+// Whether Winograd's algorithm may be taken: fewer multiplications, larger rounding errors. Of the process.
+bool winograd();
+void set_winograd(bool on);
 
 // y[N, Co, *out] = x[N, Ci, *in] * w[Co, Ci / groups, *kernel] + bias[Co]; bias may be null.
 template <class T>
-void conv_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y);
+void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y);
 
 // gx: the gradient with respect to x, or the transposed convolution of gy; then bias[Ci] may be given.
 template <class T>
-void conv_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx);
+void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx);
 
-// gw: the gradient with respect to w.
+// gw: the gradient with respect to w, contiguous.
 template <class T>
-void conv_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw);
+void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
 // gb[Co]: the sum of gy over the batch and the pixels.
 template <class T>
-void conv_bias_grad(const ConvShape& s, const T* gy, T* gb);
+void conv_bias_grad(const ConvShape& s, const ConvImages& gy, T* gb);
 
 // One algorithm each.
 namespace detail {
 template <class T>
-void gemm_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y);
+void gemm_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y);
 template <class T>
-void gemm_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx);
+void gemm_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx);
 template <class T>
-void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw);
+void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
-// One input channel a group.
-void depthwise_forward(const ConvShape& s, const float* x, const float* w, const float* bias, float* y);
-// One input and one output channel a group.
-void depthwise_input_grad(const ConvShape& s, const float* gy, const float* w, const float* bias, float* gx);
+// One input channel a group, in planes.
+void depthwise_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
+                       const float* bias, const ConvImages& y);
+// One input and one output channel a group, in planes.
+void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                          const float* bias, const ConvImages& gx);
 // Any number of channels, best with few a group: planes are multiplied and summed.
-void planes_weight_grad(const ConvShape& s, const float* x, const float* gy, float* gw);
+void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+
+// 3x3 kernels of stride and dilation 1 in two dimensions, by tiles of `size` squared outputs, 2 or 4. False
+// where a value is not finite: then nothing is said of the output, which has to be computed in another way.
+//
+// The best size of a tile by a model of their times; 0 where a matrix product is better or has to be.
+int64_t winograd_size(const ConvShape& s);
+int64_t winograd_input_grad_size(const ConvShape& s);
+int64_t winograd_weight_grad_size(const ConvShape& s);
+bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
+                      float* y);
+bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
+                         float* gx);
+bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw);
+
+// One input and one output channel a group, channels last.
+void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
+                    const ConvImages& y);
+void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                       const float* bias, const ConvImages& gx);
+void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 }  // namespace detail
 
 }  // namespace nnlib::drivers

@@ -8,6 +8,7 @@
 
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv.h"
+#include "ops/drivers/conv_layout.h"
 
 namespace nnlib::drivers {
 
@@ -82,15 +83,18 @@ constexpr int64_t kLineSlack = 64;
 // The taps of a convolution, and the frame that serves some of its output pixels.
 class ConvFrame {
  public:
-  explicit ConvFrame(const ConvShape& s)
-      : s_(s), axis_{ConvAxis(s, 0), ConvAxis(s, 1), ConvAxis(s, 2)}, tap_(s.taps()) {}
+  // `alone`: nothing else fills frames on this thread while this one is in use.
+  explicit ConvFrame(const ConvShape& s, bool alone = true)
+      : s_(s), alone_(alone), axis_{ConvAxis(s, 0), ConvAxis(s, 1), ConvAxis(s, 2)}, tap_(s.taps()) {}
 
-  // Serves the pixels [pixel, pixel + count), counted through the whole batch.
-  void place(int64_t pixel, int64_t count) {
+  // Serves the pixels [pixel, pixel + count), counted through the whole batch. False where these are the
+  // pixels of the last placement, maybe of another image: everything but fill() is as it was.
+  bool place(int64_t pixel, int64_t count) {
     const int64_t pixels = s_.out_pixels(), last = pixel + count - 1;
     image_ = pixel / pixels;
-    if (count == placed_count_ && pixel % pixels == placed_pixel_) return;  // the same of another image
+    if (count == placed_count_ && pixel % pixels == placed_pixel_) return false;
     placed_count_ = count, placed_pixel_ = pixel % pixels;
+    kept_ = nullptr;
     images_ = last / pixels - image_ + 1;
     // A part of a line, of a plane or of an image, each with the whole of what is inside it.
     const int64_t inner[3] = {s_.out[1] * s_.out[2], s_.out[2], 1};
@@ -112,6 +116,11 @@ class ConvFrame {
       for (int d = 0; d < 3; ++d) at[d] = axis_[d].slot[k[d]] * length_[d] + axis_[d].shift[k[d]];
       tap_[t] = at[0] * plane_ + at[1] * line_ + at[2];
     }
+    for (int d = 0; d < 3; ++d) {
+      inside_[d].clear();
+      for (int64_t slot = 0; slot < axis_[d].slots(); ++slot) inside_[d].push_back(inside(d, slot));
+    }
+    return true;
   }
   // Elements of a channel, kLineSlack not counted.
   int64_t channel_size() const { return images_ * frame_; }
@@ -123,12 +132,42 @@ class ConvFrame {
     return (row / s_.taps() - channel) * channel_size() + tap_[row % s_.taps()];
   }
 
-  // Copies `channels` channels from `channel` (of all groups) on.
+  // The frame of `channels` channels from `channel` (of all groups) on, with kLineSlack elements behind it,
+  // in this thread's working memory. The zeros around the pixels are written once a placement.
   template <class T>
-  void fill(const T* x, int64_t channel, int64_t channels, T* dst) const {
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t i = 0; i < images_; ++i, dst += frame_) {
-        fill_plane(x + ((image_ + i) * s_.in_channels + channel + c) * s_.in_pixels(), dst);
+  const T* framed(const ConvImages& x, int64_t channel, int64_t channels) {
+    const int64_t size = channels * channel_size();
+    T* dst = scratch<Scratch::Padded, T>(size + kLineSlack);
+    const bool kept = dst == kept_ && channels <= kept_channels_;
+    fill(x, channel, channels, dst, kept);
+    if (kept) return dst;
+    std::fill_n(dst + size, kLineSlack, T(0));
+    if (alone_) kept_ = dst, kept_channels_ = channels;
+    return dst;
+  }
+  // Calls f(image, pixel, at, n) for the stretches of n input pixels, a stride apart, that lie at `at` of a
+  // channel's frame.
+  template <class F>
+  void for_lines(F f) const {
+    for (int64_t i = 0; i < images_; ++i) {
+      int64_t planes = i * frame_;
+      for (const Inside& z : inside_[0]) {
+        for (int64_t p = z.low; p < z.high; ++p) {
+          const int64_t iz = z.input + (p - z.low) * axis_[0].stride;
+          int64_t lines = planes + p * plane_;
+          for (const Inside& y : inside_[1]) {
+            for (int64_t q = y.low; q < y.high; ++q) {
+              const int64_t iy = y.input + (q - y.low) * axis_[1].stride;
+              int64_t at = lines + q * line_;
+              for (const Inside& v : inside_[2]) {
+                f(image_ + i, (iz * s_.in[1] + iy) * s_.in[2] + v.input, at + v.low, v.high - v.low);
+                at += length_[2];
+              }
+            }
+            lines += length_[1] * line_;
+          }
+        }
+        planes += length_[0] * plane_;
       }
     }
   }
@@ -158,48 +197,72 @@ class ConvFrame {
   }
 
  private:
-  // Input pixel of place i of a slot's line.
-  int64_t input(int d, int64_t slot, int64_t i) const {
-    return (first_[d] + axis_[d].low + i) * axis_[d].stride + axis_[d].residue[slot];
-  }
-  // The places [low, high) of a slot's line that are input pixels.
-  void inside(int d, int64_t slot, int64_t* low, int64_t* high) const {
-    const int64_t from = input(d, slot, 0), stride = axis_[d].stride, length = length_[d];
+  // The places [low, high) of a slot's line that are input pixels, and the first of these pixels.
+  struct Inside {
+    int64_t low, high, input;
+  };
+  Inside inside(int d, int64_t slot) const {
+    const int64_t stride = axis_[d].stride, length = length_[d];
+    const int64_t from = (first_[d] + axis_[d].low) * stride + axis_[d].residue[slot];  // at place 0
     const auto up = [stride](int64_t n) { return n > 0 ? (n + stride - 1) / stride : 0; };
-    *low = std::min(up(-from), length);
-    *high = std::clamp(up(s_.in[d] - from), *low, length);
+    const int64_t low = std::min(up(-from), length);
+    return {low, std::clamp(up(s_.in[d] - from), low, length), from + low * stride};
   }
 
   template <class T>
-  void fill_plane(const T* x, T* dst) const {
-    for (int64_t z = 0; z < axis_[0].slots() * length_[0]; ++z, dst += plane_) {
-      const int64_t iz = input(0, z / length_[0], z % length_[0]);
-      if (iz < 0 || iz >= s_.in[0]) {
-        std::fill_n(dst, plane_, T(0));
-        continue;
-      }
-      for (int64_t sy = 0; sy < axis_[1].slots(); ++sy) {
-        T* lines = dst + sy * length_[1] * line_;
-        int64_t top, bottom, low, high;
-        inside(1, sy, &top, &bottom);
-        std::fill_n(lines, top * line_, T(0));
-        for (int64_t sx = 0; sx < axis_[2].slots(); ++sx) {
-          inside(2, sx, &low, &high);
-          const int64_t iy = input(1, sy, top), ix = input(2, sx, low), row = s_.in[2];
-          frame_rows(bottom - top, low, high - low, length_[2] - high, axis_[2].stride,
-                     x + (iz * s_.in[1] + iy) * row + ix, axis_[1].stride * row,
-                     lines + top * line_ + sx * length_[2], line_);
+  void fill(const ConvImages& x, int64_t channel, int64_t channels, T* dst, bool kept) const {
+    if (const T* values = planes<T>(x)) {
+      for (int64_t c = 0; c < channels; ++c) {
+        for (int64_t i = 0; i < images_; ++i, dst += frame_) {
+          fill_plane(values + ((image_ + i) * s_.in_channels + channel + c) * s_.in_pixels(), dst, kept);
         }
-        std::fill_n(lines + bottom * line_, (length_[1] - bottom) * line_, T(0));
       }
+      return;
+    }
+    if (!kept) std::fill_n(dst, channels * channel_size(), T(0));
+    for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t n) {
+      read_planes(x, image, channel, channels, pixel, axis_[2].stride, n, dst + at, channel_size());
+    });
+  }
+
+  template <class T>
+  void fill_plane(const T* x, T* dst, bool kept) const {
+    for (const Inside& z : inside_[0]) {
+      if (!kept) std::fill_n(dst, z.low * plane_, T(0));
+      for (int64_t i = z.low; i < z.high; ++i) {
+        fill_lines(x + (z.input + (i - z.low) * axis_[0].stride) * s_.in[1] * s_.in[2], dst + i * plane_,
+                   kept);
+      }
+      if (!kept) std::fill_n(dst + z.high * plane_, (length_[0] - z.high) * plane_, T(0));
+      dst += length_[0] * plane_;
+    }
+  }
+  template <class T>
+  void fill_lines(const T* x, T* dst, bool kept) const {
+    const int64_t row = s_.in[2];
+    for (const Inside& y : inside_[1]) {
+      if (!kept) std::fill_n(dst, y.low * line_, T(0));
+      T* lines = dst + y.low * line_;
+      for (const Inside& at : inside_[2]) {
+        const int64_t n = at.high - at.low, skipped = kept ? at.low : 0;
+        frame_rows(y.high - y.low, at.low - skipped, n, kept ? 0 : length_[2] - at.high, axis_[2].stride,
+                   x + y.input * row + at.input, axis_[1].stride * row, lines + skipped, line_);
+        lines += length_[2];
+      }
+      if (!kept) std::fill_n(dst + y.high * line_, (length_[1] - y.high) * line_, T(0));
+      dst += length_[1] * line_;
     }
   }
 
   const ConvShape& s_;
+  bool alone_;
   ConvAxis axis_[3];
   std::vector<int64_t> tap_;
   int64_t image_ = 0, images_ = 0, first_[3] = {}, size_[3] = {}, length_[3] = {};
   int64_t line_ = 0, plane_ = 0, frame_ = 0, placed_pixel_ = 0, placed_count_ = 0;
+  std::vector<Inside> inside_[3];
+  const void* kept_ = nullptr;
+  int64_t kept_channels_ = 0;
 };
 
 // Consecutive output pixels that a task takes at once, `most` or a little more: parts of a line, a plane, an

@@ -18,6 +18,8 @@ namespace {
 constexpr int64_t kPixels = 256, kTaskPixels = 1024;
 // Elements of a frame: those that a task is made larger for, and those that a block of k is made smaller for.
 constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
+// Elements that stay in the first-level cache beside a panel of weights.
+constexpr int64_t kNearFrame = 6 << 10;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
 bool is_pointwise(const ConvShape& s) {
@@ -28,12 +30,13 @@ bool is_pointwise(const ConvShape& s) {
 }
 
 // The left side: element (row, channel * taps + t) of group g is w[g * group + row * rs + channel * cs +
-// tap[t]]. Without `tap`, rows are contiguous.
+// tap[t]].
 template <class T>
 struct Weights {
   const T* w;
   int64_t group, rs, cs;
   std::vector<int64_t> tap;
+  bool rows_contiguous;
 };
 
 // How a matrix of W times im2col(x) is computed.
@@ -58,6 +61,16 @@ struct Plan {
     channels = std::clamp<int64_t>(kMostFrame / least, 1, channels);
     kc = taps <= tile.kc ? balanced_block(s.in_group(), channels, 1) * taps : balanced_block(k, tile.kc, 1);
     channels = (kc + taps - 1) / taps;
+    // Whole lines of vectors whose part of the frame stays in the first-level cache while the rows pass.
+    const int64_t line = (s.out[2] + width - 1) / width, some = std::max<int64_t>(1, kPixels / width / line);
+    vectors = kPixels / width;
+    for (int64_t lines = some; lines > 0 && direct && line <= vectors; lines /= 2) {
+      frame.place(0, std::min(lines, s.out[1]) * s.out[2]);
+      const bool odd = lines * line % 2 == 1 && line < 8;  // tiles are two vectors wide
+      if (odd || channels * frame.channel_size() > kNearFrame) continue;
+      vectors = lines * line;
+      break;
+    }
     pixels = kPixels;
     while (!pointwise && pixels < kTaskPixels && channels * frame_size(frame, 2 * pixels) <= kFrame)
       pixels *= 2;
@@ -78,6 +91,7 @@ struct Plan {
   // Panels of the weights have room for mr rows and hold `step`; kc lines are taken at once.
   int64_t rows, k, mr, step, panels, kc = 0;
   int64_t pixels = kPixels;  // of a task
+  int64_t vectors = 1;       // that are multiplied at once straight from the frame
 };
 
 // The weights of all groups in panels, made once a call: [group][block of k][panel of rows][k][mr].
@@ -107,7 +121,7 @@ class PackedWeights {
 
  private:
   void pack_rows(const Weights<T>& w, const T* src, int64_t n, int64_t k0, int64_t depth, T* to) const {
-    if (w.tap.empty()) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
+    if (w.rows_contiguous) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
     const int64_t taps = int64_t(w.tap.size());
     if (taps == 1) return pack_panel(mr_, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
     for (int64_t q = k0; q < k0 + depth; ++q, to += mr_) {
@@ -124,14 +138,15 @@ class PackedWeights {
 template <class T>
 class BlockProduct {
  public:
-  BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights)
-      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s) {}
+  // `alone`: nothing else fills frames on this thread between two runs.
+  BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights, bool alone)
+      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s, alone) {}
 
-  void run(const T* x, const T* bias, int64_t group, int64_t pixel, int64_t count, T* c, int64_t ldc) {
+  void run(const ConvImages& x, const T* bias, int64_t group, int64_t pixel, int64_t count, T* c,
+           int64_t ldc) {
     const int64_t pixels = s_.out_pixels();
     const bool in_place = plan_.pointwise && pixel / pixels == (pixel + count - 1) / pixels;
-    if (!in_place) {
-      frame_.place(pixel, count);
+    if (!in_place && frame_.place(pixel, count)) {
       pieces_.clear(), starts_.assign(1, 0);
       if (plan_.direct) {
         frame_.pieces(pixel, count, &pieces_);
@@ -146,8 +161,6 @@ class BlockProduct {
     const T* row_bias = bias ? bias + group * plan_.rows : nullptr;
     for (int64_t k0 = 0; k0 < plan_.k; k0 += plan_.kc) {
       const int64_t kc = std::min(plan_.kc, plan_.k - k0);
-      const T* image =
-          x + (pixel / pixels * s_.in_channels + group * s_.in_group() + k0) * pixels + pixel % pixels;
       const T* framed = in_place ? nullptr : fill_frame(x, group, k0, kc);
       if (plan_.direct) {
         if constexpr (std::is_same_v<T, float>) multiply_direct(framed, row_bias, group, k0, kc, c, ldc);
@@ -158,7 +171,7 @@ class BlockProduct {
         T* b = scratch<Scratch::PanelsB, T>((n + plan_.tile.nr - 1) / plan_.tile.nr * kc * plan_.tile.nr +
                                             kLineSlack);
         if (in_place) {
-          pack_image(image + j, kc, n, b);
+          pack_image(x, pixel / pixels, group * s_.in_group() + k0, pixel % pixels + j, kc, n, b);
         } else {
           gather(framed, j, n, kc, b);
         }
@@ -169,12 +182,9 @@ class BlockProduct {
 
  private:
   // The channels of rows [k0, k0 + kc) of im2col(x), and where these rows begin.
-  const T* fill_frame(const T* x, int64_t group, int64_t k0, int64_t kc) {
+  const T* fill_frame(const ConvImages& x, int64_t group, int64_t k0, int64_t kc) {
     const int64_t taps = s_.taps(), channel = k0 / taps, channels = (k0 + kc - 1) / taps - channel + 1;
-    const int64_t size = channels * frame_.channel_size();
-    T* framed = scratch<Scratch::Padded, T>(size + kLineSlack);
-    frame_.fill(x, group * s_.in_group() + channel, channels, framed);
-    std::fill_n(framed + size, kLineSlack, T(0));
+    const T* framed = frame_.framed<T>(x, group * s_.in_group() + channel, channels);
     offsets_.clear();
     for (int64_t c = channel; c < channel + channels; ++c) {
       const int64_t from = std::max(k0, c * taps) - c * taps,
@@ -198,8 +208,8 @@ class BlockProduct {
 
   void multiply_direct(const float* framed, const float* bias, int64_t group, int64_t k0, int64_t kc,
                        float* c, int64_t ldc) {
-    const int64_t vectors = int64_t(vectors_.size()) / 3, at_once = kPixels / (kernels::table().lines_nr / 2);
-    for (int64_t v = 0; v < vectors; v += at_once) {  // what they read stays near while the rows pass
+    const int64_t vectors = int64_t(vectors_.size()) / 3, at_once = plan_.vectors;
+    for (int64_t v = 0; v < vectors; v += at_once) {
       for (int64_t i = 0, p = 0; i < plan_.rows; i += plan_.step, ++p) {
         kernels::table().conv_direct_f32(kc, weights_.panel(group, k0, kc, p), plan_.mr, offsets_.data(),
                                          framed, std::min(at_once, vectors - v), vectors_.data() + 3 * v,
@@ -219,10 +229,13 @@ class BlockProduct {
       gather_lines(kc, offsets_.data(), pieces, pieces_.data() + at, framed, b, nr);
     }
   }
-  void pack_image(const T* image, int64_t kc, int64_t count, T* b) const {
+  void pack_image(const ConvImages& x, int64_t image, int64_t channel, int64_t pixel, int64_t kc,
+                  int64_t count, T* b) const {
     const int64_t nr = plan_.tile.nr;
-    for (int64_t j = 0; j < count; j += nr)
-      pack_panel(nr, std::min(nr, count - j), kc, image + j, 1, s_.out_pixels(), T(1), b + j * kc);
+    for (int64_t j = 0; j < count; j += nr) {
+      pack_images(x, nr, std::min(nr, count - j), kc, address(x, image, channel, pixel + j), pixel_step(x),
+                  channel_step(x), b + j * kc);
+    }
   }
 
   void multiply(const T* b, const T* bias, int64_t group, int64_t k0, int64_t kc, int64_t count, T* c,
@@ -256,30 +269,34 @@ void for_blocks(const PixelBlocks& blocks, int64_t groups, int64_t work, F f) {
   parallel_for(0, blocks.count * groups, grain, f);
 }
 
+// Elements of the output that are turned round at once where its layout or type is another.
+constexpr int64_t kTurned = 1 << 16;
+
 template <class T>
-void correlate(const ConvShape& s, const Weights<T>& w, const T* x, const T* bias, T* y) {
+void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, const T* bias,
+               const ConvImages& y) {
   const Plan<T> plan(s);
   PackedWeights<T> weights(plan);
   weights.pack(w, s.groups, scratch<Scratch::Weights, T>(weights.size(s.groups)));
-  const PixelBlocks blocks = blocks_of(s, plan.pixels, plan.tile.nr);
+  T* whole = const_cast<T*>(planes<T>(y));
   const int64_t pixels = s.out_pixels(), rows = plan.rows;
+  const int64_t most = whole ? plan.pixels : std::min(plan.pixels, std::max(kPixels / 2, kTurned / rows));
+  const PixelBlocks blocks = blocks_of(s, most, plan.tile.nr);
+  LoopLocal<BlockProduct<T>> products;
   for_blocks(blocks, s.groups, rows * plan.k, [&](int64_t from, int64_t to) {
-    BlockProduct<T> product(plan, weights);
+    BlockProduct<T>& product = products.get(plan, weights, true);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),
                     count = blocks.size(t / s.groups);
-      const auto place = [&](int64_t image, int64_t pixel) {
-        return y + (image * s.out_channels + group * rows) * pixels + pixel;
-      };
-      if (first / pixels == (first + count - 1) / pixels) {
-        product.run(x, bias, group, first, count, place(first / pixels, first % pixels), pixels);
+      if (whole && first / pixels == (first + count - 1) / pixels) {
+        T* c = whole + (first / pixels * s.out_channels + group * rows) * pixels + first % pixels;
+        product.run(x, bias, group, first, count, c, pixels);
         continue;
       }
-      T* c = scratch<Scratch::Output, T>(rows * count);  // parts of several images
+      T* c = scratch<Scratch::Output, T>(rows * count);
       product.run(x, bias, group, first, count, c, count);
       for_stretches(s, first, count, [&](int64_t image, int64_t pixel, int64_t offset, int64_t len) {
-        T* dst = place(image, pixel);
-        for (int64_t r = 0; r < rows; ++r) std::copy_n(c + r * count + offset, len, dst + r * pixels);
+        write_planes(y, image, group * rows, rows, pixel, 1, len, c + offset, count);
       });
     }
   });
@@ -315,20 +332,20 @@ Phase phase_of(const ConvShape& s, int d, int64_t r) {
 // The convolution of gy that gives one phase of the input's pixels, `out` of them, and its weights.
 template <class T>
 struct Back {
-  Back(const ConvShape& s, const T* w, const Phase& z, const Phase& y, const Phase& x)
+  Back(const ConvShape& s, const ConvWeights<T>& w, const Phase& z, const Phase& y, const Phase& x)
       : phase{z, y, x},
         shape{s.batch, s.out_channels, s.in_channels, s.groups, {}, {}, {}, {1, 1, 1}, {}, {}} {
     for (int d = 0; d < 3; ++d) {
       shape.in[d] = s.out[d], shape.kernel[d] = phase[d].taps, shape.out[d] = phase[d].pixels;
       shape.padding[d] = phase[d].padding, shape.dilation[d] = phase[d].dilation;
     }
-    weights = {w, s.out_group() * s.in_group() * s.taps(), s.taps(), s.in_group() * s.taps(), {}};
+    weights = {w.data, s.out_group() * w.out_step, w.in_step, w.out_step, {}, false};
     for (int64_t c = z.taps - 1; c >= 0; --c) {
       for (int64_t b = y.taps - 1; b >= 0; --b) {
         for (int64_t a = x.taps - 1; a >= 0; --a) {
           const int64_t k[3] = {z.first_tap + c * z.tap_step, y.first_tap + b * y.tap_step,
                                 x.first_tap + a * x.tap_step};
-          weights.tap.push_back((k[0] * s.kernel[1] + k[1]) * s.kernel[2] + k[2]);
+          weights.tap.push_back(((k[0] * s.kernel[1] + k[1]) * s.kernel[2] + k[2]) * w.tap_step);
         }
       }
     }
@@ -340,8 +357,8 @@ struct Back {
 
 // All phases along x of one phase along z and y: they share lines of gx, which are written whole.
 template <class T>
-void input_grad_lines(const ConvShape& s, const T* gy, const T* w, const T* bias, const Phase& z,
-                      const Phase& y, T* gx) {
+void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                      const Phase& z, const Phase& y, const ConvImages& gx) {
   if (z.pixels * y.pixels == 0) return;
   const int64_t stride = s.stride[2], width = (s.in[2] + stride - 1) / stride;
   std::vector<Back<T>> backs;
@@ -366,12 +383,15 @@ void input_grad_lines(const ConvShape& s, const T* gy, const T* w, const T* bias
     packed[r].pack(backs[r].weights, s.groups, panels);
     panels += packed[r].size(s.groups);
   }
+  T* whole = const_cast<T*>(planes<T>(gx));
   const int64_t rows = s.in_group();
   const ConvShape& all = backs[0].shape;
   const PixelBlocks blocks = blocks_of(all, most, plans[0].tile.nr);
+  LoopLocal<std::vector<BlockProduct<T>>> local;
   for_blocks(blocks, s.groups, work, [&](int64_t from, int64_t to) {
-    std::vector<BlockProduct<T>> products;
-    for (int64_t r = 0; r < stride; ++r) products.emplace_back(plans[r], packed[r]);
+    std::vector<BlockProduct<T>>& products = local.get();
+    for (int64_t r = int64_t(products.size()); r < stride; ++r)
+      products.emplace_back(plans[r], packed[r], stride == 1);
     std::vector<const T*> sources(stride);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),
@@ -391,14 +411,21 @@ void input_grad_lines(const ConvShape& s, const T* gy, const T* w, const T* bias
           const int64_t x0 = pixel % width, line = pixel / width, n = std::min(len, width - x0);
           const int64_t at_z = z.first_pixel + line / y.pixels * s.stride[0],
                         at_y = y.first_pixel + line % y.pixels * s.stride[1];
-          for (int64_t row = 0; row < rows; ++row) {
+          const int64_t at = (at_z * s.in[1] + at_y) * s.in[2] + x0 * stride,
+                        length = std::min(s.in[2] - x0 * stride, n * stride);
+          for (int64_t r = 0; r < stride && gx.channels_last; ++r) {
+            const int64_t f = backs[r].phase[2].first_pixel;
+            write_planes(gx, image, group * rows, rows, at + f, stride, (length - f + stride - 1) / stride,
+                         c + r * rows * count + offset, count);
+          }
+          for (int64_t row = 0; row < rows && !gx.channels_last; ++row) {
+            for (int64_t r = 0; r < stride; ++r)
+              sources[backs[r].phase[2].first_pixel] = c + (r * rows + row) * count + offset;
             const int64_t channel = group * rows + row;
-            T* dst = gx + (((image * s.in_channels + channel) * s.in[0] + at_z) * s.in[1] + at_y) * s.in[2];
-            for (int64_t r = 0; r < stride; ++r) {
-              const Phase& p = backs[r].phase[2];
-              sources[p.first_pixel] = c + (r * rows + row) * count + offset;
-            }
-            merge_phases(stride, s.in[2] - x0 * stride, n, sources.data(), dst + x0 * stride);
+            T* merged = whole ? whole + (image * s.in_channels + channel) * s.in_pixels() + at
+                              : scratch<Scratch::Rows, T>(length);
+            merge_phases(stride, length, n, sources.data(), merged);
+            if (!whole) write_planes(gx, image, channel, 1, at, 1, length, merged, length);
           }
           pixel += n, offset += n, len -= n;
         }
@@ -410,15 +437,19 @@ void input_grad_lines(const ConvShape& s, const T* gy, const T* w, const T* bias
 }  // namespace
 
 template <class T>
-void gemm_forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
-  const int64_t k = s.in_group() * s.taps();
-  correlate<T>(s, {w, s.out_group() * k, k, s.taps(), {}}, x, bias, y);
+void gemm_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y) {
+  Weights<T> weights{w.data, s.out_group() * w.out_step, w.out_step, w.in_step, {}, false};
+  for (int64_t t = 0; t < s.taps(); ++t) weights.tap.push_back(t * w.tap_step);
+  weights.rows_contiguous = w.tap_step == 1 && w.in_step == s.taps();
+  correlate<T>(s, weights, x, bias, y);
 }
 
 // A stride of s leaves s phases of input pixels in each dimension, which different taps reach: each phase is
 // an ordinary convolution of gy with stride 1, and no product with a zero is computed.
 template <class T>
-void gemm_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* gx) {
+void gemm_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx) {
   if (s.stride[0] == 1 && s.stride[1] == 1 && s.stride[2] == 1) {
     const Back<T> back(s, w, phase_of(s, 0, 0), phase_of(s, 1, 0), phase_of(s, 2, 0));
     return correlate<T>(back.shape, back.weights, gy, bias, gx);
@@ -428,9 +459,11 @@ void gemm_input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias,
   }
 }
 
-#define NNLIB_INSTANTIATE(T)                                                         \
-  template void gemm_forward<T>(const ConvShape&, const T*, const T*, const T*, T*); \
-  template void gemm_input_grad<T>(const ConvShape&, const T*, const T*, const T*, T*);
+#define NNLIB_INSTANTIATE(T)                                                                             \
+  template void gemm_forward<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*,    \
+                                const ConvImages&);                                                      \
+  template void gemm_input_grad<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*, \
+                                   const ConvImages&);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)
 #undef NNLIB_INSTANTIATE

@@ -37,9 +37,10 @@ void run_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double*
 
 // sum[rows, Co / g] over the pixel blocks [from, to): rows of whole channels of one group.
 template <class T>
-void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks, const T* x, const T* gy,
-                int64_t group, int64_t channel, int64_t channels, int64_t from, int64_t to, T* sum) {
-  const int64_t taps = s.taps(), rows = channels * taps, co = s.out_group(), pixels = s.out_pixels();
+void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks, const ConvImages& x,
+                const ConvImages& gy, int64_t group, int64_t channel, int64_t channels, int64_t from,
+                int64_t to, T* sum) {
+  const int64_t taps = s.taps(), rows = channels * taps, co = s.out_group();
   const int64_t nr = tile_columns(T()), ld = kernels::table().lines_ld, most = tile_rows(T());
   const int64_t panels = (rows + most - 1) / most, mr = (rows + panels - 1) / panels;
   T* a = scratch<Scratch::PanelsA, T>(most * ld + kLineSlack);
@@ -49,15 +50,12 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
     const int64_t first = blocks.first(t), count = blocks.size(t);
     for (int64_t j = 0; j < co; j += nr) {
       for_stretches(s, first, count, [&](int64_t image, int64_t pixel, int64_t offset, int64_t len) {
-        const T* src = gy + (image * s.out_channels + group * co + j) * pixels + pixel;
-        pack_panel(nr, std::min(nr, co - j), len, src, pixels, 1, T(1), b + j * count + offset * nr);
+        pack_images(gy, nr, std::min(nr, co - j), len, address(gy, image, group * co + j, pixel),
+                    channel_step(gy), pixel_step(gy), b + j * count + offset * nr);
       });
     }
     frame.place(first, count);
-    const int64_t size = frame.channel_size();
-    T* framed = scratch<Scratch::Padded, T>(channels * size + kLineSlack);
-    frame.fill(x, group * s.in_group() + channel, channels, framed);
-    std::fill_n(framed + channels * size, kLineSlack, T(0));
+    const T* framed = frame.framed<T>(x, group * s.in_group() + channel, channels);
     pieces.clear();
     frame.pieces(first, count, &pieces);
     for (int64_t i = 0; i < rows; i += mr) {
@@ -77,7 +75,7 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
 // The sum over the batch is cut into a number of chunks that depends on the shape alone; their partial sums
 // are added in order.
 template <class T>
-void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
+void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t taps = s.taps(), k = s.in_group() * taps, co = s.out_group(), size = s.out_channels * k;
   const PixelBlocks blocks(s, kernels::table().lines_ld, 1);
   const int64_t channels = balanced_block(s.in_group(), std::max<int64_t>(1, kRows / taps), 1);
@@ -86,8 +84,9 @@ void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
   const int64_t most = std::clamp<int64_t>(blocks.count / 2, 1, std::max<int64_t>(1, kPartialSums / size));
   const int64_t chunks = std::min(wanted, most);
   T* sums = scratch<Scratch::Sums, T>(chunks * size);  // [chunk][group][row][Co / g]
+  LoopLocal<ConvFrame> frames;
   parallel_for(0, chunks * s.groups * parts, 1, [&](int64_t first, int64_t last) {
-    ConvFrame frame(s);
+    ConvFrame& frame = frames.get(s);
     for (int64_t t = first; t < last; ++t) {
       const int64_t chunk = t / (s.groups * parts), group = t / parts % s.groups,
                     channel = t % parts * channels;
@@ -114,7 +113,8 @@ void gemm_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
   });
 }
 
-#define NNLIB_INSTANTIATE(T) template void gemm_weight_grad<T>(const ConvShape&, const T*, const T*, T*);
+#define NNLIB_INSTANTIATE(T) \
+  template void gemm_weight_grad<T>(const ConvShape&, const ConvImages&, const ConvImages&, T*);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)
 #undef NNLIB_INSTANTIATE

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "core/parallel.h"
+#include "ops/drivers/gemm_bf16.h"
 #include "ops/drivers/gemm_plan.h"
 
 namespace nnlib::drivers {
@@ -177,6 +178,9 @@ template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b, compute_t<T> beta,
           T* c, int64_t ldc, const T* bias) {
   if (m <= 0 || n <= 0) return;
+  if constexpr (is_kernel_type<T> || is_half_type<T>) {
+    if (gemm_by_tiles<T>(m, n, k, alpha, a, b, beta, c, ldc, bias)) return;
+  }
   if constexpr (is_kernel_type<T>) {
     if (n == 1 && !bias && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias)) return;
     if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias)) return;
@@ -212,7 +216,7 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
     });
   };
   if constexpr (is_kernel_type<T>) {
-    if (m > 1 && n > 1 && k > 1) {
+    if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
       const GemmPlan<T> plan(m, n, k, alpha, a, b);
       return each([&](int64_t p) {
         plan.run(a.data + p * a_batch, b.data + p * b_batch, beta, c + p * c_batch, ldc, nullptr, nullptr);

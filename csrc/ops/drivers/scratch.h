@@ -1,13 +1,34 @@
 // Working memory of a driver: one growing buffer per thread and purpose, kept for the next call.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 
 namespace nnlib::drivers {
 
-enum class Scratch { PanelsA, PanelsB, Output, Vector, Columns, Padded, Weights, Rows, Order, Sums };
+enum class Scratch {
+  PanelsA,
+  PanelsB,
+  Output,
+  Vector,
+  Columns,
+  Padded,
+  Weights,
+  Rows,
+  Order,
+  Sums,
+  Tiles,
+  Products,
+  Scores,
+  Filters,
+  TilesA,
+  TilesB,
+  TileSums
+};
 
 namespace detail {
 struct Buffer {
@@ -31,5 +52,31 @@ T* scratch(int64_t count) {
   }
   return static_cast<T*>(buffer.data);
 }
+
+// What a thread makes once for all of its chunks of a loop. Loops that use the same T must not be nested.
+template <class T>
+class LoopLocal {
+ public:
+  LoopLocal() {
+    static std::atomic<uint64_t> loops{0};
+    loop_ = ++loops;
+  }
+  template <class... Args>
+  T& get(Args&&... args) {
+    struct Slot {
+      uint64_t loop = 0;
+      std::optional<T> value;
+    };
+    static thread_local Slot slot;
+    if (slot.loop != loop_) {
+      slot.value.emplace(std::forward<Args>(args)...);
+      slot.loop = loop_;
+    }
+    return *slot.value;
+  }
+
+ private:
+  uint64_t loop_;
+};
 
 }  // namespace nnlib::drivers

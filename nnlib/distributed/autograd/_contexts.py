@@ -100,11 +100,17 @@ class Contexts:
             return
         self.join(message.context)
         self.receive(message, source)
-        _thread.context = message.context
+        with self.inside(message.context):
+            yield
+
+    @contextlib.contextmanager
+    def inside(self, number):
+        """This thread is in the context with that number, or in none, for a while."""
+        before, _thread.context = getattr(_thread, "context", None), number
         try:
             yield
         finally:
-            _thread.context = None
+            _thread.context = before
 
     @contextlib.contextmanager
     def opened(self):
@@ -112,12 +118,12 @@ class Contexts:
         before = getattr(_thread, "context", None)
         if before is not None:
             raise RuntimeError(f"Already have an autograd context id for this thread: {before}")
-        _thread.context = number = self.new_number()
+        number = self.new_number()
         self.join(number)
         try:
-            yield number
+            with self.inside(number):
+                yield number
         finally:
-            _thread.context = None
             self.release(number)
 
 

@@ -212,7 +212,8 @@ class Agent:
             error = _answers.error_of(value) if message.kind == "error" else None
         except Exception as problem:
             error = problem
-        with contextlib.suppress(Exception):  # of callbacks: the future that each made has it
+        # Callbacks go on in the context of the call; the future that each of them made has its error.
+        with contextlib.suppress(Exception), self.contexts.inside(message.context):
             future._settle(*((None, error) if error is not None else (value, None)))
 
     def _answer(self, function, source, message):

@@ -1,5 +1,7 @@
 """The one agent of this process."""
 
+import os
+
 _agent = None
 
 
@@ -19,3 +21,6 @@ def set_agent(new):
     """Makes `new` the agent, or None."""
     global _agent
     _agent = new
+
+
+os.register_at_fork(after_in_child=lambda: set_agent(None))  # its threads and MPI are the parent's

@@ -9,6 +9,7 @@ blanks between its labels.
 import math
 
 from nnlib import _C
+from nnlib._autocast import in_float32
 from nnlib._C import Tensor
 from nnlib.autograd import Function
 from nnlib.autograd.function import once_differentiable
@@ -160,6 +161,7 @@ def _padded_targets(targets, lengths, batch):
     return targets[index]
 
 
+@in_float32
 def ctc_loss(
     log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False
 ):

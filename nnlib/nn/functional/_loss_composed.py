@@ -3,12 +3,14 @@
 import math
 
 from nnlib import _C
+from nnlib._autocast import in_float32
 from nnlib.autograd import no_grad
 
 from ._distance import pairwise_distance
 from ._reduction import check, legacy, reduce_loss
 
 
+@in_float32
 def poisson_nll_loss(
     input,
     target,
@@ -53,6 +55,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     return reduce_loss(loss, reduction)
 
 
+@in_float32
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -y (x1 - x2) + margin). See `nnlib.nn.MarginRankingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
@@ -64,6 +67,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return reduce_loss((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@in_float32
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """x where y = 1, max(0, margin - x) where y = -1. See `nnlib.nn.HingeEmbeddingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
@@ -73,6 +77,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return reduce_loss(far + near, reduction)
 
 
+@in_float32
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(-y x)). See `nnlib.nn.SoftMarginLoss`."""
     reduction = legacy(size_average, reduce, reduction)
@@ -100,6 +105,7 @@ def _check_margin_target(name, input, shape, target):
         raise RuntimeError(f"{name}: inconsistent target size: expected {list(shape)}, got {target.size()}")
 
 
+@in_float32
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """The hinge of each target class against each other class. See `nnlib.nn.MultiLabelMarginLoss`."""
     reduction = legacy(size_average, reduce, reduction)
@@ -117,6 +123,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     return reduce_loss(loss if input.dim() == 2 else loss.squeeze(0), reduction)
 
 
+@in_float32
 def multi_margin_loss(
     input,
     target,
@@ -150,6 +157,7 @@ def multi_margin_loss(
     return reduce_loss(loss if target.dim() else loss.squeeze(0), reduction)
 
 
+@in_float32
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos where y = 1, max(0, cos - margin) where y = -1. See `nnlib.nn.CosineEmbeddingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
@@ -170,6 +178,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     return reduce_loss(loss, reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor,
     positive,

@@ -134,7 +134,7 @@ class RNNBase(Module):
     def check_input(self, input, batch_sizes):
         """Raise unless dtype, number of dimensions and last size of the input are right."""
         dtype = getattr(self, self._flat_weights_names[0]).dtype
-        if input.dtype != dtype:
+        if input.dtype != dtype and not _C.is_autocast_enabled("cpu"):
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). Convert input: "
                 f"input.to({dtype}), or convert model: model.to({input.dtype})"

@@ -46,8 +46,8 @@ class DistributedDataParallel(Module, Joinable):
 
     :func:`nnlib.distributed.init_process_group` comes first. Construction, forward and backward are
     synchronization points: every rank must reach them in the same order. Gradients are averaged when they are
-    accumulated in ``.grad``; :func:`nnlib.autograd.grad` is not seen. Parameters must not be added, removed
-    or changed in shape afterwards.
+    accumulated in ``.grad`` or in a context of :mod:`nnlib.distributed.autograd`; :func:`nnlib.autograd.grad` is
+    not seen. Parameters must not be added, removed or changed in shape afterwards.
 
     Args:
         module (Module): the module; at least one parameter must require a gradient.

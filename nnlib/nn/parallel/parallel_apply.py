@@ -2,24 +2,28 @@
 
 import threading
 
-from nnlib._C import is_grad_enabled
+from nnlib import _C
+from nnlib.amp import autocast
 from nnlib.autograd import set_grad_enabled
 
 __all__ = ["parallel_apply"]
 
 
 class _Call(threading.Thread):
-    """One module's call in a thread of its own; the grad mode is that of the caller."""
+    """One module's call in a thread of its own; grad mode and autocast are those of the caller."""
 
     def __init__(self, module, args, kwargs):
         super().__init__()
         self.module, self.args, self.kwargs = module, args, kwargs
-        self.grad_enabled = is_grad_enabled()
+        self.grad_enabled = _C.is_grad_enabled()
+        self.autocast = autocast(
+            "cpu", _C.get_autocast_dtype("cpu"), _C.is_autocast_enabled("cpu"), _C.is_autocast_cache_enabled()
+        )
         self.result = self.error = None
 
     def run(self):
         try:
-            with set_grad_enabled(self.grad_enabled):
+            with set_grad_enabled(self.grad_enabled), self.autocast:
                 self.result = self.module(*self.args, **self.kwargs)
         except Exception as error:
             self.error = error

@@ -404,6 +404,29 @@ def passes_of_a_context_add_up():
         close(dist_autograd.get_gradients(context_id)[x], 4 * x + 3)
 
 
+@rpc.functions.async_execution
+def squared_twice(x):
+    """The second call is made when the first has been answered."""
+    after = Future()
+
+    def go_on(done):
+        rpc.rpc_async("w0", torch.mul, (done.value(), done.value())).add_done_callback(
+            lambda last: after.set_result(last.value())
+        )
+
+    rpc.rpc_async(NEXT, torch.mul, (x, x)).add_done_callback(go_on)
+    return after
+
+
+@check
+def callbacks_are_in_the_context_too():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with dist_autograd.context() as context_id:
+        y = rpc.rpc_sync(NEXT, squared_twice, (x,))
+        dist_autograd.backward(context_id, [y.sum()])
+        close(dist_autograd.get_gradients(context_id)[x], 4 * x**3)
+
+
 def contexts():
     from nnlib.distributed.rpc import _state
 

@@ -1,5 +1,5 @@
 """Communication hooks for DistributedDataParallel: what replaces the average of a bucket."""
 
-from . import default_hooks
+from . import default_hooks, post_localSGD_hook, powerSGD_hook
 
-__all__ = ["default_hooks"]
+__all__ = ["default_hooks", "post_localSGD_hook", "powerSGD_hook"]

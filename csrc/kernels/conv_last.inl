@@ -1,0 +1,101 @@
+// Depthwise convolution whose lanes are channels: a pixel of a frame is pixel_lanes channels side by side.
+#pragma once
+#include "vec.h"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+constexpr int64_t pixel_lanes = 16;
+constexpr int kPixelVecs = pixel_lanes / kWidth;
+// Eight accumulators hide the latency of the additions; twelve leave registers for what they are made of.
+constexpr int kPixelsAtOnce = 8 / kPixelVecs, kTapsAtOnce = 12 / kPixelVecs;
+
+template <int P>
+NNLIB_INLINE void pixel_sums(int64_t channels, int64_t taps, const int64_t* offset, const float* x,
+                             const float* w, const float* bias, float* y, int64_t y_step) {
+  Vec acc[P][kPixelVecs];
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) acc[p][v] = load(bias + v * kWidth);
+  }
+  for (int64_t t = 0; t < taps; ++t, w += pixel_lanes) {
+    const float* from = x + offset[t] * pixel_lanes;
+    Vec wv[kPixelVecs];
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) wv[v] = load(w + v * kWidth);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPixelVecs; ++v)
+        acc[p][v] = fma(wv[v], load(from + p * pixel_lanes + v * kWidth), acc[p][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v)
+      store_n(y + p * y_step + v * kWidth, acc[p][v], channels - v * kWidth);
+  }
+}
+
+void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
+                          const float* x, int64_t row_step, const float* w, const float* bias, float* y,
+                          int64_t y_row, int64_t y_step) {
+  for (int64_t r = 0; r < rows; ++r, x += row_step * pixel_lanes, y += y_row) {
+    int64_t j = 0;
+    for (; j + kPixelsAtOnce <= cols; j += kPixelsAtOnce) {
+      pixel_sums<kPixelsAtOnce>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
+    }
+    for (; j + 2 <= cols; j += 2)
+      pixel_sums<2>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
+    if (j < cols) pixel_sums<1>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
+  }
+}
+
+template <int N>
+NNLIB_INLINE void pixel_dots(int64_t rows, int64_t cols, const float* g, int64_t g_row, int64_t g_step,
+                             const float* x, const int64_t* offset, int64_t row_step, float* sum) {
+  Vec acc[N][kPixelVecs];
+  const float* from[N];
+#pragma GCC unroll 12
+  for (int t = 0; t < N; ++t) {
+    from[t] = x + offset[t] * pixel_lanes;
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) acc[t][v] = load(sum + t * pixel_lanes + v * kWidth);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* line = g + r * g_row;
+    int64_t at = r * row_step * pixel_lanes;
+    for (int64_t j = 0; j < cols; ++j, line += g_step, at += pixel_lanes) {
+      Vec gv[kPixelVecs];
+#pragma GCC unroll 4
+      for (int v = 0; v < kPixelVecs; ++v) gv[v] = load(line + v * kWidth);
+#pragma GCC unroll 12
+      for (int t = 0; t < N; ++t) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPixelVecs; ++v)
+          acc[t][v] = fma(gv[v], load(from[t] + at + v * kWidth), acc[t][v]);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int t = 0; t < N; ++t) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) store(sum + t * pixel_lanes + v * kWidth, acc[t][v]);
+  }
+}
+
+void pixel_dots_f32(int64_t taps, int64_t rows, int64_t cols, const float* g, int64_t g_row, int64_t g_step,
+                    const float* x, const int64_t* offset, int64_t row_step, float* sum) {
+  int64_t t = 0;
+  for (; t + kTapsAtOnce <= taps; t += kTapsAtOnce)
+    pixel_dots<kTapsAtOnce>(rows, cols, g, g_row, g_step, x, offset + t, row_step, sum + t * pixel_lanes);
+  for (; t + 3 <= taps; t += 3)
+    pixel_dots<3>(rows, cols, g, g_row, g_step, x, offset + t, row_step, sum + t * pixel_lanes);
+  for (; t < taps; ++t)
+    pixel_dots<1>(rows, cols, g, g_row, g_step, x, offset + t, row_step, sum + t * pixel_lanes);
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS

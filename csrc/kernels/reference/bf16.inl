@@ -1,0 +1,60 @@
+// The truth of bf16.inl: sums in double, rounded once.
+#pragma once
+#include "half.inl"
+
+namespace nnlib::kernels::reference {
+namespace {
+
+constexpr int64_t bf16_rate = 1;
+
+void bf16_begin() {}
+void bf16_end() {}
+
+void split(int64_t parts, float x, uint16_t* y, uint32_t* range) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  bits &= 0x7fffffff;
+  if (bits && bits < range[0]) range[0] = bits;
+  if (bits > range[1]) range[1] = bits;
+  for (int64_t p = 0; p < parts; ++p) {
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x8000) & 0xffff0000;  // to nearest, ties away from 0
+    float part;
+    memcpy(&part, &bits, 4);
+    y[p * 1024] = uint16_t(bits >> 16);
+    x -= part;
+  }
+}
+
+void bf16_split_rows(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+  for (int64_t i = 0; i < 1024; ++i) split(parts, x[i], y + i, range);
+}
+int64_t place_of_pair(int64_t k, int64_t j) { return (j / 16) * 512 + (k / 2) * 32 + (j % 16) * 2 + k % 2; }
+void bf16_split_pairs(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+  for (int64_t k = 0; k < 32; ++k) {
+    for (int64_t j = 0; j < 32; ++j) split(parts, x[k * 32 + j], y + place_of_pair(k, j), range);
+  }
+}
+
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
+                   bool accumulate) {
+  for (int64_t i = 0; i < 32; ++i) {
+    for (int64_t j = 0; j < 32; ++j) {
+      double sum = accumulate ? c[i * ldc + j] : 0.0;
+      for (int64_t s = 0; s < steps; ++s) {
+        for (int64_t k = 0; k < 32; ++k) {
+          for (int64_t p = 0; p < parts; ++p) {
+            for (int64_t q = 0; q < parts - p; ++q) {
+              sum += double(from_bf16(a[(s * parts + p) * 1024 + i * 32 + k])) *
+                     from_bf16(b[(s * parts + q) * 1024 + place_of_pair(k, j)]);
+            }
+          }
+        }
+      }
+      c[i * ldc + j] = float(sum);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::reference

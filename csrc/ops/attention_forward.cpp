@@ -1,0 +1,217 @@
+// Attention's forward pass. Scores are made transposed, keys by queries, a panel of queries at a time: the
+// softmax then runs down the columns without a step across lanes, and the scores are already the packed
+// operand of the product with the values.
+#include "core/parallel.h"
+#include "ops/attention_panels.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+// ---- the running softmax of a panel's columns: float32 by the kernels' table
+
+void softmax_columns(int64_t n, int64_t width, float* s, float* state, int64_t rows, float* out) {
+  kernels::table().attention_softmax_f32(n, width, s, state, rows, out);
+}
+void softmax_columns(int64_t n, int64_t width, double* s, double* state, int64_t rows, double* out) {
+  for (int64_t c = 0; c < width; c++) {
+    double largest = state[c], sum = 0;
+    for (int64_t i = 0; i < n; i++) largest = s[i * width + c] > largest ? s[i * width + c] : largest;
+    const double shift = largest == -INFINITY ? 0 : largest;
+    for (int64_t i = 0; i < n; i++) sum += s[i * width + c] = std::exp(s[i * width + c] - shift);
+    const double factor = std::exp(state[c] - shift);
+    state[c] = largest;
+    state[width + c] = state[width + c] * factor + sum;
+    for (int64_t r = 0; r < rows; r++) out[r * width + c] *= factor;
+  }
+}
+void scaled_row(int64_t n, const float* x, float factor, float* y) {
+  kernels::table().norm_apply_f32(n, x, factor, 0, y);
+}
+void scaled_row(int64_t n, const double* x, double factor, double* y) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
+// A query that may look at nothing gets zeros, and its probabilities are zeros in backward too.
+template <class C>
+C finish(C largest, C sum, C* log_sum) {
+  *log_sum = sum != 0 ? largest + std::log(sum) : std::numeric_limits<C>::infinity();
+  return sum != 0 ? 1 / sum : C(0);
+}
+
+// Operands of type T, computed in C.
+template <class T, class C>
+struct Forward : AttentionSizes {
+  const Tensor &q, &k, &v;
+  const AttentionArgs& args;
+  const Tensor &out, &log_sum;
+  const drivers::TileKernel<C> tile = drivers::tile_kernel<C>();
+  // Keys at a time: their scores for one panel of queries stay in the first-level cache.
+  const int64_t key_block = std::max<int64_t>(1, 256 / tile.mr) * tile.mr;
+  // Queries at a time: what is packed of a block of keys serves all of them from the second level.
+  const int64_t query_block = std::max<int64_t>(1, 64 / tile.nr) * tile.nr;
+
+  Forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args, const Tensor& out,
+          const Tensor& log_sum)
+      : AttentionSizes(q, k, v), q(q), k(k), v(v), args(args), out(out), log_sum(log_sum) {}
+
+  C* out_row(int64_t b, int64_t h, int64_t i) const {
+    return out.data<C>() + b * out.stride(0) + h * out.stride(1) + i * out.stride(2);
+  }
+  C* log_sum_of(int64_t b, int64_t h, int64_t i) const { return log_sum.data<C>() + (b * H + h) * L + i; }
+  int64_t visible(int64_t i) const {
+    return args.causal ? std::min(S, i + 1) : S;
+  }  // keys that query i may see
+
+  // ---- many queries: packed panels
+
+  int64_t packed_keys() const { return round_up(S, tile.mr) * E; }
+  int64_t packed_head() const { return packed_keys() + round_up(Ev, tile.mr) * S; }
+
+  void pack_heads(C* packed) const {
+    const int64_t blocks = (S + key_block - 1) / key_block;
+    parallel_for(0, B * heads * blocks, 1, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        const int64_t head = t / blocks, j = t % blocks * key_block, cols = std::min(key_block, S - j);
+        const Head<T> key(k, head / heads, head % heads), value(v, head / heads, head % heads);
+        C *to = packed + head * packed_head(), *values = to + packed_keys();
+        pack_panels(tile.mr, cols, E, key.row(j), key.rs, key.cs, C(1), to + j * E);
+        for (int64_t e = 0; e < Ev; e += tile.mr)
+          drivers::pack_panel(tile.mr, std::min(tile.mr, Ev - e), cols, value.row(j) + e * value.cs, value.cs,
+                              value.rs, C(1), values + e * S + j * tile.mr);
+      }
+    });
+  }
+
+  // s (cols x nr) += what the mask says of `queries` queries from i and the keys from j.
+  void add_mask(int64_t b, int64_t h, int64_t i, int64_t queries, int64_t j, int64_t cols, C* s) const {
+    const int64_t nr = tile.nr;
+    if (args.mask.defined()) {
+      C* mask = drivers::scratch<drivers::Scratch::Columns, C>(key_block * nr);
+      const Head<C> from(args.mask, b, h);
+      drivers::pack_panel(nr, queries, cols, from.row(i) + j * from.cs, from.rs, from.cs, C(1), mask);
+      add_values(cols * nr, mask, s);
+    }
+    if (args.causal)
+      for (int64_t c = std::max<int64_t>(0, i + 1 - j); c < cols; c++)
+        std::fill(s + c * nr, s + c * nr + std::min(nr, j + c - i), -std::numeric_limits<C>::infinity());
+  }
+
+  void block(int64_t b, int64_t h, int64_t i, int64_t rows, const C* packed) const {
+    const int64_t nr = tile.nr, panels = (rows + nr - 1) / nr;
+    const C *keys = packed + (b * heads + h / group) * packed_head(), *values = keys + packed_keys();
+    const Head<T> query(q, b, h);
+    C* pq = drivers::scratch<drivers::Scratch::PanelsB, C>(query_block * E);
+    C* s = drivers::scratch<drivers::Scratch::Rows, C>(key_block * nr);
+    C* sum = drivers::scratch<drivers::Scratch::Output, C>(query_block * Ev + Ev * nr);  // [panel][Ev][nr]
+    C* state = drivers::scratch<drivers::Scratch::Sums, C>(2 * query_block);  // [panel][maxima, sums][nr]
+    pack_panels(nr, rows, E, query.row(i), query.rs, query.cs, (C)args.scale, pq);
+    for (int64_t p = 0; p < panels; p++) {
+      std::fill(state + 2 * p * nr, state + (2 * p + 1) * nr, -std::numeric_limits<C>::infinity());
+      std::fill(state + (2 * p + 1) * nr, state + (2 * p + 2) * nr, C(0));
+    }
+    for (int64_t j = 0; j < visible(i + rows - 1); j += key_block) {
+      for (int64_t p = 0; p < panels; p++) {
+        const int64_t first = i + p * nr, queries = std::min(nr, i + rows - first);
+        const int64_t cols = std::min(key_block, visible(first + queries - 1) - j);
+        if (cols <= 0) continue;
+        panel_product(tile, cols, nr, E, keys + j * E, E * tile.mr, pq + p * nr * E, s, nr, false);
+        add_mask(b, h, first, queries, j, cols, s);
+        C* o = sum + p * nr * Ev;
+        softmax_columns(cols, nr, s, state + 2 * p * nr, j ? Ev : 0, o);
+        panel_product(tile, Ev, nr, cols, values + j * tile.mr, S * tile.mr, s, o, nr, j > 0);
+      }
+    }
+    C* turned = sum + query_block * Ev;
+    for (int64_t p = 0; p < panels; p++) {
+      const int64_t first = i + p * nr, queries = std::min(nr, i + rows - first);
+      drivers::pack_panel(Ev, Ev, queries, sum + p * nr * Ev, nr, 1, C(1), turned);
+      for (int64_t r = 0; r < queries; r++) {
+        const C* st = state + 2 * p * nr;
+        scaled_row(Ev, turned + r * Ev, finish(st[r], st[nr + r], log_sum_of(b, h, first + r)),
+                   out_row(b, h, first + r));
+      }
+    }
+  }
+
+  void run() const {
+    const Tensor packed = empty({B * heads * packed_head()}, DtypeOf<C>::value);
+    pack_heads(packed.data<C>());
+    const int64_t blocks = (L + query_block - 1) / query_block;
+    parallel_for(0, B * H * blocks, 1, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        const int64_t head = t / blocks, i = t % blocks * query_block;
+        block(head / H, head % H, i, std::min(query_block, L - i), packed.data<C>());
+      }
+    });
+  }
+};
+
+// ---- few queries, as in decoding: one row of scores at a time, keys and values read where they lie
+
+// y[i] = the dot of x and row i; and y = the sum of the rows, each times its x.
+void dots(int64_t rows, int64_t n, const float* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_f32(rows, n, a, lda, x, y);
+}
+void weighted_rows(int64_t n, int64_t rows, const float* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_f32(n, rows, a, lda, x, y);
+}
+
+struct FewQueries : Forward<float, float> {
+  using Forward::Forward;
+
+  void row(int64_t b, int64_t h, int64_t i) const {
+    const Head<float> query(q, b, h), key(k, b, h / group), value(v, b, h / group);
+    const int64_t n = visible(i);
+    float* s = drivers::scratch<drivers::Scratch::Rows, float>(S + E + Ev);
+    float *x = s + S, *sum = x + E;
+    for (int64_t e = 0; e < E; e++) x[e] = query.row(i)[e * query.cs] * (float)args.scale;
+    dots(n, E, key.data, key.rs, x, s);
+    if (args.mask.defined()) {
+      const Head<float> mask(args.mask, b, h);
+      for (int64_t j = 0; j < n; j++) s[j] += mask.row(i)[j * mask.cs];
+    }
+    float state[2] = {-std::numeric_limits<float>::infinity(), 0};
+    kernels::table().attention_softmax_f32(n, 1, s, state, 0, nullptr);
+    weighted_rows(Ev, n, value.data, value.rs, s, sum);
+    scaled_row(Ev, sum, finish(state[0], state[1], log_sum_of(b, h, i)), out_row(b, h, i));
+  }
+  void run() const {
+    parallel_for(0, B * H * L, std::max<int64_t>(1, (1 << 16) / (S * (E + Ev))),
+                 [&](int64_t first, int64_t end) {
+                   for (int64_t t = first; t < end; t++) row(t / (H * L), t / L % H, t % L);
+                 });
+  }
+};
+
+// Below this many queries reading the keys once a query costs less than packing them.
+constexpr int64_t kFewQueries = 8;
+
+}  // namespace
+
+Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
+                         Tensor* log_sum) {
+  const int64_t B = q.size(0), H = q.size(1), L = q.size(2), Ev = v.size(3);
+  const Dtype type = q.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
+  Tensor out = empty_strided({B, H, L, Ev}, {L * H * Ev, Ev, H * Ev, 1}, type);
+  *log_sum = empty({B, H, L}, type);
+  switch (q.dtype()) {
+    case Dtype::Float64:
+      Forward<double, double>(q, k, v, args, out, *log_sum).run();
+      break;
+    case Dtype::BFloat16:
+      Forward<BFloat16, float>(q, k, v, args, out, *log_sum).run();
+      break;
+    case Dtype::Float16:
+      Forward<Half, float>(q, k, v, args, out, *log_sum).run();
+      break;
+    default:
+      if (L <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1)
+        FewQueries(q, k, v, args, out, *log_sum).run();
+      else
+        Forward<float, float>(q, k, v, args, out, *log_sum).run();
+  }
+  return out;
+}
+
+}  // namespace nnlib::ops

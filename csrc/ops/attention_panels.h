@@ -1,0 +1,62 @@
+// What the forward and the backward pass of attention share: heads, and operands packed once for all
+// products.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/dispatch.h"
+#include "ops/attention_blocks.h"
+#include "ops/drivers/gemm_block.h"
+
+namespace nnlib::ops {
+
+// One head of a (B, H, rows, width) tensor.
+template <class T>
+struct Head {
+  const T* data;
+  int64_t rs, cs;
+  Head(const Tensor& t, int64_t b, int64_t h)
+      : data(t.data<T>() + b * t.stride(0) + h * t.stride(1)), rs(t.stride(2)), cs(t.stride(3)) {}
+  const T* row(int64_t i) const { return data + i * rs; }
+};
+
+struct AttentionSizes {
+  int64_t B, H, heads, L, S, E, Ev;  // heads: of keys and values, each for `group` of the H heads of queries
+  int64_t group;
+  AttentionSizes(const Tensor& q, const Tensor& k, const Tensor& v)
+      : B(q.size(0)),
+        H(q.size(1)),
+        heads(k.size(1)),
+        L(q.size(2)),
+        S(k.size(2)),
+        E(q.size(3)),
+        Ev(v.size(3)),
+        group(H / heads) {}
+};
+
+inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// Panels of `width` rows of an n x k operand, element (i, j) at src[i * rs + j * cs]: panel p is made of k
+// steps of `width` values at dst + p * width * k.
+template <class T, class C>
+void pack_panels(int64_t width, int64_t n, int64_t k, const T* src, int64_t rs, int64_t cs, C scale, C* dst) {
+  for (int64_t i = 0; i < n; i += width)
+    drivers::pack_panel(width, std::min(width, n - i), k, src + i * rs, rs, cs, scale, dst + i * k);
+}
+
+// C (m x nr, rows of ldc) (+)= A B for panels of A, `a_step` apart, and one panel of B.
+template <class C>
+void panel_product(const drivers::TileKernel<C>& tile, int64_t m, int64_t n, int64_t k, const C* a,
+                   int64_t a_step, const C* b, C* c, int64_t ldc, bool accumulate) {
+  for (int64_t i = 0; i < m; i += tile.mr)
+    tile.run(k, a + i / tile.mr * a_step, b, tile.nr, c + i * ldc, ldc, std::min(tile.mr, m - i), n, nullptr,
+             nullptr, accumulate);
+}
+
+inline void add_values(int64_t n, const float* x, float* y) { kernels::table().add_f32(n, y, x, y); }
+inline void add_values(int64_t n, const double* x, double* y) {
+  for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,288 @@
+// Products of numbers split into bfloat16 parts: the kernels against the reference, the driver against sums
+// in double.
+#include "core/parallel.h"
+#include "harness.h"
+#include "ops/drivers/gemm.h"
+#include "ops/drivers/gemm_bf16.h"
+
+using namespace harness;
+using namespace nnlib;
+using kernels::Table;
+
+namespace {
+
+constexpr double kUnit = 1.0 / (1 << 24);
+
+float random_magnitude(int low, int high) {
+  std::uniform_int_distribution<int> exponent(low, high);
+  std::uniform_real_distribution<double> mantissa(1, 2);
+  const double x = std::ldexp(mantissa(rng()), exponent(rng()));
+  return float(rng()() % 2 ? x : -x);
+}
+
+}  // namespace
+
+TEST(bf16_split) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int kind = 0; kind < 3; ++kind) {
+      std::vector<float> x(1024);
+      for (float& v : x) v = kind == 0 ? random_magnitude(-20, 20) : random_magnitude(-149, 120);
+      if (kind == 2) x[17] = 0, x[100] = -0.0f, x[1023] = INFINITY;
+      for (int64_t parts = 1; parts <= 3; ++parts) {
+        for (int pairs = 0; pairs < 2; ++pairs) {
+          Guarded<uint16_t> got(parts * 1024), want(parts * 1024);
+          uint32_t range[2] = {0xffffffff, 0}, true_range[2] = {0xffffffff, 0};
+          (pairs ? t.bf16_split_pairs : t.bf16_split_rows)(parts, x.data(), got.data(), range);
+          (pairs ? truth().bf16_split_pairs : truth().bf16_split_rows)(parts, x.data(), want.data(),
+                                                                       true_range);
+          for (int64_t i = 0; i < parts * 1024; ++i) {
+            const bool nan = (want[i] & 0x7fff) > 0x7f80 && (got[i] & 0x7fff) > 0x7f80;
+            CHECK(got[i] == want[i] || nan, isa, " split ", parts, pairs ? " pairs " : " rows ", i);
+          }
+          CHECK(range[0] == true_range[0] && range[1] == true_range[1], isa, " range");
+          CHECK(got.intact(), isa, " split wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"bf16_split_rows", "bf16_split_pairs"});
+}
+
+TEST(bf16_tile) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int64_t parts = 1; parts <= 3; ++parts) {
+      for (int64_t steps : {1, 3}) {
+        for (int add = 0; add < 2; ++add) {
+          std::vector<uint16_t> a(steps * parts * 1024), b(a.size());
+          std::vector<float> x(1024);
+          uint32_t range[2];
+          for (int64_t s = 0; s < steps; ++s) {
+            fill(x);
+            t.bf16_split_rows(parts, x.data(), a.data() + s * parts * 1024, range);
+            fill(x);
+            t.bf16_split_pairs(parts, x.data(), b.data() + s * parts * 1024, range);
+          }
+          const int64_t ldc = 37;
+          Guarded<float> got(32 * ldc);
+          fill(got);
+          Guarded<float> want = got, old = got;
+          t.bf16_begin();
+          t.bf16_tile_f32(steps, parts, a.data(), b.data(), got.data(), ldc, add);
+          t.bf16_end();
+          truth().bf16_tile_f32(steps, parts, a.data(), b.data(), want.data(), ldc, add);
+          for (int64_t i = 0; i < 32; ++i) {
+            for (int64_t j = 0; j < ldc; ++j) {
+              const double bound = j < 32 ? (20 + 6 * steps) * kUnit * 4 * 32 * steps : 0;
+              CHECK(std::fabs(double(got[i * ldc + j]) - want[i * ldc + j]) <= bound, isa, " tile of ", parts,
+                    " at ", i, ",", j, ": ", got[i * ldc + j], " not ", want[i * ldc + j]);
+              if (j >= 32) CHECK(got[i * ldc + j] == old[i * ldc + j], isa, " tile wrote beside C");
+            }
+          }
+          CHECK(got.intact(), isa, " tile wrote outside C");
+        }
+      }
+    }
+  });
+  covered().insert({"bf16_begin", "bf16_end", "bf16_tile_f32"});
+}
+
+namespace {
+
+struct Problem {
+  int64_t m, n, k;
+  bool a_turned = false, b_turned = false;
+  float alpha = 1, beta = 0;
+  bool bias = false;
+};
+
+// What `parts` may be wrong by, as a multiple of the sum of magnitudes.
+double bound_of(int parts, int64_t k) {
+  return double(k + 4) * kUnit + (parts == 3 ? 0 : parts == 2 ? std::ldexp(1, -14) : std::ldexp(1, -6));
+}
+
+template <class T>
+T narrow(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    return T(x);
+  }
+}
+
+template <class T>
+std::vector<T> multiply(int parts, const Problem& p, const std::vector<float>& a, const std::vector<float>& b,
+                        const std::vector<float>& c, const std::vector<float>& bias, int64_t ldc) {
+  std::vector<T> ta, tb, tc, tbias;
+  for (float x : a) ta.push_back(narrow<T>(x));
+  for (float x : b) tb.push_back(narrow<T>(x));
+  for (float x : c) tc.push_back(narrow<T>(x));
+  for (float x : bias) tbias.push_back(narrow<T>(x));
+  const drivers::Strided<T> sa{ta.data(), p.a_turned ? 1 : p.k, p.a_turned ? p.m : 1};
+  const drivers::Strided<T> sb{tb.data(), p.b_turned ? 1 : p.n, p.b_turned ? p.k : 1};
+  drivers::gemm_in_parts<T>(parts, p.m, p.n, p.k, p.alpha, sa, sb, p.beta, tc.data(), ldc,
+                            p.bias ? tbias.data() : nullptr);
+  return tc;
+}
+
+// Element by element against the sum in double; the bound is componentwise.
+template <class T>
+void check_product(const char* what, int parts, const Problem& p, const std::vector<float>& a,
+                   const std::vector<float>& b, double extra = 0) {
+  const int64_t ldc = p.n + 2;
+  std::vector<float> c(p.m * ldc), bias(p.n);
+  fill(c), fill(bias);
+  if (!std::is_same_v<T, float>) {
+    for (float& x : c) x = float(T(x));
+    for (float& x : bias) x = float(T(x));
+  }
+  const std::vector<T> got = multiply<T>(parts, p, a, b, c, bias, ldc);
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      double want = (p.beta != 0 ? double(p.beta) * c[i * ldc + j] : 0) + (p.bias ? bias[j] : 0);
+      double size = std::fabs(want);
+      for (int64_t k = 0; k < p.k; ++k) {
+        const double x = double(a[p.a_turned ? k * p.m + i : i * p.k + k]) * p.alpha;
+        const double y = b[p.b_turned ? j * p.k + k : k * p.n + j];
+        want += x * y;
+        size += std::fabs(x * y);
+      }
+      const double value = double(float(got[i * ldc + j]));
+      if (std::isnan(want) || std::isinf(want) || std::fabs(want) > 3.5e38) {
+        CHECK(std::isnan(want) ? std::isnan(value) : std::isinf(value) && (value > 0) == (want > 0), what,
+              " ", parts, " parts at ", i, ",", j, ": ", value, " not ", want);
+        continue;
+      }
+      const double bound = bound_of(parts, p.k) * size + extra * std::fabs(want) + 1e-44;
+      CHECK(std::fabs(value - want) <= bound, what, " ", parts, " parts at ", i, ",", j, ": ", value, " not ",
+            want, " bound ", bound);
+    }
+  }
+  for (int64_t i = 0; i < p.m; ++i)
+    CHECK(float(got[i * ldc + p.n]) == c[i * ldc + p.n], what, " wrote beside C");
+}
+
+}  // namespace
+
+TEST(bf16_driver) {
+  const Problem problems[] = {{32, 32, 32},
+                              {33, 65, 70, true},
+                              {64, 31, 33, false, true, 0.5f, 1},
+                              {1, 100, 600, false, true, 1, 0, true},
+                              {70, 1, 515, true, true, -2, 0.25f},
+                              {40, 1030, 32, false, false, 1, 0, true},
+                              {1030, 33, 40, true, false, 1, 1}};
+  for (const Problem& p : problems) {
+    std::vector<float> a(p.m * p.k), b(p.k * p.n);
+    fill(a), fill(b);
+    for (int parts = 1; parts <= 3; ++parts) check_product<float>("driver", parts, p, a, b);
+    for (float& x : a) x = float(BFloat16(x));
+    for (float& x : b) x = float(BFloat16(x));
+    // The products of bfloat16 numbers are exact, and so is one part; the result is rounded to 8 bits.
+    check_product<BFloat16>("bfloat16", 1, p, a, b, std::ldexp(1, -8));
+  }
+}
+
+TEST(bf16_hard_numbers) {
+  const Problem p{65, 70, 96, false, true};
+  const auto with = [&](const char* what, auto change) {
+    std::vector<float> a(p.m * p.k), b(p.k * p.n);
+    fill(a), fill(b);
+    change(a, b);
+    const drivers::TileCounts before = drivers::tile_counts();
+    for (int parts = 1; parts <= 3; ++parts) check_product<float>(what, parts, p, a, b);
+    const drivers::TileCounts after = drivers::tile_counts();
+    return drivers::TileCounts{after.split - before.split, after.whole - before.whole};
+  };
+  using Numbers = std::vector<float>&;
+  CHECK(with("plain", [](Numbers, Numbers) {}).whole == 0, "plain numbers are split");
+  CHECK(with("zeros", [](Numbers a, Numbers) { std::fill(a.begin(), a.end(), 0.0f); }).whole == 0,
+        "zeros are split");
+  with("wide", [](Numbers a, Numbers b) {
+    for (float& x : a) x = random_magnitude(-45, 60);
+    for (float& x : b) x = random_magnitude(-45, 50);
+  });
+  const auto everything = with("everything", [](Numbers a, Numbers b) {
+    for (float& x : a) x = random_magnitude(-149, 60);
+    for (float& x : b) x = random_magnitude(-149, 60);
+  });
+  CHECK(everything.split == 0, "numbers of all sizes are not split");
+  const auto one = with("subnormal", [](Numbers a, Numbers) { a[5] = 1e-40f; });
+  CHECK(one.whole > 0 && one.split > 0, "one number turns its own blocks away, no others");
+  with("tiny products", [](Numbers a, Numbers b) {
+    for (float& x : a) x = random_magnitude(-60, -50);
+    for (float& x : b) x = random_magnitude(-60, -50);
+  });
+  with("infinities", [](Numbers a, Numbers b) { a[0] = INFINITY, a[700] = -INFINITY, b[3] = INFINITY; });
+  with("nan", [](Numbers a, Numbers b) { a[0] = NAN, b[500] = NAN; });
+  with("largest", [](Numbers a, Numbers b) {
+    a[0] = 3.4028234e38f, a[1] = 3.4e38f;
+    for (float& x : b) x *= 0.25f;
+  });
+  with("overflow", [](Numbers a, Numbers b) {
+    for (float& x : a) x = 1e30f;
+    for (float& x : b) x = 1e20f;
+  });
+  with("cancellation", [&](Numbers a, Numbers b) {  // each sum but for its last term is exactly 0
+    for (int64_t i = 0; i < p.m; ++i) {
+      for (int64_t k = 0; k + 1 < p.k; k += 2) a[i * p.k + k + 1] = -a[i * p.k + k];
+      a[i * p.k + p.k - 1] *= 1.0f + float(kUnit) * 2;
+    }
+    for (int64_t j = 0; j < p.n; ++j) {
+      for (int64_t k = 0; k + 1 < p.k; k += 2) b[j * p.k + k + 1] = b[j * p.k + k];
+    }
+  });
+}
+
+TEST(bf16_six_products_are_as_good_as_float32) {
+  const Problem p{48, 48, 1024};
+  std::vector<float> a(p.m * p.k), b(p.k * p.n), c(p.m * p.n), plain(p.m * p.n);
+  fill(a), fill(b);
+  const std::vector<float> split = multiply<float>(3, p, a, b, c, {}, p.n);
+  // A row at a time is too small for tiles to pay.
+  for (int64_t i = 0; i < p.m; ++i) {
+    drivers::gemm<float>(1, p.n, p.k, 1, {a.data() + i * p.k, p.k, 1}, {b.data(), p.n, 1}, 0,
+                         plain.data() + i * p.n, p.n);
+  }
+  double split_error = 0, plain_error = 0;
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      double want = 0;
+      for (int64_t k = 0; k < p.k; ++k) want += double(a[i * p.k + k]) * b[k * p.n + j];
+      split_error += std::pow(split[i * p.n + j] - want, 2);
+      plain_error += std::pow(plain[i * p.n + j] - want, 2);
+    }
+  }
+  CHECK(split_error <= plain_error, "rms ", std::sqrt(split_error), " against ", std::sqrt(plain_error));
+}
+
+TEST(bf16_threads_give_the_same_bits) {
+  const Problem p{100, 300, 600};
+  std::vector<float> a(p.m * p.k), b(p.k * p.n), c(p.m * p.n), bias(p.n);
+  fill(a), fill(b);
+  a[7] = 1e-42f;  // some blocks by either way
+  const int before = num_threads();
+  std::vector<float> first;
+  for (int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    const std::vector<float> got = multiply<float>(3, p, a, b, c, bias, p.n);
+    if (first.empty()) first = got;
+    CHECK(std::memcmp(first.data(), got.data(), got.size() * sizeof(float)) == 0, threads, " threads");
+  }
+  set_num_threads(before);
+}
+
+TEST(bf16_is_chosen_where_it_pays) {
+  const int64_t n = 512;
+  std::vector<float> a(n * n, 1), b(n * n, 1), c(n * n);
+  const bool tiles = kernels::table().bf16_rate > 1;
+  drivers::set_float32_matmul_precision(drivers::MatmulPrecision::Medium);
+  const int64_t before = drivers::tile_counts().split;
+  drivers::gemm<float>(n, n, n, 1, {a.data(), n, 1}, {b.data(), n, 1}, 0, c.data(), n);
+  CHECK((drivers::tile_counts().split > before) == tiles,
+        "a large product takes the tiles where there are some");
+  const int64_t after = drivers::tile_counts().split;
+  drivers::gemm<float>(2, 3, n, 1, {a.data(), n, 1}, {b.data(), 3, 1}, 0, c.data(), 3);
+  CHECK(drivers::tile_counts().split == after, "a small one does not");
+  drivers::set_float32_matmul_precision(drivers::MatmulPrecision::Highest);
+  CHECK(c[0] == float(n), "the sum of ones is ", c[0]);
+}

@@ -1,0 +1,299 @@
+// The kernels of winograd.inl against the reference, and its drivers against the definition and against the
+// matrix product.
+#include "core/parallel.h"
+#include "harness.h"
+#include "ops/drivers/conv.h"
+
+using namespace harness;
+using namespace nnlib::drivers;
+using nnlib::kernels::Table;
+
+namespace {
+
+// The reference table has lanes and panels of its own, so what it computes is brought to those of t, lane by
+// lane: a line of t's pixel vectors becomes lanes / 4 lines of the reference's.
+struct Lanes {
+  explicit Lanes(const Table& t) : n(t.wino_lanes), each(truth().wino_lanes) {}
+  int64_t n, each;
+  // Pixels of lanes [first, first + each) of x.
+  std::vector<float> part(const float* x, int64_t pixels, int64_t first) const {
+    std::vector<float> out(pixels * each);
+    for (int64_t i = 0; i < pixels * each; ++i) out[i] = x[i / each * n + first + i % each];
+    return out;
+  }
+};
+
+constexpr double kEps = 1e-5;
+
+}  // namespace
+
+TEST(wino_lines) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t lanes = t.wino_lanes;
+    for (int64_t channels : {int64_t(0), int64_t(1), lanes / 2, lanes - 1, lanes}) {
+      for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 33}) {
+        for (int64_t low : {0, 2}) {
+          const int64_t rows = 3, high = 1, cols = low + n + high, x_row = n + 2, x_channel = rows * x_row;
+          // Exactly what is read.
+          std::vector<float> x(channels && n ? (channels - 1) * x_channel + (rows - 1) * x_row + n : 0);
+          fill(x);
+          Guarded<float> y(rows * cols * lanes), back(channels * x_channel);
+          fill(back);
+          const std::vector<float> before(back.data(), back.data() + back.size());
+          t.wino_frame_f32(channels, rows, low, n, high, x.data(), x_channel, x_row, y.data(), cols * lanes);
+          for (int64_t i = 0; i < y.size(); ++i) {
+            const int64_t c = i % lanes, col = i / lanes % cols, row = i / lanes / cols;
+            const bool inside = c < channels && col >= low && col < low + n;
+            const float want = inside ? x[c * x_channel + row * x_row + col - low] : 0;
+            CHECK(y[i] == want, isa, " frame ", channels, " channels, ", n, " pixels, at ", i);
+          }
+          t.wino_unframe_f32(channels, rows, n, y.data() + low * lanes, cols * lanes, back.data(), x_channel,
+                             x_row);
+          for (int64_t i = 0; i < back.size(); ++i) {
+            const float want = i % x_row < n ? x[i] : before[i];
+            CHECK(back[i] == want, isa, " unframe ", channels, " channels, ", n, " pixels, at ", i);
+          }
+          CHECK(y.intact() && back.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"wino_frame_f32", "wino_unframe_f32"});
+}
+
+TEST(wino_transforms) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const Lanes lanes(t);
+    const int64_t n = lanes.n, each = lanes.each;
+    for (int64_t size : {2, 4}) {
+      const int64_t side = size + 2, positions = side * side;
+      for (int64_t tiles : {0, 1, 2, 7, 8, 9, 17}) {
+        const int64_t cols = tiles * size + 2, step = tiles * n + 16;
+        std::vector<float> x(side * cols * n), m(positions * step), bias(n);
+        fill(x), fill(m), fill(bias);
+        Guarded<float> v(positions * step), g(positions * step), y(size * cols * n), taps(tiles * 9 * n);
+        fill(v), g = v, fill(y);
+        t.wino_input_f32(size, tiles, x.data(), cols * n, v.data(), step, n);
+        t.wino_grad_f32(size, tiles, x.data(), cols * n, g.data(), step, n);
+        const bool finite =
+            t.wino_output_f32(size, tiles, m.data(), step, n, bias.data(), y.data(), cols * n);
+        const bool whole = t.wino_weight_f32(size, tiles, m.data(), step, n, taps.data());
+        CHECK(finite && whole, isa, " says that a finite value is not");
+        for (int64_t first = 0; first < n; first += each) {
+          const auto some = lanes.part(x.data(), side * cols, first);
+          const auto products = lanes.part(m.data(), positions * step / n, first);
+          const int64_t step0 = step / n * each;
+          std::vector<float> v0(positions * step0), g0 = v0, y0(size * cols * each), taps0(tiles * 9 * each);
+          truth().wino_input_f32(size, tiles, some.data(), cols * each, v0.data(), step0, each);
+          truth().wino_grad_f32(size, tiles, some.data(), cols * each, g0.data(), step0, each);
+          truth().wino_output_f32(size, tiles, products.data(), step0, each, bias.data() + first, y0.data(),
+                                  cols * each);
+          truth().wino_weight_f32(size, tiles, products.data(), step0, each, taps0.data());
+          const auto compare = [&](const char* what, Guarded<float>& got, int64_t rows, int64_t row,
+                                   int64_t used, const std::vector<float>& want) {
+            for (int64_t i = 0; i < rows * used * each; ++i) {
+              const int64_t r = i / (used * each), pixel = r * (row / n) + i / each % used, lane = i % each;
+              CHECK(close(got[pixel * n + first + lane], want[pixel * each + lane], kEps, kEps * 10), isa,
+                    " ", what, " of size ", size, ", ", tiles, " tiles");
+            }
+          };
+          compare("input", v, positions, step, tiles, v0), compare("grad", g, positions, step, tiles, g0);
+          compare("output", y, size, cols * n, tiles * size, y0),
+              compare("weight", taps, 1, n, tiles * 9, taps0);
+        }
+        CHECK(v.intact() && g.intact() && y.intact() && taps.intact(), isa, " wrote outside");
+        if (tiles == 0) continue;
+        for (const float bad : {INFINITY, -INFINITY, NAN}) {
+          m[positions / 2 * step + n / 2] = bad;
+          CHECK(!t.wino_output_f32(size, tiles, m.data(), step, n, nullptr, y.data(), cols * n), isa,
+                " misses ", bad);
+          CHECK(!t.wino_weight_f32(size, tiles, m.data(), step, n, taps.data()), isa, " misses ", bad);
+        }
+      }
+      // Panels have different widths, so the definition stands in for the reference, which is tested too.
+      for (const Table* table : {&t, &truth()}) {
+        const int64_t nr = table->wino_nr, kc = 5, step = kc * nr + 16;
+        std::vector<float> g(kc * 9 * nr), one(9 * truth().wino_nr);
+        fill(g);
+        for (const bool flip : {false, true}) {
+          Guarded<float> u(positions * step);
+          table->wino_filter_f32(size, kc, g.data(), flip, u.data(), step);
+          for (int64_t k = 0; k < kc * nr; ++k) {
+            for (int64_t tap = 0; tap < 9; ++tap) {
+              one[(flip ? 8 - tap : tap) * truth().wino_nr] = g[(k / nr * 9 + tap) * nr + k % nr];
+            }
+            std::vector<float> want(positions * truth().wino_nr);
+            truth().wino_filter_f32(size, 1, one.data(), false, want.data(), truth().wino_nr);
+            for (int64_t p = 0; p < positions; ++p) {
+              CHECK(close(u[p * step + k], want[p * truth().wino_nr], kEps, kEps), isa, " filter ", k);
+            }
+          }
+          CHECK(u.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert(
+      {"wino_input_f32", "wino_grad_f32", "wino_output_f32", "wino_weight_f32", "wino_filter_f32"});
+}
+
+// A kernel, computed and turned back, is what it was: the transforms belong together.
+TEST(wino_identity) {
+  const Table& t = truth();
+  for (int64_t size : {2, 4}) {
+    const int64_t side = size + 2, lanes = t.wino_lanes, nr = t.wino_nr;
+    std::vector<float> x(side * side * lanes), g(9 * nr), v(side * side * lanes), u(side * side * nr),
+        y(16 * lanes);
+    fill(x), fill(g);
+    t.wino_input_f32(size, 1, x.data(), side * lanes, v.data(), lanes, lanes);
+    t.wino_filter_f32(size, 1, g.data(), false, u.data(), nr);
+    for (int64_t i = 0; i < side * side * lanes; ++i) v[i] *= u[i / lanes * nr];
+    t.wino_output_f32(size, 1, v.data(), lanes, lanes, nullptr, y.data(), size * lanes);
+    for (int64_t i = 0; i < size * size * lanes; ++i) {
+      double want = 0;
+      for (int64_t tap = 0; tap < 9; ++tap) {
+        const int64_t row = i / lanes / size + tap / 3, col = i / lanes % size + tap % 3;
+        want += double(x[(row * side + col) * lanes + i % lanes]) * g[tap * nr];
+      }
+      CHECK(close(double(y[i]), want, kEps, kEps), "F(", size, ") at ", i);
+    }
+  }
+}
+
+TEST(wino_products) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t lanes = t.wino_lanes, mr = t.wino_mr, nr = t.wino_nr;
+    for (int64_t kc : {int64_t(0), int64_t(1), lanes - 1, lanes, 2 * lanes + 3}) {
+      for (const bool accumulate : {false, true}) {
+        for (int64_t m = 0; m <= mr; ++m) {
+          for (int64_t n : {int64_t(1), lanes, lanes + 1, nr}) {
+            const int64_t blocks = (kc + lanes - 1) / lanes, ldc = nr + 5;
+            std::vector<float> a((blocks * m + mr) * lanes), b(kc * nr);
+            fill(a), fill(b);
+            Guarded<float> c(m * ldc);
+            fill(c);
+            const std::vector<float> before(c.data(), c.data() + c.size());
+            t.wino_tile_f32(kc, a.data(), b.data(), c.data(), ldc, m, n, accumulate);
+            for (int64_t i = 0; i < m * ldc; ++i) {
+              const int64_t row = i / ldc, col = i % ldc;
+              double want = accumulate ? before[i] : 0;
+              for (int64_t k = 0; k < kc && col < nr; ++k) {
+                want += double(a[(k / lanes * m + row) * lanes + k % lanes]) * b[k * nr + col];
+              }
+              if (col < n) CHECK(close(double(c[i]), want, kEps, kEps * 10), isa, " tile ", m, "x", n);
+              if (col >= nr) CHECK(c[i] == before[i], isa, " tile ", m, "x", n, " writes past its columns");
+            }
+            CHECK(c.intact(), isa, " wrote outside");
+          }
+        }
+        for (int64_t vectors = 0; vectors <= 7; ++vectors) {
+          const int64_t b_vec = kc * lanes + 3, ldc = vectors * lanes + 5;
+          std::vector<float> a(kc * lanes), b(vectors * b_vec);
+          fill(a), fill(b);
+          Guarded<float> c(lanes * ldc);
+          fill(c);
+          const std::vector<float> before(c.data(), c.data() + c.size());
+          t.wino_outer_f32(kc, a.data(), b.data(), b_vec, vectors, c.data(), ldc, accumulate);
+          for (int64_t i = 0; i < lanes * ldc; ++i) {
+            const int64_t row = i / ldc, col = i % ldc;
+            double want = accumulate || col >= vectors * lanes ? before[i] : 0;
+            for (int64_t k = 0; k < kc && col < vectors * lanes; ++k) {
+              want += double(a[k * lanes + row]) * b[col / lanes * b_vec + k * lanes + col % lanes];
+            }
+            CHECK(close(double(c[i]), want, kEps, kEps * 10), isa, " outer ", vectors);
+          }
+          CHECK(c.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"wino_tile_f32", "wino_outer_f32"});
+}
+
+namespace {
+
+ConvShape conv3x3(int64_t batch, int64_t ci, int64_t co, int64_t h, int64_t w, int64_t padding,
+                  int64_t groups = 1) {
+  return {batch,
+          ci,
+          co,
+          groups,
+          {1, h, w},
+          {1, 3, 3},
+          {1, h + 2 * padding - 2, w + 2 * padding - 2},
+          {1, 1, 1},
+          {0, padding, padding},
+          {1, 1, 1}};
+}
+
+void check_winograd(const ConvShape& s, int64_t size) {
+  const int64_t nx = s.batch * s.in_channels * s.in_pixels(), ny = s.batch * s.out_channels * s.out_pixels();
+  const int64_t nw = s.out_channels * s.in_group() * 9;
+  std::vector<double> x(nx), w(nw), g(ny), b(s.out_channels), y(ny), gx(nx), gw(nw);
+  fill(x), fill(w), fill(g), fill(b);
+  std::vector<float> xf(x.begin(), x.end()), wf(w.begin(), w.end()), gf(g.begin(), g.end()),
+      bf(b.begin(), b.end());
+  x.assign(xf.begin(), xf.end()), w.assign(wf.begin(), wf.end()), g.assign(gf.begin(), gf.end());
+  b.assign(bf.begin(), bf.end());
+  conv_forward<double>(s, x.data(), w.data(), b.data(), y.data());
+  conv_input_grad<double>(s, g.data(), w.data(), nullptr, gx.data());
+  conv_weight_grad<double>(s, x.data(), g.data(), gw.data());
+  std::vector<float> first;
+  for (int threads : {1, 2, 3}) {
+    nnlib::set_num_threads(threads);
+    Guarded<float> yf(ny), gxf(nx), gwf(nw);
+    CHECK(detail::winograd_forward(s, size, xf.data(), wf.data(), bf.data(), yf.data()), "forward gives up");
+    CHECK(detail::winograd_input_grad(s, size, gf.data(), wf.data(), nullptr, gxf.data()),
+          "input_grad gives up");
+    CHECK(detail::winograd_weight_grad(s, size, xf.data(), gf.data(), gwf.data()), "weight_grad gives up");
+    std::vector<float> all;
+    const auto compare = [&](const char* what, Guarded<float>& got, const std::vector<double>& want) {
+      double error = 0, norm = 0;
+      for (int64_t i = 0; i < got.size(); ++i) {
+        error += (got[i] - want[i]) * (got[i] - want[i]), norm += want[i] * want[i];
+        all.push_back(got[i]);
+      }
+      CHECK(error <= norm * 4e-6 * 4e-6, what, " of F(", size, "), ", s.in_channels, " to ", s.out_channels,
+            " channels, ", s.in[1], "x", s.in[2], ": ", std::sqrt(error / norm));
+      CHECK(got.intact(), what, " wrote outside");
+    };
+    compare("y", yf, y), compare("gx", gxf, gx), compare("gw", gwf, gw);
+    if (threads == 1) first = all;
+    CHECK(first == all, "bits differ on ", threads, " threads");
+  }
+}
+
+}  // namespace
+
+TEST(wino_drivers) {
+  for (int64_t size : {2, 4}) {
+    check_winograd(conv3x3(2, 3, 5, 9, 11, 1), size);
+    check_winograd(conv3x3(1, 8, 8, 4, 4, 1), size);
+    check_winograd(conv3x3(3, 16, 24, 7, 7, 1), size);
+    check_winograd(conv3x3(2, 17, 33, 17, 23, 1), size);
+    check_winograd(conv3x3(1, 5, 7, 6, 150, 2), size);      // more tiles in a row than a part has
+    check_winograd(conv3x3(2, 12, 20, 8, 8, 1, 2), size);   // groups
+    check_winograd(conv3x3(4, 20, 16, 28, 28, 0), size);    // blocks of tiles
+    check_winograd(conv3x3(2, 300, 40, 9, 9, 1), size);     // several depths
+    check_winograd(conv3x3(1, 4, 4, 3, 3, 3), size);        // more padding than a kernel reaches
+    check_winograd(conv3x3(2, 150, 150, 36, 36, 1), size);  // stages for several blocks
+  }
+}
+
+TEST(wino_choice) {
+  const ConvShape large = conv3x3(8, 64, 64, 56, 56, 1), few = conv3x3(8, 3, 64, 56, 56, 1);
+  CHECK(choose_conv(large).algorithm == ConvAlgorithm::Winograd, "64 channels");
+  CHECK(choose_conv(few).algorithm == ConvAlgorithm::ImplicitGemm, "3 channels");
+  CHECK(detail::winograd_size(conv3x3(8, 256, 256, 2, 2, 1)) != 4, "2x2 pixels in tiles of 4x4");
+  for (int d : {1, 2}) {
+    ConvShape strided = large, dilated = large, kernel = large;
+    strided.stride[d] = 2, dilated.dilation[d] = 2, kernel.kernel[d] = 1;
+    for (const ConvShape& s : {strided, dilated, kernel}) {
+      CHECK(detail::winograd_size(s) == 0 && detail::winograd_input_grad_size(s) == 0, "not 3x3 of stride 1");
+      CHECK(detail::winograd_weight_grad_size(s) == 0, "not 3x3 of stride 1");
+    }
+  }
+  set_winograd(false);
+  CHECK(choose_conv(large).algorithm == ConvAlgorithm::ImplicitGemm, "switched off");
+  set_winograd(true);
+}
