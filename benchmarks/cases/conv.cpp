@@ -56,11 +56,42 @@ void add_lines(Cases& cases) {
             [&t] { t.conv_merge_f32(input(0), input(1), 1024, output(0)); });
 }
 
+// Channels that lie side by side in a pixel.
+template <class T>
+void add_layout(Cases& cases, const std::string& type,
+                void (*planes)(int64_t, int64_t, const T*, int64_t, float*, int64_t),
+                void (*pixels)(int64_t, int64_t, const float*, int64_t, T*, int64_t), const T* from, T* to) {
+  const int64_t channels = 32, n = kCols;
+  const double bytes = double(channels * n) * (sizeof(T) + sizeof(float));
+  cases.add(("planes_from_pixels_" + type).c_str(), "32x56", {0, bytes},
+            [=] { planes(channels, n, from, channels, output(0), n); });
+  cases.add(("pixels_from_planes_" + type).c_str(), "32x56", {0, bytes},
+            [=] { pixels(channels, n, input(0), n, to, channels); });
+}
+
+void add_pixels(Cases& cases) {
+  const Table& t = cases.t;
+  const int64_t lanes = t.pixel_lanes, rows = 2, cols = 28;
+  const Work work{2.0 * double(rows * cols * kTaps * lanes), 8.0 * double(rows * cols * lanes)};
+  cases.add("depthwise_pixels_f32", "2x28/3x3", work, [=, &t] {
+    t.depthwise_pixels_f32(rows, cols, lanes, kTaps, taps(), input(0), kRow, input(1), input(2), output(0),
+                           cols * lanes, lanes);
+  });
+  cases.add("pixel_dots_f32", "2x28/3x3", work, [=, &t] {
+    t.pixel_dots_f32(kTaps, rows, cols, input(0), cols * lanes, lanes, input(1), taps(), kRow, output(0));
+  });
+  add_layout(cases, "f32", t.planes_from_pixels_f32, t.pixels_from_planes_f32, input(0), output(1));
+  add_layout(cases, "bf16", t.planes_from_pixels_bf16, t.pixels_from_planes_bf16, input_half(),
+             output_half());
+  add_layout(cases, "f16", t.planes_from_pixels_f16, t.pixels_from_planes_f16, input_half(), output_half());
+}
+
 }  // namespace
 
 void add_conv(Cases& cases) {
   add_depthwise(cases);
   add_lines(cases);
+  add_pixels(cases);
 }
 
 }  // namespace nnlib::benchmarks

@@ -74,35 +74,44 @@ NNLIB_INLINE Vec lane_share(const CrossEntropy& c, int64_t n, const typename S::
 }
 
 // The sums over the classes of V vectors of examples; the exponentials take the scores' place where `keep`.
+// Many classes are summed in runs, whose sums are then added: one long chain would round too often.
 template <class S, Share K, int V>
 NNLIB_INLINE void sum_lanes(const CrossEntropy& c, const LaneState& s, int64_t n, int64_t pad, int64_t first,
                             float* scores, const typename S::type* p, int64_t class_stride,
                             int64_t lane_stride, bool keep) {
-  Vec highest[V], exponentials[V], linear[V], mass[V];
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    highest[v] = load(s.highest + first + v * kWidth);
-    exponentials[v] = linear[v] = mass[v] = zero();
-  }
-  for (int64_t j = 0; j < c.classes; ++j) {
-    float* const at = scores + j * pad + first;
+  constexpr int64_t kRun = 64;
+  const auto add_to = [first](float* sums, int v, Vec a) {
+    float* const at = sums + first + v * kWidth;
+    store(at, load(at) + a);
+  };
+  for (int64_t from = 0; from < c.classes; from += kRun) {
+    const int64_t to = from + kRun < c.classes ? from + kRun : c.classes;
+    Vec highest[V], exponentials[V], linear[V], mass[V];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      const Vec d = load(at + v * kWidth) - highest[v], e = exp_below(d);
-      if (keep) store(at + v * kWidth, e);
-      exponentials[v] = exponentials[v] + e;
-      if (K != Share::None) {
-        const Vec q = lane_share<S, K>(c, n, p, class_stride, lane_stride, j, first + v * kWidth);
-        linear[v] = fma(q, d, linear[v]);
-        if (K == Share::Given) mass[v] = mass[v] + q;
+      highest[v] = load(s.highest + first + v * kWidth);
+      exponentials[v] = linear[v] = mass[v] = zero();
+    }
+    for (int64_t j = from; j < to; ++j) {
+      float* const at = scores + j * pad + first;
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec d = load(at + v * kWidth) - highest[v], e = exp_below(d);
+        if (keep) store(at + v * kWidth, e);
+        exponentials[v] = exponentials[v] + e;
+        if (K != Share::None) {
+          const Vec q = lane_share<S, K>(c, n, p, class_stride, lane_stride, j, first + v * kWidth);
+          linear[v] = fma(q, d, linear[v]);
+          if (K == Share::Given) mass[v] = mass[v] + q;
+        }
       }
     }
-  }
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    store(s.exponentials + first + v * kWidth, exponentials[v]);
-    store(s.linear + first + v * kWidth, linear[v]);
-    store(s.mass + first + v * kWidth, K == Share::Given ? mass[v] : set1(c.off * c.weight_sum));
+    for (int v = 0; v < V; ++v) {
+      add_to(s.exponentials, v, exponentials[v]);
+      if (K != Share::None) add_to(s.linear, v, linear[v]);
+      if (K == Share::Given) add_to(s.mass, v, mass[v]);
+    }
   }
 }
 
@@ -160,6 +169,9 @@ void cross_entropy_lanes(const CrossEntropy& c, const int64_t* target, int64_t n
     s.factor[i] = counts ? s.highest[i] - scores[t * pad + i] : 0.f;
   }
 
+  fill_lanes(pad, 0, s.exponentials);
+  fill_lanes(pad, 0, s.linear);
+  fill_lanes(pad, K == Share::None || K == Share::Given ? 0 : c.off * c.weight_sum, s.mass);
   int64_t group = 0;
   for (; group + 4 * kWidth <= pad; group += 4 * kWidth) {
     sum_lanes<S, K, 4>(c, s, n, pad, group, scores, p, p_class_stride, p_lane_stride, y != nullptr);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/parallel.h"
 #include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -138,26 +139,41 @@ Tensor embedding_dense_backward(const Tensor& grad, const Tensor& indices, int64
 Tensor embedding_renorm_(const Tensor& weight, const Tensor& indices, double max_norm, double norm_type) {
   NNLIB_CHECK(weight.dim() == 2, "'weight' must be 2-D, got ", weight.dim(), "-D");
   const Tensor flat = detail::row_indices(indices, weight.size(0), "embedding_renorm_");
+  // Each row that occurs, once.
   std::vector<bool> seen(size_t(weight.size(0)), false);
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < flat.numel(); ++i) {
+    const int64_t row = flat.data<int64_t>()[i];
+    if (!seen[size_t(row)]) rows.push_back(row);
+    seen[size_t(row)] = true;
+  }
   const int64_t d = weight.size(1), rs = weight.stride(0), cs = weight.stride(1);
   dispatch_floating(weight.dtype(), "embedding_renorm_", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for (int64_t i = 0; i < flat.numel(); ++i) {
-      const int64_t row = flat.data<int64_t>()[i];
-      if (seen[size_t(row)]) continue;
-      seen[size_t(row)] = true;
-      T* p = weight.data<T>() + row * rs;
-      double norm = 0;
-      for (int64_t j = 0; j < d; ++j) {
-        const double a = std::fabs(double(p[j * cs]));
-        norm = std::isinf(norm_type) ? std::max(norm, a)
-                                     : norm + (norm_type == 2 ? a * a : std::pow(a, norm_type));
-      }
-      if (!std::isinf(norm_type)) norm = norm_type == 2 ? std::sqrt(norm) : std::pow(norm, 1 / norm_type);
-      if (norm <= max_norm) continue;
-      const double scale = max_norm / (norm + 1e-7);
-      for (int64_t j = 0; j < d; ++j) p[j * cs] = T(double(p[j * cs]) * scale);
-    }
+    const auto norm_of = [&](const T* p) {
+      double part[4] = {};  // chains that the processor can run side by side
+      const auto add = [&](auto term) {
+        for (int64_t j = 0; j < d; ++j) part[j % 4] += term(std::fabs(double(p[j * cs])));
+        return (part[0] + part[1]) + (part[2] + part[3]);
+      };
+      if (norm_type == 2) return std::sqrt(add([](double a) { return a * a; }));
+      if (norm_type == 1) return add([](double a) { return a; });
+      if (!std::isinf(norm_type))
+        return std::pow(add([&](double a) { return std::pow(a, norm_type); }), 1 / norm_type);
+      double largest = 0;
+      for (int64_t j = 0; j < d; ++j) largest = std::max(largest, std::fabs(double(p[j * cs])));
+      return largest;
+    };
+    parallel_for(0, int64_t(rows.size()), std::max<int64_t>(1, 8192 / std::max<int64_t>(d, 1)),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t i = first; i < last; ++i) {
+                     T* p = weight.data<T>() + rows[size_t(i)] * rs;
+                     const double norm = norm_of(p);
+                     if (norm <= max_norm) continue;
+                     const double scale = max_norm / (norm + 1e-7);
+                     for (int64_t j = 0; j < d; ++j) p[j * cs] = T(double(p[j * cs]) * scale);
+                   }
+                 });
   });
   mark_changed(weight);
   return weight;

@@ -129,6 +129,30 @@ Tensor bag_sum(const Bags& b, const Tensor& weight, const Tensor& rows, const Te
   return out;
 }
 
+bool is_half(Dtype dtype) { return dtype == Dtype::Float16 || dtype == Dtype::BFloat16; }
+
+// grad added to the elements that were chosen, in the order of the bags. Threads share the columns.
+Tensor max_gradient(const Tensor& chosen, const Dims& sizes, const Tensor& grad) {
+  const Tensor from = contiguous_values(detach(grad));
+  Tensor out = empty(sizes, grad.dtype());
+  fill_values(out, 0);
+  const int64_t bags = chosen.size(0), d = chosen.size(1);
+  dispatch_floating(out.dtype(), "embedding_bag", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for(0, d, bags < 64 ? d : 32, [&](int64_t low, int64_t high) {
+      for (int64_t bag = 0; bag < bags; ++bag) {
+        const int64_t* at = chosen.data<int64_t>() + bag * d;
+        for (int64_t j = low; j < high; ++j) {
+          if (at[j] < 0) continue;  // an empty bag
+          T& sum = out.data<T>()[at[j]];
+          sum = T(compute_t<T>(sum) + compute_t<T>(from.data<T>()[bag * d + j]));
+        }
+      }
+    });
+  });
+  return out;
+}
+
 // The largest value of each column; the gradient goes to the row that had it.
 Tensor bag_max(const Bags& b, const Tensor& weight, const Tensor& rows) {
   const int64_t d = weight.size(1);
@@ -137,21 +161,33 @@ Tensor bag_max(const Bags& b, const Tensor& weight, const Tensor& rows) {
   const Tensor src = contiguous_values(weight);
   dispatch_floating(weight.dtype(), "embedding_bag", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for (int64_t bag = 0; bag < b.count; ++bag) {
-      for (int64_t j = 0; j < d; ++j) {
-        int64_t best = -1;
-        for (int64_t q = b.first[size_t(bag)]; q < b.first[size_t(bag) + 1]; ++q) {
-          const int64_t at = rows.data<int64_t>()[q] * d + j;
-          if (best < 0 || compute_t<T>(src.data<T>()[at]) > compute_t<T>(src.data<T>()[best])) best = at;
-        }
-        chosen.data<int64_t>()[bag * d + j] = best;
-        out.data<T>()[bag * d + j] = best < 0 ? T(0) : src.data<T>()[best];
-      }
-    }
+    parallel_for(0, b.count, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)),
+                 [&](int64_t from, int64_t to) {
+                   for (int64_t bag = from; bag < to; ++bag) {
+                     int64_t* best = chosen.data<int64_t>() + bag * d;
+                     T* largest = out.data<T>() + bag * d;
+                     const int64_t first = b.first[size_t(bag)], last = b.first[size_t(bag) + 1];
+                     for (int64_t q = first; q < last; ++q) {
+                       const int64_t start = rows.data<int64_t>()[q] * d;
+                       const T* row = src.data<T>() + start;
+                       for (int64_t j = 0; j < d; ++j) {
+                         if (q > first && !(compute_t<T>(row[j]) > compute_t<T>(largest[j]))) continue;
+                         largest[j] = row[j];
+                         best[j] = start + j;
+                       }
+                     }
+                     if (first == last) {
+                       std::fill(largest, largest + d, T(0));
+                       std::fill(best, best + d, int64_t(-1));
+                     }
+                   }
+                 });
   });
   if (wants_grad(weight)) {
     record(out, "EmbeddingBagBackward0", {weight},
            [chosen, sizes = weight.sizes()](Backward&, const TensorList& g) {
+             if (!(GradMode::enabled() && wants_grad(g[0])) && !is_half(g[0].dtype()))
+               return TensorList{max_gradient(chosen, sizes, g[0])};
              // Elements as rows of one value; empty bags go to a row of their own that is cut off.
              const int64_t n = sizes[0] * sizes[1];
              Tensor at = empty({chosen.numel()}, Dtype::Int64);

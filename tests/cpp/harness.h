@@ -94,6 +94,7 @@ class Guarded {
       : n_(n), begin_(kGuard + shift), all_(n + 2 * kGuard + shift, guard()) {}
   T* data() { return all_.data() + begin_; }
   T& operator[](int64_t i) { return all_[begin_ + i]; }
+  const T& operator[](int64_t i) const { return all_[begin_ + i]; }
   int64_t size() const { return n_; }
   bool intact() const {
     for (int64_t i = 0; i < int64_t(all_.size()); ++i) {

@@ -82,7 +82,7 @@ void check_cross_entropy(const char* isa, T (*from)(float), Rows rows, Lanes lan
         const T *x = s.x.data() + 1, *p = mode & 8 ? s.p.data() + 1 : nullptr;
         Guarded<float> want_loss(examples), loss(examples);
         Guarded<T> want(n * examples), got(n * examples, 1 + mode % 3), turned(n * examples, mode % 3);
-        const auto compare = [&](const char* what, const Guarded<T>& y) {
+        const auto compare = [&](const char* what, Guarded<T>& y) {
           for (int64_t i = 0; i < examples; ++i)
             CHECK(close(loss[i], want_loss[i], 1e-5, 1e-4), isa, what, " loss ", i, " of ", n, " mode ", mode,
                   ": ", loss[i], " ", want_loss[i]);

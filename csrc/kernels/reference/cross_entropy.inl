@@ -40,7 +40,7 @@ void cross_entropy_examples(const CrossEntropy& c, int64_t count, const T* x, in
     e.sum();
     const double of_class = target && !ignored ? c.on * e.weight(target[i]) : 0;
     double l = e.mass * ::log(e.exponentials) - e.linear;
-    if (target && !ignored) l += of_class * (::log(e.exponentials) + e.m - score(target[i]));
+    if (target && !ignored) l += of_class * (::log(e.exponentials) + (e.m - score(target[i])));
     loss[i] = ignored ? 0 : float(l);
     for (int64_t j = 0; y && j < c.classes; ++j) {
       double g = (of_class + e.mass) * ::exp(score(j) - e.m) / e.exponentials - e.share(j);

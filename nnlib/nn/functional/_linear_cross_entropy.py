@@ -5,6 +5,17 @@ import math
 from nnlib import _C
 
 
+def rows_of_chunk(options, batch, features, classes):
+    """Rows in a chunk of a batch of so many rows, features and classes; None where `options` leave it open."""
+    if options.batch_chunk_size is not None:
+        return options.batch_chunk_size
+    if options.chunking_method in (None, "auto"):
+        return None if options.chunking_method else batch
+    factor = int(options.chunking_method.partition(":")[2] or 1)
+    wanted = -(-batch // max(1, -(-classes // features)))
+    return max(1, min((1 << max(0, wanted - 1).bit_length()) // factor, batch))
+
+
 def _check(input, linear_weight, linear_bias):
     """(number of classes, further output sizes); RuntimeError if the shapes do not fit."""
     if input.dim() not in (1, 2):
@@ -78,7 +89,7 @@ def linear_cross_entropy(
         return _C.cross_entropy(scores, target, weight, ignore_index, reduction, label_smoothing)
     rows, acc_dtype = 0, None
     if options is not None:
-        rows = options.rows(*(1, *input.shape)[-2:], sizes[0]) or 0
+        rows = rows_of_chunk(options, *(1, *input.shape)[-2:], sizes[0]) or 0
         acc_dtype = options.acc_dtype
     batched = input.dim() == 2
     if not batched:

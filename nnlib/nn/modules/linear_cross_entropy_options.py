@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nnlib import _C
+from nnlib.nn.functional._linear_cross_entropy import rows_of_chunk
 
 __all__ = ["LinearCrossEntropyOptions"]
 
@@ -56,10 +57,4 @@ class LinearCrossEntropyOptions:
 
     def rows(self, batch, features, classes):
         """Rows in a chunk, for a batch of so many rows, features and classes; None to leave it open."""
-        if self.batch_chunk_size is not None:
-            return self.batch_chunk_size
-        if self.chunking_method in (None, "auto"):
-            return None if self.chunking_method else batch
-        factor = int(self.chunking_method.partition(":")[2] or 1)
-        wanted = -(-batch // max(1, -(-classes // features)))
-        return max(1, min((1 << max(0, wanted - 1).bit_length()) // factor, batch))
+        return rows_of_chunk(self, batch, features, classes)
