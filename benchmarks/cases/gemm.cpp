@@ -24,34 +24,6 @@ void add_tiles(Cases& cases) {
   });
 }
 
-// Products that pack nothing: rows of A where they lie, dot products of rows, the outer product.
-void add_unpacked(Cases& cases) {
-  const Table& t = cases.t;
-  const int64_t m = 2 * t.sgemm_mr, kc = 128, dm = 2 * t.dgemm_mr;
-  for (const bool turned : {false, true}) {
-    const std::string suffix = turned ? "/turned" : "";
-    cases.add("sgemm_rows", sizes(m, t.sgemm_nr, kc) + suffix, {2.0 * double(kc * m * t.sgemm_nr), 0},
-              [=, &t] {
-                t.sgemm_rows(m, t.sgemm_nr, kc, input(0), kc, 1, input(1), t.sgemm_nr, output(0),
-                             turned ? m : t.sgemm_nr, nullptr, false, turned);
-              });
-    cases.add("dgemm_rows", sizes(dm, t.dgemm_nr, kc) + suffix, {2.0 * double(kc * dm * t.dgemm_nr), 0, true},
-              [=, &t] {
-                t.dgemm_rows(dm, t.dgemm_nr, kc, input_f64(0), kc, 1, input_f64(1), t.dgemm_nr, output_f64(0),
-                             turned ? dm : t.dgemm_nr, nullptr, false, turned);
-              });
-  }
-  const int64_t few = 4, many = 24, k = 256;
-  const double products = 2.0 * double(few * many * k);
-  cases.add("gemm_dots_f32", sizes(few, many, k), {products, 0},
-            [=, &t] { t.gemm_dots_f32(few, many, k, input(0), k, input(1), k, output(0), many, 1); });
-  cases.add("gemm_dots_f64", sizes(few, many, k), {products, 0, true}, [=, &t] {
-    t.gemm_dots_f64(few, many, k, input_f64(0), k, input_f64(1), k, output_f64(0), many, 1);
-  });
-  cases.add("outer_f32", sizes(16, 256, 1), {0, 4.0 * 16 * 256},
-            [=, &t] { t.outer_f32(16, 256, input(0), 1, input(1), output(0), 256, false); });
-}
-
 // Packing of a panel whose rows, and whose columns, are contiguous.
 template <class T, class C, class Kernel>
 void add_pack(Cases& cases, const char* name, Kernel pack, int64_t width, const T* from, C* to) {
@@ -94,7 +66,6 @@ void add_small(Cases& cases, const std::string& prefix, const std::string& type,
 void add_gemm(Cases& cases) {
   const Table& t = cases.t;
   add_tiles(cases);
-  add_unpacked(cases);
   add_pack(cases, "pack_f32", t.pack_f32, t.sgemm_nr, input(0), output(0));
   add_pack(cases, "pack_f64", t.pack_f64, t.dgemm_nr, input_f64(0), output_f64(0));
   add_pack(cases, "pack_bf16", t.pack_bf16, t.sgemm_nr, input_half(), output(0));
