@@ -127,31 +127,37 @@ void gemv_dot_f64(int64_t m, int64_t k, const double* a, int64_t lda, const doub
   gemv_dot(m, k, a, lda, x, y);
 }
 
-// V vectors of y stay in registers while all rows pass.
-template <int V, class T>
-NNLIB_INLINE void axpy_columns(int64_t n, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+// y (+)= the sum of R rows times their x, in the order of the rows: memory is read in R long streams.
+template <int R, class T>
+NNLIB_INLINE void axpy_rows(int64_t n, const T* a, int64_t lda, const T* x, T* y, bool add) {
   constexpr int W = VecFor<T>::width;
-  VecOf<T> s[V];
+  VecOf<T> xv[R];
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) s[v] = splat(T(0));
-  for (int64_t i = 0; i < k; ++i) {
-    const VecOf<T> xi = splat(x[i]);
-    const T* row = a + i * lda;
+  for (int r = 0; r < R; ++r) xv[r] = splat(x[r]);
+  int64_t j = 0;
+  for (; j + W <= n; j += W) {
+    VecOf<T> s = add ? load(y + j) : splat(T(0));
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      s[v] = fma(xi, n >= V * W ? load(row + v * W) : load_n(row + v * W, n - v * W), s[v]);
-    }
+    for (int r = 0; r < R; ++r) s = fma(xv[r], load(a + r * lda + j), s);
+    store(y + j, s);
   }
+  if (j == n) return;
+  VecOf<T> s = add ? load_n(y + j, n - j) : splat(T(0));
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) store_n(y + v * W, s[v], n - v * W);
+  for (int r = 0; r < R; ++r) s = fma(xv[r], load_n(a + r * lda + j, n - j), s);
+  store_n(y + j, s, n - j);
 }
 
 template <class T>
 NNLIB_INLINE void gemv_axpy(int64_t n, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
-  constexpr int W = VecFor<T>::width;
-  int64_t j = 0;
-  for (; j + 8 * W <= n; j += 8 * W) axpy_columns<8>(8 * W, k, a + j, lda, x, y + j);
-  for (; j < n; j += W) axpy_columns<1>(n - j < W ? n - j : W, k, a + j, lda, x, y + j);
+  const int64_t strip = 2048;  // of y, which stays in the first-level cache
+  for (int64_t j = 0; j < n; j += strip) {
+    const int64_t width = n - j < strip ? n - j : strip;
+    for (int64_t q = 0; k <= 0 && q < width; ++q) y[j + q] = 0;
+    int64_t i = 0;
+    for (; i + 8 <= k; i += 8) axpy_rows<8>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
+    for (; i < k; ++i) axpy_rows<1>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
+  }
 }
 void gemv_axpy_f32(int64_t n, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
   gemv_axpy(n, k, a, lda, x, y);

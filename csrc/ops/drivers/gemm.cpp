@@ -118,11 +118,10 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
   T* v = scratch<Scratch::Vector, T>(k + m);
   T* out = v + k;
   for (int64_t i = 0; i < k; ++i) v[i] = x[i * incx];
-  const int64_t unit = 128;  // columns that gemv_axpy takes at once
-  // Memory sets the pace here, not multiplications.
-  const int64_t elements = kSerialProduct / 8;
-  const int64_t grain =
-      std::max<int64_t>(unit, (elements / std::max<int64_t>(k, 1) + unit - 1) / unit * unit);
+  // Memory sets the pace here, not multiplications. Long shares let it stream.
+  const int64_t elements = kSerialProduct / 8, unit = 64, shares = 2 * num_threads();
+  const int64_t enough = std::max<int64_t>(1, elements / std::max<int64_t>(k, 1));
+  const int64_t grain = (std::max(enough, (m + shares - 1) / shares) + unit - 1) / unit * unit;
   parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
     const T* part = mat.data + first * mat.rs;
     if (mat.cs == 1) {

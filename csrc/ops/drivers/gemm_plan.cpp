@@ -69,7 +69,6 @@ GemmPlan<T>::GemmPlan(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, St
   const Tiles turned = plan_tiles(true, false);
   if (turned.cycles < tiles_.cycles) tiles_ = turned;
   dots_ = plan_dots() < tiles_.cycles;
-  kept_tiles_ = plan_tiles(false, true);
 }
 
 template <class T>
@@ -111,16 +110,16 @@ void GemmPlan<T>::run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T
   if (dots_) return run_dots(a, b, beta, c, ldc, bias);
   if (beta != 0 && beta != 1) scale_rows(m_, n_, beta, c, ldc);
   // A kept packing gives the same bits: each element stays one chain over k with the same blocks.
-  if (kept_b && kept_tiles_.cycles < 0.97 * tiles_.cycles) {
-    const int64_t panels = ceil_div(n_, tile_.nr), nr = tile_.nr;
-    const PackedKey key{PackedKind::GemmPanels,
-                        {reinterpret_cast<const char*>(b) - static_cast<const char*>(kept_b->data()), k_, n_,
-                         b_.rs, b_.cs, nr, kc_, int64_t(sizeof(T))}};
-    const Packed form = packed_weight(*kept_b, key, panels * nr * k_ * int64_t(sizeof(T)), [&](void* to) {
-      pack_columns(kept_tiles_, b, 0, k_, 0, n_, static_cast<T*>(to));
+  const Tiles with_kept = kept_b ? plan_tiles(false, true) : Tiles{};
+  if (kept_b && with_kept.cycles < 0.97 * tiles_.cycles) {
+    const int64_t panels = ceil_div(n_, tile_.nr), nr = tile_.nr, size = sizeof(T);
+    const int64_t offset = reinterpret_cast<const char*>(b) - static_cast<const char*>(kept_b->data());
+    const PackedKey key{PackedKind::GemmPanels, {offset, k_, n_, b_.rs, b_.cs, nr, kc_, size}};
+    const Packed form = packed_weight(*kept_b, key, panels * nr * k_ * size, [&](void* to) {
+      pack_columns(with_kept, b, 0, k_, 0, n_, static_cast<T*>(to));
     });
     if (form) {
-      return run_tiles(kept_tiles_, a, b, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
+      return run_tiles(with_kept, a, b, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
     }
   }
   run_tiles(tiles_, tiles_.turned ? b : a, tiles_.turned ? a : b, beta != 0, c, ldc, bias, nullptr);
@@ -133,15 +132,65 @@ void GemmPlan<T>::pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t d
   const int64_t nr = tile_.nr, count = ceil_div(columns, nr);
   const T scale = t.turned ? alpha_ : T(1);
   const int64_t grain = std::max<int64_t>(1, kSerialProduct / 16 / (nr * std::max<int64_t>(depth, 1)));
+  // Where rows of Q are contiguous, a few of them are read along many panels: memory comes in long streams.
+  const int64_t together = t.qcs == 1 ? 16 : kc_;
   parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
     for (int64_t p = 0; p < depth; p += kc_) {
       const int64_t kc = std::min(kc_, depth - p);
-      for (int64_t j = first; j < last; ++j) {
-        pack_panel(nr, std::min(nr, columns - j * nr), kc, q + (pc + p) * t.qks + (jc + j * nr) * t.qcs,
-                   t.qcs, t.qks, scale, panels + p * count * nr + j * nr * kc);
+      for (int64_t r = 0; r < kc; r += together) {
+        for (int64_t j = first; j < last; ++j) {
+          pack_panel(nr, std::min(nr, columns - j * nr), std::min(together, kc - r),
+                     q + (pc + p + r) * t.qks + (jc + j * nr) * t.qcs, t.qcs, t.qks, scale,
+                     panels + p * count * nr + j * nr * kc + r * nr);
+        }
       }
     }
   });
+}
+
+// Rows [i0, i1) and panels [j0, j1) of a pass, on one thread.
+template <class T>
+void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i1, int64_t j0,
+                            int64_t j1) const {
+  const int64_t nr = tile_.nr, mr = tile_.mr, mc_max = balanced_block(i1 - i0, tile_.mc, mr);
+  T* rows = t.pack_p ? scratch<Scratch::PanelsA, T>(mc_max * kc_) : nullptr;
+  for (int64_t ic = i0; ic < i1; ic += mc_max) {
+    const int64_t mc = std::min(mc_max, i1 - ic), high = ceil_div(mc, ceil_div(mc, mr));
+    int64_t b = 0;
+    do {  // once even where k is 0: C has to be written
+      const int64_t kc = std::min(kc_, x.depth - b);
+      const bool add = x.accumulate || x.pc + b > 0;
+      const T* from = x.p + ic * t.prs + (x.pc + b) * t.pks;
+      for (int64_t i = 0; t.pack_p && i < mc; i += high) {
+        pack_panel(mr, std::min(high, mc - i), kc, from + i * t.prs, t.prs, t.pks, t.turned ? T(1) : alpha_,
+                   rows + i / high * mr * kc);
+      }
+      // A panel of Q passes over all rows of the block. Where Q stays in the cache anyhow and C does not, a
+      // few rows pass over all panels instead: C is written in the order of memory.
+      const int64_t width = (j1 - j0) * nr * int64_t(sizeof(T));
+      const bool by_rows = !t.turned && kc * width <= kNearShare && mc * width > kNearShare;
+      const int64_t group = by_rows ? high : mc, step = t.pack_p ? high : group;
+      for (int64_t g = 0; g < mc; g += group) {
+        for (int64_t j = j0; j < j1; ++j) {
+          const int64_t column = x.jc + j * nr, n = std::min(nr, t.N - column);
+          const bool tail = n < nr && !t.pack_q;
+          const T* panel = t.pack_q ? x.packed + b * x.count * nr + j * nr * kc
+                           : tail   ? x.packed + b * nr
+                                    : x.q + (x.pc + b) * t.qks + column * t.qcs;
+          for (int64_t i = g; i < std::min(g + group, mc); i += step) {
+            const int64_t row = ic + i;
+            T* to = t.turned ? x.c + column * x.ldc + row : x.c + row * x.ldc + column;
+            const T* bias = x.bias ? x.bias + (t.turned ? row : column) : nullptr;
+            rows_kernel(std::min(step, mc - i), n, kc,
+                        t.pack_p ? rows + i / high * mr * kc : from + i * t.prs, t.pack_p ? 1 : t.prs,
+                        t.pack_p ? mr : t.pks, panel, t.pack_q || tail ? nr : t.qks, to, x.ldc, bias, add,
+                        t.turned);
+          }
+        }
+      }
+      b += kc_;
+    } while (b < x.depth);
+  }
 }
 
 template <class T>
@@ -156,76 +205,34 @@ void GemmPlan<T>::run_tiles(const Tiles& t, const T* p, const T* q, bool accumul
     depth_max = std::min(depth_all, std::max<int64_t>(1, kSharedBytes / size / t.N / kc_) * kc_);
     nc_max = std::min(t.N, std::max<int64_t>(1, kSharedBytes / size / depth_max / nr) * nr);
   }
-  T* panels = shared ? scratch<Scratch::PanelsB, T>(ceil_div(nc_max, nr) * nr * depth_max) : nullptr;
-  const bool tail = !t.pack_q && t.N % nr != 0;
-  T* last_panel = tail ? scratch<Scratch::PanelsB, T>(nr * depth_all) : nullptr;
-  if (tail) pack_columns(t, q, 0, k_, t.N / nr * nr, t.N % nr, last_panel);
-
-  for (int64_t jc = 0; jc < t.N; jc += nc_max) {
-    const int64_t nc = std::min(nc_max, t.N - jc), count = ceil_div(nc, nr);
-    for (int64_t pc = 0; pc < depth_all; pc += depth_max) {
-      const int64_t depth = std::min(depth_max, k_ - pc);
-      if (shared) pack_columns(t, q, pc, depth, jc, nc, panels);
-      const T* packed = kept ? kept : panels;
+  Pass x{p, q, kept, c, bias, ldc, 0, 0, 0, 0, accumulate};
+  T* panels = nullptr;
+  if (shared) {
+    x.packed = panels = scratch<Scratch::PanelsB, T>(ceil_div(nc_max, nr) * nr * depth_max);
+  } else if (!t.pack_q && t.N % nr != 0) {  // tiles read whole panels: the last one is copied
+    x.packed = panels = scratch<Scratch::PanelsB, T>(nr * depth_all);
+    pack_columns(t, q, 0, k_, t.N / nr * nr, t.N % nr, panels);
+  }
+  for (x.jc = 0; x.jc < t.N; x.jc += nc_max) {
+    const int64_t nc = std::min(nc_max, t.N - x.jc);
+    x.count = ceil_div(nc, nr);
+    for (x.pc = 0; x.pc < depth_all; x.pc += depth_max) {
+      x.depth = std::min(depth_max, k_ - x.pc);
+      if (shared) pack_columns(t, q, x.pc, x.depth, x.jc, nc, panels);
       // Shares of C: more than threads, so that one that is held up gives work away; rows are cut first,
       // since each share packs its own rows of P.
-      const double work = double(t.M) * double(nc) * double(std::max<int64_t>(depth, 1));
+      const double work = double(t.M) * double(nc) * double(std::max<int64_t>(x.depth, 1));
       const int64_t threads = work < double(kSerialProduct) || in_parallel_region() ? 1 : num_threads();
       const int64_t shares =
           threads == 1 ? 1 : threads * std::clamp<int64_t>(int64_t(work / double(8 * kSerialProduct)), 1, 4);
       const int64_t row_shares = std::min(shares, std::max<int64_t>(1, t.M / (4 * mr)));
-      const int64_t column_shares = std::min(count, ceil_div(shares, row_shares));
-      const int64_t row_block = ceil_div(t.M, row_shares), panel_block = ceil_div(count, column_shares);
-      const int64_t grid_rows = ceil_div(t.M, row_block), grid_columns = ceil_div(count, panel_block);
-
+      const int64_t column_shares = std::min(x.count, ceil_div(shares, row_shares));
+      const int64_t row_block = ceil_div(t.M, row_shares), panel_block = ceil_div(x.count, column_shares);
+      const int64_t grid_rows = ceil_div(t.M, row_block), grid_columns = ceil_div(x.count, panel_block);
       parallel_for(0, grid_rows * grid_columns, 1, [&](int64_t first, int64_t last) {
         for (int64_t s = first; s < last; ++s) {
-          const int64_t i0 = s / grid_columns * row_block, i1 = std::min(t.M, i0 + row_block);
-          const int64_t j0 = s % grid_columns * panel_block, j1 = std::min(count, j0 + panel_block);
-          const int64_t mc_max = balanced_block(i1 - i0, tile_.mc, mr);
-          T* rows = t.pack_p ? scratch<Scratch::PanelsA, T>(mc_max * kc_) : nullptr;
-          int64_t b = 0;
-          do {  // once even where k is 0: C has to be written
-            const int64_t kc = std::min(kc_, depth - b);
-            const bool add = accumulate || pc + b > 0;
-            for (int64_t ic = i0; ic < i1; ic += mc_max) {
-              const int64_t mc = std::min(mc_max, i1 - ic), high = ceil_div(mc, ceil_div(mc, mr));
-              const T* from = p + ic * t.prs + (pc + b) * t.pks;
-              for (int64_t i = 0; t.pack_p && i < mc; i += high) {
-                pack_panel(mr, std::min(high, mc - i), kc, from + i * t.prs, t.prs, t.pks,
-                           t.turned ? T(1) : alpha_, rows + i / high * mr * kc);
-              }
-              // A panel of Q passes over all rows of the block. Where Q stays in the cache anyhow and C does
-              // not, a few rows pass over all panels instead: C is written in the order of memory.
-              const int64_t width = (j1 - j0) * nr * size;
-              const bool by_rows = !t.turned && kc * width <= kNearShare && mc * width > kNearShare;
-              const int64_t group = by_rows ? high : mc, step = t.pack_p ? high : group;
-              for (int64_t g = 0; g < mc; g += group) {
-                for (int64_t j = j0; j < j1; ++j) {
-                  const int64_t column = jc + j * nr, n = std::min(nr, t.N - column);
-                  const T* panel;
-                  int64_t ldb = nr;
-                  if (t.pack_q) {
-                    panel = packed + b * count * nr + j * nr * kc;
-                  } else if (n < nr) {
-                    panel = last_panel + b * nr;
-                  } else {
-                    panel = q + (pc + b) * t.qks + column * t.qcs;
-                    ldb = t.qks;
-                  }
-                  for (int64_t i = g; i < std::min(g + group, mc); i += step) {
-                    const int64_t row = ic + i;
-                    T* to = t.turned ? c + column * ldc + row : c + row * ldc + column;
-                    const T* add_bias = bias ? bias + (t.turned ? row : column) : nullptr;
-                    rows_kernel(std::min(step, mc - i), n, kc,
-                                t.pack_p ? rows + i / high * mr * kc : from + i * t.prs, t.pack_p ? 1 : t.prs,
-                                t.pack_p ? mr : t.pks, panel, ldb, to, ldc, add_bias, add, t.turned);
-                  }
-                }
-              }
-            }
-            b += kc_;
-          } while (b < depth);
+          const int64_t i = s / grid_columns * row_block, j = s % grid_columns * panel_block;
+          run_share(t, x, i, std::min(t.M, i + row_block), j, std::min(x.count, j + panel_block));
         }
       });
     }

@@ -28,9 +28,19 @@ class GemmPlan {
     int64_t prs = 0, pks = 0, qks = 0, qcs = 0;  // strides of P and Q along their rows, columns and k
     double cycles = 0;
   };
+  // A part of k (pc and depth) for columns of Q from jc on, `count` panels of them. `packed` holds them where
+  // Q is packed; else the last panel of Q, for all of k.
+  struct Pass {
+    const T *p, *q, *packed;
+    T* c;
+    const T* bias;
+    int64_t ldc, jc, pc, depth, count;
+    bool accumulate;
+  };
   Tiles plan_tiles(bool turned, bool q_is_kept) const;
   void run_tiles(const Tiles& t, const T* p, const T* q, bool accumulate, T* c, int64_t ldc, const T* bias,
                  const T* kept) const;
+  void run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i1, int64_t j0, int64_t j1) const;
   void pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t depth, int64_t jc, int64_t columns,
                     T* panels) const;
   double plan_dots() const;
@@ -40,7 +50,7 @@ class GemmPlan {
   int64_t m_, n_, k_, kc_;  // kc: depth of the blocks of k
   T alpha_;
   Strided<T> a_, b_;
-  Tiles tiles_, kept_tiles_;  // without and with a kept packing of B
+  Tiles tiles_;
   bool dots_ = false;
 };
 
