@@ -77,32 +77,34 @@ void register_conv() {
     const int64_t nw = s.out_channels * s.in_group() * s.taps();
     const double flops = 2.0 * double(ny * s.in_group() * s.taps());
     const std::string name = std::string("/") + c.name;
-    const ConvImages in{nullptr, Dtype::Float32, false, s.in_channels, s.in_pixels()};
-    const ConvImages out{nullptr, Dtype::Float32, false, s.out_channels, s.out_pixels()};
-    const auto images = [](ConvImages like, const std::vector<float>& values) {
-      like.data = values.data();
-      return like;
+    const auto input = [s](const float* x) {
+      return ConvImages{x, Dtype::Float32, false, s.in_channels, s.in_pixels()};
     };
-    const auto weights = [s](const std::vector<float>& w) {
-      return ConvWeights<float>{w.data(), s.in_group() * s.taps(), s.taps(), 1};
+    const auto output = [s](const float* y) {
+      return ConvImages{y, Dtype::Float32, false, s.out_channels, s.out_pixels()};
+    };
+    const auto weights = [s](const float* w) {
+      return ConvWeights<float>{w, s.in_group() * s.taps(), s.taps(), 1};
     };
     on_threads("conv_forward" + name, [=](benchmark::State& state, int threads) {
       const std::vector<float> x = values(nx), w = values(nw), bias = values(s.out_channels);
       std::vector<float> y(static_cast<size_t>(ny));
-      report_flops(state, flops, threads,
-                   [&] { conv_forward<float>(s, images(in, x), weights(w), bias.data(), images(out, y)); });
+      report_flops(state, flops, threads, [&] {
+        conv_forward<float>(s, input(x.data()), weights(w.data()), bias.data(), output(y.data()));
+      });
     });
     on_threads("conv_input_grad" + name, [=](benchmark::State& state, int threads) {
       const std::vector<float> g = values(ny), w = values(nw);
       std::vector<float> gx(static_cast<size_t>(nx));
-      report_flops(state, flops, threads,
-                   [&] { conv_input_grad<float>(s, images(out, g), weights(w), nullptr, images(in, gx)); });
+      report_flops(state, flops, threads, [&] {
+        conv_input_grad<float>(s, output(g.data()), weights(w.data()), nullptr, input(gx.data()));
+      });
     });
     on_threads("conv_weight_grad" + name, [=](benchmark::State& state, int threads) {
       const std::vector<float> x = values(nx), g = values(ny);
       std::vector<float> gw(static_cast<size_t>(nw));
       report_flops(state, flops, threads,
-                   [&] { conv_weight_grad<float>(s, images(in, x), images(out, g), gw.data()); });
+                   [&] { conv_weight_grad<float>(s, input(x.data()), output(g.data()), gw.data()); });
     });
   }
 }

@@ -23,6 +23,7 @@ LIMITS = Limits(
     "avx2",
     2,
     {"avx2": (100e9, 200e9)},
+    {"avx2": (1e12, 2e12)},
     [
         Level("L1", 1, 2e11, 4e11),
         Level("L2", 2, 1e11, 2e11),

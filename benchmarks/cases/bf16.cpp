@@ -1,5 +1,5 @@
-// Splitting float32 numbers into bfloat16 parts, and products of the parts. On processors without tiles these are plain
-// loops that nothing calls.
+// Splitting float32 numbers into bfloat16 parts, and products of the parts. On processors without tiles these
+// are plain loops that nothing calls.
 #include "cases/cases.h"
 
 namespace nnlib::benchmarks {
@@ -22,7 +22,7 @@ void add_bf16(Cases& cases) {
     const int64_t steps = 4;
     cases.add("bf16_tile_f32", name, {2.0 * 32 * 32 * 32 * double(steps), 0}, [&t, parts] {
       t.bf16_begin();
-      t.bf16_tile_f32(steps, parts, input_half(), input_half(), output(0), 32, false);
+      t.bf16_tile_f32(steps, parts, input_half(), input_half(), output(0), 32);
       t.bf16_end();
     });
   }

@@ -56,32 +56,34 @@ void add_lines(Cases& cases) {
             [&t] { t.conv_merge_f32(input(0), input(1), 1024, output(0)); });
 }
 
-// A line of 56 pixels of 64 channels, and such a window of pixels as a depthwise kernel sees.
-void add_layouts(Cases& cases) {
+// Channels that lie side by side in a pixel.
+template <class T>
+void add_layout(Cases& cases, const std::string& type,
+                void (*planes)(int64_t, int64_t, const T*, int64_t, float*, int64_t),
+                void (*pixels)(int64_t, int64_t, const float*, int64_t, T*, int64_t), const T* from, T* to) {
+  const int64_t channels = 32, n = kCols;
+  const double bytes = double(channels * n) * (sizeof(T) + sizeof(float));
+  cases.add(("planes_from_pixels_" + type).c_str(), "32x56", {0, bytes},
+            [=] { planes(channels, n, from, channels, output(0), n); });
+  cases.add(("pixels_from_planes_" + type).c_str(), "32x56", {0, bytes},
+            [=] { pixels(channels, n, input(0), n, to, channels); });
+}
+
+void add_pixels(Cases& cases) {
   const Table& t = cases.t;
-  const int64_t n = kCols, channels = 64;
-  const double wide = 8.0 * n * channels, narrow = 6.0 * n * channels;
-  cases.add("planes_from_pixels_f32", "64x56", {0, wide},
-            [&t] { t.planes_from_pixels_f32(channels, n, input(0), channels, output(0), n); });
-  cases.add("planes_from_pixels_bf16", "64x56", {0, narrow},
-            [&t] { t.planes_from_pixels_bf16(channels, n, input_half(), channels, output(0), n); });
-  cases.add("planes_from_pixels_f16", "64x56", {0, narrow},
-            [&t] { t.planes_from_pixels_f16(channels, n, input_half(), channels, output(0), n); });
-  cases.add("pixels_from_planes_f32", "64x56", {0, wide},
-            [&t] { t.pixels_from_planes_f32(channels, n, input(0), n, output(0), channels); });
-  cases.add("pixels_from_planes_bf16", "64x56", {0, narrow},
-            [&t] { t.pixels_from_planes_bf16(channels, n, input(0), n, output_half(), channels); });
-  cases.add("pixels_from_planes_f16", "64x56", {0, narrow},
-            [&t] { t.pixels_from_planes_f16(channels, n, input(0), n, output_half(), channels); });
-  const int64_t rows = 4, lanes = t.pixel_lanes, all = rows * kCols * lanes;
-  const Work work{2.0 * double(all * kTaps), 8.0 * double(all)};
-  cases.add("depthwise_pixels_f32", "4x56/3x3", work, [&t, lanes] {
-    t.depthwise_pixels_f32(rows, kCols, lanes, kTaps, taps(), input(0), kRow, input(1), input(2), output(0),
-                           kCols * lanes, lanes);
+  const int64_t lanes = t.pixel_lanes, rows = 2, cols = 28;
+  const Work work{2.0 * double(rows * cols * kTaps * lanes), 8.0 * double(rows * cols * lanes)};
+  cases.add("depthwise_pixels_f32", "2x28/3x3", work, [=, &t] {
+    t.depthwise_pixels_f32(rows, cols, lanes, kTaps, taps(), input(0), kRow, input(1), input(2), output(0),
+                           cols * lanes, lanes);
   });
-  cases.add("pixel_dots_f32", "4x56/3x3", work, [&t, lanes] {
-    t.pixel_dots_f32(kTaps, rows, kCols, input(0), kCols * lanes, lanes, input(1), taps(), kRow, output(0));
+  cases.add("pixel_dots_f32", "2x28/3x3", work, [=, &t] {
+    t.pixel_dots_f32(kTaps, rows, cols, input(0), cols * lanes, lanes, input(1), taps(), kRow, output(0));
   });
+  add_layout(cases, "f32", t.planes_from_pixels_f32, t.pixels_from_planes_f32, input(0), output(1));
+  add_layout(cases, "bf16", t.planes_from_pixels_bf16, t.pixels_from_planes_bf16, input_half(),
+             output_half());
+  add_layout(cases, "f16", t.planes_from_pixels_f16, t.pixels_from_planes_f16, input_half(), output_half());
 }
 
 }  // namespace
@@ -89,7 +91,7 @@ void add_layouts(Cases& cases) {
 void add_conv(Cases& cases) {
   add_depthwise(cases);
   add_lines(cases);
-  add_layouts(cases);
+  add_pixels(cases);
 }
 
 }  // namespace nnlib::benchmarks

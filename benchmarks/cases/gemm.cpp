@@ -49,6 +49,18 @@ void add_gemv(Cases& cases) {
             [=, &t] { t.gemv_axpy_f64(k, m, input_f64(0), k, input_f64(1), output_f64(0)); });
 }
 
+// Small products without packing.
+template <class T, class Rows, class Dots>
+void add_small(Cases& cases, const std::string& prefix, const std::string& type, Rows rows, Dots dots,
+               int64_t nr, const T* a, const T* b, T* c) {
+  const int64_t m = 32, k = 64;
+  const bool doubles = sizeof(T) == 8;
+  cases.add((prefix + "gemm_rows").c_str(), sizes(m, nr, k), {2.0 * double(m * nr * k), 0, doubles},
+            [=] { rows(m, nr, k, a, k, 1, b, nr, c, nr, nullptr, false, false); });
+  cases.add(("gemm_dots_" + type).c_str(), sizes(8, 8, 128), {2.0 * 8 * 8 * 128, 0, doubles},
+            [=] { dots(8, 8, 128, a, 128, b, 128, c, 8, 1); });
+}
+
 }  // namespace
 
 void add_gemm(Cases& cases) {
@@ -59,6 +71,13 @@ void add_gemm(Cases& cases) {
   add_pack(cases, "pack_bf16", t.pack_bf16, t.sgemm_nr, input_half(), output(0));
   add_pack(cases, "pack_f16", t.pack_f16, t.sgemm_nr, input_half(), output(0));
   add_gemv(cases);
+  add_small(cases, "s", "f32", t.sgemm_rows, t.gemm_dots_f32, t.sgemm_nr, input(0), input(1), output(0));
+  add_small(cases, "d", "f64", t.dgemm_rows, t.gemm_dots_f64, t.dgemm_nr, input_f64(0), input_f64(1),
+            output_f64(0));
+  for (bool past_cache : {false, true}) {
+    cases.add("outer_f32", past_cache ? "8x512/past the caches" : "8x512", {0, 4.0 * 8 * 512},
+              [&t, past_cache] { t.outer_f32(8, 512, input(0), 1, input(1), output(0), 512, past_cache); });
+  }
   const double flops = 1000.0 * double(t.probe_flops);
   cases.add("probe_fma_f32", "1000", {flops, 0}, [&t] { (void)t.probe_fma_f32(1000, 0.5f); });
 }

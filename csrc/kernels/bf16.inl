@@ -65,11 +65,11 @@ NNLIB_INLINE float bf16_block_dot(const uint16_t* a, const uint16_t* b) {
   return even + odd;
 }
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
-                   bool accumulate) {
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
+                   int64_t ldc) {
   for (int64_t i = 0; i < 32; ++i) {
     for (int64_t j = 0; j < 32; ++j) {
-      float sum = accumulate ? c[i * ldc + j] : 0;
+      float sum = 0;
       for (int64_t s = 0; s < steps; ++s) {
         const uint16_t* row = a + s * parts * 1024 + i * 32;
         const uint16_t* col = b + s * parts * 1024 + (j / 16) * 512 + (j % 16) * 2;

@@ -8,8 +8,8 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// Bfloat16 products are made 16 times as fast as float32's by AVX-512; half of that was reached.
-constexpr int64_t bf16_rate = 8;
+// A tile instruction makes 8192 products in 16 cycles, two of AVX-512's multiply-adds 32 a cycle.
+constexpr int64_t bf16_rate = 16;
 
 void bf16_begin() {
   struct {
@@ -129,20 +129,13 @@ inline __attribute__((always_inline)) void multiply_step(const uint16_t* a, cons
 }
 
 template <int parts>
-void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc, bool accumulate) {
+void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc) {
   const int64_t bytes = ldc * int64_t(sizeof(float));
   float* const lower = c + 16 * ldc;
-  if (accumulate) {
-    _tile_loadd(0, c, bytes);
-    _tile_loadd(1, c + 16, bytes);
-    _tile_loadd(2, lower, bytes);
-    _tile_loadd(3, lower + 16, bytes);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
   for (int64_t s = 0; s < steps; ++s) multiply_step<parts>(a + s * parts * 1024, b + s * parts * 1024);
   _tile_stored(0, c, bytes);
   _tile_stored(1, c + 16, bytes);
@@ -154,9 +147,9 @@ void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int
 #undef NNLIB_TILES_B
 #undef NNLIB_TILES_MULTIPLY
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
-                   bool accumulate) {
-  (parts == 1 ? multiply<1> : parts == 2 ? multiply<2> : multiply<3>)(steps, a, b, c, ldc, accumulate);
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
+                   int64_t ldc) {
+  (parts == 1 ? multiply<1> : parts == 2 ? multiply<2> : multiply<3>)(steps, a, b, c, ldc);
 }
 
 }  // namespace

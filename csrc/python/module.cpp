@@ -55,6 +55,15 @@ void bind_limits(py::module_& m) {
       py::arg("isa"), py::arg("threads"), py::arg("seconds"),
       "Measured float32 operations a second of multiply-adds on registers.");
   m.def(
+      "_tile_rate",
+      [](const std::string& isa, int threads, double seconds) {
+        const kernels::Table& table = named_table(isa);
+        py::gil_scoped_release release;
+        return drivers::tile_rate(table, threads, seconds);
+      },
+      py::arg("isa"), py::arg("threads"), py::arg("seconds"),
+      "Measured operations a second of products of bfloat16 on tiles; 0 without them.");
+  m.def(
       "_copy_rate",
       [](const std::string& isa, int threads, int64_t bytes, bool past_caches, double seconds) {
         const kernels::Table& table = named_table(isa);

@@ -25,12 +25,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Limits:
-    """fma: float32 operations a second by instruction set, on one thread and on all; levels: copies, the nearest
-    first; capacity: the bytes that each level holds for all threads together."""
+    """fma: float32 operations a second by instruction set, on one thread and on all; tiles: those of bfloat16, where
+    there are any; levels: copies, the nearest first; capacity: the bytes that each level holds for all threads.
+    """
 
     isa: str
     threads: int
     fma: dict[str, tuple[float, float]]
+    tiles: dict[str, tuple[float, float]]
     levels: list[Level]
     capacity: list[float]
 
@@ -52,8 +54,11 @@ class Limits:
         return max(bounds, default=(None, None))
 
     def as_json(self):
-        fma = {isa: {"one_thread": one, "all_threads": all_} for isa, (one, all_) in self.fma.items()}
-        return {"fma_flops": fma, "copy_bytes": [asdict(level) for level in self.levels]}
+        def rates(by_isa):
+            return {isa: {"one_thread": one, "all_threads": all_} for isa, (one, all_) in by_isa.items()}
+
+        levels = [asdict(level) for level in self.levels]
+        return {"fma_flops": rates(self.fma), "tile_flops": rates(self.tiles), "copy_bytes": levels}
 
 
 def cache_size(level, fallback):
@@ -80,6 +85,8 @@ def measure(threads, seconds=0.2):
     try:
         isas = [isa for isa in _C._isas() if isa != "reference"]
         fma = {isa: tuple(_C._fma_rate(isa, n, seconds) for n in (1, threads)) for isa in isas}
+        tiles = {isa: tuple(_C._tile_rate(isa, n, seconds) for n in (1, threads)) for isa in isas}
+        tiles = {isa: rates for isa, rates in tiles.items() if rates[0]}
         l1, l2 = cache_size(1, 32 * KIB), cache_size(2, 512 * KIB)
         l3 = cache_size(3, 8 * KIB * KIB)
         isa = _C._isa() if _C._isa() in fma else isas[-1]
@@ -94,7 +101,7 @@ def measure(threads, seconds=0.2):
     finally:
         set_num_threads(before)
     capacity = [threads * l1, threads * l2, max(l3, threads * l2), float("inf")]
-    return Limits(isa, threads, fma, levels, capacity)
+    return Limits(isa, threads, fma, tiles, levels, capacity)
 
 
 def machine():

@@ -25,8 +25,9 @@ def limits_text(limits):
     """The machine and its limits, a line each."""
     about = machine()
     yield f"{about['processor']}, {about['cores']} cores; kernels for {limits.isa}, {limits.threads} threads"
-    for isa, (one, all_) in limits.fma.items():
-        yield f"  FMA {isa:9s} {one / 1e9:8.1f} GFLOP/s on one thread {all_ / 1e9:8.1f} on all"
+    for what, rates in (("FMA", limits.fma), ("bfloat16 tiles", limits.tiles)):
+        for isa, (one, all_) in rates.items():
+            yield f"  {what} {isa:9s} {one / 1e9:8.1f} GFLOP/s on one thread {all_ / 1e9:8.1f} on all"
     for level in limits.levels:
         yield (
             f"  copy {level.name:8s} {level.one_thread / 1e9:8.1f} GB/s    on one thread "

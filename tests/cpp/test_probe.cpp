@@ -33,6 +33,7 @@ TEST(limits) {
   for_each_isa([](const Table& t, const char* isa) {
     for (int threads : {1, 2}) {
       CHECK(drivers::fma_rate(t, threads, 1e-3) > 0, isa, " fma");
+      CHECK((drivers::tile_rate(t, threads, 1e-3) > 0) == (t.bf16_rate > 1), isa, " tiles");
       for (int64_t bytes : {int64_t(0), int64_t(100), int64_t(1) << 16})
         CHECK(drivers::copy_rate(t, threads, bytes, false, 1e-3) >= 0, isa, " copy of ", bytes);
     }

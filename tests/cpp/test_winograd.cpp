@@ -235,9 +235,16 @@ void check_winograd(const ConvShape& s, int64_t size) {
       bf(b.begin(), b.end());
   x.assign(xf.begin(), xf.end()), w.assign(wf.begin(), wf.end()), g.assign(gf.begin(), gf.end());
   b.assign(bf.begin(), bf.end());
-  conv_forward<double>(s, x.data(), w.data(), b.data(), y.data());
-  conv_input_grad<double>(s, g.data(), w.data(), nullptr, gx.data());
-  conv_weight_grad<double>(s, x.data(), g.data(), gw.data());
+  const auto input = [&s](const double* v) {
+    return ConvImages{v, nnlib::Dtype::Float64, false, s.in_channels, s.in_pixels()};
+  };
+  const auto output = [&s](const double* v) {
+    return ConvImages{v, nnlib::Dtype::Float64, false, s.out_channels, s.out_pixels()};
+  };
+  const ConvWeights<double> weights{w.data(), s.in_group() * 9, 9, 1};
+  conv_forward<double>(s, input(x.data()), weights, b.data(), output(y.data()));
+  conv_input_grad<double>(s, output(g.data()), weights, nullptr, input(gx.data()));
+  conv_weight_grad<double>(s, input(x.data()), output(g.data()), gw.data());
   std::vector<float> first;
   for (int threads : {1, 2, 3}) {
     nnlib::set_num_threads(threads);

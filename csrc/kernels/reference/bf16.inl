@@ -36,11 +36,11 @@ void bf16_split_pairs(int64_t parts, const float* x, uint16_t* y, uint32_t* rang
   }
 }
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
-                   bool accumulate) {
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
+                   int64_t ldc) {
   for (int64_t i = 0; i < 32; ++i) {
     for (int64_t j = 0; j < 32; ++j) {
-      double sum = accumulate ? c[i * ldc + j] : 0.0;
+      double sum = 0;
       for (int64_t s = 0; s < steps; ++s) {
         for (int64_t k = 0; k < 32; ++k) {
           for (int64_t p = 0; p < parts; ++p) {

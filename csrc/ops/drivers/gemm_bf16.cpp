@@ -2,31 +2,37 @@
 // bfloat16 artificial intelligence datatype for higher-precision computations", ARITH 2019).
 //
 // NOTE ON THE ERROR. A float32 x with 2^e <= |x| < 2^(e+1) is split into h + m + l, each the bfloat16 (8
-// bits) nearest to what is left: |x - h| <= 2^(e-8); that rest is exact, and either 2^(e-8) itself or of
+// bits) nearest to what is left. |x - h| <= 2^(e-8); that rest is exact, and either 2^(e-8) itself or of
 // exponent e-9 at most, so |x - h - m| <= 2^(e-17); what is left then has 7 bits at most, so x = h + m + l
-// exactly. Let u = 2^-24, S the sum over k of |a b|, K the length of the sum.
-//   Three parts, six products: left out are ml, lm, ll, at most (2 * 2^-8 * 2^-17 + 2^-34) S < 1.01 u S. A
-//   tile instruction sums 32 products in two chains of 16 and adds them to C: 16 + 1 roundings of a block's
-//   sum, and one of C for each of the 6 K/32 instructions. With range (below) that is less than (1.01 + 0.7
-//   + 1.02 (17 + 6 K/32)) u S, which is below the K u S of a chain of K multiply-adds for K >= 32:
-//   kLeastDepth. Two parts, three products: (2 * 2^-17 + 2^-16) (1 + 2^-7) S < 2^-14.9 S is left out, and the
-//   roundings. One part: (2 * 2^-8 + 2^-16) S < 2^-6.9 S, and the roundings. Nothing is left out of bfloat16
-//   operands.
+// exactly. Let u = 2^-24, S the sum over k of |a b|, K its length.
+//
+// Three parts, six products: left out are ml, lm and ll, at most (2 * 2^-8 * 2^-17 + 2^-34) S < 1.01 u S. A
+// tile instruction sums 32 products in two chains of 16 and adds them to the sum of a block of d <= kDepth:
+// 16 + 1 roundings of its own sum, and one of the block's for each of the 6 d/32 instructions; K/d sums of
+// blocks are added up. With the range below that is less than (1.01 + 0.7 + 1.02 (17 + 6 d/32 + K/d)) u S.
+// The float32 path adds chains of kc = sgemm_kc products: (min(K, kc) + K/kc) u S. For K below kDepth, 20.1 +
+// 0.2 K is less than K from 26 on (kLeastDepth); above, 118 + K/500 is less than kc + K/kc for kc from 118 to
+// 500.
+//
+// Two parts, three products: (2 * 2^-17 + 2^-16) (1 + 2^-7) S < 2^-14.9 S is left out, and the roundings.
+//
+// One part: (2 * 2^-8 + 2^-16) S < 2^-6.9 S, and the roundings. Nothing is left out of bfloat16 operands.
 //
 // NOTE ON THE RANGE. Tile instructions take bfloat16 numbers under 2^-126 for 0 and flush sums under it to 0.
 // For the bound a block of 32 rows of A and one of 32 columns of B, over kDepth numbers at most, have to
 // keep:
-//   (1) no magnitude but 0 is under 2^-98, so that a part that is lost, with all after it under 2^-126, is
-//   less than
-//       2^-28 of its number;
-//   (2) the product of their smallest magnitudes is not under 2^-98: a flushed sum loses less than 2^-126,
-//   there are at
-//       most 8 for each pair whose product is not 0, so all together less than 8 * 2^-28 S = 2^-25 S;
-//   (3) all is finite, below 2^127 so that h rounds to no infinity, and K times the product of the largest
-//   below 2^126,
-//       so that no sum overflows in one order and not in another.
-// Together less than (2 * 2^-28 + 2^-25) S < 0.7 u S. A pair of blocks that does not keep them, an infinity
-// or NaN with it, is multiplied in float32. The blocks are cut by the sizes alone, so threads never decide.
+//
+// (1) no magnitude but 0 is under 2^-98, so that a part that is lost, with all after it under 2^-126, is less
+// than 2^-28 of its number;
+//
+// (2) the product of their smallest magnitudes is not under 2^-98: a flushed sum loses less than 2^-126,
+// there are at most 8 for each pair whose product is not 0, all together less than 8 * 2^-28 S = 2^-25 S;
+//
+// (3) all is finite, below 2^127 so that h rounds to no infinity, and K times the product of the largest
+// below 2^126, so that no sum overflows in one order and not in another.
+//
+// Together less than (2 * 2^-28 + 2^-25) S < 0.7 u S. A pair of blocks that does not keep them, one with an
+// infinity or NaN too, is multiplied in float32. The blocks are cut by the sizes alone: threads never decide.
 #include "ops/drivers/gemm_bf16.h"
 
 #include <atomic>
@@ -47,8 +53,8 @@ constexpr int64_t kRows = 1024;      // of A, packed at once
 constexpr int64_t kColumns = 1024;   // of B, packed at once
 constexpr int64_t kGroup = 8;        // blocks of columns that one thread takes with a block of rows
 constexpr int64_t kBlock = kSide * kSide;
-constexpr double kPackCost =
-    64;  // multiplications of float32 that packing one part of a number takes the time of
+// Multiplications of float32 in the time that packing one part of a number takes.
+constexpr double kPackCost = 64;
 
 std::atomic<MatmulPrecision> g_precision{MatmulPrecision::Highest};
 std::atomic<int64_t> g_split{0}, g_whole{0};
@@ -239,20 +245,25 @@ class Product {
     }
   }
 
+  // A block's sum is made apart and added to what is there: that keeps the chains of additions short.
   void by_tiles(int64_t i, int64_t j, int64_t rows, int64_t columns, int64_t depth, float* to, int64_t ld,
                 bool add) {
-    const auto tile = kernels::table().bf16_tile_f32;
+    const kernels::Table& t = kernels::table();
     const uint16_t *a = packed_a_ + i * step_, *b = packed_b_ + j * step_;
-    if (rows == kSide && columns == kSide) {
-      tile(blocks_of(depth), parts_, a, b, to, ld, add);
+    if (rows == kSide && columns == kSide && !add) {
+      t.bf16_tile_f32(blocks_of(depth), parts_, a, b, to, ld);
       return;
     }
-    alignas(64) float whole[kBlock] = {};
-    if (add) {
-      for (int64_t r = 0; r < rows; ++r) std::copy(to + r * ld, to + r * ld + columns, whole + r * kSide);
+    alignas(64) float sum[kBlock];
+    t.bf16_tile_f32(blocks_of(depth), parts_, a, b, sum, kSide);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = sum + r * kSide;
+      if (add) {
+        t.add_f32(columns, row, to + r * ld, to + r * ld);
+      } else {
+        std::copy(row, row + columns, to + r * ld);
+      }
     }
-    tile(blocks_of(depth), parts_, a, b, whole, kSide, add);
-    for (int64_t r = 0; r < rows; ++r) std::copy(whole + r * kSide, whole + r * kSide + columns, to + r * ld);
   }
 
   void in_float(int64_t row, int64_t column, int64_t p, int64_t rows, int64_t columns, int64_t depth,
