@@ -1,5 +1,7 @@
 """Products, convolutions, embeddings and classification losses: errors, options and threads."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -235,6 +237,23 @@ def test_convolution_of_any_layout_and_type(name, dtype, transposed):
     for layout in ((False, False), (True, False), (True, True), (False, True)):
         for got, want in zip(run(dtype, *layout), exact, strict=True):
             np.testing.assert_allclose(got, want, rtol=rounding * 1.01, atol=3e-5)
+
+
+def test_convolutions_of_two_python_threads_do_not_mix():
+    """A thread of the pool may serve the loops of several callers in turn."""
+
+    def run(seed, groups, size):
+        x = random(4, 32, size, size, seed=seed).requires_grad_()
+        w = random(32, 32 // groups, 3, 3, seed=seed + 1).requires_grad_()
+        y = F.conv2d(x, w, stride=2, padding=1, groups=groups)
+        y.backward(random(*y.shape, seed=seed + 2))
+        return [t.detach().numpy().tobytes() for t in (y, x.grad, w.grad)]
+
+    jobs = [(0, 1, 23), (10, 32, 40), (20, 8, 19), (30, 1, 40)]
+    alone = [run(*job) for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for got, want in zip(pool.map(lambda i: run(*jobs[i % 4]), range(80)), alone * 20, strict=True):
+            assert got == want
 
 
 def test_sparse_gradient_of_an_embedding_is_the_dense_one():

@@ -82,12 +82,20 @@ def test_transposed(shape):
     assert all(error(a.astype(np.float64), b) < BOUND for a, b in zip(got, want, strict=True))
 
 
+def test_one_tensor_as_input_and_as_gradient():
+    x, w, _, _ = (nnlib.from_numpy(v) for v in arrays(SHAPES[0]))
+    w.requires_grad_()
+    grads = [nnlib.autograd.grad(F.conv2d(x, w, padding=1), w, g)[0] for g in (x, x.clone())]
+    assert nnlib.equal(*grads)
+
+
 @pytest.mark.parametrize("shape", SHAPES[1:5], ids=str)
 def test_channels_last_and_views(shape):
     x, w, b, _ = (nnlib.from_numpy(v) for v in arrays(shape))
     y = F.conv2d(x, w, b, padding=shape[5])
-    last = F.conv2d(x.to(memory_format=nnlib.channels_last), w, b, padding=shape[5])
-    assert nnlib.equal(y, last)
+    last = F.conv2d(x.to(memory_format=nnlib.channels_last), w, b, padding=shape[5])  # a matrix product
+    assert last.is_contiguous(memory_format=nnlib.channels_last)
+    assert error(last.numpy(), y.numpy().astype(np.float64)) < BOUND
     wide = nnlib.zeros(*x.shape[:-1], x.size(-1) * 2)
     wide[..., ::2] = x
     assert nnlib.equal(y, F.conv2d(wide[..., ::2], w, b, padding=shape[5]))

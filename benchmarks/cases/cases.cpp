@@ -54,7 +54,6 @@ std::vector<Case> all_cases(const Table& table, std::vector<std::string>* missin
   add_conv(cases);
   add_rows(cases);
   add_winograd(cases);
-  add_winograd(cases);
   const auto lacks = [&](const char* name) {
     return std::none_of(cases.all.begin(), cases.all.end(), [&](const Case& c) { return c.kernel == name; });
   };

@@ -54,7 +54,6 @@ void add_bf16(Cases& cases);
 void add_conv(Cases& cases);
 void add_rows(Cases& cases);
 void add_winograd(Cases& cases);
-void add_winograd(Cases& cases);
 
 // All cases of a table. `missing` gets the names of the kernels that have none.
 std::vector<Case> all_cases(const Table& table, std::vector<std::string>* missing);

@@ -6,7 +6,7 @@ namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
 // R rows and V vectors of the output at once hide the latency of the additions. Whole: all V vectors are
-// full.
+// stored in full.
 template <int R, int V, bool Whole>
 __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const int64_t* offset, const float* x,
                                                int64_t row_step, const float* w, float bias, float* y,
@@ -14,7 +14,7 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
   Vec acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < V; ++v) acc[r][v] = set1(bias);
   }
   for (int64_t t = 0; t < taps; ++t) {
@@ -22,16 +22,16 @@ __attribute__((noinline)) void depthwise_block(int64_t n, int64_t taps, const in
     const float* src = x + offset[t];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
         const float* from = src + r * row_step + v * kWidth;
-        acc[r][v] = fma(tap, Whole ? load(from) : load_n(from, n - v * kWidth), acc[r][v]);
+        acc[r][v] = fma(tap, load(from), acc[r][v]);
       }
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
       if (Whole) {
         store(y + r * ldy + v * kWidth, acc[r][v]);
@@ -75,6 +75,9 @@ NNLIB_INLINE void depthwise_strip(int64_t rows, int64_t n, int64_t taps, const i
 void depthwise_f32(int64_t rows, int64_t cols, int64_t taps, const int64_t* offset, const float* x,
                    int64_t row_step, const float* w, float bias, float* y, int64_t ldy) {
   int64_t j = 0;
+  for (; rows < 4 && j + 8 * kWidth <= cols; j += 8 * kWidth) {
+    depthwise_strip<1, 8, true>(rows, 8 * kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
+  }
   for (; j + 2 * kWidth <= cols; j += 2 * kWidth) {
     depthwise_strip<4, 2, true>(rows, 2 * kWidth, taps, offset, x + j, row_step, w, bias, y + j, ldy);
   }

@@ -27,6 +27,7 @@
 #include "softmax.inl"
 #include "trig.inl"
 #include "winograd.inl"
+#include "winograd_tile.inl"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 

@@ -9,11 +9,11 @@ using nnlib::kernels::Table;
 using namespace nnlib;
 
 TEST(depthwise_kernels) {
-  std::vector<float> x(4000), w(25), g(4000);
+  std::vector<float> x(8000), w(25), g(16000);
   fill(x), fill(w), fill(g);
   for_each_isa([&](const Table& t, const char* isa) {
     for (int64_t rows : {0, 1, 2, 3, 4, 5, 6, 7, 8, 13}) {
-      for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40}) {
+      for (int64_t cols : {1, 3, 4, 8, 15, 16, 17, 33, 40, 75, 140}) {
         for (int64_t taps : {1, 2, 4, 5, 9, 13, 25}) {
           const int64_t ld = cols + 7, ldy = cols + 1, m = taps % 7, step = rows * ldy;
           std::vector<int64_t> offset(taps);
@@ -386,8 +386,9 @@ const ConvShape kShapes[] = {
     {3, 37, 37, 37, {1, 7, 7}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // depthwise, channels left
                                                                                  // over
     {1, 16, 16, 16, {3, 40, 41}, {3, 3, 2}, {}, {1, 2, 1}, {1, 1, 1}, {1, 1, 2}},
-    {2, 24, 600, 1, {1, 9, 9}, {1, 1, 1}, {}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}},  // 1x1 with a stride, many
-                                                                                 // rows
+    {3, 48, 64, 1, {1, 16, 18}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // Winograd
+    {2, 24, 600, 1, {1, 9, 9}, {1, 1, 1}, {}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}},   // 1x1 with a stride, many
+                                                                                  // rows
 };
 
 }  // namespace
@@ -399,6 +400,36 @@ TEST(conv_drivers) {
     check_conv<float>(s, 2e-5, Dtype::Float16, 1. / 2048);
     check_conv<double>(s, 1e-13, Dtype::Float64, 0);
   }
+}
+
+// More images than are read at once.
+TEST(winograd_of_images) {
+  const ConvShape s{3, 2, 2, 1, {1, 520, 512}, {1, 3, 3}, {1, 520, 512}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}};
+  const int64_t n = s.batch * s.in_channels * s.in_pixels();
+  std::vector<float> x(n), g(n), w(36), y(n), gx(n), gw(36);
+  fill(x), fill(g), fill(w);
+  const ConvWeights<float> weights{w.data(), 18, 9, 1};
+  CHECK(nnlib::drivers::detail::winograd_forward(s, 4, x.data(), w.data(), nullptr, y.data()), "finite");
+  CHECK(nnlib::drivers::detail::winograd_input_grad(s, 4, g.data(), w.data(), nullptr, gx.data()), "finite");
+  CHECK(nnlib::drivers::detail::winograd_weight_grad(s, 4, x.data(), g.data(), gw.data()), "finite");
+  Stored<float> in(2, s.in_pixels(), n, Dtype::Float32, true), grad = in, out = in, back = in;
+  for (int64_t i = 0; i < n; ++i) in.set(i, x[i]), grad.set(i, g[i]);
+  std::vector<float> sums(36);
+  CHECK(nnlib::drivers::detail::winograd_images_forward(s, 4, in.images(), weights, nullptr, out.images()),
+        "finite");
+  CHECK(nnlib::drivers::detail::winograd_images_input_grad(s, 4, grad.images(), weights, nullptr,
+                                                           back.images()),
+        "finite");
+  CHECK(nnlib::drivers::detail::winograd_images_weight_grad(s, 4, in.images(), grad.images(), sums.data()),
+        "finite");
+  for (int64_t i = 0; i < n; ++i) {
+    CHECK(close(out.get(i), y[i], 1e-5f, 1e-5f), "y at ", i);
+    CHECK(close(back.get(i), gx[i], 1e-5f, 1e-5f), "gx at ", i);
+  }
+  for (int64_t i = 0; i < 36; ++i) CHECK(close(sums[i], gw[i], 1e-3f, 0.05f), "gw at ", i);
+  in.set(n - 1, INFINITY);
+  CHECK(!nnlib::drivers::detail::winograd_images_forward(s, 4, in.images(), weights, nullptr, out.images()),
+        "not finite");
 }
 
 TEST(conv_choice) {

@@ -1,4 +1,5 @@
-// The truth of winograd.inl: the transforms as products with their matrices, in double, rounded once.
+// The truth of winograd.inl and winograd_tile.inl: the transforms as products with their matrices, in double,
+// rounded once.
 #pragma once
 
 namespace nnlib::kernels::reference {

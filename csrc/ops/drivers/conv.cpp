@@ -37,12 +37,16 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
-// What Winograd's drivers take: contiguous planes and weights, in float.
-bool in_planes(const ConvShape& s, const ConvImages& a, const ConvImages& b, const ConvWeights<float>& w) {
-  const bool planes = !a.channels_last && !b.channels_last && a.dtype == Dtype::Float32 && b.dtype == a.dtype;
-  return planes && w.tap_step == 1 && w.in_step == s.taps() && w.out_step == s.in_group() * s.taps();
+// Whether lanes are to be channels in a depthwise convolution. Planes of fewer pixels than this are turned
+// round for it: handling each alone takes longer.
+constexpr int64_t kSmallPlane = 256;
+bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
+  if (s.in_group() != 1 || s.out_group() != 1) return false;
+  if (a.channels_last && b.channels_last) return true;
+  const bool strided = s.stride[0] * s.stride[1] * s.stride[2] > 1;
+  return planes<float>(a) && planes<float>(b) && !strided && s.in_channels >= 16 &&
+         s.out_pixels() <= kSmallPlane;
 }
-float* planes(const ConvImages& t) { return static_cast<float*>(const_cast<void*>(t.data)); }
 
 // The pixels as rows of a matrix, channels side by side, where a 1x1 convolution is a product with it.
 template <class T>
@@ -83,11 +87,11 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
   if constexpr (std::is_same_v<T, float>) {
     const ConvAlgorithm algorithm = choose_conv(s).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) {
-      const bool pixels = s.out_group() == 1 && x.channels_last && y.channels_last;
-      return pixels ? detail::pixels_forward(s, x, w, bias, y) : detail::depthwise_forward(s, x, w, bias, y);
+      return pixels_suit(s, x, y) ? detail::pixels_forward(s, x, w, bias, y)
+                                  : detail::depthwise_forward(s, x, w, bias, y);
     }
-    if (algorithm == ConvAlgorithm::Winograd && in_planes(s, x, y, w) &&
-        detail::winograd_forward(s, detail::winograd_size(s), planes(x), w.data, bias, planes(y))) {
+    if (algorithm == ConvAlgorithm::Winograd &&
+        detail::winograd_images_forward(s, detail::winograd_size(s), x, w, bias, y)) {
       return;
     }
   }
@@ -106,11 +110,11 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
     if (s.in_group() == 1 && s.out_group() == 1) {
-      return gy.channels_last && gx.channels_last ? detail::pixels_input_grad(s, gy, w, bias, gx)
-                                                  : detail::depthwise_input_grad(s, gy, w, bias, gx);
+      return pixels_suit(s, gy, gx) ? detail::pixels_input_grad(s, gy, w, bias, gx)
+                                    : detail::depthwise_input_grad(s, gy, w, bias, gx);
     }
-    const int64_t size = in_planes(s, gy, gx, w) ? detail::winograd_input_grad_size(s) : 0;
-    if (size > 0 && detail::winograd_input_grad(s, size, planes(gy), w.data, bias, planes(gx))) return;
+    const int64_t size = detail::winograd_input_grad_size(s);
+    if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
   if (const T* rows = pixel_rows<T>(s, gy)) {
     if (const T* out = pixel_rows<T>(s, gx)) {
@@ -130,14 +134,11 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
-    if (s.in_group() == 1 && s.out_group() == 1 && x.channels_last && gy.channels_last)
-      return detail::pixels_weight_grad(s, x, gy, gw);
-    if (!x.channels_last && !gy.channels_last) {
-      const bool whole = x.dtype == Dtype::Float32 && gy.dtype == Dtype::Float32;
-      const int64_t size = whole ? detail::winograd_weight_grad_size(s) : 0;
-      if (size > 0 && detail::winograd_weight_grad(s, size, planes(x), planes(gy), gw)) return;
-      if (planes_suit_weight_grad(s)) return detail::planes_weight_grad(s, x, gy, gw);
-    }
+    if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
+    const int64_t tile = detail::winograd_weight_grad_size(s);
+    if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
+    if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
+      return detail::planes_weight_grad(s, x, gy, gw);
   }
   detail::gemm_weight_grad(s, x, gy, gw);
 }

@@ -100,6 +100,14 @@ bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, cons
                          float* gx);
 bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw);
 
+// The same on images of any layout and type.
+bool winograd_images_forward(const ConvShape& s, int64_t size, const ConvImages& x,
+                             const ConvWeights<float>& w, const float* bias, const ConvImages& y);
+bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImages& gy,
+                                const ConvWeights<float>& w, const float* bias, const ConvImages& gx);
+bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvImages& x, const ConvImages& gy,
+                                 float* gw);
+
 // One input and one output channel a group, channels last.
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y);

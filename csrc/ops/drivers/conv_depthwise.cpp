@@ -51,6 +51,17 @@ void depthwise_forward(const ConvShape& s, const ConvImages& x, const ConvWeight
   });
 }
 
+namespace {
+
+// A frame, and the taps of all phases for its last placement.
+struct BackFrame {
+  explicit BackFrame(const DepthwiseBack& b) : frame(b.shape) {}
+  ConvFrame frame;
+  std::vector<PhaseTaps> taps;
+};
+
+}  // namespace
+
 void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                           const float* bias, const ConvImages& gx) {
   const DepthwiseBack b(s);
@@ -58,54 +69,57 @@ void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWe
   const int64_t stride = s.stride[2], width = s.in[2];
   float* whole = const_cast<float*>(planes<float>(gx));
   const bool direct = whole && s.stride[0] == 1 && s.stride[1] == 1 && stride == 1;
-  LoopLocal<ConvFrame> frames;
+  LoopLocal<BackFrame> frames;
   parallel_for(0, s.batch * s.in_channels, plane_grain(back), [&](int64_t first, int64_t last) {
-    ConvFrame& frame = frames.get(back);
-    std::vector<int64_t> taps, offsets;
+    BackFrame& local = frames.get(b);
+    ConvFrame& frame = local.frame;
     std::vector<float> weights;
     std::vector<const float*> sources(stride);
     for (int64_t plane = first; plane < last; ++plane) {
       const int64_t image = plane / s.in_channels, channel = plane % s.in_channels;
       const float fixed = bias ? bias[channel] : 0.f;
       for_bands(back, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-        frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
+        if (frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols)) {
+          local.taps.clear();
+          b.for_phases([&](const AxisPhase& z, const AxisPhase& y, const AxisPhase& x) {
+            local.taps.emplace_back();
+            b.list(frame, z, y, x, &local.taps.back());
+          });
+        }
         const float* framed = frame.framed<float>(gy, channel, 1);
         float* parts = direct ? nullptr : scratch<Scratch::Output, float>(stride * rows * cols);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
                               pixel % back.out[2]};
-        for (const AxisPhase& z : b.phases[0]) {
-          for (const AxisPhase& y : b.phases[1]) {
-            if (q[0] >= z.count) continue;
-            for (const AxisPhase& x : b.phases[2]) {
-              b.list(frame, z, y, x, &taps, &offsets);
-              weights.clear();
-              for (int64_t t : taps) weights.push_back(w.data[channel * w.out_step + t * w.tap_step]);
-              float* dst = direct ? whole + plane * s.in_pixels() + pixel : parts + x.pixel * rows * cols;
-              kernels::table().depthwise_f32(rows, cols, int64_t(taps.size()), offsets.data(), framed,
-                                             frame.line_size(), weights.data(), fixed, dst,
-                                             direct ? width : cols);
-            }
-            if (direct) continue;
-            for (int64_t r = 0; r < std::min(rows, y.count - q[1]); ++r) {
-              for (int64_t f = 0; f < stride; ++f) sources[f] = parts + (f * rows + r) * cols;
-              const int64_t at =
-                  ((q[0] * s.stride[0] + z.pixel) * s.in[1] + (q[1] + r) * s.stride[1] + y.pixel) * width +
-                  q[2] * stride;
-              const int64_t length = std::min(width - q[2] * stride, cols * stride);
-              float* line =
-                  whole ? whole + plane * s.in_pixels() + at : scratch<Scratch::Rows, float>(length);
-              merge_phases(stride, length, cols, sources.data(), line);
-              if (!whole) write_planes(gx, image, channel, 1, at, 1, length, line, length);
-            }
+        const PhaseTaps* taps = local.taps.data();
+        b.for_phases([&](const AxisPhase& z, const AxisPhase& y, const AxisPhase& x) {
+          const PhaseTaps& reached = *taps++;
+          if (q[0] >= z.count) return;
+          weights.clear();
+          for (int64_t t : reached.tap) weights.push_back(w.data[channel * w.out_step + t * w.tap_step]);
+          float* dst = direct ? whole + plane * s.in_pixels() + pixel : parts + x.pixel * rows * cols;
+          kernels::table().depthwise_f32(rows, cols, int64_t(weights.size()), reached.offset.data(), framed,
+                                         frame.line_size(), weights.data(), fixed, dst,
+                                         direct ? width : cols);
+          if (direct || &x != &b.phases[2].back()) return;
+          for (int64_t r = 0; r < std::min(rows, y.count - q[1]); ++r) {  // lines of all phases along x
+            for (int64_t f = 0; f < stride; ++f) sources[f] = parts + (f * rows + r) * cols;
+            const int64_t line =
+                              (q[0] * s.stride[0] + z.pixel) * s.in[1] + (q[1] + r) * s.stride[1] + y.pixel,
+                          at = line * width + q[2] * stride,
+                          length = std::min(width - q[2] * stride, cols * stride);
+            float* merged =
+                whole ? whole + plane * s.in_pixels() + at : scratch<Scratch::Rows, float>(length);
+            merge_phases(stride, length, cols, sources.data(), merged);
+            if (!whole) write_planes(gx, image, channel, 1, at, 1, length, merged, length);
           }
-        }
+        });
       });
     }
   });
 }
 
-// Of gy in another layout or type than planes of floats, a group's channels are read into such planes at
-// once.
+// 16-bit values of gy are read into planes of floats, once for all input channels of a group where there are
+// enough groups to share.
 void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
   const int64_t out = s.out_pixels(), ci = s.in_group(), co = s.out_group(), taps = s.taps();
   const float* whole = planes<float>(gy);

@@ -30,6 +30,11 @@ struct AxisPhase {
   std::vector<int64_t> tap, from;  // from: the output pixel that tap reads for the first of these
 };
 
+// The taps that reach a phase of the input's pixels, and where each begins in the frame.
+struct PhaseTaps {
+  std::vector<int64_t> tap, offset;
+};
+
 // The input gradient, with gy in one frame for all phases: a convolution of stride 1 whose kernel spans what
 // any tap reads.
 struct DepthwiseBack {
@@ -56,18 +61,25 @@ struct DepthwiseBack {
       shape.kernel[d] = high - low + 1, shape.padding[d] = -low;
     }
   }
-  // The taps that reach a phase, and where each begins in the frame.
+  template <class F>
+  void for_phases(F f) const {
+    for (const AxisPhase& z : phases[0]) {
+      for (const AxisPhase& y : phases[1]) {
+        for (const AxisPhase& x : phases[2]) f(z, y, x);
+      }
+    }
+  }
   void list(const ConvFrame& frame, const AxisPhase& z, const AxisPhase& y, const AxisPhase& x,
-            std::vector<int64_t>* taps, std::vector<int64_t>* offsets) const {
-    taps->clear(), offsets->clear();
+            PhaseTaps* out) const {
+    out->tap.clear(), out->offset.clear();
     for (size_t c = 0; c < z.tap.size(); ++c) {
       for (size_t b = 0; b < y.tap.size(); ++b) {
         for (size_t a = 0; a < x.tap.size(); ++a) {
-          offsets->push_back(
+          out->offset.push_back(
               frame.tap(((z.from[c] + shape.padding[0]) * shape.kernel[1] + y.from[b] + shape.padding[1]) *
                             shape.kernel[2] +
                         x.from[a] + shape.padding[2]));
-          taps->push_back((z.tap[c] * kernel[1] + y.tap[b]) * kernel[2] + x.tap[a]);
+          out->tap.push_back((z.tap[c] * kernel[1] + y.tap[b]) * kernel[2] + x.tap[a]);
         }
       }
     }

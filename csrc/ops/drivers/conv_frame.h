@@ -3,6 +3,7 @@
 // tap reaches are kept.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -83,9 +84,8 @@ constexpr int64_t kLineSlack = 64;
 // The taps of a convolution, and the frame that serves some of its output pixels.
 class ConvFrame {
  public:
-  // `alone`: nothing else fills frames on this thread while this one is in use.
-  explicit ConvFrame(const ConvShape& s, bool alone = true)
-      : s_(s), alone_(alone), axis_{ConvAxis(s, 0), ConvAxis(s, 1), ConvAxis(s, 2)}, tap_(s.taps()) {}
+  explicit ConvFrame(const ConvShape& s)
+      : s_(s), id_(next_id()), axis_{ConvAxis(s, 0), ConvAxis(s, 1), ConvAxis(s, 2)}, tap_(s.taps()) {}
 
   // Serves the pixels [pixel, pixel + count), counted through the whole batch. False where these are the
   // pixels of the last placement, maybe of another image: everything but fill() is as it was.
@@ -133,16 +133,25 @@ class ConvFrame {
   }
 
   // The frame of `channels` channels from `channel` (of all groups) on, with kLineSlack elements behind it,
-  // in this thread's working memory. The zeros around the pixels are written once a placement.
+  // in this thread's working memory.
   template <class T>
   const T* framed(const ConvImages& x, int64_t channel, int64_t channels) {
     const int64_t size = channels * channel_size();
-    T* dst = scratch<Scratch::Padded, T>(size + kLineSlack);
-    const bool kept = dst == kept_ && channels <= kept_channels_;
+    bool kept;
+    T* dst = room<T>(size, &kept);
     fill(x, channel, channels, dst, kept);
-    if (kept) return dst;
-    std::fill_n(dst + size, kLineSlack, T(0));
-    if (alone_) kept_ = dst, kept_channels_ = channels;
+    if (!kept) std::fill_n(dst + size, kLineSlack, T(0));
+    return dst;
+  }
+  // Working memory for a frame of `size` elements. `kept`: the last frame in it was this one at the same
+  // place, so that the zeros around the pixels are as it left them.
+  template <class T>
+  T* room(int64_t size, bool* kept) {
+    static thread_local uint64_t last = 0;  // a thread may serve several loops in turn
+    T* dst = scratch<Scratch::Frame, T>(size + kLineSlack);
+    *kept = last == id_ && dst == kept_ && size <= kept_size_;
+    last = id_;
+    if (!*kept) kept_ = dst, kept_size_ = size;
     return dst;
   }
   // Calls f(image, pixel, at, n) for the stretches of n input pixels, a stride apart, that lie at `at` of a
@@ -197,6 +206,10 @@ class ConvFrame {
   }
 
  private:
+  static uint64_t next_id() {
+    static std::atomic<uint64_t> frames{0};
+    return ++frames;
+  }
   // The places [low, high) of a slot's line that are input pixels, and the first of these pixels.
   struct Inside {
     int64_t low, high, input;
@@ -255,14 +268,14 @@ class ConvFrame {
   }
 
   const ConvShape& s_;
-  bool alone_;
+  uint64_t id_;
   ConvAxis axis_[3];
   std::vector<int64_t> tap_;
   int64_t image_ = 0, images_ = 0, first_[3] = {}, size_[3] = {}, length_[3] = {};
   int64_t line_ = 0, plane_ = 0, frame_ = 0, placed_pixel_ = 0, placed_count_ = 0;
   std::vector<Inside> inside_[3];
   const void* kept_ = nullptr;
-  int64_t kept_channels_ = 0;
+  int64_t kept_size_ = 0;
 };
 
 // Consecutive output pixels that a task takes at once, `most` or a little more: parts of a line, a plane, an

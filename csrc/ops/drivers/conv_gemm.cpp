@@ -138,9 +138,8 @@ class PackedWeights {
 template <class T>
 class BlockProduct {
  public:
-  // `alone`: nothing else fills frames on this thread between two runs.
-  BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights, bool alone)
-      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s, alone) {}
+  BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights)
+      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s) {}
 
   void run(const ConvImages& x, const T* bias, int64_t group, int64_t pixel, int64_t count, T* c,
            int64_t ldc) {
@@ -280,11 +279,13 @@ void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, con
   weights.pack(w, s.groups, scratch<Scratch::Weights, T>(weights.size(s.groups)));
   T* whole = const_cast<T*>(planes<T>(y));
   const int64_t pixels = s.out_pixels(), rows = plan.rows;
-  const int64_t most = whole ? plan.pixels : std::min(plan.pixels, std::max(kPixels / 2, kTurned / rows));
+  int64_t most = whole ? plan.pixels : std::min(plan.pixels, std::max(kPixels / 2, kTurned / rows));
+  // Groups beside each other share lines of the cache.
+  if (s.groups > 1 && (x.channels_last || y.channels_last)) most = std::min(most, kPixels);
   const PixelBlocks blocks = blocks_of(s, most, plan.tile.nr);
   LoopLocal<BlockProduct<T>> products;
   for_blocks(blocks, s.groups, rows * plan.k, [&](int64_t from, int64_t to) {
-    BlockProduct<T>& product = products.get(plan, weights, true);
+    BlockProduct<T>& product = products.get(plan, weights);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),
                     count = blocks.size(t / s.groups);
@@ -390,8 +391,7 @@ void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeight
   LoopLocal<std::vector<BlockProduct<T>>> local;
   for_blocks(blocks, s.groups, work, [&](int64_t from, int64_t to) {
     std::vector<BlockProduct<T>>& products = local.get();
-    for (int64_t r = int64_t(products.size()); r < stride; ++r)
-      products.emplace_back(plans[r], packed[r], stride == 1);
+    for (int64_t r = int64_t(products.size()); r < stride; ++r) products.emplace_back(plans[r], packed[r]);
     std::vector<const T*> sources(stride);
     for (int64_t t = from; t < to; ++t) {
       const int64_t group = t % s.groups, first = blocks.first(t / s.groups),

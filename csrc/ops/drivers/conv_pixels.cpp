@@ -1,5 +1,6 @@
-// Depthwise convolutions of images with their channels last: lanes are channels, a few of them at a time in a
-// frame of pixels that stays in the near caches.
+// Depthwise convolutions of images with their channels last: lanes are channels, blocks of them in frames of
+// pixels that stay in the near caches. Frames of several blocks are filled together, as they lie side by
+// side.
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_depthwise.h"
@@ -9,45 +10,74 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Output pixels that are taken at once, and elements that are worth waking a thread.
-constexpr int64_t kBand = 1536, kSerialElements = 16384;
-// Tasks to aim for where weight gradients are summed over parts of the batch.
-constexpr int64_t kTasks = 8;
+// Output pixels that are taken at once, and elements of the frames of a task.
+constexpr int64_t kBand = 512, kFrames = 64 << 10;
+// Tasks to aim for.
+constexpr int64_t kTasks = 16;
 
 int64_t lanes() { return kernels::table().pixel_lanes; }
 int64_t blocks_of(int64_t channels) { return (channels + lanes() - 1) / lanes(); }
-int64_t pixel_grain(const ConvShape& s) {
-  return std::max<int64_t>(1,
-                           kSerialElements / std::max<int64_t>(1, s.out_pixels() * s.taps() * lanes() / 4));
-}
 
-// n channels of `count` pixels `step` apart, lanes() floats each.
-void read_pixels(const ConvImages& t, const char* x, int64_t n, int64_t step, int64_t count, float* y) {
-  const int64_t bytes = step * t.channels * element_size(t), width = lanes();
-  if (t.dtype == Dtype::Float32 && n == 16 && width == 16) {  // a length that the compiler knows
-    for (int64_t i = 0; i < count; ++i) std::memcpy(y + i * 16, x + i * bytes, 16 * sizeof(float));
+// How the channels of an image are shared among tasks.
+struct PixelTasks {
+  // s: the convolution whose frames are filled.
+  explicit PixelTasks(const ConvShape& s) : channels(s.in_channels), blocks(blocks_of(channels)) {
+    const int64_t cols = std::min(kBand, s.out[2]), rows = std::clamp<int64_t>(kBand / s.out[2], 1, s.out[1]);
+    ConvFrame frame(s);
+    frame.place(0, (rows - 1) * s.out[2] + cols);
+    const int64_t fit = kFrames / (frame.channel_size() * lanes()), shared = s.batch * blocks / kTasks;
+    at_once = std::clamp<int64_t>(std::min(fit, shared), 1, blocks);
+    count = (blocks + at_once - 1) / at_once;
+  }
+  int64_t first(int64_t i) const { return i % count * at_once * lanes(); }
+  int64_t size(int64_t i) const { return std::min(at_once * lanes(), channels - first(i)); }
+  int64_t channels, blocks, at_once = 1, count = 1;  // count: tasks of an image
+};
+
+// n channels of `pixels` pixels `step` apart: a block of lanes() channels after the other, `block` floats
+// apart. Of planes, pixels side by side and floats alone.
+void read_pixels(const ConvImages& t, int64_t image, int64_t channel, int64_t pixel, int64_t n, int64_t step,
+                 int64_t pixels, float* y, int64_t block) {
+  const int64_t width = lanes();
+  const char* x = address(t, image, channel, pixel);
+  if (!t.channels_last) {
+    for (int64_t c = 0; c < n; c += width) {
+      kernels::table().pixels_from_planes_f32(std::min(width, n - c), pixels,
+                                              reinterpret_cast<const float*>(x) + c * t.pixels, t.pixels,
+                                              y + c / width * block, width);
+    }
     return;
   }
-  for (int64_t i = 0; i < count; ++i) read_row(t.dtype, n, x + i * bytes, y + i * width);
+  const int64_t bytes = step * t.channels * element_size(t);
+  const bool usual = t.dtype == Dtype::Float32 && width == 16;
+  for (int64_t i = 0; i < pixels; ++i, x += bytes, y += width) {
+    int64_t c = 0;
+    for (; usual && c + 16 <= n; c += 16)  // a length that the compiler knows
+      std::memcpy(y + c / 16 * block, x + c * 4, 16 * sizeof(float));
+    for (; c < n; c += width)
+      read_row(t.dtype, std::min(width, n - c), x + c * element_size(t), y + c / width * block);
+  }
 }
 
-// The frame of n channels from `channel` on.
-float* framed_pixels(const ConvFrame& frame, bool moved, const ConvImages& x, int64_t channel, int64_t n,
-                     int64_t step) {
-  const int64_t width = lanes(), size = frame.channel_size() * width;
-  float* framed = scratch<Scratch::Padded, float>(size);
-  if (moved) std::fill_n(framed, size, 0.f);
+// The frames of n channels from `channel` on, lanes() * frame.channel_size() floats each.
+const float* framed_pixels(ConvFrame& frame, const ConvImages& x, int64_t channel, int64_t n, int64_t at_once,
+                           int64_t step) {
+  const int64_t block = frame.channel_size() * lanes();
+  bool kept;
+  float* framed = frame.room<float>(at_once * block, &kept);
+  if (!kept) std::fill_n(framed, at_once * block, 0.f);
   frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
-    read_pixels(x, address(x, image, channel, pixel), n, step, count, framed + at * width);
+    if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * lanes(), block);
   });
   return framed;
 }
 
-// The rectangle of results that kernels write: straight into the images where these hold floats.
+// The rectangle of results that kernels write: straight into images of floats that have their channels last.
 class PixelOutput {
  public:
-  PixelOutput(const ConvImages& y, int64_t rows, int64_t cols) : y_(y), direct_(y.dtype == Dtype::Float32) {
-    if (!direct_) scratch_ = scratch<Scratch::Output, float>(rows * cols * lanes());
+  PixelOutput(const ConvImages& y, int64_t pixels)
+      : y_(y), direct_(y.channels_last && y.dtype == Dtype::Float32) {
+    if (!direct_) scratch_ = scratch<Scratch::Output, float>(pixels * lanes());
   }
   // rows and cols: those that exist, apart by row_step and step pixels.
   template <class F>
@@ -59,6 +89,11 @@ class PixelOutput {
       return kernel(rows, cols, reinterpret_cast<float*>(at), row_step * y_.channels, step * y_.channels);
     }
     kernel(rows, cols, scratch_, cols * lanes(), lanes());
+    for (int64_t r = 0; r < rows && !y_.channels_last; ++r) {
+      kernels::table().planes_from_pixels_f32(n, cols, scratch_ + r * cols * lanes(), lanes(),
+                                              reinterpret_cast<float*>(at) + r * row_step, y_.pixels);
+    }
+    if (!y_.channels_last) return;
     const int64_t bytes = y_.channels * element_size(y_);
     for (int64_t i = 0; i < rows * cols; ++i) {
       write_row(y_.dtype, n, scratch_ + i * lanes(), at + (i / cols * row_step + i % cols * step) * bytes);
@@ -71,53 +106,51 @@ class PixelOutput {
   float* scratch_ = nullptr;
 };
 
-// Taps and biases of n channels, lanes() side by side.
+// The bias and then the taps of each block of channels, lanes() side by side.
 class PixelWeights {
  public:
   PixelWeights(const ConvShape& s, const ConvWeights<float>& w, const float* bias)
-      : s_(s), w_(w), bias_(bias) {}
-  void take(int64_t channel, int64_t n) {
-    const int64_t width = lanes();
-    taps_.assign((s_.taps() + 1) * width, 0.f);
-    for (int64_t c = 0; c < n; ++c) {
-      if (bias_) taps_[c] = bias_[channel + c];
-      for (int64_t t = 0; t < s_.taps(); ++t)
-        taps_[(t + 1) * width + c] = w_.data[(channel + c) * w_.out_step + t * w_.tap_step];
+      : width_(lanes()), block_((s.taps() + 1) * width_), values_(size_t(blocks_of(s.in_channels) * block_)) {
+    for (int64_t c = 0; c < s.in_channels; ++c) {
+      float* to = values_.data() + c / width_ * block_ + c % width_;
+      if (bias) to[0] = bias[c];
+      for (int64_t t = 0; t < s.taps(); ++t) to[(t + 1) * width_] = w.data[c * w.out_step + t * w.tap_step];
     }
   }
-  const float* bias() const { return taps_.data(); }
-  const float* taps() const { return taps_.data() + lanes(); }
+  const float* bias(int64_t channel) const { return values_.data() + channel / width_ * block_; }
+  const float* taps(int64_t channel) const { return bias(channel) + width_; }
 
  private:
-  const ConvShape& s_;
-  const ConvWeights<float>& w_;
-  const float* bias_;
-  std::vector<float> taps_;
+  int64_t width_, block_;
+  std::vector<float> values_;
 };
 
 }  // namespace
 
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y) {
-  const int64_t out = s.out_pixels(), blocks = blocks_of(s.in_channels);
+  const int64_t out = s.out_pixels(), width = lanes();
+  const PixelTasks tasks(s);
+  const PixelWeights weights(s, w, bias);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, s.batch * blocks, pixel_grain(s), [&](int64_t first, int64_t last) {
+  parallel_for(0, s.batch * tasks.count, 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
-    PixelWeights weights(s, w, bias);
-    for (int64_t task = first; task < last; ++task) {
-      const int64_t image = task / blocks, channel = task % blocks * lanes(),
-                    n = std::min(lanes(), s.in_channels - channel);
-      weights.take(channel, n);
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
       for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-        const bool moved = frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-        const float* framed = framed_pixels(frame, moved, x, channel, n, s.stride[2]);
-        PixelOutput(y, rows, cols)
-            .write(image, channel, n, pixel, rows, cols, s.out[2], 1,
-                   [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
-                     kernels::table().depthwise_pixels_f32(m, k, n, s.taps(), frame.taps(), framed,
-                                                           frame.line_size(), weights.taps(), weights.bias(),
-                                                           dst, row, step);
-                   });
+        frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
+        const float* framed = framed_pixels(frame, x, first, size, tasks.at_once, s.stride[2]);
+        PixelOutput output(y, rows * cols);
+        for (int64_t c = 0; c < size; c += width) {
+          const int64_t n = std::min(width, size - c);
+          output.write(image, first + c, n, pixel, rows, cols, s.out[2], 1,
+                       [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
+                         kernels::table().depthwise_pixels_f32(m, k, n, s.taps(), frame.taps(),
+                                                               framed + c * frame.channel_size(),
+                                                               frame.line_size(), weights.taps(first + c),
+                                                               weights.bias(first + c), dst, row, step);
+                       });
+        }
       });
     }
   });
@@ -127,76 +160,74 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
                        const float* bias, const ConvImages& gx) {
   const DepthwiseBack b(s);
   const ConvShape& back = b.shape;
-  const int64_t blocks = blocks_of(s.in_channels), width = lanes();
+  const int64_t width = lanes();
+  const PixelTasks tasks(back);
+  const PixelWeights weights(s, w, bias);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, s.batch * blocks, pixel_grain(back), [&](int64_t first, int64_t last) {
+  parallel_for(0, s.batch * tasks.count, 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(back);
-    PixelWeights weights(s, w, bias);
-    std::vector<int64_t> taps, offsets;
+    PhaseTaps taps;
     std::vector<float> reached;
-    for (int64_t task = first; task < last; ++task) {
-      const int64_t image = task / blocks, channel = task % blocks * width,
-                    n = std::min(width, s.in_channels - channel);
-      weights.take(channel, n);
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
       for_bands(back, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-        const bool moved = frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
-        const float* framed = framed_pixels(frame, moved, gy, channel, n, 1);
+        frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
+        const float* framed = framed_pixels(frame, gy, first, size, tasks.at_once, 1);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
                               pixel % back.out[2]};
-        PixelOutput output(gx, rows, cols);
-        for (const AxisPhase& z : b.phases[0]) {
-          for (const AxisPhase& y : b.phases[1]) {
-            for (const AxisPhase& v : b.phases[2]) {
-              if (q[0] >= z.count) continue;
-              b.list(frame, z, y, v, &taps, &offsets);
-              reached.resize(taps.size() * width + 1);
-              for (size_t t = 0; t < taps.size(); ++t)
-                std::copy_n(weights.taps() + taps[t] * width, width, reached.data() + int64_t(t) * width);
-              const int64_t at =
-                  ((q[0] * s.stride[0] + z.pixel) * s.in[1] + q[1] * s.stride[1] + y.pixel) * s.in[2] +
-                  q[2] * s.stride[2] + v.pixel;
-              output.write(image, channel, n, at, std::min(rows, y.count - q[1]),
-                           std::min(cols, v.count - q[2]), s.stride[1] * s.in[2], s.stride[2],
-                           [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
-                             kernels::table().depthwise_pixels_f32(
-                                 m, k, n, int64_t(taps.size()), offsets.data(), framed, frame.line_size(),
-                                 reached.data(), weights.bias(), dst, row, step);
-                           });
-            }
+        PixelOutput output(gx, rows * cols);
+        b.for_phases([&](const AxisPhase& z, const AxisPhase& y, const AxisPhase& v) {
+          if (q[0] >= z.count) return;
+          b.list(frame, z, y, v, &taps);
+          const int64_t count = int64_t(taps.tap.size());
+          reached.resize(size_t(count * width + 1));
+          const int64_t at =
+              ((q[0] * s.stride[0] + z.pixel) * s.in[1] + q[1] * s.stride[1] + y.pixel) * s.in[2] +
+              q[2] * s.stride[2] + v.pixel;
+          for (int64_t c = 0; c < size; c += width) {
+            const int64_t n = std::min(width, size - c);
+            for (int64_t t = 0; t < count; ++t)
+              std::copy_n(weights.taps(first + c) + taps.tap[t] * width, width, reached.data() + t * width);
+            output.write(image, first + c, n, at, std::min(rows, y.count - q[1]),
+                         std::min(cols, v.count - q[2]), s.stride[1] * s.in[2], s.stride[2],
+                         [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
+                           kernels::table().depthwise_pixels_f32(
+                               m, k, n, count, taps.offset.data(), framed + c * frame.channel_size(),
+                               frame.line_size(), reached.data(), weights.bias(first + c), dst, row, step);
+                         });
           }
-        }
+        });
       });
     }
   });
 }
 
 void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
-  const int64_t out = s.out_pixels(), blocks = blocks_of(s.in_channels), width = lanes(), taps = s.taps();
-  const int64_t chunks = std::min(s.batch, (kTasks + blocks - 1) / blocks), size = blocks * taps * width;
+  const int64_t out = s.out_pixels(), width = lanes(), taps = s.taps();
+  const PixelTasks tasks(s);
+  const int64_t chunks = std::min(s.batch, (kTasks + tasks.count - 1) / tasks.count);
+  const int64_t size = tasks.blocks * taps * width;
   float* sums = scratch<Scratch::Sums, float>(chunks * size);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, chunks * blocks, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, chunks * tasks.count, 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
-    for (int64_t task = first; task < last; ++task) {
-      const int64_t chunk = task / blocks, block = task % blocks, channel = block * width,
-                    n = std::min(width, s.in_channels - channel);
-      float* sum = sums + chunk * size + block * taps * width;
-      std::fill_n(sum, taps * width, 0.f);
+    for (int64_t task = from; task < to; ++task) {
+      const int64_t chunk = task / tasks.count, first = tasks.first(task), channels = tasks.size(task);
+      float* sum = sums + chunk * size + first * taps;
+      std::fill_n(sum, (channels + width - 1) / width * width * taps, 0.f);
       for (int64_t image = s.batch * chunk / chunks; image < s.batch * (chunk + 1) / chunks; ++image) {
         for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-          const bool moved = frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-          const float* framed = framed_pixels(frame, moved, x, channel, n, s.stride[2]);
-          const char* at = address(gy, image, channel, pixel);
-          const bool direct = gy.dtype == Dtype::Float32 && n == width;
-          float* read = direct ? nullptr : scratch<Scratch::Output, float>(rows * cols * width);
-          if (!direct) {
-            if (n < width) std::fill_n(read, rows * cols * width, 0.f);
-            read_pixels(gy, at, n, 1, rows * cols, read);
+          frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
+          const float* framed = framed_pixels(frame, x, first, channels, tasks.at_once, s.stride[2]);
+          const int64_t block = rows * cols * width;
+          float* g = scratch<Scratch::Output, float>(tasks.at_once * block);
+          if (channels % width != 0) std::fill_n(g + channels / width * block, block, 0.f);
+          read_pixels(gy, image, first, pixel, channels, 1, rows * cols, g, block);
+          for (int64_t c = 0; c < channels; c += width) {
+            kernels::table().pixel_dots_f32(taps, rows, cols, g + c / width * block, cols * width, width,
+                                            framed + c * frame.channel_size(), frame.taps(),
+                                            frame.line_size(), sum + c * taps);
           }
-          kernels::table().pixel_dots_f32(
-              taps, rows, cols, direct ? reinterpret_cast<const float*>(at) : read,
-              direct ? s.out[2] * gy.channels : cols * width, direct ? gy.channels : width, framed,
-              frame.taps(), frame.line_size(), sum);
         });
       }
     }

@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t kRows = 256;
 // Tasks to aim for, and elements that their partial sums may take together.
 constexpr int64_t kTasks = 32, kPartialSums = int64_t(1) << 21;
+// Channels beside each other that are served in turn.
+constexpr int64_t kTogether = 64;
 
 int64_t tile_rows(float) { return kernels::table().lines_mr; }
 int64_t tile_rows(double) { return tile_kernel<double>().mr; }
@@ -35,11 +37,12 @@ void run_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double*
   tile.run(kc, packed, b, ldb, c, ldc, m, n, nullptr, nullptr, accumulate);
 }
 
-// sum[rows, Co / g] over the pixel blocks [from, to): rows of whole channels of one group.
+// sum[rows, Co / g] over the pixel blocks [from, to), or what is added to it: rows of whole channels of one
+// group.
 template <class T>
 void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks, const ConvImages& x,
                 const ConvImages& gy, int64_t group, int64_t channel, int64_t channels, int64_t from,
-                int64_t to, T* sum) {
+                int64_t to, bool add, T* sum) {
   const int64_t taps = s.taps(), rows = channels * taps, co = s.out_group();
   const int64_t nr = tile_columns(T()), ld = kernels::table().lines_ld, most = tile_rows(T());
   const int64_t panels = (rows + most - 1) / most, mr = (rows + panels - 1) / panels;
@@ -64,7 +67,7 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
       for (int64_t row = i; row < i + m; ++row) offsets.push_back(frame.row(row, 0));
       gather_lines(m, offsets.data(), int64_t(pieces.size()) / 2, pieces.data(), framed, a, ld);
       for (int64_t j = 0; j < co; j += nr) {
-        run_tile(count, a, b + j * count, nr, sum + i * co + j, co, m, std::min(nr, co - j), t > from);
+        run_tile(count, a, b + j * count, nr, sum + i * co + j, co, m, std::min(nr, co - j), add || t > from);
       }
     }
   }
@@ -80,19 +83,29 @@ void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
   const PixelBlocks blocks(s, kernels::table().lines_ld, 1);
   const int64_t channels = balanced_block(s.in_group(), std::max<int64_t>(1, kRows / taps), 1);
   const int64_t parts = (s.in_group() + channels - 1) / channels;
-  const int64_t wanted = (kTasks + s.groups * parts - 1) / (s.groups * parts);
+  // Groups of channels that lie last share lines of the cache: a block of pixels serves several of them in
+  // turn.
+  const bool last = x.channels_last || gy.channels_last;
+  const int64_t together = last ? std::clamp<int64_t>(kTogether / s.in_group(), 1, s.groups) : 1;
+  const int64_t sets = (s.groups + together - 1) / together, tasks = sets * parts;
+  const int64_t wanted = (kTasks + tasks - 1) / tasks;
   const int64_t most = std::clamp<int64_t>(blocks.count / 2, 1, std::max<int64_t>(1, kPartialSums / size));
   const int64_t chunks = std::min(wanted, most);
   T* sums = scratch<Scratch::Sums, T>(chunks * size);  // [chunk][group][row][Co / g]
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, chunks * s.groups * parts, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, chunks * tasks, 1, [&](int64_t first_task, int64_t last_task) {
     ConvFrame& frame = frames.get(s);
-    for (int64_t t = first; t < last; ++t) {
-      const int64_t chunk = t / (s.groups * parts), group = t / parts % s.groups,
-                    channel = t % parts * channels;
-      sum_pixels(s, frame, blocks, x, gy, group, channel, std::min(channels, s.in_group() - channel),
-                 blocks.count * chunk / chunks, blocks.count * (chunk + 1) / chunks,
-                 sums + chunk * size + (group * k + channel * taps) * co);
+    for (int64_t t = first_task; t < last_task; ++t) {
+      const int64_t chunk = t / tasks, set = t / parts % sets, channel = t % parts * channels;
+      const int64_t from = blocks.count * chunk / chunks, to = blocks.count * (chunk + 1) / chunks;
+      const int64_t step = together > 1 ? 1 : to - from;
+      for (int64_t block = from; block < to; block += step) {
+        for (int64_t group = set * together; group < std::min(s.groups, (set + 1) * together); ++group) {
+          sum_pixels(s, frame, blocks, x, gy, group, channel, std::min(channels, s.in_group() - channel),
+                     block, block + step, block > from,
+                     sums + chunk * size + (group * k + channel * taps) * co);
+        }
+      }
     }
   });
   if (chunks > 1) {

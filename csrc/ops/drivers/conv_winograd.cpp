@@ -103,7 +103,7 @@ class WinoConv {
     for (int64_t from = 0; from < tiles_.count(); from += block) {
       const int64_t to = std::min(tiles_.count(), from + block), count = to - from;
       // A task is a vector of channels of some tiles.
-      const int64_t some = 64, cuts = (count + some - 1) / some;
+      const int64_t some = std::min<int64_t>(64, count), cuts = (count + some - 1) / some;
       parallel_for(0, in_vecs_ * cuts, grain(positions * some), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
           const int64_t at = from + i % cuts * some;

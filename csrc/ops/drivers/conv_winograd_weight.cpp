@@ -50,16 +50,16 @@ class WinoWeight {
     float* kept = once ? nullptr : scratch<Scratch::Sums, float>(in_tasks * out_tasks * all);
     for (int64_t from = 0; from < tiles_.count(); from += block_) {
       const int64_t to = std::min(tiles_.count(), from + block_), count = to - from;
-      const int64_t some = 64, cuts = (count + some - 1) / some;
+      const int64_t some = std::min<int64_t>(64, count), cuts = (count + some - 1) / some;
       const int64_t grain = std::max<int64_t>(1, 8192 / (positions * some));
       parallel_for(0, (in_vecs_ + out_vecs_) * cuts, grain, [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
           const int64_t at = from + i % cuts * some, vec = i / cuts;
           float* dst = v + vec * positions * step_ + (at - from) * lanes;
           if (vec < in_vecs_) {
-            transform(x_, s_.in_channels, ci_, vec, at, std::min(to, at + some), dst);
+            transform(true, vec, at, std::min(to, at + some), dst);
           } else {
-            transform(gy_, s_.out_channels, co_, vec - in_vecs_, at, std::min(to, at + some), dst);
+            transform(false, vec - in_vecs_, at, std::min(to, at + some), dst);
           }
         }
       });
@@ -81,18 +81,17 @@ class WinoWeight {
     }
   }
 
-  // A vector of channels of the tiles [from, to) of x or of gy.
-  void transform(const float* x, int64_t of_image, int64_t of_group, int64_t vec, int64_t from, int64_t to,
-                 float* v) const {
-    const int64_t lanes = t_.wino_lanes, size = tiles_.size,
-                  channels = std::min(lanes, of_group - vec * lanes);
-    const bool input = x == x_;
-    const int64_t halo = input ? 2 : 0;
+  // A vector of channels of the tiles [from, to) of x (`input`) or of gy.
+  void transform(bool input, int64_t vec, int64_t from, int64_t to, float* v) const {
+    const int64_t lanes = t_.wino_lanes, size = tiles_.size, halo = input ? 2 : 0;
+    const int64_t channels = std::min(lanes, (input ? ci_ : co_) - vec * lanes);
+    const int64_t of_image = input ? s_.in_channels : s_.out_channels;
     const int64_t height = input ? tiles_.in[0] : tiles_.out[0], width = input ? tiles_.in[1] : tiles_.out[1];
+    const float* planes = input ? x_ : gy_;
     for_parts(tiles_, from, to, wino_part_tiles(tiles_), [&](const WinoPart& part) {
       const int64_t rows = part.rows * size + halo, cols = part.cols * size + halo;
       float* lines = scratch<Scratch::Padded, float>(rows * cols * lanes);
-      wino_lines(x + (part.image * of_image + vec * lanes) * height * width, channels, height, width,
+      wino_lines(planes + (part.image * of_image + vec * lanes) * height * width, channels, height, width,
                  part.y * size - (input ? tiles_.padding[0] : 0),
                  part.x * size - (input ? tiles_.padding[1] : 0), rows, cols, lines);
       for (int64_t r = 0; r < part.rows; ++r) {

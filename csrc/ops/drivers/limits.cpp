@@ -70,7 +70,7 @@ double tile_rate(const kernels::Table& table, int threads, double seconds) {
                      std::vector<float> c(size_t(kBlock * kBlock));
                      table.bf16_begin();
                      for (int64_t i = 0; i < times; ++i) {
-                       table.bf16_tile_f32(kSteps, 1, operand.data(), operand.data(), c.data(), kBlock, true);
+                       table.bf16_tile_f32(kSteps, 1, operand.data(), operand.data(), c.data(), kBlock);
                      }
                      table.bf16_end();
                    });

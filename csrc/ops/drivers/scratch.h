@@ -27,7 +27,11 @@ enum class Scratch {
   Filters,
   TilesA,
   TilesB,
-  TileSums
+  TileSums,
+  ImagesIn,
+  ImagesOut,
+  Kernels,
+  Frame  // of convolutions, which find there what they left
 };
 
 namespace detail {
