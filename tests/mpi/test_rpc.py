@@ -17,6 +17,10 @@ def test_the_example_of_the_notes():
     check_ranks("rpc_notes.py", 2)
 
 
+def test_trainers_with_ddp_and_an_embedding_on_another_worker():
+    check_ranks("rpc_ddp.py", 3)
+
+
 FAILURES = {
     "raises_while_it_is_called": r"w1 did not answer: rank 1 has left the job: it ended with ValueError: the data is",
     "raises_while_others_shut_down": r"shutdown of w0 cannot wait .* rank 1 has left .* ValueError: the data is bad",

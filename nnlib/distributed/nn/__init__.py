@@ -1,0 +1,5 @@
+"""Modules that live on other workers, as in torch.distributed.nn."""
+
+from .remote_module import RemoteModule
+
+__all__ = ["RemoteModule"]
