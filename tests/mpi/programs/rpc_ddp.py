@@ -41,6 +41,13 @@ def has_no_grad(rref):
     return rref.local_value().weight.grad is None
 
 
+handed_over = []
+
+
+def hand_over(rref):
+    handed_over.append(rref)
+
+
 def train(remote, back):
     """The embedding takes each trainer's step, one after the other; the rest the average of the gradients."""
     net = DDP(nn.Sequential(nn.Identity(), back), process_group=group, bucket_cap_mb=0.0001)
@@ -88,9 +95,11 @@ if rank in trainers:
         if rank == 0:
             owned = [rpc.remote("keeper", make_embedding, (sparse,))]
             for other in trainers[1:]:
-                rpc.rpc_sync(f"trainer{other}", setattr, (rpc, "handed_over", owned[0]))
+                rpc.rpc_sync(f"trainer{other}", hand_over, (owned[0],))
         dist.barrier(group)
-        remote = RemoteModule.init_from_module_rref("keeper/cpu", owned[0] if rank == 0 else rpc.handed_over)
+        remote = RemoteModule.init_from_module_rref(
+            "keeper/cpu", owned[0] if rank == 0 else handed_over.pop()
+        )
         back = train(remote, layers(sparse)[1])
         embedding, expected = reference(sparse)
         close(rpc.rpc_sync("keeper", weight, (remote.get_module_rref(),)), embedding.weight)
