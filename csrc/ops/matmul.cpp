@@ -36,7 +36,8 @@ void gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar bet
     using C = compute_t<T>;
     drivers::Strided<T> right = operand<T>(b);
     if (weight) right.weight = b.storage().get();
-    drivers::gemm<T>(a.size(0), b.size(1), a.size(1), alpha.to<C>(), operand<T>(a), right, beta.to<C>(), static_cast<T*>(out.raw()), out.size(1),
+    drivers::gemm<T>(a.size(0), b.size(1), a.size(1), alpha.to<C>(), operand<T>(a), right, beta.to<C>(),
+                     static_cast<T*>(out.raw()), out.size(1),
                      bias.defined() ? static_cast<const T*>(bias.raw()) : nullptr);
   });
 }

@@ -280,7 +280,8 @@ Tensor sparse_add(const Tensor& self, const Tensor& other, Scalar alpha) {
     } else {
       out = empty(self.sizes(), dtype);
       copy_values(out, self);
-      add_entries(out, positions(other), other.sparse().values, entry_size(other), alpha, other.sparse().coalesced);
+      add_entries(out, positions(other), other.sparse().values, entry_size(other), alpha,
+                  other.sparse().coalesced);
     }
   }
   if (wants_grad(self, other))

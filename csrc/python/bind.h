@@ -70,7 +70,8 @@ using Invoke = PyObject* (*)(const Overload&, PyObject* const* slots);
 enum class CastPolicy : uint8_t { None, Lower, Float32, Promote };
 struct CastRule {
   CastPolicy policy = CastPolicy::None;
-  CastPolicy (*choose)(PyObject* const* slots) = nullptr;  // that of one call, where it depends on the arguments
+  CastPolicy (*choose)(PyObject* const* slots) =
+      nullptr;  // that of one call, where it depends on the arguments
 };
 
 struct Overload {

@@ -64,8 +64,8 @@ void gemm_dots_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
                    float* c, int64_t cr, int64_t cc) {
   dots(m, n, k, a, lda, b, ldb, c, cr, cc);
 }
-void gemm_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb,
-                   double* c, int64_t cr, int64_t cc) {
+void gemm_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b,
+                   int64_t ldb, double* c, int64_t cr, int64_t cc) {
   dots(m, n, k, a, lda, b, ldb, c, cr, cc);
 }
 

@@ -21,8 +21,8 @@ bool gemm_by_tiles(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<
 template <class T>
 bool takes_tiles(int64_t m, int64_t n, int64_t k);
 
-// gemm_by_tiles without looking at the processor and at the sizes: `parts` of 1 to 3 for each number; a bfloat16
-// number is one. k is at least 1.
+// gemm_by_tiles without looking at the processor and at the sizes: `parts` of 1 to 3 for each number; a
+// bfloat16 number is one. k is at least 1.
 template <class T>
 void gemm_in_parts(int parts, int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
                    compute_t<T> beta, T* c, int64_t ldc, const T* bias);

@@ -364,7 +364,9 @@ def a_value_that_is_used_in_several_calls():
 
 @check
 def a_model_on_two_workers_learns_as_on_one():
-    front, back = rpc.remote(NEXT, Layer, (1,)), Layer(2)
+    front = rpc.remote(NEXT, Layer, (1,))
+    front._get_future().wait()  # a worker of its own draws its weights from the same stream
+    back = Layer(2)
     alone = nn.Sequential(Layer(1), Layer(2))
     rrefs = front.rpc_sync().parameter_rrefs() + back.parameter_rrefs()
     distributed = DistributedOptimizer(torch.optim.SGD, rrefs, lr=0.1, momentum=0.9)
