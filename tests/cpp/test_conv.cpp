@@ -264,9 +264,8 @@ struct Stored {
         pixels(pixels_),
         dtype(dtype_),
         last(last_),
-        bytes(count * (dtype_ == Dtype::Float64   ? 8
-                       : dtype_ == Dtype::Float32 ? 4
-                                                  : 2)) {}
+        bytes(count * size_of(dtype_), size_of(dtype_)) {}
+  static int size_of(Dtype d) { return d == Dtype::Float64 ? 8 : d == Dtype::Float32 ? 4 : 2; }
   int64_t at(int64_t i) const {
     const int64_t image = i / (channels * pixels), c = i / pixels % channels, p = i % pixels;
     return last ? (image * pixels + p) * channels + c : i;
