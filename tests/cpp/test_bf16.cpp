@@ -255,7 +255,7 @@ void compare_errors(int64_t depth) {
 }  // namespace
 
 TEST(bf16_six_products_are_as_good_as_float32) {
-  for (int64_t depth : {64, 100, 1024, 4096}) compare_errors(depth);
+  for (int64_t depth : {128, 200, 1024, 4096}) compare_errors(depth);
 }
 
 TEST(bf16_threads_give_the_same_bits) {

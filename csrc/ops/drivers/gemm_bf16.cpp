@@ -12,7 +12,7 @@
 // blocks are added up. With the range below that is less than (1.01 + 0.7 + 1.02 (17 + 6 d/32 + K/d)) u S.
 // The float32 path adds chains of kc = sgemm_kc products: (min(K, kc) + K/kc) u S. For K below kDepth, 20.1 +
 // 0.2 K is less than K from 26 on; above, 118 + K/500 is less than kc + K/kc for kc from 118 to
-// 500. Measured at random numbers, K of 32 is a draw, and tiles are the better from kLeastDepth on.
+// 500. Measured at random numbers, K up to 64 is a draw, and tiles are the better from kLeastDepth on.
 //
 // Two parts, three products: (2 * 2^-17 + 2^-16) (1 + 2^-7) S < 2^-14.9 S is left out, and the roundings.
 //
@@ -47,7 +47,7 @@ namespace nnlib::drivers {
 namespace {
 
 constexpr int64_t kSide = 32;        // of a block of C, and of a step of k
-constexpr int64_t kLeastDepth = 64;  // see the note on the error
+constexpr int64_t kLeastDepth = 128;  // see the note on the error
 constexpr int64_t kDepth = 512;      // of k, packed at once
 constexpr int64_t kRows = 1024;      // of A, packed at once
 constexpr int64_t kColumns = 1024;   // of B, packed at once
