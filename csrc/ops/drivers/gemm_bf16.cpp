@@ -46,12 +46,12 @@ namespace nnlib::drivers {
 
 namespace {
 
-constexpr int64_t kSide = 32;        // of a block of C, and of a step of k
+constexpr int64_t kSide = 32;         // of a block of C, and of a step of k
 constexpr int64_t kLeastDepth = 128;  // see the note on the error
-constexpr int64_t kDepth = 512;      // of k, packed at once
-constexpr int64_t kRows = 1024;      // of A, packed at once
-constexpr int64_t kColumns = 1024;   // of B, packed at once
-constexpr int64_t kGroup = 8;        // blocks of columns that one thread takes with a block of rows
+constexpr int64_t kDepth = 512;       // of k, packed at once
+constexpr int64_t kRows = 1024;       // of A, packed at once
+constexpr int64_t kColumns = 1024;    // of B, packed at once
+constexpr int64_t kGroup = 8;         // blocks of columns that one thread takes with a block of rows
 constexpr int64_t kBlock = kSide * kSide;
 // Multiplications of float32 in the time that packing one part of a number takes.
 constexpr double kPackCost = 64;
