@@ -19,7 +19,6 @@ enum class Scratch {
   Padded,
   Weights,
   Rows,
-  Order,
   Sums,
   Tiles,
   Products,
