@@ -51,21 +51,36 @@ cdef extern from "distributed/queue.h" namespace "nnlib::distributed" nogil:
 cdef extern from "distributed/rank_reduce.h" namespace "nnlib::distributed" nogil:
     cdef enum class ReduceOp(int32_t):
         pass
+    cdef enum class Form(int32_t):
+        Whole
+        Partial
+        Final
+    cdef cppclass RankSum:
+        int32_t dtype
+        ReduceOp op
+        Form form
+        int64_t divisor
+        int groups
+        const int* sizes
     cbool c_reduce_ranks "nnlib::distributed::reduce_ranks"(
-        int32_t, ReduceOp, int64_t, int, const void* const*, int, void* const*)
+        const RankSum&, int64_t, const void* const*, int, void* const*)
 
 
 cdef extern from "distributed/node_link.h" namespace "nnlib::distributed" nogil:
     cdef cppclass CNodeLink "nnlib::distributed::NodeLink":
         @staticmethod
-        int64_t bytes(int)
-        CNodeLink(void*, int, int)
+        int64_t bytes(int, int)
+        CNodeLink(void*, int, int, int)
         void post(const void*)
+        void post_for(int, const void*)
         cbool collect(double, void*)
         cbool has_posted(int)
         void start_sum(const void*, void*, int64_t, int32_t, ReduceOp)
         void start_broadcast(void*, int64_t, int)
         void start_shared_sum(void* const*, int64_t, int32_t, ReduceOp)
+        void start_meeting()
+        char* staging(int)
+        int64_t staging_bytes()
         cbool advance_sum(double)
 
 
@@ -87,16 +102,41 @@ cdef double LINK_SLICE = 0.005  # seconds in shared memory between looks at dead
 cdef double IDLE_SLICE = 1.0    # the queue wakes the thread at once: this only bounds a missed wake-up
 
 
-def reduce_ranks(int dtype, int op, int64_t count, list sources, uintptr_t out):
-    """Combines `count` elements of every rank in rank order; addresses in, result at the address `out`."""
-    cdef vector[const void*] pointers
-    cdef int64_t n = count
+def reduce_ranks(int dtype, int op, int64_t count, list sources, uintptr_t out, groups=None):
+    """Combines `count` elements of every rank in rank order; addresses in, result at the address `out`.
+
+    With `groups`, the numbers of ranks on each node, the sources come node by node: each node's are combined
+    first, and then the nodes' results.
+    """
+    _reduce(dtype, op, count, sources, [out], groups or [len(sources)], Form.Whole, len(sources))
+
+
+def reduce_node(int dtype, int op, int64_t count, list sources, uintptr_t out):
+    """The first part of a sum over several nodes: those of one, in the wide type of csrc/distributed/rank_reduce.h."""
+    _reduce(dtype, op, count, sources, [out], [len(sources)], Form.Partial, 1)
+
+
+def reduce_nodes(int dtype, int op, int64_t count, list sources, list outs, int ranks):
+    """The second part: what the nodes gave, in order, to each address of `outs`; AVG divides by `ranks`."""
+    _reduce(dtype, op, count, sources, outs, [len(sources)], Form.Final, ranks)
+
+
+cdef _reduce(int dtype, int op, int64_t count, list sources, list outs, list groups, Form form, int64_t divisor):
+    cdef vector[const void*] given
+    cdef vector[void*] targets
+    cdef vector[int] sizes = groups
+    cdef RankSum total
     cdef cbool known
-    cdef void* target = <void*> out
+    if sum(groups) != len(sources):
+        raise ValueError(f"groups of {groups} ranks do not fit {len(sources)} sources")
     for address in sources:
-        pointers.push_back(<const void*> <uintptr_t> address)
+        given.push_back(<const void*> <uintptr_t> address)
+    for address in outs:
+        targets.push_back(<void*> <uintptr_t> address)
+    total.dtype, total.op, total.form, total.divisor = dtype, <ReduceOp> op, form, divisor
+    total.groups, total.sizes = <int> sizes.size(), sizes.data()
     with nogil:
-        known = c_reduce_ranks(dtype, <ReduceOp> op, n, <int> pointers.size(), pointers.data(), 1, &target)
+        known = c_reduce_ranks(total, count, given.data(), <int> targets.size(), targets.data())
     if not known:
         raise ValueError("this reduction has no meaning for this dtype")
 
@@ -106,21 +146,25 @@ cdef class NodeLink:
     cdef CNodeLink* link
     cdef object memory
 
-    def __cinit__(self, memory, uintptr_t address, int rank, int ranks):
+    def __cinit__(self, memory, uintptr_t address, int rank, int ranks, int elsewhere=0):
         self.memory = memory
-        self.link = new CNodeLink(<void*> address, rank, ranks)
+        self.link = new CNodeLink(<void*> address, rank, ranks, elsewhere)
 
     def __dealloc__(self):
         del self.link
 
     @staticmethod
-    def bytes(int ranks):
-        """Bytes of shared memory that so many ranks need."""
-        return CNodeLink.bytes(ranks)
+    def bytes(int ranks, int elsewhere=0):
+        """Bytes of shared memory that so many ranks need, beside so many on other nodes."""
+        return CNodeLink.bytes(ranks, elsewhere)
 
     def post(self, uintptr_t header):
         """Shows this rank's signature, at that address, to the others."""
         self.link.post(<void*> header)
+
+    def post_for(self, int board, uintptr_t header):
+        """Shows the signature of a rank on another node."""
+        self.link.post_for(board, <void*> header)
 
     def collect(self, uintptr_t headers):
         """Writes all ranks' signatures to that address; False when some rank has not come yet."""
@@ -129,9 +173,9 @@ cdef class NodeLink:
             here = self.link.collect(LINK_SLICE, <void*> headers)
         return here
 
-    def has_posted(self, int rank):
-        """Whether a rank has shown its signature of this round."""
-        return self.link.has_posted(rank)
+    def has_posted(self, int board):
+        """Whether the signature of this round is on a rank's board."""
+        return self.link.has_posted(board)
 
     def start_sum(self, uintptr_t source, uintptr_t out, int64_t count, int dtype, int op):
         """Starts a sum over the ranks, from one address to another."""
@@ -147,6 +191,18 @@ cdef class NodeLink:
         for address in parts:
             pointers.push_back(<void*> <uintptr_t> address)
         self.link.start_shared_sum(pointers.data(), count, dtype, <ReduceOp> op)
+
+    def start_meeting(self):
+        """Starts a wait for all ranks of the node."""
+        self.link.start_meeting()
+
+    def staging(self, int rank):
+        """The address of a rank's memory for data on its way."""
+        return <uintptr_t> self.link.staging(rank)
+
+    def staging_bytes(self):
+        """How much of it each rank has."""
+        return self.link.staging_bytes()
 
     def advance_sum(self):
         """Goes on with it; False when it is not over yet."""

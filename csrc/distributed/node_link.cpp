@@ -83,40 +83,47 @@ int64_t NodeLink::chunk_bytes(int ranks) {
   return std::clamp(4 * most / ranks / page * page, least, most);
 }
 
-int64_t NodeLink::bytes(int ranks) {
-  return ranks * static_cast<int64_t>(sizeof(Control)) + (ranks + 1) * kSlots * chunk_bytes(ranks);
+int64_t NodeLink::bytes(int ranks, int elsewhere) {
+  return (ranks + elsewhere) * static_cast<int64_t>(sizeof(Control)) +
+         (ranks + 1) * kSlots * chunk_bytes(ranks);
 }
 
-NodeLink::NodeLink(void* memory, int rank, int ranks)
+NodeLink::NodeLink(void* memory, int rank, int ranks, int elsewhere)
     : memory_(static_cast<char*>(memory)),
+      slots_(memory_ + (ranks + elsewhere) * sizeof(Control)),
       rank_(rank),
       ranks_(std::min(ranks, kMaxRanks)),
+      boards_(ranks + elsewhere),
       chunk_bytes_(chunk_bytes(ranks)) {}
 
 NodeLink::Control& NodeLink::control(int rank) const { return reinterpret_cast<Control*>(memory_)[rank]; }
 
 char* NodeLink::slot(int rank, int64_t chunk) const {
   const uint32_t position = (chunks_done_ + static_cast<uint32_t>(chunk)) % kSlots;
-  return memory_ + ranks_ * sizeof(Control) + (rank * kSlots + position) * chunk_bytes_;
+  return slots_ + (rank * kSlots + position) * chunk_bytes_;
 }
 
 char* NodeLink::result(int64_t chunk) const { return slot(ranks_, chunk); }
 
 void NodeLink::post(const void* header) {
   ++round_;
-  Control& mine = control(rank_);
-  std::memcpy(mine.headers[round_ % 2], header, kHeader);
-  mine.posted.raise(round_);
+  post_for(rank_, header);
 }
 
-bool NodeLink::has_posted(int rank) const { return control(rank).posted.reached(round_); }
+void NodeLink::post_for(int board, const void* header) {
+  Control& shown = control(board);
+  std::memcpy(shown.headers[round_ % 2], header, kHeader);
+  shown.posted.raise(round_);
+}
+
+bool NodeLink::has_posted(int board) const { return control(board).posted.reached(round_); }
 
 bool NodeLink::collect(double seconds, void* headers) {
   const auto until =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-  for (int r = 0; r < ranks_; ++r)
+  for (int r = 0; r < boards_; ++r)
     if (!control(r).posted.wait(round_, until)) return false;
-  for (int r = 0; r < ranks_; ++r)
+  for (int r = 0; r < boards_; ++r)
     std::memcpy(static_cast<char*>(headers) + r * kHeader, control(r).headers[round_ % 2], kHeader);
   return true;
 }
@@ -147,6 +154,11 @@ void NodeLink::start_shared_sum(void* const* parts, int64_t count, int32_t dtype
   op_ = op;
   item_ = element_size(dtype);
   step_ = kSum;
+}
+
+void NodeLink::start_meeting() {
+  const std::vector<void*> nothing(ranks_, nullptr);
+  start_shared_sum(nothing.data(), 0, kByte, ReduceOp::Sum);
 }
 
 // All ranks have agreed on the sum, so all buffers are filled. It counts as one chunk.

@@ -7,6 +7,9 @@
 // only grow, say how many chunks it has put in and how many slices it has summed. With four slots no counter
 // of its own is needed for reuse: before a rank fills or sums a slot again, it has seen the counters of all
 // ranks pass the last use.
+//
+// A group may span nodes: then each node has a link of its own, whose boards show the signatures of the other
+// nodes' ranks too, put there by whichever rank of the node receives them.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +27,20 @@ class NodeLink {
   // Bytes of a chunk: large enough that ranks which are not running all the time seldom wait for each other,
   // small enough that many ranks do not need much memory.
   static int64_t chunk_bytes(int ranks);
-  // Bytes of shared memory that so many ranks need.
-  static int64_t bytes(int ranks);
+  // Bytes of shared memory that so many ranks need, beside so many on other nodes.
+  static int64_t bytes(int ranks, int elsewhere = 0);
   // `memory` is shared by all ranks, and was zero before the first of them came.
-  NodeLink(void* memory, int rank, int ranks);
+  NodeLink(void* memory, int rank, int ranks, int elsewhere = 0);
 
-  // Puts this rank's signature where the others can read it.
+  // Puts this rank's signature on its board, where the others can read it; this begins a round. Boards are
+  // numbered by the node's ranks first and then by those elsewhere.
   void post(const void* header);
-  // Waits at most that long for all ranks' signatures of this round; copies them to `headers` in rank order.
+  // Puts the signature of a rank elsewhere on its board.
+  void post_for(int board, const void* header);
+  // Waits at most that long for the signatures of this round on all boards; copies them to `headers` in
+  // order.
   bool collect(double seconds, void* headers);
-  bool has_posted(int rank) const;
+  bool has_posted(int board) const;
 
   // Starts a sum of `count` elements at `source` into `out` (which may be the same). All ranks must call it
   // alike.
@@ -43,6 +50,11 @@ class NodeLink {
   // Starts a sum in place of buffers that lie in shared memory themselves: parts[r] is rank r's, as mapped
   // here.
   void start_shared_sum(void* const* parts, int64_t count, int32_t dtype, ReduceOp op);
+  // Starts a wait until all of the node's ranks have come here; what they wrote before can be read after.
+  void start_meeting();
+  // Memory of a rank for data on its way, while no other sum is under way.
+  char* staging(int rank) const { return slots_ + rank * staging_bytes(); }
+  int64_t staging_bytes() const { return kSlots * chunk_bytes_; }
   // Goes on with it; false when it had to wait longer than that for a rank.
   bool advance_sum(double seconds);
 
@@ -62,7 +74,8 @@ class NodeLink {
   void slice(int64_t elements, int64_t* begin, int64_t* count) const;
 
   char* memory_;
-  int rank_, ranks_;
+  char* slots_;
+  int rank_, ranks_, boards_;
   int64_t chunk_bytes_;
   uint32_t round_ = 0;        // signatures posted
   uint32_t chunks_done_ = 0;  // chunks of all sums that are over: the base of the counters

@@ -113,45 +113,58 @@ A wrap_multiply(A a, A b) {
   }
 }
 
-template <class T, class F>
-void fold(int64_t count, int ranks, const void* const* sources, int copies, void* const* outs, bool average,
-          F combine) {
-  using A = typename Wide<T>::type;
-  A sums[kBlock];
-  const A divisor = static_cast<A>(average ? ranks : 1);
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t n = std::min(kBlock, count - begin);
-    const auto source = [&](int rank) { return static_cast<const T*>(sources[rank]) + begin; };
-    const T* first = source(0);
-    if (ranks == 1) {
-      for (int64_t i = 0; i < n; ++i) sums[i] = Wide<T>::load(first[i]);
-    } else {
-      const T* second = source(1);
-      for (int64_t i = 0; i < n; ++i) sums[i] = combine(Wide<T>::load(first[i]), Wide<T>::load(second[i]));
-    }
-    for (int r = 2; r < ranks; ++r) {
-      const T* next = source(r);
-      for (int64_t i = 0; i < n; ++i) sums[i] = combine(sums[i], Wide<T>::load(next[i]));
-    }
-    T* to = static_cast<T*>(outs[0]) + begin;
-    if constexpr (std::is_floating_point_v<A>) {
-      for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i] / divisor, to + i);
-    } else {
-      for (int64_t i = 0; i < n; ++i) Wide<T>::store(sums[i], to + i);
-    }
-    for (int c = 1; c < copies; ++c) std::memcpy(static_cast<T*>(outs[c]) + begin, to, n * sizeof(T));
+// The sum of some ranks' block of `n` values, into `sums`.
+template <class In, class A, class F>
+void sum_block(int64_t begin, int64_t n, int ranks, const void* const* sources, A* sums, F combine) {
+  const auto source = [&](int rank) { return static_cast<const In*>(sources[rank]) + begin; };
+  const In* first = source(0);
+  if (ranks == 1) {
+    for (int64_t i = 0; i < n; ++i) sums[i] = Wide<In>::load(first[i]);
+  } else {
+    const In* second = source(1);
+    for (int64_t i = 0; i < n; ++i) sums[i] = combine(Wide<In>::load(first[i]), Wide<In>::load(second[i]));
+  }
+  for (int r = 2; r < ranks; ++r) {
+    const In* next = source(r);
+    for (int64_t i = 0; i < n; ++i) sums[i] = combine(sums[i], Wide<In>::load(next[i]));
   }
 }
 
-template <class T>
-bool reduce(ReduceOp op, int64_t count, int ranks, const void* const* sources, int copies,
-            void* const* outs) {
-  using A = typename Wide<T>::type;
+template <class In, class Out, class F>
+void fold(const RankSum& sum, int64_t count, const void* const* sources, int copies, void* const* outs,
+          F combine) {
+  using A = typename Wide<In>::type;
+  A sums[kBlock], more[kBlock];
+  const bool average = sum.op == ReduceOp::Avg && sum.form != Form::Partial;
+  const A divisor = static_cast<A>(average ? sum.divisor : 1);
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t n = std::min(kBlock, count - begin);
+    const void* const* next = sources;
+    for (int g = 0; g < sum.groups; ++g) {
+      A* into = g == 0 ? sums : more;
+      sum_block<In>(begin, n, sum.sizes[g], next, into, combine);
+      next += sum.sizes[g];
+      if (g == 0) continue;
+      for (int64_t i = 0; i < n; ++i) sums[i] = combine(sums[i], more[i]);
+    }
+    Out* to = static_cast<Out*>(outs[0]) + begin;
+    if constexpr (std::is_floating_point_v<A>) {
+      for (int64_t i = 0; i < n; ++i) Wide<Out>::store(sums[i] / divisor, to + i);
+    } else {
+      for (int64_t i = 0; i < n; ++i) Wide<Out>::store(sums[i], to + i);
+    }
+    for (int c = 1; c < copies; ++c) std::memcpy(static_cast<Out*>(outs[c]) + begin, to, n * sizeof(Out));
+  }
+}
+
+template <class In, class Out>
+bool reduce(const RankSum& sum, int64_t count, const void* const* sources, int copies, void* const* outs) {
+  using A = typename Wide<In>::type;
   auto run = [&](auto combine) {
-    fold<T>(count, ranks, sources, copies, outs, op == ReduceOp::Avg, combine);
+    fold<In, Out>(sum, count, sources, copies, outs, combine);
     return true;
   };
-  switch (op) {
+  switch (sum.op) {
     case ReduceOp::Avg:
       if (!std::is_floating_point_v<A>) return false;
       [[fallthrough]];
@@ -168,34 +181,56 @@ bool reduce(ReduceOp op, int64_t count, int ranks, const void* const* sources, i
       break;
   }
   if constexpr (std::is_integral_v<A>) {
-    if (op == ReduceOp::BAnd) return run([](A a, A b) { return static_cast<A>(a & b); });
-    if (op == ReduceOp::BOr) return run([](A a, A b) { return static_cast<A>(a | b); });
-    if (op == ReduceOp::BXor) return run([](A a, A b) { return static_cast<A>(a ^ b); });
+    if (sum.op == ReduceOp::BAnd) return run([](A a, A b) { return static_cast<A>(a & b); });
+    if (sum.op == ReduceOp::BOr) return run([](A a, A b) { return static_cast<A>(a | b); });
+    if (sum.op == ReduceOp::BXor) return run([](A a, A b) { return static_cast<A>(a ^ b); });
   }
   return false;
 }
 
+template <class T>
+bool reduce_in_form(const RankSum& sum, int64_t count, const void* const* sources, int copies,
+                    void* const* outs) {
+  using A = typename Wide<T>::type;
+  if (sum.form == Form::Partial) return reduce<T, A>(sum, count, sources, copies, outs);
+  if (sum.form == Form::Final) return reduce<A, T>(sum, count, sources, copies, outs);
+  return reduce<T, T>(sum, count, sources, copies, outs);
+}
+
 struct Entry {
-  int64_t bytes;
-  bool (*reduce)(ReduceOp, int64_t, int, const void* const*, int, void* const*);
+  int64_t bytes, wide_bytes;
+  bool (*reduce)(const RankSum&, int64_t, const void* const*, int, void* const*);
 };
+template <class T>
+constexpr Entry entry() {
+  return {sizeof(T), sizeof(typename Wide<T>::type), reduce_in_form<T>};
+}
 
 // In the order of core/dtype.h.
 constexpr Entry kTypes[] = {
-    {1, reduce<bool>},    {1, reduce<uint8_t>}, {1, reduce<int8_t>},   {2, reduce<int16_t>},
-    {4, reduce<int32_t>}, {8, reduce<int64_t>}, {2, reduce<HalfBits>}, {2, reduce<BFloatBits>},
-    {4, reduce<float>},   {8, reduce<double>},
+    entry<bool>(),    entry<uint8_t>(),  entry<int8_t>(),     entry<int16_t>(), entry<int32_t>(),
+    entry<int64_t>(), entry<HalfBits>(), entry<BFloatBits>(), entry<float>(),   entry<double>(),
 };
 constexpr int32_t kTypeCount = sizeof(kTypes) / sizeof(kTypes[0]);
 
 }  // namespace
 
+bool reduce_ranks(const RankSum& sum, int64_t count, const void* const* sources, int copies,
+                  void* const* outs) {
+  if (sum.dtype < 0 || sum.dtype >= kTypeCount || sum.groups < 1 || copies < 1) return false;
+  for (int g = 0; g < sum.groups; ++g)
+    if (sum.sizes[g] < 1) return false;
+  return kTypes[sum.dtype].reduce(sum, count, sources, copies, outs);
+}
+
 bool reduce_ranks(int32_t dtype, ReduceOp op, int64_t count, int ranks, const void* const* sources,
                   int copies, void* const* outs) {
-  if (dtype < 0 || dtype >= kTypeCount || ranks < 1 || copies < 1) return false;
-  return kTypes[dtype].reduce(op, count, ranks, sources, copies, outs);
+  return reduce_ranks(RankSum{dtype, op, Form::Whole, ranks, 1, &ranks}, count, sources, copies, outs);
 }
 
 int64_t element_size(int32_t dtype) { return dtype < 0 || dtype >= kTypeCount ? 0 : kTypes[dtype].bytes; }
+int64_t wide_element_size(int32_t dtype) {
+  return dtype < 0 || dtype >= kTypeCount ? 0 : kTypes[dtype].wide_bytes;
+}
 
 }  // namespace nnlib::distributed

@@ -10,24 +10,16 @@ import ctypes
 
 import numpy as np
 
-from .. import _comm
 from ._errors import DistBackendError
+from ._levels import Levels
 from ._request import HEADER, INLINE, ITEM_BYTES, describe
+from ._slices import GATHER_ALL, split
 
-GATHER_ALL = 16 << 10  # bytes up to which every rank gets all contributions and sums them itself
 LINK_BROADCAST = 128 << 10  # bytes from which a broadcast in shared memory beats MPI's
 DATA_TAGS = 30000  # point-to-point data messages take turns with this many tags, above the signatures' own
 
 
-def split(count, parts):
-    """Cuts `count` elements into slices that start at multiples of 64; returns counts and starts."""
-    step = -(-count // parts)
-    step = -(-step // 64) * 64
-    starts = [min(i * step, count) for i in range(parts)]
-    return [min(s + step, count) - s for s in starts], starts
-
-
-class Moves:
+class Moves(Levels):
     """The part of a transport that moves data: over its communicators, or the shared memory of a node."""
 
     # Moving bytes. Addresses are those of contiguous memory.
@@ -103,7 +95,7 @@ class Moves:
 
     def broadcast(self, data, root):
         """The root's bytes go to all."""
-        if self.link is None or data.size < LINK_BROADCAST:
+        if self.link is None or self.nodes is not None or data.size < LINK_BROADCAST:
             yield from self.wait(self.comm.Ibcast([data, self.MPI.BYTE], root))
         else:
             self.link.start_broadcast(data.ctypes.data, data.size, root)
@@ -133,7 +125,7 @@ class Moves:
         sizes = [c * item for c in counts]
         yield from self.all_to_all(self.view(source, count * item), sizes, parts, [mine * item] * self.size)
         base = parts.ctypes.data
-        _comm.reduce_ranks(dtype, op, mine, [base + r * mine * item for r in range(self.size)], out)
+        self.fold(dtype, op, mine, [base + r * mine * item for r in range(self.size)], out)
 
     def all_reduce(self, headers, source, out, count, dtype, op):
         """out = sum of all ranks' `count` elements at `source`, on every rank."""
@@ -141,25 +133,28 @@ class Moves:
         size = count * item
         if size <= INLINE:
             base, step = headers.ctypes.data + HEADER.itemsize - INLINE, HEADER.itemsize
-            _comm.reduce_ranks(dtype, op, count, [base + r * step for r in range(self.size)], out)
+            self.fold(dtype, op, count, [base + r * step for r in range(self.size)], out)
         elif self.size == 1:
-            _comm.reduce_ranks(dtype, op, count, [source], out)
+            self.fold(dtype, op, count, [source], out)
+        elif self.nodes is not None:
+            yield from self.sum_staged(source, out, count, dtype, op)
         elif self.link is not None:
             self.link.start_sum(source, out, count, dtype, op)
             yield from self._advance_link()
         elif size <= GATHER_ALL:
             parts = self.scratch(size * self.size)
             yield from self.all_gather(self.view(source, size), parts)
-            _comm.reduce_ranks(
-                dtype, op, count, [parts.ctypes.data + r * size for r in range(self.size)], out
-            )
+            self.fold(dtype, op, count, [parts.ctypes.data + r * size for r in range(self.size)], out)
         else:
             counts, starts = split(count, self.size)
             yield from self.reduce_slices(source, count, dtype, op, out + starts[self.rank] * item)
             yield from self.all_gather(None, self.view(out, size), [c * item for c in counts])
 
     def all_reduce_in_place(self, parts, count, dtype, op):
-        """The sum of buffers that lie in memory shared by all ranks, at these addresses."""
+        """The sum of buffers that lie in memory shared by the node's ranks, at these addresses."""
+        if self.nodes is not None:
+            yield from self.sum_parts(parts, count, dtype, op)
+            return
         self.link.start_shared_sum(parts, count, dtype, op)
         yield from self._advance_link()
 

@@ -17,24 +17,20 @@ from .. import _comm
 logger = logging.getLogger("nnlib.distributed")
 
 
-def link_ranks(comm, MPI):
-    """A NodeLink for the ranks of a communicator; None when they are not on one node or cannot share.
+def link_ranks(comm, nodes, MPI):
+    """A NodeLink for this node's ranks of a communicator; None when no two share a node, or some cannot share.
 
     Called by all ranks, which agree on the answer. NNLIB_DISTRIBUTED_SHM=0 on any of them says no.
     """
-    if comm.size == 1:
-        return None
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    together = node.size == comm.size
-    node.Free()
-    if not together:
+    if max(nodes.sizes) == 1:
         return None
     if not comm.allreduce(os.environ.get("NNLIB_DISTRIBUTED_SHM", "1") != "0", MPI.LAND):
         return None
-    memory = share(comm, _comm.NodeLink.bytes(comm.size) if comm.rank == 0 else 0)
-    if memory is None:
+    inside, elsewhere = len(nodes.here()), len(nodes.elsewhere())
+    memory = share(nodes.inside, _comm.NodeLink.bytes(inside, elsewhere) if nodes.position == 0 else 0)
+    if not comm.allreduce(memory is not None, MPI.LAND):
         return None
-    return _comm.NodeLink(memory[0], address_of(memory[0]), comm.rank, comm.size)
+    return _comm.NodeLink(memory[0], address_of(memory[0]), nodes.position, inside, elsewhere)
 
 
 def address_of(memory):

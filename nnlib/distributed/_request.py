@@ -5,6 +5,7 @@ import numpy as np
 # In the order of core/dtype.h and rank_reduce.h: a dtype and an operation travel as these numbers.
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
 ITEM_BYTES = (1, 1, 1, 2, 4, 8, 2, 2, 4, 8)
+WIDE_BYTES = (1, 1, 1, 2, 4, 8, 4, 4, 4, 8)  # of the type in which it is summed
 REDUCE_OPS = ("SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR")
 OPERATIONS = (
     "barrier", "broadcast", "all_reduce", "reduce", "all_gather", "gather", "scatter", "reduce_scatter",

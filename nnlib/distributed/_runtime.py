@@ -19,6 +19,7 @@ import threading
 import time
 
 from ._launcher import INSTALL, check_library
+from ._nodes import pretended_node
 
 FAREWELL_SECONDS = 3.0  # how long a failing rank gives the others to notice and leave by themselves
 _runtime = None
@@ -78,6 +79,7 @@ class Runtime:
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
         self.control = self.world.Dup()
+        self.pretended_node = pretended_node(self.world, MPI)
         self._forget_names()
         self.departed = {}  # rank -> (when it was heard, reason or None)
         self.troubles = {}  # number of a group -> (when it was heard, what a rank reported)

@@ -7,6 +7,7 @@ import numpy as np
 from ._errors import DistBackendError, DistTimeoutError
 from ._moves import Moves
 from ._node import Arenas, link_ranks, share
+from ._nodes import Nodes
 from ._request import HEADER, INLINE, ITEM_BYTES, SIGNED, Request, describe, mismatch_error
 
 
@@ -17,19 +18,15 @@ class Transport(Moves):
         self.MPI, self.runtime, self.comm = runtime.MPI, runtime, comm
         self.direct = comm.Dup()
         self._start(name, number, ranks, timeout, comm.rank)
-        self.link = link_ranks(comm, runtime.MPI)
         self.arenas = Arenas()
-        byte = self.MPI.BYTE
-        others = [r for r in range(self.size) if r != self.rank]
-        self._receives = {r: comm.Recv_init([self._bytes[r], byte], r, 0) for r in others}
-        self._exchange = list(self._receives.values())
-        self._exchange += [comm.Send_init([self._bytes[self.rank], byte], r, 0) for r in others]
+        self._map_nodes()
+        self._prepare_exchange()
 
     def _start(self, name, number, ranks, timeout, rank):
         # The number is the same on all ranks and never used again, whatever the name.
         self.name, self.number, self.ranks, self.timeout = name, number, ranks, timeout
         self.rank, self.size = rank, len(ranks)
-        self.broken = self.link = None
+        self.broken = self.link = self.nodes = None
         self.sequence = 0
         self.history = collections.deque(maxlen=16)
         self.sent, self.received = collections.Counter(), collections.Counter()
@@ -37,6 +34,29 @@ class Transport(Moves):
         self._headers = np.zeros(self.size, HEADER)
         self._bytes = self._headers.view(np.uint8).reshape(self.size, HEADER.itemsize)
         self._awaited = set()
+
+    def _map_nodes(self):
+        """Finds out who shares memory with whom; `nodes` stays None where one level is enough."""
+        nodes = Nodes(self.comm, self.MPI, self.runtime.pretended_node)
+        self.link = link_ranks(self.comm, nodes, self.MPI)
+        if self.link is None or nodes.count() == 1:
+            nodes.free()
+        else:
+            self.nodes = nodes
+            self._boards = nodes.here() + nodes.elsewhere()
+
+    def _prepare_exchange(self):
+        """The transfers of signatures: of all with all, or with one rank of each other node."""
+        others = [r for r in range(self.size) if r != self.rank]
+        senders, receivers = others, others
+        if self.nodes is not None:
+            senders, receivers = self.nodes.receives_from(), self.nodes.contacts()
+        elif self.link is not None:
+            senders = receivers = []
+        comm, byte = self.comm, self.MPI.BYTE
+        self._receives = {r: comm.Recv_init([self._bytes[r], byte], r, 0) for r in senders}
+        self._sends = [comm.Send_init([self._bytes[self.rank], byte], r, 0) for r in receivers]
+        self._exchange = [*self._receives.values(), *self._sends]
 
     def subgroup(self, name, number, members, timeout):
         """The transport of some of this group's ranks, called by all; None on those outside."""
@@ -53,6 +73,8 @@ class Transport(Moves):
         if self.broken is None:
             for request in self._exchange:
                 request.Free()
+            if self.nodes is not None:
+                self.nodes.free()
             self.direct.Free()
             self.comm.Free()
 
@@ -81,9 +103,16 @@ class Transport(Moves):
         )  # fmt: skip
 
     def share_memory(self, size):
-        """Memory of `size` bytes that the other ranks see, on all ranks; or None on all."""
-        memory = share(self.comm, size) if self.link is not None else None
-        return None if memory is None else self.arenas.add(memory, self.rank)
+        """Memory of `size` bytes that the node's other ranks see, on all ranks; or None on all."""
+        if self.link is None:
+            return None
+        if self.nodes is None:
+            memory, position = share(self.comm, size), self.rank
+        else:
+            memory, position = share(self.nodes.inside, size), self.nodes.position
+            if not self.comm.allreduce(memory is not None, self.MPI.LAND):
+                return None
+        return None if memory is None else self.arenas.add(memory, position)
 
     def timeout_error(self, request):
         """The group is given up: says who did not come, and what was called before."""
@@ -136,8 +165,17 @@ class Transport(Moves):
 
     def _absent(self):
         """The global ranks whose signature of the current collective has not come."""
-        came = self.link.has_posted if self.link is not None else lambda r: self._receives[r].Test()
-        return [self.ranks[r] for r in sorted(self._awaited) if not came(r)]
+        if self.link is None:
+            absent = [r for r in self._awaited if not self._receives[r].Test()]
+        elif self.nodes is None:
+            absent = [r for r in self._awaited if not self.link.has_posted(r)]
+        else:
+            absent = {
+                r for i, r in enumerate(self._boards) if r in self._awaited and not self.link.has_posted(i)
+            }
+            here = self.nodes.here()  # nothing is known of a rank elsewhere that an absent one receives from
+            absent = [r for r in absent if r in here or self.nodes.receiver_of(r) not in absent]
+        return [self.ranks[r] for r in sorted(absent)]
 
     def _give_up(self, reason, tell=True):
         if self.broken is None:
@@ -157,8 +195,10 @@ class Transport(Moves):
             self._bytes[self.rank, HEADER.itemsize - INLINE :][:size] = self.view(address, size)
         self.history.append(f"{describe(mine)}, number {self.sequence}")
         if self.size > 1:
-            self._awaited = set(self._receives)
-            if self.link is not None:
+            self._awaited = {r for r in range(self.size) if r != self.rank}
+            if self.nodes is not None:
+                yield from self._exchange_over_nodes()
+            elif self.link is not None:
                 self.link.post(self._bytes[self.rank].ctypes.data)
                 while not self.link.collect(self._bytes.ctypes.data):
                     yield False
@@ -169,6 +209,28 @@ class Transport(Moves):
             self._awaited = set()
             if (self._bytes[:, :SIGNED] != self._bytes[self.rank, :SIGNED]).any():
                 raise DistBackendError(mismatch_error(self._headers, self.name, self.ranks))
+
+    def _exchange_over_nodes(self):
+        """Signatures come from each other node to one rank of this one, which shows them to the rest."""
+        Request = self.MPI.Request
+        self.link.post(self._bytes[self.rank].ctypes.data)
+        if self._exchange:
+            self.MPI.Prequest.Startall(self._exchange)
+        senders, receives = list(self._receives), list(self._receives.values())
+        missing = len(senders)
+        while missing:
+            came = Request.Testsome(receives)
+            for i in came or ():
+                self.link.post_for(self._boards.index(senders[i]), self._bytes[senders[i]].ctypes.data)
+                missing -= 1
+            if not came:
+                yield False
+        table = np.empty_like(self._bytes)
+        while not self.link.collect(table.ctypes.data):
+            yield False
+        self._bytes[self._boards] = table
+        while not Request.Testall(self._sends):
+            yield True
 
 
 def all_reduce_request(source, out, count, dtype, op, timeout, **more):

@@ -3,10 +3,9 @@
 import enum
 import warnings
 
-from .. import _comm
 from ._buffers import Target, check_tensor
-from ._moves import split
 from ._request import INLINE, ITEM_BYTES, REDUCE_OPS, Request
+from ._slices import split
 from ._transport import all_reduce_request
 from ._work import seconds_of
 from .process_group import resolve
@@ -151,7 +150,7 @@ def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_
             base, step = headers.ctypes.data + headers.dtype.itemsize - INLINE, headers.dtype.itemsize
             if mine:
                 sources = [base + r * step for r in range(transport.size)]
-                _comm.reduce_ranks(target.dtype, number, target.count, sources, target.address)
+                transport.fold(target.dtype, number, target.count, sources, target.address)
             return
         part = transport.buffer(counts[transport.rank] * item)
         yield from transport.reduce_slices(

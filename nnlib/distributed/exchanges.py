@@ -1,6 +1,5 @@
 """Collectives in which every rank has a part for every other: reduce_scatter and all_to_all."""
 
-from .. import _comm
 from ._buffers import Source, Target, check_list, check_tensor, commit_all
 from ._request import Request
 from .collectives import ReduceOp, member, reduce_op
@@ -21,7 +20,7 @@ def _reduce_parts(group, parts, target, op, async_op, tensor):
         came = transport.scratch(size * ranks)
         yield from transport.all_to_all(send, [size] * ranks, came, [size] * ranks)
         addresses = [came.ctypes.data + r * size for r in range(ranks)]
-        _comm.reduce_ranks(target.dtype, number, target.count, addresses, target.address)
+        transport.fold(target.dtype, number, target.count, addresses, target.address)
 
     request = Request(
         "reduce_scatter",

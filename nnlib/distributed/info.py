@@ -33,6 +33,10 @@ def describe_rank():
     launcher = announced_size()
     said = f"{launcher[1]}={launcher[0]}" if launcher else "no launcher"
     link = "shared memory" if group.WORLD.shares_memory() else "MPI" if get_world_size() > 1 else "nobody"
+    nodes = group.WORLD.nodes()
+    if link == "shared memory" and len(nodes) > 1:
+        node = next(ranks for ranks in nodes if get_rank() in ranks)
+        link = f"shared memory with ranks {', '.join(map(str, node))} and MPI with the other nodes"
     return (
         f"rank {get_rank()} of {get_world_size()}: host {platform.node()}, cores {cores()}, "
         f"{get_num_threads()} threads, process {os.getpid()}, {said}, talks through {link}"

@@ -67,8 +67,15 @@ class ProcessGroup:
         return made[0]
 
     def shares_memory(self):
-        """Whether the ranks are on one node and exchange data in shared memory."""
+        """Whether this rank exchanges data with others of its node in shared memory."""
         return self._transport.link is not None
+
+    def nodes(self):
+        """The world's ranks that exchange data in shared memory, a list for each node."""
+        transport = self._transport
+        if transport.nodes is not None:
+            return [[self.ranks[r] for r in members] for members in transport.nodes.members]
+        return [list(self.ranks)] if transport.link is not None else [[rank] for rank in self.ranks]
 
     def name(self):
         """The backend's name."""

@@ -1,0 +1,53 @@
+"""Groups that span nodes: one host whose ranks are counted as nodes of two, even (2 + 2) and uneven (2 + 1)."""
+
+import re
+
+import pytest
+from launch import check_ranks, needs_mpi, run_ranks
+
+pytestmark = needs_mpi
+
+NODES = {"NNLIB_DISTRIBUTED_NODE_SIZE": "2"}
+
+
+@pytest.mark.parametrize("ranks", [3, 4])
+@pytest.mark.parametrize("program", ["nodes.py", "collectives.py", "ddp.py"])
+def test_over_nodes(program, ranks):
+    check_ranks(program, ranks, env=NODES)
+
+
+def test_nodes_without_shared_memory():
+    status, output = run_ranks("ddp.py", 3, env={**NODES, "NNLIB_DISTRIBUTED_SHM": "0"})
+    assert status == 0 and output.count("RANK DONE") == 3, output[-3000:]
+
+
+def test_zero_redundancy_optimizer_over_nodes():
+    check_ranks("zero.py", 3, env=NODES)
+
+
+def test_a_node_size_that_is_no_number():
+    status, output = run_ranks("leaves.py", 2, env={"NNLIB_DISTRIBUTED_NODE_SIZE": "two"})
+    assert status != 0
+    assert "NNLIB_DISTRIBUTED_NODE_SIZE must be a number of ranks above zero, but is 'two'" in output
+
+
+SUM = r"all_reduce\(SUM, float32, 20000 values\)"
+FAILURES = {
+    "raises_before_a_collective": r"rank {odd} has left the job: it ended with ValueError: the data is bad",
+    "exits_early": r"rank {odd} has left the job: its program ended",
+    "is_killed": r"(?i)killed|terminat",
+    "is_killed_in_backward": r"(?i)killed|terminat",
+    "never_arrives": SUM + r", number 2 of group 'world' timed out after 5 s on rank \d: rank {odd} did not",
+    "calls_another_collective": r"ranks {most} called " + SUM + r" as number 2; rank {odd} called broadcast",
+    "runs_out_of_data": r"all_reduce\(AVG.* on rank \d cannot go on: rank {odd} has left the job: its program",
+    "raises_in_backward": r"rank {odd} has left the job: it ended with ValueError: the data is bad",
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_failure_ends_the_ranks_of_all_nodes(case):
+    ranks = 3 if case in ("never_arrives", "raises_in_backward") else 4
+    status, output = run_ranks("failures.py", ranks, case, timeout=30, env=NODES)
+    odd, most = ranks - 1, ", ".join(map(str, range(ranks - 1)))
+    assert status != 0
+    assert re.search(FAILURES[case].format(odd=odd, most=most), output), output[-3000:]
