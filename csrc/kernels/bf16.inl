@@ -36,18 +36,18 @@ NNLIB_INLINE uint16_t bf16_take_part(float* x) {
   return part;
 }
 
-void bf16_split_rows(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+void bf16_split_rows(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   for (int64_t i = 0; i < 1024; ++i) {
-    float rest = x[i];
+    float rest = x[i / 32 * ldx + i % 32];
     widen_range(rest, range);
     for (int64_t p = 0; p < parts; ++p) y[p * 1024 + i] = bf16_take_part(&rest);
   }
 }
 
-void bf16_split_pairs(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+void bf16_split_pairs(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   for (int64_t k = 0; k < 32; ++k) {
     for (int64_t j = 0; j < 32; ++j) {
-      float rest = x[k * 32 + j];
+      float rest = x[k * ldx + j];
       widen_range(rest, range);
       uint16_t* to = y + (j / 16) * 512 + (k / 2) * 32 + (j % 16) * 2 + k % 2;
       for (int64_t p = 0; p < parts; ++p) to[p * 1024] = bf16_take_part(&rest);
@@ -65,10 +65,10 @@ NNLIB_INLINE float bf16_block_dot(const uint16_t* a, const uint16_t* b) {
   return even + odd;
 }
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
-                   int64_t ldc) {
-  for (int64_t i = 0; i < 32; ++i) {
-    for (int64_t j = 0; j < 32; ++j) {
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
+                   int64_t m, int64_t n, const float* bias, bool accumulate, const void*, int64_t) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
       float sum = 0;
       for (int64_t s = 0; s < steps; ++s) {
         const uint16_t* row = a + s * parts * 1024 + i * 32;
@@ -78,7 +78,8 @@ void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16
           for (int64_t p = total; p >= 0; --p)
             sum += bf16_block_dot(row + p * 1024, col + (total - p) * 1024);
       }
-      c[i * ldc + j] = sum;
+      if (accumulate) sum = c[i * ldc + j] + sum;
+      c[i * ldc + j] = bias ? sum + bias[j] : sum;
     }
   }
 }

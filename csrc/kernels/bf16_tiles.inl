@@ -47,13 +47,13 @@ inline __attribute__((always_inline)) __m512i take_part(__m512* x) {
   return part;
 }
 
-void bf16_split_rows(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+void bf16_split_rows(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   alignas(64) uint16_t upper[32];
   for (int i = 0; i < 32; ++i) upper[i] = uint16_t(2 * i + 1);
   const __m512i index = _mm512_load_si512(upper);
   __m512i low = _mm512_set1_epi32(-1), high = _mm512_setzero_si512();
   for (int64_t i = 0; i < 32; ++i) {
-    __m512 first = _mm512_loadu_ps(x + i * 32), second = _mm512_loadu_ps(x + i * 32 + 16);
+    __m512 first = _mm512_loadu_ps(x + i * ldx), second = _mm512_loadu_ps(x + i * ldx + 16);
     widen_range(first, &low, &high);
     widen_range(second, &low, &high);
     for (int64_t p = 0; p < parts; ++p) {
@@ -64,12 +64,12 @@ void bf16_split_rows(int64_t parts, const float* x, uint16_t* y, uint32_t* range
   store_range(low, high, range);
 }
 
-void bf16_split_pairs(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+void bf16_split_pairs(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   __m512i low = _mm512_set1_epi32(-1), high = _mm512_setzero_si512();
   for (int64_t k = 0; k < 32; k += 2) {
     for (int64_t half = 0; half < 2; ++half) {
-      __m512 even = _mm512_loadu_ps(x + k * 32 + half * 16),
-             odd = _mm512_loadu_ps(x + (k + 1) * 32 + half * 16);
+      __m512 even = _mm512_loadu_ps(x + k * ldx + half * 16),
+             odd = _mm512_loadu_ps(x + (k + 1) * ldx + half * 16);
       widen_range(even, &low, &high);
       widen_range(odd, &low, &high);
       for (int64_t p = 0; p < parts; ++p) {
@@ -128,15 +128,40 @@ inline __attribute__((always_inline)) void multiply_step(const uint16_t* a, cons
   }
 }
 
+// What is left of a block when its sum is made: C and the bias are added, and no more than m x n is written.
+void finish_block(const float* sum, float* c, int64_t ldc, int64_t m, int64_t n, const float* bias,
+                  bool accumulate) {
+  const __mmask16 left = _cvtu32_mask16(n >= 16 ? 0xffff : (1u << n) - 1);
+  const __mmask16 right = _cvtu32_mask16(n >= 32 ? 0xffff : n > 16 ? (1u << (n - 16)) - 1 : 0);
+  const __m512 b0 = bias ? _mm512_maskz_loadu_ps(left, bias) : _mm512_setzero_ps();
+  const __m512 b1 = bias ? _mm512_maskz_loadu_ps(right, bias + 16) : _mm512_setzero_ps();
+  for (int64_t i = 0; i < m; ++i, sum += 32, c += ldc) {
+    __m512 x = _mm512_load_ps(sum), y = _mm512_load_ps(sum + 16);
+    if (accumulate) {
+      x = _mm512_add_ps(_mm512_maskz_loadu_ps(left, c), x);
+      y = _mm512_add_ps(_mm512_maskz_loadu_ps(right, c + 16), y);
+    }
+    if (bias) x = _mm512_add_ps(x, b0), y = _mm512_add_ps(y, b1);
+    _mm512_mask_storeu_ps(c, left, x);
+    _mm512_mask_storeu_ps(c + 16, right, y);
+  }
+}
+
 template <int parts>
-void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc) {
-  const int64_t bytes = ldc * int64_t(sizeof(float));
-  float* const lower = c + 16 * ldc;
+void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc, const char* ahead,
+              int64_t lines_ahead) {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (int64_t s = 0; s < steps; ++s) multiply_step<parts>(a + s * parts * 1024, b + s * parts * 1024);
+  const int64_t a_step = (lines_ahead + steps - 1) / steps;
+  for (int64_t s = 0; s < steps; ++s) {
+    for (int64_t q = s * a_step; q < (s + 1) * a_step && q < lines_ahead; ++q)
+      _mm_prefetch(ahead + q * 64, _MM_HINT_T1);
+    multiply_step<parts>(a + s * parts * 1024, b + s * parts * 1024);
+  }
+  const int64_t bytes = ldc * int64_t(sizeof(float));
+  float* const lower = c + 16 * ldc;
   _tile_stored(0, c, bytes);
   _tile_stored(1, c + 16, bytes);
   _tile_stored(2, lower, bytes);
@@ -147,9 +172,19 @@ void multiply(int64_t steps, const uint16_t* a, const uint16_t* b, float* c, int
 #undef NNLIB_TILES_B
 #undef NNLIB_TILES_MULTIPLY
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
-                   int64_t ldc) {
-  (parts == 1 ? multiply<1> : parts == 2 ? multiply<2> : multiply<3>)(steps, a, b, c, ldc);
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
+                   int64_t m, int64_t n, const float* bias, bool accumulate, const void* ahead,
+                   int64_t lines_ahead) {
+  const auto run = parts == 1 ? multiply<1> : parts == 2 ? multiply<2> : multiply<3>;
+  const char* from = static_cast<const char*>(ahead);
+  if (m == 32 && n == 32 && !accumulate && !bias) return run(steps, a, b, c, ldc, from, lines_ahead);
+  for (int64_t i = 0; i < m; ++i) {  // there by the time that the products are summed
+    _mm_prefetch(reinterpret_cast<const char*>(c + i * ldc), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(c + i * ldc + n - 1), _MM_HINT_T0);
+  }
+  alignas(64) float sum[1024];
+  run(steps, a, b, sum, 32, from, lines_ahead);
+  finish_block(sum, c, ldc, m, n, bias, accumulate);
 }
 
 }  // namespace

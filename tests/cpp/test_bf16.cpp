@@ -25,15 +25,16 @@ float random_magnitude(int low, int high) {
 TEST(bf16_split) {
   for_each_isa([](const Table& t, const char* isa) {
     for (int kind = 0; kind < 3; ++kind) {
-      std::vector<float> x(1024);
+      const int64_t ldx = kind == 1 ? 32 : 45;
+      std::vector<float> x(31 * ldx + 32);
       for (float& v : x) v = kind == 0 ? random_magnitude(-20, 20) : random_magnitude(-149, 120);
-      if (kind == 2) x[17] = 0, x[100] = -0.0f, x[1023] = INFINITY;
+      if (kind == 2) x[17] = 0, x[100] = -0.0f, x[31 * ldx + 31] = INFINITY;
       for (int64_t parts = 1; parts <= 3; ++parts) {
         for (int pairs = 0; pairs < 2; ++pairs) {
           Guarded<uint16_t> got(parts * 1024), want(parts * 1024);
           uint32_t range[2] = {0xffffffff, 0}, true_range[2] = {0xffffffff, 0};
-          (pairs ? t.bf16_split_pairs : t.bf16_split_rows)(parts, x.data(), got.data(), range);
-          (pairs ? truth().bf16_split_pairs : truth().bf16_split_rows)(parts, x.data(), want.data(),
+          (pairs ? t.bf16_split_pairs : t.bf16_split_rows)(parts, x.data(), ldx, got.data(), range);
+          (pairs ? truth().bf16_split_pairs : truth().bf16_split_rows)(parts, x.data(), ldx, want.data(),
                                                                        true_range);
           for (int64_t i = 0; i < parts * 1024; ++i) {
             const bool nan = (want[i] & 0x7fff) > 0x7f80 && (got[i] & 0x7fff) > 0x7f80;
@@ -57,26 +58,33 @@ TEST(bf16_tile) {
         uint32_t range[2];
         for (int64_t s = 0; s < steps; ++s) {
           fill(x);
-          t.bf16_split_rows(parts, x.data(), a.data() + s * parts * 1024, range);
+          t.bf16_split_rows(parts, x.data(), 32, a.data() + s * parts * 1024, range);
           fill(x);
-          t.bf16_split_pairs(parts, x.data(), b.data() + s * parts * 1024, range);
+          t.bf16_split_pairs(parts, x.data(), 32, b.data() + s * parts * 1024, range);
         }
         const int64_t ldc = 37;
-        Guarded<float> got(32 * ldc);
-        fill(got);
-        Guarded<float> want = got;
-        t.bf16_begin();
-        t.bf16_tile_f32(steps, parts, a.data(), b.data(), got.data(), ldc);
-        t.bf16_end();
-        truth().bf16_tile_f32(steps, parts, a.data(), b.data(), want.data(), ldc);
-        for (int64_t i = 0; i < 32; ++i) {
-          for (int64_t j = 0; j < ldc; ++j) {  // beside C nothing changes
-            const double bound = j < 32 ? double(20 + 6 * steps) * kUnit * 4 * 32 * double(steps) : 0;
-            CHECK(std::fabs(double(got[i * ldc + j]) - want[i * ldc + j]) <= bound, isa, " tile of ", parts,
-                  " at ", i, ",", j, ": ", got[i * ldc + j], " not ", want[i * ldc + j]);
+        std::vector<float> bias(32);
+        fill(bias);
+        for (int way = 0; way < 6; ++way) {
+          const int64_t m = way % 3 == 0 ? 32 : way == 1 ? 17 : 5, n = way % 3 == 0 ? 32 : way == 1 ? 3 : 29;
+          const bool add = way >= 3;
+          const float* with = way % 2 ? bias.data() : nullptr;
+          Guarded<float> got(31 * ldc + 32);
+          fill(got);
+          Guarded<float> want = got;
+          t.bf16_begin();
+          t.bf16_tile_f32(steps, parts, a.data(), b.data(), got.data(), ldc, m, n, with, add, a.data(), 5);
+          t.bf16_end();
+          truth().bf16_tile_f32(steps, parts, a.data(), b.data(), want.data(), ldc, m, n, with, add, nullptr,
+                                0);
+          for (int64_t i = 0; i < 31 * ldc + 32; ++i) {  // beside C nothing changes
+            const bool inside = i / ldc < m && i % ldc < n;
+            const double bound = inside ? double(20 + 6 * steps) * kUnit * 4 * 32 * double(steps) : 0;
+            CHECK(std::fabs(double(got[i]) - want[i]) <= bound, isa, " tile of ", parts, " at ", i / ldc, ",",
+                  i % ldc, ": ", got[i], " not ", want[i]);
           }
+          CHECK(got.intact(), isa, " tile wrote outside C");
         }
-        CHECK(got.intact(), isa, " tile wrote outside C");
       }
     }
   });

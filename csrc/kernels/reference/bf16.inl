@@ -26,21 +26,21 @@ void split(int64_t parts, float x, uint16_t* y, uint32_t* range) {
   }
 }
 
-void bf16_split_rows(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
-  for (int64_t i = 0; i < 1024; ++i) split(parts, x[i], y + i, range);
+void bf16_split_rows(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
+  for (int64_t i = 0; i < 1024; ++i) split(parts, x[i / 32 * ldx + i % 32], y + i, range);
 }
 int64_t place_of_pair(int64_t k, int64_t j) { return (j / 16) * 512 + (k / 2) * 32 + (j % 16) * 2 + k % 2; }
-void bf16_split_pairs(int64_t parts, const float* x, uint16_t* y, uint32_t* range) {
+void bf16_split_pairs(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   for (int64_t k = 0; k < 32; ++k) {
-    for (int64_t j = 0; j < 32; ++j) split(parts, x[k * 32 + j], y + place_of_pair(k, j), range);
+    for (int64_t j = 0; j < 32; ++j) split(parts, x[k * ldx + j], y + place_of_pair(k, j), range);
   }
 }
 
-void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c,
-                   int64_t ldc) {
-  for (int64_t i = 0; i < 32; ++i) {
-    for (int64_t j = 0; j < 32; ++j) {
-      double sum = 0;
+void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
+                   int64_t m, int64_t n, const float* bias, bool accumulate, const void*, int64_t) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = (accumulate ? c[i * ldc + j] : 0) + (bias ? bias[j] : 0);
       for (int64_t s = 0; s < steps; ++s) {
         for (int64_t k = 0; k < 32; ++k) {
           for (int64_t p = 0; p < parts; ++p) {

@@ -46,15 +46,16 @@ namespace nnlib::drivers {
 
 namespace {
 
-constexpr int64_t kSide = 32;         // of a block of C, and of a step of k
-constexpr int64_t kLeastDepth = 128;  // see the note on the error
-constexpr int64_t kDepth = 512;       // of k, packed at once
-constexpr int64_t kRows = 1024;       // of A, packed at once
-constexpr int64_t kColumns = 1024;    // of B, packed at once
-constexpr int64_t kGroup = 8;         // blocks of columns that one thread takes with a block of rows
+constexpr int64_t kSide = 32;           // of a block of C, and of a step of k
+constexpr int64_t kLeastDepth = 128;    // see the note on the error
+constexpr int64_t kDepth = 512;         // of k, packed at once
+constexpr int64_t kChunk = 1024;        // rows of A or columns of B, packed at once
+constexpr int64_t kMostKept = 6 << 20;  // numbers of a packed operand that is made once for the whole product
+constexpr int64_t kTogether = 8;        // blocks whose lines are read together
+constexpr int64_t kGroup = 12;          // blocks of columns that stay in a core's second-level cache
 constexpr int64_t kBlock = kSide * kSide;
 // Multiplications of float32 in the time that packing one part of a number takes.
-constexpr double kPackCost = 64;
+constexpr double kPackCost = 14;
 
 std::atomic<MatmulPrecision> g_precision{MatmulPrecision::Highest};
 std::atomic<int64_t> g_split{0}, g_whole{0};
@@ -83,32 +84,34 @@ struct TileState {
 
 // ---- packing
 
-// An operand's block of `side` rows or columns over `depth` of k: step by step into staging, and split from
-// there.
+// An operand: element (i, k) is data[i * side + k * depth], i a row of A or a column of B.
 template <class T>
-void pack_rows(int parts, int64_t side, int64_t depth, float alpha, const T* a, int64_t rs, int64_t cs,
-               uint16_t* to, Range* range) {
-  alignas(64) float staging[kBlock];
-  const auto split = kernels::table().bf16_split_rows;
+struct Operand {
+  const T* data;
+  int64_t side, depth, size;
+  float scale;
+  bool pairs;  // B: two numbers along k lie beside each other in a tile
+};
+
+// The parts of one block of 32 rows or columns and 32 of k, of which there are n and depth.
+template <class T>
+void pack_block(int parts, const Operand<T>& x, const T* from, int64_t n, int64_t depth, uint16_t* to,
+                Range* range) {
+  const kernels::Table& t = kernels::table();
+  const auto split = x.pairs ? t.bf16_split_pairs : t.bf16_split_rows;
+  const int64_t along = x.pairs ? x.side : x.depth, line = x.pairs ? x.depth : x.side;
   uint32_t seen[2] = {range->low, range->high};
-  for (int64_t k = 0; k < depth; k += kSide, to += parts * kBlock) {
-    pack_panel(kSide, std::min(kSide, depth - k), side, a + k * cs, cs, rs, alpha, staging);
-    std::fill(staging + side * kSide, staging + kBlock, 0.0f);
-    split(parts, staging, to, seen);
+  bool in_place = false;
+  if constexpr (std::is_same_v<T, float>) {
+    in_place = along == 1 && n == kSide && depth == kSide && x.scale == 1;
+    if (in_place) split(parts, from, line, to, seen);
   }
-  *range = {seen[0], seen[1]};
-}
-template <class T>
-void pack_columns(int parts, int64_t side, int64_t depth, const T* b, int64_t rs, int64_t cs, uint16_t* to,
-                  Range* range) {
-  alignas(64) float staging[kBlock];
-  const auto split = kernels::table().bf16_split_pairs;
-  uint32_t seen[2] = {range->low, range->high};
-  for (int64_t k = 0; k < depth; k += kSide, to += parts * kBlock) {
-    const int64_t rows = std::min(kSide, depth - k);
-    pack_panel(kSide, side, rows, b + k * rs, cs, rs, 1.0f, staging);
-    std::fill(staging + rows * kSide, staging + kBlock, 0.0f);
-    split(parts, staging, to, seen);
+  if (!in_place) {
+    alignas(64) float staging[kBlock];
+    const int64_t lines = x.pairs ? depth : n;
+    pack_panel(kSide, x.pairs ? n : depth, lines, from, along, line, x.scale, staging);
+    std::fill(staging + lines * kSide, staging + kBlock, 0.0f);
+    split(parts, staging, kSide, to, seen);
   }
   *range = {seen[0], seen[1]};
 }
@@ -124,104 +127,137 @@ class Product {
         m_(m),
         n_(n),
         k_(k),
-        alpha_(alpha),
-        a_(a),
-        b_(b),
+        a_{a.data, a.rs, a.cs, m, alpha, false},
+        b_{b.data, b.cs, b.rs, n, 1, true},
         beta_(beta),
         c_(c),
         ldc_(ldc),
         bias_(bias) {}
 
+  // Chunks of the longer side of C outermost: a part of C is finished while it is in the cache, and the other
+  // operand is packed once where that is not too much.
   void run() {
-    depth_ = std::min(kDepth, (balanced_block(k_, kDepth, kSide)));
-    step_ = parts_ * kSide * ((depth_ + kSide - 1) / kSide * kSide);
-    const int64_t rows = std::min(kRows, m_), columns = std::min(kColumns, n_);
-    packed_a_ = scratch<Scratch::TilesA, uint16_t>(blocks_of(rows) * step_);
-    packed_b_ = scratch<Scratch::TilesB, uint16_t>(blocks_of(columns) * step_);
-    if constexpr (!std::is_same_v<T, float>) sums_ = scratch<Scratch::TileSums, float>(m_ * columns);
-    range_a_.resize(blocks_of(rows));
-    range_b_.resize(blocks_of(columns));
-    for (int64_t j = 0; j < n_; j += kColumns) {
+    depth_ = std::min(kDepth, balanced_block(k_, kDepth, kSide));
+    block_ = parts_ * kBlock * blocks_of(depth_);
+    rows_outside_ = m_ > n_;
+    const int64_t inner = rows_outside_ ? n_ : m_, outer = rows_outside_ ? m_ : n_;
+    const int64_t depths = (k_ + depth_ - 1) / depth_;
+    const bool kept = inner <= kChunk && depths * blocks_of(inner) * block_ <= kMostKept;
+    const int64_t inner_blocks = blocks_of(std::min(kChunk, inner)) * (kept ? depths : 1);
+    const int64_t outer_blocks = blocks_of(std::min(kChunk, outer));
+    Packed within{scratch<Scratch::TilesA, uint16_t>(inner_blocks * block_),
+                  std::vector<Range>(inner_blocks)};
+    Packed around{scratch<Scratch::TilesB, uint16_t>(outer_blocks * block_),
+                  std::vector<Range>(outer_blocks)};
+    if constexpr (!std::is_same_v<T, float>) {
+      sums_ = scratch<Scratch::TileSums, float>(std::min(kChunk, outer) * inner);
+    }
+    const Operand<T>&inside = rows_outside_ ? b_ : a_, &outside = rows_outside_ ? a_ : b_;
+    for (int64_t o = 0; o < outer; o += kChunk) {
       for (int64_t p = 0; p < k_; p += depth_) {
-        pack_b(j, std::min(kColumns, n_ - j), p);
-        for (int64_t i = 0; i < m_; i += kRows) {
-          pack_a(i, std::min(kRows, m_ - i), p);
-          multiply(i, std::min(kRows, m_ - i), j, std::min(kColumns, n_ - j), p);
+        pack(outside, o, p, around.blocks, around.ranges.data());
+        for (int64_t i = 0; i < inner; i += kChunk) {
+          const int64_t first = kept ? p / depth_ * blocks_of(inner) : 0;
+          uint16_t* blocks = within.blocks + first * block_;
+          if (!kept || o == 0) pack(inside, i, p, blocks, &within.ranges[first]);
+          const Chunk x{around.blocks, around.ranges.data(), o}, y{blocks, &within.ranges[first], i};
+          multiply(rows_outside_ ? x : y, rows_outside_ ? y : x, p);
         }
       }
     }
   }
 
  private:
+  struct Packed {
+    uint16_t* blocks;
+    std::vector<Range> ranges;
+  };
+  // Rows of A or columns of B from `first` on.
+  struct Chunk {
+    const uint16_t* blocks;
+    const Range* ranges;
+    int64_t first;
+  };
+
   int64_t depth_at(int64_t p) const { return std::min(depth_, k_ - p); }
 
-  void pack_a(int64_t i0, int64_t rows, int64_t p) {
-    parallel_for(0, blocks_of(rows), 1, [&](int64_t first, int64_t last) {
-      for (int64_t s = first; s < last; ++s) {
-        const int64_t i = s * kSide;
-        range_a_[s] = {};
-        pack_rows(parts_, std::min(kSide, rows - i), depth_at(p), alpha_,
-                  a_.data + (i0 + i) * a_.rs + p * a_.cs, a_.rs, a_.cs, packed_a_ + s * step_, &range_a_[s]);
-      }
-    });
-  }
-  void pack_b(int64_t j0, int64_t columns, int64_t p) {
-    parallel_for(0, blocks_of(columns), 1, [&](int64_t first, int64_t last) {
-      for (int64_t s = first; s < last; ++s) {
-        const int64_t j = s * kSide;
-        range_b_[s] = {};
-        pack_columns(parts_, std::min(kSide, columns - j), depth_at(p),
-                     b_.data + p * b_.rs + (j0 + j) * b_.cs, b_.rs, b_.cs, packed_b_ + s * step_,
-                     &range_b_[s]);
-      }
-    });
-  }
-
-  // The blocks of C for the packed rows and columns. A thread goes down the rows with a group of columns,
-  // which stays in its cache.
-  void multiply(int64_t i0, int64_t rows, int64_t j0, int64_t columns, int64_t p) {
-    const int64_t across = blocks_of(rows), groups = (blocks_of(columns) + kGroup - 1) / kGroup;
-    parallel_for(0, across * groups, 4, [&](int64_t first, int64_t last) {
-      const TileState tiles;
-      for (int64_t s = first; s < last; ++s) {
-        const int64_t i = s % across, group = s / across * kGroup;
-        for (int64_t j = group; j < std::min(group + kGroup, blocks_of(columns)); ++j) {
-          block({i0, rows, j0, columns, p}, i, j);
+  void pack(const Operand<T>& x, int64_t first_of, int64_t p, uint16_t* to, Range* ranges) {
+    const int64_t size = std::min(kChunk, x.size - first_of), blocks = blocks_of(size), depth = depth_at(p);
+    // Where lines run across the blocks, several of these are packed step by step: memory is read in long
+    // streams.
+    const int64_t together =
+        x.side == 1 ? std::clamp<int64_t>(blocks / (2 * num_threads()), 1, kTogether) : 1;
+    parallel_for(0, (blocks + together - 1) / together, 1, [&](int64_t first, int64_t last) {
+      const int64_t end = std::min(blocks, last * together);
+      for (int64_t group = first * together; group < end; group += together) {
+        const int64_t group_end = std::min(end, group + together);
+        std::fill(ranges + group, ranges + group_end, Range{});
+        for (int64_t k = 0; k < depth; k += kSide) {
+          for (int64_t s = group; s < group_end; ++s) {
+            const T* from = x.data + (first_of + s * kSide) * x.side + (p + k) * x.depth;
+            pack_block(parts_, x, from, std::min(kSide, size - s * kSide), std::min(kSide, depth - k),
+                       to + s * block_ + k / kSide * parts_ * kBlock, ranges + s);
+          }
         }
       }
     });
   }
 
-  struct Frame {
-    int64_t i0, rows, j0, columns, p;
-  };
+  // The blocks of C for packed rows and columns. A thread goes down the rows with a group of columns, which
+  // stays in its cache; the next block of rows is fetched meanwhile.
+  void multiply(const Chunk& a, const Chunk& b, int64_t p) {
+    const int64_t down = blocks_of(std::min(kChunk, m_ - a.first)),
+                  across = blocks_of(std::min(kChunk, n_ - b.first));
+    const int64_t shares = (2 * num_threads() + down - 1) / down;
+    const int64_t groups = std::min(across, std::max(shares, (across + kGroup - 1) / kGroup));
+    parallel_for(0, down * groups, 1, [&](int64_t first, int64_t last) {
+      const TileState tiles;
+      for (int64_t s = first; s < last; ++s) {
+        const int64_t i = s % down, from = across * (s / down) / groups,
+                      to = across * (s / down + 1) / groups;
+        const int64_t lines = s + 1 < last ? block_ * int64_t(sizeof(uint16_t)) / 64 : 0;
+        const char* next = reinterpret_cast<const char*>(a.blocks + (s + 1) % down * block_);
+        for (int64_t j = from; j < to; ++j) {
+          const int64_t done = lines * (j - from) / (to - from), some = lines * (j - from + 1) / (to - from);
+          block(a, b, p, i, j, next + done * 64, some - done);
+        }
+      }
+    });
+  }
 
-  void block(const Frame& f, int64_t i, int64_t j) {
-    const int64_t rows = std::min(kSide, f.rows - i * kSide),
-                  columns = std::min(kSide, f.columns - j * kSide);
-    const int64_t row = f.i0 + i * kSide, column = f.j0 + j * kSide, depth = depth_at(f.p);
+  void block(const Chunk& a, const Chunk& b, int64_t p, int64_t i, int64_t j, const char* ahead,
+             int64_t lines_ahead) {
+    const int64_t row = a.first + i * kSide, column = b.first + j * kSide, depth = depth_at(p);
+    const int64_t rows = std::min({kSide, m_ - row, a.first + kChunk - row}),
+                  columns = std::min({kSide, n_ - column, b.first + kChunk - column});
     int64_t ld;
-    float* to = target(f, row, column, &ld);
-    if (f.p == 0) begin(row, column, rows, columns, to, ld);
-    const bool add = f.p > 0 || beta_ != 0;
-    const bool split = keeps_the_bound(range_a_[i], range_b_[j], k_);
+    float* to = target(a, b, row, column, &ld);
+    if (p == 0) begin(row, column, rows, columns, to, ld);
+    const bool add = p > 0 || beta_ != 0, last = p + depth == k_;
+    const bool split = keeps_the_bound(a.ranges[i], b.ranges[j], k_);
     (split ? g_split : g_whole).fetch_add(1, std::memory_order_relaxed);
+    const float* bias = last ? bias_of(column) : nullptr;
     if (split) {
-      by_tiles(i, j, rows, columns, depth, to, ld, add);
+      // A block's sum is made apart and added to what is there: that keeps the chains of additions short.
+      kernels::table().bf16_tile_f32(blocks_of(depth), parts_, a.blocks + i * block_, b.blocks + j * block_,
+                                     to, ld, rows, columns, bias, add, ahead, lines_ahead);
     } else {
-      in_float(row, column, f.p, rows, columns, depth, to, ld, add);
+      in_float(row, column, p, rows, columns, depth, to, ld, add);
+      for (int64_t r = 0; bias && r < rows; ++r) {
+        for (int64_t q = 0; q < columns; ++q) to[r * ld + q] += bias[q];
+      }
     }
-    if (f.p + depth == k_) finish(row, column, rows, columns, to, ld);
+    if (last) finish(row, column, rows, columns, to, ld);
   }
 
   // Where the block's sums are kept: in C, or beside it for bfloat16.
-  float* target(const Frame& f, int64_t row, int64_t column, int64_t* ld) {
+  float* target(const Chunk& a, const Chunk& b, int64_t row, int64_t column, int64_t* ld) {
     if constexpr (std::is_same_v<T, float>) {
       *ld = ldc_;
       return c_ + row * ldc_ + column;
     } else {
-      *ld = f.columns;
-      return sums_ + row * f.columns + column - f.j0;
+      *ld = rows_outside_ ? n_ : std::min(kChunk, n_ - b.first);
+      return sums_ + (rows_outside_ ? (row - a.first) * *ld + column : row * *ld + column - b.first);
     }
   }
 
@@ -233,35 +269,17 @@ class Product {
     }
   }
 
-  void finish(int64_t row, int64_t column, int64_t rows, int64_t columns, float* to, int64_t ld) {
-    for (int64_t i = 0; i < rows; ++i) {
-      if (bias_) {
-        for (int64_t j = 0; j < columns; ++j) to[i * ld + j] += float(bias_[column + j]);
-      }
-      if constexpr (!std::is_same_v<T, float>) {
-        kernels::table().f32_to_bf16(columns, to + i * ld,
-                                     reinterpret_cast<uint16_t*>(c_ + (row + i) * ldc_ + column));
-      }
-    }
+  const float* bias_of(int64_t column) const {
+    if constexpr (std::is_same_v<T, float>) return bias_ ? bias_ + column : nullptr;
+    return nullptr;  // of bfloat16: added by finish
   }
 
-  // A block's sum is made apart and added to what is there: that keeps the chains of additions short.
-  void by_tiles(int64_t i, int64_t j, int64_t rows, int64_t columns, int64_t depth, float* to, int64_t ld,
-                bool add) {
-    const kernels::Table& t = kernels::table();
-    const uint16_t *a = packed_a_ + i * step_, *b = packed_b_ + j * step_;
-    if (rows == kSide && columns == kSide && !add) {
-      t.bf16_tile_f32(blocks_of(depth), parts_, a, b, to, ld);
-      return;
-    }
-    alignas(64) float sum[kBlock];
-    t.bf16_tile_f32(blocks_of(depth), parts_, a, b, sum, kSide);
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* row = sum + r * kSide;
-      if (add) {
-        t.add_f32(columns, row, to + r * ld, to + r * ld);
-      } else {
-        std::copy(row, row + columns, to + r * ld);
+  void finish(int64_t row, int64_t column, int64_t rows, int64_t columns, float* to, int64_t ld) {
+    if constexpr (!std::is_same_v<T, float>) {
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; bias_ && j < columns; ++j) to[i * ld + j] += float(bias_[column + j]);
+        kernels::table().f32_to_bf16(columns, to + i * ld,
+                                     reinterpret_cast<uint16_t*>(c_ + (row + i) * ldc_ + column));
       }
     }
   }
@@ -270,12 +288,12 @@ class Product {
                 float* to, int64_t ld, bool add) {
     const TileKernel<float> tile = tile_kernel<float>();
     const auto panel_a = [&](int64_t i, int64_t count, int64_t k, int64_t kc, float* dst) {
-      pack_panel(tile.mr, count, kc, a_.data + (row + i) * a_.rs + (p + k) * a_.cs, a_.rs, a_.cs, alpha_,
-                 dst);
+      pack_panel(tile.mr, count, kc, a_.data + (row + i) * a_.side + (p + k) * a_.depth, a_.side, a_.depth,
+                 a_.scale, dst);
     };
     const auto panel_b = [&](int64_t j, int64_t count, int64_t k, int64_t kc, float* dst) {
-      pack_panel(tile.nr, count, kc, b_.data + (p + k) * b_.rs + (column + j) * b_.cs, b_.cs, b_.rs, 1.0f,
-                 dst);
+      pack_panel(tile.nr, count, kc, b_.data + (p + k) * b_.depth + (column + j) * b_.side, b_.side, b_.depth,
+                 1.0f, dst);
     };
     gemm_block<float>(rows, columns, depth, panel_a, panel_b, to, ld, static_cast<const float*>(nullptr),
                       add);
@@ -283,16 +301,14 @@ class Product {
 
   const int parts_;
   const int64_t m_, n_, k_;
-  const float alpha_;
-  const Strided<T> a_, b_;
+  const Operand<T> a_, b_;
   const float beta_;
   T* const c_;
   const int64_t ldc_;
   const T* const bias_;
-  int64_t depth_ = 0, step_ = 0;  // of k; of a packed block, in numbers
-  uint16_t *packed_a_ = nullptr, *packed_b_ = nullptr;
+  bool rows_outside_ = false;      // chunks of rows are the outer loop
+  int64_t depth_ = 0, block_ = 0;  // of k; numbers of a packed block
   float* sums_ = nullptr;
-  std::vector<Range> range_a_, range_b_;
 };
 
 // Whether tiles are quicker: the multiplications of the float32 path against tiles with their rims and

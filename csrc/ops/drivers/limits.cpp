@@ -63,14 +63,15 @@ double fma_rate(const kernels::Table& table, int threads, double seconds) {
 
 double tile_rate(const kernels::Table& table, int threads, double seconds) {
   if (table.bf16_rate <= 1) return 0;
-  constexpr int64_t kBlock = 32, kSteps = 4;
+  constexpr int64_t kBlock = 32, kSteps = 16;
   const std::vector<uint16_t> operand(size_t(kBlock * kBlock * kSteps));
   return best_rate(threads, 2.0 * double(kBlock * kBlock * kBlock * kSteps), seconds,
                    [&](int64_t, int64_t times) {
-                     std::vector<float> c(size_t(kBlock * kBlock));
+                     alignas(64) float c[kBlock * kBlock];
                      table.bf16_begin();
                      for (int64_t i = 0; i < times; ++i) {
-                       table.bf16_tile_f32(kSteps, 1, operand.data(), operand.data(), c.data(), kBlock);
+                       table.bf16_tile_f32(kSteps, 1, operand.data(), operand.data(), c, kBlock, kBlock,
+                                           kBlock, nullptr, false, nullptr, 0);
                      }
                      table.bf16_end();
                    });
