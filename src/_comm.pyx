@@ -349,8 +349,10 @@ cdef class Queue:
                         collective = started
                     active.append(started)
                     pace.restart()
-                elif queue.closed() and not active:
-                    return
+                elif not active:
+                    if queue.closed():
+                        return
+                    transport.idle()
             else:
                 pace.rest(collective.moving)
             if queue.closed():

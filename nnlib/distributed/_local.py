@@ -25,6 +25,9 @@ class LocalTransport(Transport):
         """None: there is nobody who could leave."""
         return None
 
+    def idle(self):
+        """Nobody to look after."""
+
     def _give_up(self, reason, tell=True):
         self.broken = self.broken or reason
 

@@ -6,7 +6,7 @@ so does a rank that has raised. So leaving has an owner: an exit hook, run befor
 ends the communication threads and says goodbye to all other ranks, with the reason if there is one. A rank
 that waits for someone who has said goodbye raises at once. When all goodbyes are in, MPI may be finalized;
 when some stay away past the deadline, or transfers were left in the air, the hook says who and why and ends
-the whole job.
+the whole job. A rank that is gone without a goodbye is reported by the warden of its node (_warden.py).
 """
 
 import atexit
@@ -20,6 +20,7 @@ import time
 
 from ._launcher import INSTALL, check_library
 from ._nodes import pretended_node
+from ._watch import Watch
 
 FAREWELL_SECONDS = 3.0  # how long a failing rank gives the others to notice and leave by themselves
 _runtime = None
@@ -80,8 +81,10 @@ class Runtime:
         self.rank, self.size = self.world.rank, self.world.size
         self.control = self.world.Dup()
         self.pretended_node = pretended_node(self.world, MPI)
+        self.node = self.world.Split_type(MPI.COMM_TYPE_SHARED)
         self._forget_names()
         self.departed = {}  # rank -> (when it was heard, reason or None)
+        self.lost = set()  # of these, the ones that are gone without a goodbye
         self.troubles = {}  # number of a group -> (when it was heard, what a rank reported)
         self.servers = []  # (group name, queue, thread, transport)
         self.failure = None
@@ -90,6 +93,7 @@ class Runtime:
         self._sent = []
         self._divided = False
         self._process = os.getpid()
+        self._watch = Watch(self.node, self.rank, MPI)
         self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
         atexit.register(self.leave)
 
@@ -110,9 +114,7 @@ class Runtime:
         self._divided = True
         from .. import get_num_threads, set_num_threads
 
-        node = self.world.Split_type(self.MPI.COMM_TYPE_SHARED)
-        masks = node.allgather(os.sched_getaffinity(0))
-        node.Free()
+        masks = self.node.allgather(os.sched_getaffinity(0))
         divide(masks, self.rank, get_num_threads, set_num_threads)
 
     # News between ranks.
@@ -122,19 +124,36 @@ class Runtime:
         message = {"kind": kind, "rank": self.rank, **facts}
         with self._lock:
             for rank in range(self.size):
-                if rank != self.rank:
+                if rank != self.rank and rank not in self.lost:
                     self._sent.append(self.control.isend(message, rank))
 
     def poll(self):
-        """Takes in what other ranks have announced."""
+        """Takes in what other ranks have announced, and whom the warden misses."""
         with self._lock:
             while (envelope := self.control.improbe()) is not None:
-                message = envelope.recv()
-                now = time.monotonic()
-                if message["kind"] == "goodbye":
-                    self.departed[message["rank"]] = (now, message["reason"])
-                else:
-                    self.troubles.setdefault(message["group"], (now, message["reason"]))
+                self._hear(envelope.recv())
+            news = [rank for rank in self._watch.lost() if rank not in self.departed]
+            for rank in news:
+                self._hear({"kind": "lost", "rank": rank})
+        for rank in news:  # other nodes have no other way to know
+            self.announce("lost", rank=rank)
+
+    def _hear(self, message):
+        now = time.monotonic()
+        if message["kind"] == "trouble":
+            self.troubles.setdefault(message["group"], (now, message["reason"]))
+            return
+        if message["kind"] == "lost" and message["rank"] not in self.departed:
+            self.lost.add(message["rank"])
+        self.departed.setdefault(message["rank"], (now, message.get("reason")))
+
+    def check_lost(self):
+        """Ends the job when a rank has been gone without a word for a while: called while nothing else is done."""
+        self.poll()
+        for rank in sorted(self.lost):
+            ago, sentence = self.why_gone(rank)
+            if ago > FAREWELL_SECONDS:
+                self.end_job(f"{sentence}; rank {self.rank} ends the job")
 
     # Leaving.
 
@@ -152,11 +171,14 @@ class Runtime:
         clean = self._end_threads()
         if not clean and self.failure is None:
             self.failure = "its program ended while transfers were unfinished"
+        self._watch.farewell(failed=self.failure is not None)
         self.announce("goodbye", reason=self.failure)
         missing = self._await_goodbyes()
         if missing:
             reason = self.failure or "its program ended"
             self.end_job(f"rank {self.rank} leaves ({reason}), but ranks {missing} do not; ending the job")
+        if self.lost:
+            self.end_job(f"rank {self.rank} leaves: {self.why_gone(min(self.lost))[1]}")
         if not clean:
             self.end_job(None)
 
@@ -178,7 +200,8 @@ class Runtime:
             missing = [r for r in range(self.size) if r != self.rank and r not in self.departed]
             if not missing:
                 return missing
-            failed = self.failure is not None or any(reason for _, reason in self.departed.values())
+            failed = self.failure is not None or self.lost
+            failed = failed or any(reason for _, reason in self.departed.values())
             if time.monotonic() - began > (FAREWELL_SECONDS if failed else self.farewell_timeout):
                 return missing
             time.sleep(pause)
@@ -190,8 +213,12 @@ class Runtime:
             print(f"nnlib.distributed: {message}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a thread could not be started any more at exit
-        signal.alarm(1)
+        self._watch.farewell(failed=True)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a thread could not be started any more at exit
+            signal.alarm(1)
+        else:
+            threading.Timer(1.0, os._exit, [1]).start()
         self.world.Abort(1)
         os._exit(1)
 
@@ -200,5 +227,8 @@ class Runtime:
         if rank not in self.departed:
             return None
         when, reason = self.departed[rank]
-        cause = f"it ended with {reason}" if reason else "its program ended"
+        if rank in self.lost:
+            cause = "its process is gone without a word (killed, or ended by os._exit)"
+        else:
+            cause = f"it ended with {reason}" if reason else "its program ended"
         return time.monotonic() - when, f"rank {rank} has left the job: {cause}"

@@ -154,6 +154,10 @@ class Transport(Moves):
             )
         return None
 
+    def idle(self):
+        """Called now and then while there is nothing to do."""
+        self.runtime.check_lost()
+
     def closed_error(self, reason):
         """The error of a request that was dropped because its queue was closed."""
         self._give_up(reason, tell=False)

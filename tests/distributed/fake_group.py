@@ -42,6 +42,9 @@ class FakeTransport:
     def gone_error(self, request):
         return None
 
+    def idle(self):
+        pass
+
     def timeout_error(self, request):
         return TimeoutError("too late")
 
