@@ -67,6 +67,13 @@ def runtime():
     return _runtime
 
 
+def _say(message):
+    """A line on the error stream, written at once: lines of several ranks do not mix."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"nnlib.distributed: {message}\n")
+        sys.stderr.flush()
+
+
 class Runtime:
     """The world communicator, its control channel, and what other ranks have announced on it."""
 
@@ -161,7 +168,8 @@ class Runtime:
         text = str(value).strip().split("\n")[0]
         self.failure = f"{kind.__name__}: {text}" if text else kind.__name__
         self._excepthook(kind, value, trace)
-        sys.stderr.flush()
+        if self.size > 1:
+            _say(f"rank {self.rank} ends with {self.failure}")
 
     def leave(self):
         """The exit hook: see Note [Leaving a job]."""
@@ -209,10 +217,10 @@ class Runtime:
 
     def end_job(self, message):
         """Ends every rank of the job; leaves hard if MPI_Abort does not return within a second."""
-        if message is not None:
-            print(f"nnlib.distributed: {message}", file=sys.stderr)
         sys.stdout.flush()
-        sys.stderr.flush()
+        if message is not None:
+            _say(message)
+            time.sleep(0.2)  # for launchers to pass it on: they drop what they hold when a job is aborted
         self._watch.farewell(failed=True)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a thread could not be started any more at exit

@@ -57,11 +57,10 @@ class Member:
             pass
 
     def close(self):
-        """Lets everything of the rank go."""
+        """Lets the rank go, but not what is kept of it: closing that would be the news to the launcher."""
         self.connection.close()
-        for handle in (self.handle, *self.kept):
-            if handle is not None:
-                os.close(handle)
+        if self.handle is not None:
+            os.close(self.handle)
 
 
 class Warden:
@@ -86,6 +85,7 @@ class Warden:
         self.members.append(member)
         if member.handle is not None:
             self.poll.register(member.handle, select.POLLIN)
+        member.tell("ready")
 
     def part(self, gone):
         """Reports ranks whose processes are gone, unless they had said that they would be."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("_warden.py")
+START_SECONDS = 10.0  # for the warden to start: without it the job goes on, but nobody watches
 
 
 class Watch:
@@ -19,6 +20,7 @@ class Watch:
         name = node.bcast(_start_warden(node.size) if node.rank == 0 else None)
         if name is not None:
             self._line = _greet(name, rank)
+        # Nobody goes on before all are watched.
         if not node.allreduce(self._line is not None, MPI.LAND):
             self._hang_up()
 
@@ -77,10 +79,13 @@ def _greet(name, rank):
     launcher = os.environ.get("PMI_FD", "")
     line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        line.settimeout(START_SECONDS)
         line.connect(name)
         socket.send_fds(line, [str(rank).encode()], [int(launcher)] if launcher.isdigit() else [])
-        line.setblocking(False)
+        if line.recv(64) == b"ready":
+            line.setblocking(False)
+            return line
     except OSError:
-        line.close()
-        return None
-    return line
+        pass
+    line.close()
+    return None
