@@ -4,8 +4,9 @@
     mpirun -n 2 python examples/digits.py            # each rank takes half of every batch
     mpirun -n 2 python examples/digits.py --resume   # goes on from the last checkpoint
 
-Rank 0 shows the progress, writes a checkpoint after every epoch and at the end a plot. A resumed run has
-the losses, to the last bit, that the unbroken run would have had.
+Rank 0 shows the progress, writes a checkpoint after every epoch and at the end a plot. A run that is resumed on
+as many ranks has the losses, to the last bit, that the unbroken run would have had; on another number it goes on
+with the same weights.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 import nnlib
 import nnlib.distributed as dist
+import nnlib.distributed.checkpoint as dcp
 from nnlib import nn
 from nnlib.nn import functional as F
 from nnlib.nn.parallel import DistributedDataParallel
@@ -118,42 +120,41 @@ class Trainer:
         dist.all_reduce(count)
         return (count[0] / count[1]).item()
 
+    def state(self):
+        """What a checkpoint holds."""
+        return {
+            "model": self.net,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "sampler": self.sampler,
+            "random": dcp.RandomState(),
+            "epoch": self.epoch,
+            "history": self.history,
+            "epochs": self.args.epochs,
+            "ranks": self.world,
+        }
+
     def save(self):
-        """Rank 0 writes the checkpoint, the others wait: nobody goes on with a step that could be lost."""
-        states = [None] * self.world
-        dist.all_gather_object(states, nnlib.get_rng_state())
-        if self.rank == 0:
-            checkpoint = {
-                "model": self.net.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
-                "random": states,
-                "epoch": self.epoch,
-                # The order of the images follows from seed and epoch; an epoch starts at its first batch.
-                "sampler": {"seed": self.args.seed, "epoch": self.epoch, "batch": 0},
-                "history": self.history,
-                "epochs": self.args.epochs,
-            }
-            nnlib.save(checkpoint, self.args.output / "digits.pt")
-        dist.barrier()
+        """Rank 0 writes, the others wait: nobody goes on with a step that could be lost."""
+        dcp.save(self.state(), checkpoint_id=self.args.output / "digits.pt")
 
     def resume(self):
-        """Go on where the checkpoint was written."""
+        """Go on where the checkpoint was written, with as many ranks as there are now."""
         path = self.args.output / "digits.pt"
-        if not path.exists():
-            raise SystemExit(f"--resume: there is no checkpoint {path}; train without --resume first")
-        checkpoint = nnlib.load(path)
-        saved = (len(checkpoint["random"]), checkpoint["epochs"], checkpoint["sampler"]["seed"])
-        if saved != (self.world, self.args.epochs, self.args.seed):
-            raise SystemExit(
-                f"--resume: {path} is of a run with {saved[0]} ranks, {saved[1]} epochs and seed {saved[2]}; "
-                f"this one has {self.world}, {self.args.epochs} and {self.args.seed}"
+        run = {"epochs": None, "ranks": None}
+        try:
+            dcp.load(run, checkpoint_id=path)
+            if run["epochs"] != self.args.epochs:
+                raise SystemExit(f"--resume: {path} is of a run with --epochs {run['epochs']}")
+            state = self.state()
+            dcp.load(state, checkpoint_id=path)
+        except (dcp.CheckpointException, ValueError) as error:
+            raise SystemExit(f"--resume: there is no checkpoint of this run: {error}") from None
+        self.epoch, self.history = state["epoch"], state["history"]
+        if run["ranks"] != self.world and self.rank == 0:
+            print(
+                f"going on with {self.world} ranks after {run['ranks']}: the losses will differ", flush=True
             )
-        self.net.load_state_dict(checkpoint["model"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scheduler.load_state_dict(checkpoint["scheduler"])
-        nnlib.set_rng_state(checkpoint["random"][self.rank])
-        self.epoch, self.history = checkpoint["epoch"], checkpoint["history"]
 
     def fit(self):
         """Train up to the last epoch, or stop before it where the user asked for that."""

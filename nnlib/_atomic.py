@@ -1,6 +1,7 @@
 """Files that are replaced in one step."""
 
 import contextlib
+import glob
 import os
 import stat
 import threading
@@ -39,3 +40,11 @@ def replacing(path):
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def remove_leftovers(path):
+    """Removes what writers of `path` that were killed have left beside it. Nobody else may be writing it."""
+    folder, name = os.path.split(os.path.realpath(os.fspath(path)))
+    for leftover in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(leftover)
