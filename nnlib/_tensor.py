@@ -67,8 +67,8 @@ class Tensor(_C.TensorBase):
         return (1, 0)
 
     def cpu(self, memory_format=_C.preserve_format) -> Tensor:
-        """The tensor itself: its values are on the CPU."""
-        return self
+        """The tensor as one of no device in particular: itself, or a copy where it is on a share of the cores."""
+        return self.to("cpu")
 
     def cuda(self, *args, **kwargs):
         """There is no CUDA here: RuntimeError."""
@@ -151,8 +151,9 @@ class Tensor(_C.TensorBase):
         return self
 
     def get_device(self) -> int:
-        """-1, as for every CPU tensor."""
-        return -1
+        """The number of its device; -1 for a tensor that is on no share of the cores in particular."""
+        index = self.device.index
+        return -1 if index is None else index
 
     def resolve_conj(self) -> Tensor:
         """The tensor itself: there are no complex numbers."""

@@ -153,6 +153,8 @@ def tensor_deepcopy(self, memo):
             memo[key] = (storage.clone(), storage)
         typed = TypedStorage(memo[key][0], self.dtype)
         copy = _rebuild_tensor(typed, self.storage_offset(), self.size(), self.stride())
+        if self.device.index is not None:
+            _C._put_on_device(copy, self.device.index)
     if type(self) is not _C.Tensor:
         copy = _C.Tensor._make_subclass(type(self), copy, False)
     copy.requires_grad_(self.requires_grad)

@@ -44,13 +44,16 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> _C.Tensor:
-    """The default generator's state as a uint8 tensor."""
-    return default_generator.get_state()
+    """The default generator's state as a uint8 tensor.
+
+    In a replica of ``nn.DataParallel``, and in a region of ``nnlib.cpu.device``, it is the device's generator.
+    """
+    return _C._default_generator().get_state()
 
 
 def set_rng_state(new_state: _C.Tensor) -> None:
     """Go on from a state that :func:`get_rng_state` gave."""
-    default_generator.set_state(new_state)
+    _C._default_generator().set_state(new_state)
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def fork_rng(devices=None, enabled: bool = True, device_type: str = "cpu") -> _I
     """A region after which the default generator is as it was before.
 
     Args:
-        devices: devices whose generators are kept too; there are none, so it must be empty or None.
+        devices: devices (numbers or names) whose generators are kept too.
         enabled: False makes the region do nothing.
         device_type: only ``"cpu"`` is there.
 
@@ -67,13 +70,15 @@ def fork_rng(devices=None, enabled: bool = True, device_type: str = "cpu") -> _I
     """
     if device_type != "cpu":
         raise RuntimeError(f"torch has no module of `{device_type}`: only 'cpu' is there")
-    if devices:
-        raise RuntimeError(f"fork_rng: nnlib has no devices with generators of their own, got {devices}")
     if not enabled:
         yield
         return
-    state = get_rng_state()
+    from . import cpu
+
+    state, states = get_rng_state(), [(device, cpu.get_rng_state(device)) for device in devices or ()]
     try:
         yield
     finally:
+        for device, kept in states:
+            cpu.set_rng_state(kept, device)
         set_rng_state(state)

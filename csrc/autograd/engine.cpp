@@ -1,12 +1,10 @@
 #include "autograd/engine.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
-#include <queue>
-#include <unordered_map>
-#include <unordered_set>
+#include <tuple>
 
-#include "autograd/function.h"
+#include "autograd/task.h"
 #include "core/shape.h"
 
 namespace nnlib {
@@ -16,8 +14,6 @@ std::string (*current_trace)() = nullptr;
 void (*report_anomaly)(const std::string&) = nullptr;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 bool has_nan(const Tensor& t) {
   if (!t.defined() || !is_floating(t.dtype())) return false;
@@ -37,220 +33,216 @@ bool exclusive(const Tensor& t) {
          !t.is_sparse() && !has_internal_overlap(t.sizes(), t.strides());
 }
 
-struct Task {
-  const BackwardOptions& options;
-  std::unordered_map<Node*, int> dependencies;
-  std::unordered_map<Node*, TensorList> buffers;
-  std::unordered_set<Node*> needed;  // with inputs: the nodes that lead to one
-  bool all_needed = true;
-  std::unordered_map<Node*, std::vector<std::pair<uint32_t, size_t>>>
-      captures;  // node -> (its input, result)
-  TensorList captured;
-  std::vector<std::function<void()>> callbacks;
-  Task* outer = nullptr;
+// The gradient as one of the device's: devices share the memory.
+Tensor on_device(const Tensor& g, Device device) {
+  if (GradMode::enabled() && g.requires_grad()) return basic_ops().to_device(g, device);
+  Tensor r = alias(g);
+  r.impl()->device = device;
+  return r;
+}
 
-  struct Later {
-    bool operator()(const Ref<Node>& a, const Ref<Node>& b) const { return a->sequence < b->sequence; }
-  };
-  std::priority_queue<Ref<Node>, std::vector<Ref<Node>>, Later> ready;
-  Clock::time_point last_check = Clock::now();
-
-  explicit Task(const BackwardOptions& o) : options(o) {}
-  // Lets Ctrl-C end what takes long.
-  void poll() {
-    if (!check_interrupt || Clock::now() - last_check <= std::chrono::milliseconds(100)) return;
-    check_interrupt();
-    last_check = Clock::now();
-  }
-  bool runs(Node* n) const { return all_needed || needed.count(n); }
-
-  void add(Tensor& into, Tensor&& g) {
-    if (!into.defined()) {
-      into = std::move(g);
-    } else if (!GradMode::enabled() && !g.is_sparse() && exclusive(into) && into.dtype() == g.dtype()) {
-      basic_ops().add_into(into, g);
-    } else {
-      into = basic_ops().add(into, g);
-    }
-  }
-
-  void collect(const Edge& e, Tensor&& g) {
-    TensorList& buffer = buffers[e.node.get()];
-    if (buffer.empty()) buffer.resize(e.node->inputs.size());
-    add(buffer[e.index], std::move(g));
-  }
-
-  // Adds what leads from the roots to the nodes that are not `seen` yet.
-  void count_dependencies(const std::vector<Edge>& roots, std::unordered_set<Node*>& seen,
-                          std::vector<Ref<Node>>* reached = nullptr) {
-    std::vector<Node*> stack;
-    for (const Edge& e : roots)
-      if (e && seen.insert(e.node.get()).second) stack.push_back(e.node.get());
-    while (!stack.empty()) {
-      Node* n = stack.back();
-      stack.pop_back();
-      if (reached) reached->push_back(Ref<Node>(n));
-      if (seen.size() % 1024 == 0) poll();
-      for (const Edge& e : n->next)
-        if (e) {
-          dependencies[e.node.get()]++;
-          if (seen.insert(e.node.get()).second) stack.push_back(e.node.get());
-        }
-    }
-  }
-
-  // Marks the nodes from which an input's node can be reached.
-  void mark_needed(const std::vector<Edge>& roots, const std::vector<Edge>& inputs) {
-    all_needed = false;
-    std::unordered_set<Node*> targets;
-    for (const Edge& e : inputs) targets.insert(e.node.get());
-    std::unordered_set<Node*> seen;
-    std::vector<std::pair<Node*, size_t>> stack;
-    for (const Edge& root : roots) {
-      if (!root || !seen.insert(root.node.get()).second) continue;
-      stack.push_back({root.node.get(), 0});
-      while (!stack.empty()) {
-        auto& [n, i] = stack.back();
-        if (i < n->next.size()) {
-          Node* child = n->next[i++].node.get();
-          if (child && seen.insert(child).second) stack.push_back({child, 0});
-          continue;
-        }
-        bool leads = false;
-        for (const Edge& e : n->next)
-          if (e && (needed.count(e.node.get()) || targets.count(e.node.get()))) leads = true;
-        if (leads) needed.insert(n);
-        stack.pop_back();
-        if (seen.size() % 1024 == 0) poll();
-      }
-    }
-    for (size_t k = 0; k < inputs.size(); k++) {
-      Node* n = inputs[k].node.get();
-      const bool leaf = dynamic_cast<AccumulateGrad*>(n) != nullptr;
-      if (options.accumulate && leaf)
-        needed.insert(n);
-      else
-        captures[n].push_back({inputs[k].index, k});
-    }
-  }
-
-  void run_hooks(Node* n, TensorList& grads) {
-    if (n->hooks) {
-      auto tensor = n->hooks->tensor;
-      for (auto& [index, list] : tensor) {
-        if (!grads[index].defined()) continue;
-        for (size_t i = 0; i < list->entries.size(); i++) {
-          TensorHook f = list->entries[i].f;
-          Tensor r = f(grads[index]);
-          if (r.defined()) grads[index] = r;
-        }
-      }
-      auto pre = n->hooks->pre.entries;
-      for (auto& e : pre) {
-        TensorList r = e.f(grads);
-        if (!r.empty()) grads = std::move(r);
-      }
-    }
-  }
-
-  void validate(Node* n, TensorList& out) {
-    NNLIB_CHECK(out.size() <= n->next.size() || n->next.empty(), "Function ", n->name(),
-                " returned an invalid number of gradients: got ", out.size(), ", expected ", n->next.size());
-    out.resize(n->next.size());
-    for (size_t i = 0; i < out.size(); i++) {
-      const Edge& e = n->next[i];
-      if (!e || !out[i].defined()) continue;
-      const InputMeta& meta = e.node->inputs[e.index];
-      if (out[i].sizes() != meta.sizes) {
-        NNLIB_CHECK(is_expandable_to(meta.sizes, out[i].sizes()), "Function ", n->name(),
-                    " returned an invalid gradient at index ", i, " - got ", out[i].sizes(),
-                    " but expected shape compatible with ", meta.sizes);
-        out[i] = sum_to_size(out[i], meta.sizes);
-      }
-      if (out[i].dtype() != meta.dtype) out[i] = basic_ops().cast(out[i], meta.dtype);
-    }
-  }
-
-  void run_node(const Ref<Node>& node) {
-    Node* n = node.get();
-    auto found = buffers.find(n);
-    TensorList grads(n->inputs.size());
-    if (found != buffers.end()) {
-      grads = std::move(found->second);
-      buffers.erase(found);
-    }
-    run_hooks(n, grads);
-    auto capture = captures.find(n);
-    if (capture != captures.end()) {
-      for (auto& [index, k] : capture->second) {
-        Tensor g = grads[index];
-        auto* leaf = dynamic_cast<AccumulateGrad*>(n);
-        if (leaf && g.defined() && leaf->variable.impl()->autograd->hooks) {
-          auto entries = leaf->variable.impl()->autograd->hooks->entries;
-          for (auto& e : entries) {
-            Tensor r = e.f(g);
-            if (r.defined()) g = r;
-          }
-        }
-        captured[k] = g;
-      }
-    }
-    if (!runs(n)) return;
-    TensorList for_post;
-    const bool post = n->hooks && !n->hooks->post.entries.empty();
-    if (post) for_post = grads;
-    TensorList out;
-    try {
-      out = n->apply(std::move(grads));
-      if (AnomalyMode::enabled() && AnomalyMode::check_nan()) {
-        for (size_t i = 0; i < out.size(); i++)
-          NNLIB_CHECK(!has_nan(out[i]), "Function '", n->name(), "' returned nan values in its ", i,
-                      "th output.");
-      }
-    } catch (...) {
-      if (AnomalyMode::enabled() && report_anomaly)
-        report_anomaly(concat(
-            "Error detected in ", n->name(), ". Traceback of forward call that caused the error:\n",
-            n->trace.empty() ? "(no forward pass information: enable detect anomaly during forward pass)"
-                             : n->trace));
-      throw;
-    }
-    if (n->next.empty()) out.clear();
-    validate(n, out);
-    if (post) {
-      auto entries = n->hooks->post.entries;
-      for (auto& e : entries) {
-        TensorList r = e.f(out, for_post);
-        if (!r.empty()) out = std::move(r);
-      }
-      out.resize(n->next.size());
-    }
-    if (!options.retain_graph) n->release_saved();
-    for (size_t i = 0; i < n->next.size(); i++) {
-      const Edge& e = n->next[i];
-      if (!e) continue;
-      const bool useful = runs(e.node.get()) || captures.count(e.node.get());
-      if (out[i].defined() && useful) collect(e, std::move(out[i]));
-      if (--dependencies[e.node.get()] == 0 && useful) ready.push(e.node);
-    }
-  }
-
-  void run_callbacks() {
-    for (size_t i = 0; i < callbacks.size(); i++) callbacks[i]();  // one may add another
-    callbacks.clear();
-  }
-
-  void run() {
-    while (!ready.empty()) {
-      Ref<Node> node = ready.top();
-      ready.pop();
-      run_node(node);
-      poll();
-    }
-  }
-};
+}  // namespace
 
 thread_local Task* t_task = nullptr;
+
+void Task::add(Tensor& into, Tensor&& g) {
+  if (!into.defined()) {
+    into = std::move(g);
+  } else if (!GradMode::enabled() && !g.is_sparse() && exclusive(into) && into.dtype() == g.dtype()) {
+    basic_ops().add_into(into, g);
+  } else {
+    into = basic_ops().add(into, g);
+  }
+}
+
+void Task::count_dependencies(const std::vector<Edge>& roots, std::unordered_set<Node*>& seen,
+                              std::vector<Ref<Node>>* reached) {
+  std::vector<Node*> stack;
+  for (const Edge& e : roots)
+    if (e && seen.insert(e.node.get()).second) stack.push_back(e.node.get());
+  while (!stack.empty()) {
+    Node* n = stack.back();
+    stack.pop_back();
+    if (n->device.index >= 0) devices |= uint64_t(1) << n->device.index;
+    if (reached) reached->push_back(Ref<Node>(n));
+    if (seen.size() % 1024 == 0) poll();
+    for (const Edge& e : n->next)
+      if (e) {
+        dependencies[e.node.get()]++;
+        if (seen.insert(e.node.get()).second) stack.push_back(e.node.get());
+      }
+  }
+}
+
+void Task::mark_needed(const std::vector<Edge>& roots, const std::vector<Edge>& inputs) {
+  all_needed = false;
+  std::unordered_set<Node*> targets;
+  for (const Edge& e : inputs) targets.insert(e.node.get());
+  std::unordered_set<Node*> seen;
+  std::vector<std::pair<Node*, size_t>> stack;
+  for (const Edge& root : roots) {
+    if (!root || !seen.insert(root.node.get()).second) continue;
+    stack.push_back({root.node.get(), 0});
+    while (!stack.empty()) {
+      auto& [n, i] = stack.back();
+      if (i < n->next.size()) {
+        Node* child = n->next[i++].node.get();
+        if (child && seen.insert(child).second) stack.push_back({child, 0});
+        continue;
+      }
+      bool leads = false;
+      for (const Edge& e : n->next)
+        if (e && (needed.count(e.node.get()) || targets.count(e.node.get()))) leads = true;
+      if (leads) needed.insert(n);
+      stack.pop_back();
+      if (seen.size() % 1024 == 0) poll();
+    }
+  }
+  for (size_t k = 0; k < inputs.size(); k++) {
+    Node* n = inputs[k].node.get();
+    const bool leaf = dynamic_cast<AccumulateGrad*>(n) != nullptr;
+    if (options.accumulate && leaf)
+      needed.insert(n);
+    else
+      captures[n].push_back({inputs[k].index, k});
+  }
+}
+
+void Task::run_hooks(Node* n, TensorList& grads) {
+  if (n->hooks) {
+    auto tensor = n->hooks->tensor;
+    for (auto& [index, list] : tensor) {
+      if (!grads[index].defined()) continue;
+      for (size_t i = 0; i < list->entries.size(); i++) {
+        TensorHook f = list->entries[i].f;
+        Tensor r = f(grads[index]);
+        if (r.defined()) grads[index] = r;
+      }
+    }
+    auto pre = n->hooks->pre.entries;
+    for (auto& e : pre) {
+      TensorList r = e.f(grads);
+      if (!r.empty()) grads = std::move(r);
+    }
+  }
+}
+
+void Task::validate(Node* n, TensorList& out) {
+  NNLIB_CHECK(out.size() <= n->next.size() || n->next.empty(), "Function ", n->name(),
+              " returned an invalid number of gradients: got ", out.size(), ", expected ", n->next.size());
+  out.resize(n->next.size());
+  for (size_t i = 0; i < out.size(); i++) {
+    const Edge& e = n->next[i];
+    if (!e || !out[i].defined()) continue;
+    const InputMeta& meta = e.node->inputs[e.index];
+    if (out[i].sizes() != meta.sizes) {
+      NNLIB_CHECK(is_expandable_to(meta.sizes, out[i].sizes()), "Function ", n->name(),
+                  " returned an invalid gradient at index ", i, " - got ", out[i].sizes(),
+                  " but expected shape compatible with ", meta.sizes);
+      out[i] = sum_to_size(out[i], meta.sizes);
+    }
+    if (out[i].dtype() != meta.dtype) out[i] = basic_ops().cast(out[i], meta.dtype);
+    if (out[i].device() != meta.device) out[i] = on_device(out[i], meta.device);
+  }
+}
+
+TensorList Task::take_gradients(Node* n, std::unique_lock<std::mutex>* lock) {
+  TensorList grads(n->inputs.size());
+  if (!lock) {
+    auto found = buffers.find(n);
+    if (found == buffers.end()) return grads;
+    grads = std::move(found->second);
+    buffers.erase(found);
+    return grads;
+  }
+  std::vector<Contribution> parts;
+  if (auto found = contributions.find(n); found != contributions.end()) {
+    parts = std::move(found->second);
+    contributions.erase(found);
+  }
+  lock->unlock();
+  std::sort(parts.begin(), parts.end(), [](const Contribution& a, const Contribution& b) {
+    return std::make_tuple(a.device.index, b.sequence, a.position) <
+           std::make_tuple(b.device.index, a.sequence, b.position);
+  });
+  for (Contribution& part : parts) add(grads[part.index], std::move(part.grad));
+  return grads;
+}
+
+void Task::run_node(const Ref<Node>& node, std::unique_lock<std::mutex>* lock) {
+  Node* n = node.get();
+  DeviceScope scope(n->device);
+  TensorList grads = take_gradients(n, lock);
+  run_hooks(n, grads);
+  auto capture = captures.find(n);
+  if (capture != captures.end()) {
+    for (auto& [index, k] : capture->second) {
+      Tensor g = grads[index];
+      auto* leaf = dynamic_cast<AccumulateGrad*>(n);
+      if (leaf && g.defined() && leaf->variable.impl()->autograd->hooks) {
+        auto entries = leaf->variable.impl()->autograd->hooks->entries;
+        for (auto& e : entries) {
+          Tensor r = e.f(g);
+          if (r.defined()) g = r;
+        }
+      }
+      captured[k] = g;
+    }
+  }
+  if (!runs(n)) {
+    if (lock) lock->lock();
+    return;
+  }
+  TensorList for_post;
+  const bool post = n->hooks && !n->hooks->post.entries.empty();
+  if (post) for_post = grads;
+  TensorList out;
+  try {
+    out = n->apply(std::move(grads));
+    if (AnomalyMode::enabled() && AnomalyMode::check_nan()) {
+      for (size_t i = 0; i < out.size(); i++)
+        NNLIB_CHECK(!has_nan(out[i]), "Function '", n->name(), "' returned nan values in its ", i,
+                    "th output.");
+    }
+  } catch (...) {
+    if (AnomalyMode::enabled() && report_anomaly)
+      report_anomaly(
+          concat("Error detected in ", n->name(), ". Traceback of forward call that caused the error:\n",
+                 n->trace.empty() ? "(no forward pass information: enable detect anomaly during forward pass)"
+                                  : n->trace));
+    throw;
+  }
+  if (n->next.empty()) out.clear();
+  validate(n, out);
+  if (post) {
+    auto entries = n->hooks->post.entries;
+    for (auto& e : entries) {
+      TensorList r = e.f(out, for_post);
+      if (!r.empty()) out = std::move(r);
+    }
+    out.resize(n->next.size());
+  }
+  if (!options.retain_graph) n->release_saved();
+  if (lock) lock->lock();
+  for (size_t i = 0; i < n->next.size(); i++) {
+    const Edge& e = n->next[i];
+    if (!e) continue;
+    const bool useful = runs(e.node.get()) || captures.count(e.node.get());
+    if (out[i].defined() && useful) collect(e, std::move(out[i]), n, i);
+    if (--dependencies[e.node.get()] == 0 && useful) make_ready(e.node);
+  }
+}
+
+void Task::run() {
+  while (!ready.empty()) {
+    Ref<Node> node = ready.top();
+    ready.pop();
+    run_node(node);
+    poll();
+  }
+}
+
+namespace {
 
 struct TaskScope {
   explicit TaskScope(Task* t) {
@@ -268,6 +260,7 @@ void queue_callback(std::function<void()> f) {
   NNLIB_CHECK(t_task, "Final callbacks can only be installed during backward pass.");
   Task* t = t_task;
   while (t->outer) t = t->outer;
+  std::lock_guard<std::mutex> lock(t->mutex);
   t->callbacks.push_back(std::move(f));
 }
 
@@ -280,13 +273,15 @@ TensorList run_backward(const std::vector<Edge>& roots, TensorList grads, const 
   task.count_dependencies(roots, seen);
   task.captured.resize(inputs.size());
   if (!inputs.empty()) task.mark_needed(roots, inputs);
+  // Devices compute at once, each on its own team.
+  task.at_once = (task.devices & (task.devices - 1)) != 0;
   std::unordered_set<Node*> queued;
   for (size_t i = 0; i < roots.size(); i++)
-    if (roots[i]) task.collect(roots[i], std::move(grads[i]));
+    if (roots[i]) task.collect(roots[i], std::move(grads[i]), nullptr, i);
   for (const Edge& e : roots)
     if (e && !task.dependencies.count(e.node.get()) && queued.insert(e.node.get()).second)
-      task.ready.push(e.node);
-  task.run();
+      task.make_ready(e.node);
+  task.at_once ? task.run_at_once() : task.run();
   task.run_callbacks();
   return std::move(task.captured);
 }
@@ -318,7 +313,7 @@ void PartialPass::feed(const std::vector<Edge>& edges, TensorList grads) {
     const Edge& e = edges[i];
     if (!e) continue;
     if (grads[i].defined()) task.collect(e, std::move(grads[i]));
-    if (--task.dependencies[e.node.get()] == 0) task.ready.push(e.node);
+    if (--task.dependencies[e.node.get()] == 0) task.make_ready(e.node);
   }
   task.run();
   task.run_callbacks();

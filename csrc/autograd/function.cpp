@@ -31,7 +31,7 @@ BasicOps& basic_ops() {
 
 // ---- nodes
 
-Node::Node() : sequence(g_sequence.fetch_add(1, std::memory_order_relaxed)) {
+Node::Node() : sequence(g_sequence.fetch_add(1, std::memory_order_relaxed)), device{t_device.tensors} {
   if (AnomalyMode::enabled() && current_trace) trace = current_trace();
 }
 Node::~Node() = default;
@@ -51,6 +51,16 @@ void Node::destroy() {
     delete n;
   }
   pending = nullptr;
+}
+
+Device common_device(const TensorList& tensors) {
+  Device common;
+  for (const Tensor& t : tensors) {
+    if (!t.defined() || t.device().index < 0) continue;
+    if (!common.goes_with(t.device())) return Device{};
+    common = t.device();
+  }
+  return common;
 }
 
 void collect_edges(Node& node, const TensorList& inputs) {

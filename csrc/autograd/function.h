@@ -152,6 +152,9 @@ Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tenso
 // A gradient of a broadcast operand, summed down to the operand's sizes. Differentiable.
 Tensor sum_to_size(const Tensor& grad, const Dims& sizes);
 
+// The device of all tensors that have one; none where they differ.
+Device common_device(const TensorList& tensors);
+
 // Operators that autograd itself needs; csrc/ops fills them in when the library is loaded. All are
 // differentiable.
 struct BasicOps {
@@ -162,6 +165,7 @@ struct BasicOps {
   Tensor (*view)(const Tensor&, const Dims& sizes) = nullptr;  // reshape
   Tensor (*clone)(const Tensor&) = nullptr;
   Tensor (*cast)(const Tensor&, Dtype) = nullptr;
+  Tensor (*to_device)(const Tensor&, Device) = nullptr;  // a copy
   Tensor (*as_strided)(const Tensor&, const Dims& sizes, const Dims& strides, int64_t offset) = nullptr;
   // The gradient of as_strided: a tensor of base's geometry with g scattered into it.
   Tensor (*as_strided_backward)(const Tensor& g, const Dims& base_sizes, const Dims& base_strides,

@@ -22,6 +22,7 @@ struct Edge {
 struct InputMeta {
   Dims sizes;
   Dtype dtype = Dtype::Float32;
+  Device device;
 };
 
 using TensorHook = std::function<Tensor(const Tensor&)>;           // undefined: keep the gradient
@@ -57,6 +58,7 @@ struct NodeHooks {
 
 struct Node : RefCounted {
   uint64_t sequence;              // later nodes run first
+  Device device;                  // whose team runs it
   std::vector<Edge> next;         // one edge per input of the operator
   std::vector<InputMeta> inputs;  // one per output of the operator
   std::unique_ptr<NodeHooks> hooks;
@@ -76,7 +78,7 @@ struct Node : RefCounted {
   }
   bool needs(size_t input) const { return input < next.size() && next[input]; }
   uint32_t add_input(const Tensor& output) {
-    inputs.push_back({output.sizes(), output.dtype()});
+    inputs.push_back({output.sizes(), output.dtype(), output.device()});
     return (uint32_t)inputs.size() - 1;
   }
 

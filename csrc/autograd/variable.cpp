@@ -90,6 +90,7 @@ void set_requires_grad(const Tensor& t, bool on) {
 
 thread_local GradStore* t_store = nullptr;
 
+GradStore* current_grad_store() { return t_store; }
 GradStoreScope::GradStoreScope(GradStore* store) : before_(t_store) { t_store = store; }
 GradStoreScope::~GradStoreScope() { t_store = before_; }
 
@@ -106,6 +107,10 @@ void set_grad(const Tensor& t, const Tensor& g) {
                 dtype_name(t.dtype()), ", got ", dtype_name(g.dtype()));
     NNLIB_CHECK(g.sizes() == t.sizes(), "assigned grad has data of a different size: expected ", t.sizes(),
                 ", got ", g.sizes());
+    NNLIB_CHECK(g.device().goes_with(t.device()),
+                "assigned grad has data located on a different device: "
+                "expected cpu:",
+                t.device().index, ", got cpu:", g.device().index);
   } else if (!t.impl()->autograd) {
     return;
   }
@@ -133,7 +138,8 @@ void set_data(const Tensor& t, const Tensor& from) {
     // The accumulator checks gradients against the leaf's sizes and type: it has to learn the new ones.
     if (p->autograd->accumulator && p->autograd->accumulator->try_retain()) {
       Ref<Node> node = Ref<Node>::adopt(p->autograd->accumulator);
-      node->inputs.assign(1, {from.sizes(), from.dtype()});
+      node->inputs.assign(1, {from.sizes(), from.dtype(), from.device()});
+      node->device = from.device();
     }
   }
   p->storage = from.storage();
@@ -223,6 +229,7 @@ static void run_leaf_hooks(const std::unique_ptr<HookList<PostAccumulateHook>>& 
 
 AccumulateGrad::AccumulateGrad(const Tensor& v) : variable(v) {
   sequence = UINT64_MAX;  // as soon as the gradient is complete
+  device = v.device();
   add_input(v);
 }
 

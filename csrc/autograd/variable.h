@@ -76,7 +76,9 @@ class GradStore {
  private:
   std::unordered_map<TensorImpl*, Entry> entries_;
 };
-// While one lives, gradients that arrive on this thread go into its store.
+// Where gradients that arrive on this thread go; null: into the leaves' .grad.
+GradStore* current_grad_store();
+// While one lives, they go into its store.
 class GradStoreScope {
  public:
   explicit GradStoreScope(GradStore* store);

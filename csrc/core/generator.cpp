@@ -1,5 +1,7 @@
 #include "core/generator.h"
 
+#include "core/device.h"
+
 namespace nnlib {
 
 Mt19937::Mt19937(uint32_t seed) {
@@ -19,15 +21,45 @@ void Mt19937::refill() {
 
 void Generator::set_seed(uint64_t seed) {
   seed_ = seed;
+  ++seedings_;
   counter_ = 0;
   engine_ = Mt19937((uint32_t)seed);
   cached_normal.reset();
   cached_normal_float.reset();
 }
 
+namespace {
+
+struct DeviceGenerator {
+  Ref<Generator> generator;
+  uint64_t seedings = 0;
+};
+
+const Ref<Generator>& device_generator(int device, Generator& process) {
+  static std::mutex mutex;
+  static auto* all = new DeviceGenerator[kMaxDevices];
+  std::lock_guard<std::mutex> lock(mutex);
+  DeviceGenerator& d = all[device];
+  uint64_t seed, seedings;
+  {
+    std::lock_guard<std::mutex> process_lock(process.mutex);
+    seed = process.seed(), seedings = process.seedings();
+  }
+  if (!d.generator) d.generator = make_ref<Generator>();
+  if (d.seedings != seedings) {
+    // Streams of neighbouring seeds have nothing in common: the twister's first state mixes them.
+    std::lock_guard<std::mutex> device_lock(d.generator->mutex);
+    d.generator->set_seed(seed + 0x9e3779b97f4a7c15ull * (uint64_t)device);
+    d.seedings = seedings;
+  }
+  return d.generator;
+}
+
+}  // namespace
+
 const Ref<Generator>& default_generator() {
   static const Ref<Generator>* g = new Ref<Generator>(make_ref<Generator>());
-  return *g;
+  return t_device.team > 0 ? device_generator(t_device.team, **g) : *g;
 }
 
 }  // namespace nnlib

@@ -38,6 +38,7 @@ class Generator : public RefCounted {
 
   std::mutex mutex;  // held by whoever draws
   uint64_t seed() const { return seed_; }
+  uint64_t seedings() const { return seedings_; }  // how often it was started from a seed
   void set_seed(uint64_t seed);
 
   uint32_t random() { return engine_(); }
@@ -63,10 +64,12 @@ class Generator : public RefCounted {
   void set_seed_value(uint64_t s) { seed_ = s; }
 
  private:
-  uint64_t seed_ = 0, counter_ = 0;
+  uint64_t seed_ = 0, counter_ = 0, seedings_ = 0;
   Mt19937 engine_;
 };
 
+// The process's generator; on the threads of a device past the first, that device's own, which starts anew
+// whenever the process's is given a seed.
 const Ref<Generator>& default_generator();
 
 }  // namespace nnlib

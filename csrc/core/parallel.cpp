@@ -9,6 +9,7 @@
 #include <exception>
 #include <thread>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/team.h"
 
@@ -52,12 +53,19 @@ struct RegionGuard {
 };
 
 // Python threads that are in a loop at this moment, the caller included: they divide the threads between them
-// rather than multiply them.
-std::atomic<int> g_callers{0};
+// rather than multiply them. Those of a device divide its team alone; g_callers[0] counts all.
+std::atomic<int> g_callers[kMaxDevices + 1];
 struct CallerGuard {
-  CallerGuard() : callers(g_callers.fetch_add(1, std::memory_order_relaxed) + 1) {}
-  ~CallerGuard() { g_callers.fetch_sub(1, std::memory_order_relaxed); }
-  const int callers;
+  explicit CallerGuard(int device) : device(device) {
+    callers = g_callers[0].fetch_add(1, std::memory_order_relaxed) + 1;
+    if (device >= 0) callers = g_callers[device + 1].fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+  ~CallerGuard() {
+    g_callers[0].fetch_sub(1, std::memory_order_relaxed);
+    if (device >= 0) g_callers[device + 1].fetch_sub(1, std::memory_order_relaxed);
+  }
+  const int device;
+  int callers;
 };
 
 // The chunks [next, last) that one member of a team starts with; others take from it when theirs are done.
@@ -99,7 +107,7 @@ struct Loop {
 
 }  // namespace
 
-int num_threads() {
+int process_threads() {
   if (g_alone.load(std::memory_order_relaxed)) return 1;
   int n = g_threads.load(std::memory_order_relaxed);
   if (n == 0) {
@@ -109,10 +117,17 @@ int num_threads() {
   return n;
 }
 
+int num_threads() {
+  const int team = t_device.team;
+  if (team < 0) return process_threads();
+  return g_alone.load(std::memory_order_relaxed) ? 1 : device_threads(team);
+}
+
 void set_num_threads(int n) {
   NNLIB_CHECK(n > 0, "set_num_threads expects a positive integer, got ", n);
   g_threads.store(std::min(n, kMaxTeam), std::memory_order_relaxed);
   if (team_survives_fork()) g_alone.store(false, std::memory_order_relaxed);
+  number_of_threads_changed();
 }
 
 bool in_parallel_region() { return t_in_region; }
@@ -121,7 +136,8 @@ namespace detail {
 
 void parallel_chunks(int64_t begin, int64_t end, int64_t grain, ChunkFunction call, void* f) {
   const int64_t chunks = (end - begin + grain - 1) / grain;
-  CallerGuard caller;
+  const int team = t_device.team;
+  CallerGuard caller(team);
   const int members = (int)std::min<int64_t>(chunks, std::max(1, num_threads() / caller.callers));
   // Left uninitialised but for the shares in use: a large team's array is several KiB.
   Loop loop;
@@ -133,7 +149,7 @@ void parallel_chunks(int64_t begin, int64_t end, int64_t grain, ChunkFunction ca
     loop.shares[t].next.store(chunks * t / members, std::memory_order_relaxed);
     loop.shares[t].last = chunks * (t + 1) / members;
   }
-  run_team(members, [](void* context, int member) { static_cast<Loop*>(context)->run(member); }, &loop);
+  run_team(team, members, [](void* context, int member) { static_cast<Loop*>(context)->run(member); }, &loop);
   if (loop.error) std::rethrow_exception(loop.error);
 }
 

@@ -7,8 +7,10 @@ namespace nnlib {
 
 // Threads that a parallel loop of this process may use: set_num_threads, else OMP_NUM_THREADS, else the cores
 // that the process may run on. One in a forked child that has not set a number.
-int num_threads();
+int process_threads();
 void set_num_threads(int n);
+// Those that a loop of this thread may use: the process's, or those of the device that it computes for.
+int num_threads();
 // True inside a loop: a nested parallel_for runs serially.
 bool in_parallel_region();
 

@@ -4,10 +4,12 @@
 
 namespace nnlib {
 
-void run_team(int members, void (*body)(void* context, int member), void* context) {
+void run_team(int, int members, void (*body)(void* context, int member), void* context) {
 #pragma omp parallel num_threads(members)
   body(context, omp_get_thread_num());
 }
+
+void set_team_cores(int, const std::vector<int>&) {}
 
 void forget_team() {}
 

@@ -4,6 +4,7 @@
 // then sleeps on a futex, so that the core is free for another rank or a data loader.
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/device.h"
 #include "core/team.h"
 
 namespace nnlib {
@@ -146,6 +148,25 @@ struct Pool {
   std::atomic<int> size{0};
   std::atomic<Worker*> workers[kMaxTeam - 1] = {};
   std::mutex growing;
+  pthread_t threads[kMaxTeam - 1];
+  cpu_set_t cores = every_core();
+
+  static cpu_set_t every_core() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(getpid(), sizeof set, &set) != 0) CPU_SET(0, &set);
+    return set;
+  }
+  void keep_to(const std::vector<int>& wanted) {
+    std::lock_guard<std::mutex> lock(growing);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int cpu : wanted) CPU_SET(cpu, &set);
+    if (wanted.empty()) set = every_core();
+    if (CPU_EQUAL(&set, &cores)) return;
+    cores = set;
+    for (int i = 0; i < size.load(); ++i) pthread_setaffinity_np(threads[i], sizeof cores, &cores);
+  }
 
   // Has `wanted` workers, or as many as the system gives.
   void grow(int wanted) {
@@ -162,6 +183,8 @@ struct Pool {
         char name[24];
         std::snprintf(name, sizeof name, "nnlib-%d", i + 1);  // at most 15 characters
         pthread_setname_np(thread.native_handle(), name);
+        threads[i] = thread.native_handle();
+        pthread_setaffinity_np(threads[i], sizeof cores, &cores);
         thread.detach();
       } catch (const std::system_error&) {
         delete worker;
@@ -174,35 +197,43 @@ struct Pool {
   }
 };
 
-std::atomic<Pool*> g_pool{nullptr};
+std::atomic<Pool*> g_pools[kMaxDevices + 1];  // the process's, then those of the devices
 
-Pool& pool() {
-  Pool* p = g_pool.load(std::memory_order_acquire);
+Pool& pool(int team) {
+  std::atomic<Pool*>& place = g_pools[team + 1];
+  Pool* p = place.load(std::memory_order_acquire);
   if (p) return *p;
   Pool* fresh = new Pool;
-  if (g_pool.compare_exchange_strong(p, fresh)) return *fresh;
+  if (place.compare_exchange_strong(p, fresh)) return *fresh;
   delete fresh;
   return *p;
 }
 
 }  // namespace
 
-void run_team(int members, void (*body)(void* context, int member), void* context) {
+void run_team(int team, int members, void (*body)(void* context, int member), void* context) {
   if (members <= 1) return body(context, 0);
-  Pool& team = pool();
-  team.grow(members - 1);
+  Pool& threads = pool(team);
+  threads.grow(members - 1);
   Job job{body, context};
-  const int size = team.size.load(std::memory_order_acquire);
+  const int size = threads.size.load(std::memory_order_acquire);
   int asked = 0;
   for (int wanted = members - 1; asked < size && wanted > 0; ++asked) {
-    if (team.workers[asked].load(std::memory_order_relaxed)->hand(&job)) --wanted;
+    if (threads.workers[asked].load(std::memory_order_relaxed)->hand(&job)) --wanted;
   }
   body(context, 0);
-  for (int i = 0; i < asked; ++i) team.workers[i].load(std::memory_order_relaxed)->take_back(&job);
+  for (int i = 0; i < asked; ++i) threads.workers[i].load(std::memory_order_relaxed)->take_back(&job);
   job.wait();
 }
 
-void forget_team() { g_pool.store(nullptr); }
+void set_team_cores(int team, const std::vector<int>& cores) {
+  // A pool that has not begun is made only to remember its cores.
+  if (!cores.empty() || g_pools[team + 1].load()) pool(team).keep_to(cores);
+}
+
+void forget_team() {
+  for (auto& pool : g_pools) pool.store(nullptr);
+}
 
 bool team_survives_fork() { return true; }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "core/dims.h"
 #include "core/dtype.h"
 #include "core/scalar.h"
@@ -14,13 +15,6 @@ struct _object;  // PyObject
 namespace nnlib {
 
 class Tensor;
-
-// A share of this machine's cores; index -1 is "cpu" without a number.
-struct Device {
-  int16_t index = -1;
-  bool operator==(const Device& o) const { return index == o.index; }
-  bool operator!=(const Device& o) const { return index != o.index; }
-};
 
 enum class MemoryFormat { Contiguous, Preserve, ChannelsLast, ChannelsLast3d };
 
@@ -45,7 +39,7 @@ struct TensorImpl : RefCounted {
   int64_t offset = 0;  // in elements
   int64_t numel = 0;
   Dtype dtype = Dtype::Float32;
-  Device device;
+  Device device{t_device.tensors};
   bool contiguous = true;
   bool wrapped_number = false;   // a Python number made a tensor: its dtype is weak in promotion
   bool inference = t_inference;  // made under inference_mode: neither versions nor gradients

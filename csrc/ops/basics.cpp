@@ -12,6 +12,7 @@ struct ShapeBasics {
     BasicOps& b = basic_ops();
     b.view = reshape;
     b.clone = [](const Tensor& t) { return clone(t); };
+    b.to_device = to_device;
     b.copy_ = [](const Tensor& self, const Tensor& src) { return copy_(self, src); };
     b.as_strided = [](const Tensor& t, const Dims& sizes, const Dims& strides, int64_t offset) {
       return as_strided(t, sizes, strides, offset);

@@ -60,6 +60,18 @@ Tensor clone(const Tensor& t, std::optional<MemoryFormat> format) {
   return r;
 }
 
+Tensor to_device(const Tensor& t, Device device) {
+  require_device(device);
+  DeviceScope scope(device);
+  Tensor r;
+  {
+    NoGradGuard guard;
+    r = clone(t);
+  }
+  if (wants_grad(t)) record(r, "ToCopyBackward0", {t}, [](Backward&, const TensorList& g) { return g; });
+  return r;
+}
+
 Tensor contiguous(const Tensor& t, MemoryFormat format) {
   NNLIB_CHECK(format != MemoryFormat::Preserve,
               "preserve memory format is unsupported by the contiguous operator");

@@ -9,6 +9,8 @@ namespace nnlib::ops {
 
 // ---- copies (copy.cpp)
 Tensor clone(const Tensor& t, std::optional<MemoryFormat> format = std::nullopt);
+// A copy of another device, made by its team.
+Tensor to_device(const Tensor& t, Device device);
 Tensor contiguous(const Tensor& t, MemoryFormat format = MemoryFormat::Contiguous);
 // self takes src's values, broadcast and converted.
 Tensor copy_(const Tensor& self, const Tensor& src, bool non_blocking = false);

@@ -267,6 +267,7 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
       PyObject* g = PyTuple_GET_ITEM(grads, i);
       NNLIB_CHECK(t.requires_grad(), "element ", i,
                   " of tensors does not require grad and does not have a grad_fn");
+      DeviceScope scope(t.device());
       if (g == Py_None) {
         NNLIB_CHECK(t.numel() == 1, "grad can be implicitly created only for scalar outputs");
         root_grads.push_back(empty_like(t));
@@ -275,6 +276,8 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
         const Tensor& gt = unpack(g);
         NNLIB_CHECK(gt.sizes() == t.sizes(), "Mismatch in shape: grad_output[", i, "] has a shape of ",
                     size_text(gt.sizes()), " and output[", i, "] has a shape of ", size_text(t.sizes()), ".");
+        NNLIB_CHECK(gt.device().goes_with(t.device()), "invalid gradient at index ", i,
+                    " - expected device cpu:", t.device().index, " but got cpu:", gt.device().index);
         root_grads.push_back(gt.dtype() == t.dtype() ? gt : basic_ops().cast(gt, t.dtype()));
       }
       root_edges.push_back(gradient_edge(t));

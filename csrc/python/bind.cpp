@@ -7,6 +7,7 @@
 
 #include "autograd/function.h"
 #include "python/autocast.h"
+#include "python/devices.h"
 #include "python/signature.h"
 
 namespace nnlib::python {
@@ -264,6 +265,11 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     for (const Overload& o : *op->overloads) {
       if (!match(o, args, n, kwnames, &m, nullptr)) continue;
       check_sparse_arguments(*op->name, o, m.slots);
+      std::optional<DeviceScope> scope;
+      if (devices_in_use() || o.takes_device) {
+        const Device device = device_of_call(*op->name, o, m.slots);
+        if (device.index >= 0) scope.emplace(device);
+      }
       if (op->inplace) return call_inplace(o, m.slots);
       const bool out = m.out && m.out != Py_None;
       if (!out && autocasts(o)) return invoke_autocast(o, m.slots);
@@ -387,6 +393,7 @@ void Binder::add(const char* text, Invoke invoke, size_t arity, int flags, const
   o.invoke = invoke;
   o.flags = flags;
   o.cast_rule = cast_rule(name, o);
+  for (const Param& p : o.params) o.takes_device = o.takes_device || p.kind == Kind::Device;
   if (flags & (kFunction | kPrivate)) {
     find_or_make(PyModule_GetDict(module_), &FunctionType, name, doc)->overloads->push_back(o);
     if (flags & kPrivate) {

@@ -81,6 +81,7 @@ struct Overload {
   bool var_ints = false;  // f(1, 2) means f((1, 2))
   int flags = 0;
   bool list_result = false;
+  bool takes_device = false;
   CastRule cast_rule;
   PyTypeObject* named_result = nullptr;
   Invoke invoke = nullptr;

@@ -148,6 +148,7 @@ PyObject* function_apply(PyObject*, PyObject* args) {
       node = Ref<PythonNode>(new PythonNode(ctx.get(), Py_TYPE(ctx.get())->tp_name));
       c->node = node.get();
       collect_edges(*node, tensors);
+      node->device = common_device(tensors);
     }
     for (const Tensor& t : dirty) {
       if (recording) check_inplace(t, true);
@@ -235,6 +236,7 @@ TensorList PythonNode::apply(TensorList&& grads) {
       if (!g.defined() && zeros && is_floating(inputs[i].dtype)) {
         g = empty(inputs[i].sizes, inputs[i].dtype);
         fill_values(g, 0);
+        g.impl()->device = inputs[i].device;
       }
       PyTuple_SET_ITEM(args.get(), (Py_ssize_t)i + 1, checked(wrap(g)));
     }

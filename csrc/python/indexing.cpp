@@ -7,6 +7,7 @@
 #include "ops/index.h"
 #include "ops/shape.h"
 #include "python/bind.h"
+#include "python/devices.h"
 #include "python/interchange.h"
 #include "python/py_tensor.h"
 
@@ -193,12 +194,20 @@ bool fill_mask(const Target& t, const Tensor& value) {
   return true;
 }
 
+void check_devices(const Tensor& self, const TensorList& others) {
+  Device common = self.device();
+  for (const Tensor& t : others)
+    if (t.defined()) join_devices(common, t);
+}
+
 }  // namespace
 
 PyObject* tensor_getitem(const Tensor& self, PyObject* key) {
+  DeviceScope scope(self.device());
   if (is_integer(key)) return wrap(ops::select(self, 0, checked_index(self, 0, key)));
   Target t = resolve(self, key);
   if (!t.advanced) return wrap(t.view.is_same(self) ? ops::alias_view(self) : t.view);
+  check_devices(self, t.indices);
   Tensor r;
   {
     GilRelease nogil;
@@ -218,7 +227,14 @@ int tensor_setitem(const Tensor& self, PyObject* key, PyObject* value) {
   else
     throw TypeError(concat("can't assign a ", Py_TYPE(value)->tp_name, " to a tensor of type ",
                            dtype_name(self.dtype())));
+  DeviceScope scope(self.device());
   Target t = resolve(self, key);
+  if (t.advanced) {
+    // A single value may come from anywhere, as in PyTorch.
+    TensorList given = t.indices;
+    if (v.dim() > 0) given.push_back(v);
+    check_devices(self, given);
+  }
   GilRelease nogil;
   if (!t.advanced) {
     if (v.dim() > t.view.dim()) v = drop_leading_ones(v);

@@ -5,6 +5,7 @@
 #include "autograd/function.h"
 #include "core/shape.h"
 #include "python/bind.h"
+#include "python/devices.h"
 #include "python/dlpack.h"
 
 namespace nnlib::python {
@@ -392,7 +393,7 @@ Options options_from(PyObject* dtype, PyObject* device, int requires_grad) {
 }
 
 PyObject* finish(Tensor t, const Options& o) {
-  t.impl()->device = o.device;
+  put_on(t, o.device);
   if (o.requires_grad) set_requires_grad(t, true);
   return wrap(t);
 }

@@ -12,6 +12,7 @@
 #include "python/autocast.h"
 #include "python/autograd.h"
 #include "python/bind.h"
+#include "python/devices.h"
 #include "python/interchange.h"
 #include "python/random.h"
 #include "python/storage.h"
@@ -151,5 +152,6 @@ PYBIND11_MODULE(_C, m) {
     throw py::error_already_set();
   }
   bind_settings(m);
+  init_devices(m.ptr());
   bind_limits(m);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/device.h"
 #include "core/error.h"
 
 namespace nnlib::python {
@@ -55,6 +56,7 @@ struct GilRelease {
   ~GilRelease() { PyEval_RestoreThread(state); }
 };
 struct GilAcquire {
+  TeamScope scope;
   PyGILState_STATE state = PyGILState_Ensure();
   ~GilAcquire() { PyGILState_Release(state); }
 };

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "autograd/variable.h"
+#include "python/devices.h"
 #include "python/types.h"
 
 namespace nnlib::python {
@@ -30,7 +31,7 @@ inline Tensor finish(Tensor t, std::optional<Device> device, std::optional<bool>
                      bool requires_grad) {
   NNLIB_CHECK(!pin_memory.value_or(false),
               "Cannot access accelerator device when none is available: pin_memory=True needs one.");
-  if (device) t.impl()->device = *device;
+  if (device) put_on(t, *device);
   if (requires_grad) set_requires_grad(t, true);
   return t;
 }

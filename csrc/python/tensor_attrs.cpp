@@ -227,7 +227,13 @@ PyObject* to_method(PyObject* self, PyObject* args, PyObject* kwargs) {
     Tensor r;
     {
       GilRelease nogil;
-      r = dtype == t.dtype() ? (same_format || copy ? basic_ops().clone(t) : t) : basic_ops().cast(t, dtype);
+      if (device != t.device()) {
+        r = basic_ops().to_device(dtype == t.dtype() ? t : basic_ops().cast(t, dtype), device);
+      } else {
+        DeviceScope scope(device);
+        r = dtype == t.dtype() ? (same_format || copy ? basic_ops().clone(t) : t)
+                               : basic_ops().cast(t, dtype);
+      }
     }
     if (!same_format) {
       Object o = owned(wrap(r)), f = owned(memory_format_object(*format));
@@ -237,7 +243,6 @@ PyObject* to_method(PyObject* self, PyObject* args, PyObject* kwargs) {
       made = owned(PyObject_Call(method.get(), none.get(), kw.get()));
       r = unpack(made.get());
     }
-    r.impl()->device = device;
     return wrap(r);
   });
 }

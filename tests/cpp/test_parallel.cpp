@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "core/device.h"
 #include "core/parallel.h"
 #include "harness.h"
 
@@ -106,4 +107,28 @@ TEST(parallel_for_helps_a_thread_that_is_late) {
     ++done;
   });
   CHECK(done == 8, done);
+}
+
+TEST(parallel_for_on_the_team_of_a_device) {
+  Threads set(6);
+  nnlib::set_device_partition(3);
+  for (int16_t device : {2, 0, 1}) {
+    nnlib::require_device({device});
+    nnlib::DeviceScope scope({device});
+    CHECK(nnlib::num_threads() == nnlib::device_threads(device), nnlib::num_threads());
+    CHECK(covers_once(0, 1000, 3), device);
+  }
+  CHECK(nnlib::num_threads() == 6, "a device's team ends with its scope");
+  // One thread for each device at once: no team waits for another.
+  std::atomic<int64_t> sum{0};
+  std::vector<std::thread> callers;
+  for (int16_t device : {0, 1, 2}) {
+    callers.emplace_back([device, &sum] {
+      nnlib::DeviceScope scope({device});
+      for (int i = 0; i < 500; ++i) parallel_for(0, 8, 1, [&](int64_t b, int64_t) { sum += b; });
+    });
+  }
+  for (std::thread& t : callers) t.join();
+  CHECK(sum == 3 * 500 * 28, sum);
+  nnlib::set_device_partition(0);
 }
