@@ -12,6 +12,8 @@ INSTALL = (
     "alone"
 )
 
+MPICH_BYTES = 2 << 20  # of /dev/shm for each rank: about twice what was seen
+
 # Variables by which a launcher tells each process the size of the job. Slurm's are those of a step: inside a
 # batch script they are absent, and mpirun started there sets its own, which come first.
 _SIZES = (
@@ -67,6 +69,30 @@ def check_library(library, environ=os.environ):
         raise RuntimeError(
             f"the launcher and the MPI library disagree: Open MPI's mpirun set {variable}={environ[variable]}, "
             f"but the library is {library}. Start the program with the mpirun that belongs to this library"
+        )
+
+
+def fit_shared_memory(library, environ=os.environ, folder="/dev/shm"):
+    """Lets MPICH take small buffers where /dev/shm cannot hold its usual ones: it would die of a bus error.
+
+    Decided by the size, which is the same for all ranks of a host, while the free space changes as they start.
+    """
+    ranks = environ.get("MPI_LOCALNRANKS", "")
+    if "MPICH" not in library or not ranks.isdigit() or not os.path.isdir(folder):
+        return
+    whole = os.statvfs(folder)
+    size = whole.f_blocks * whole.f_frsize
+    if size >= int(ranks) * MPICH_BYTES:
+        return
+    environ.setdefault("MPIR_CVAR_CH4_SHM_POSIX_IQUEUE_NUM_CELLS", "2")
+    environ.setdefault("MPIR_CVAR_CH4_SHM_POSIX_IQUEUE_CELL_SIZE", "4096")
+    if environ.get("MPI_LOCALRANKID") == "0":
+        logger.warning(
+            "nnlib.distributed: %s has %d KiB, too little for the usual buffers of MPICH for %s ranks: it gets "
+            "small ones. Containers take another size as --shm-size.",
+            folder,
+            size >> 10,
+            ranks,
         )
 
 

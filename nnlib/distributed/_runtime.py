@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from ._launcher import INSTALL, check_library
+from ._launcher import INSTALL, check_library, fit_shared_memory
 from ._nodes import pretended_node
 from ._watch import Watch
 
@@ -43,6 +43,7 @@ def mpi_module():
         raise RuntimeError(f"mpi4py is installed but found no MPI library: {error}. {INSTALL}") from error
     if ours:
         check_library(library_name(MPI))
+        fit_shared_memory(library_name(MPI))
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
     return MPI
 
@@ -105,11 +106,11 @@ class Runtime:
         atexit.register(self.leave)
 
     def _forget_names(self):
-        """Takes the name off MPICH's shared memory: it would stay in /dev/shm when a job is killed."""
+        """Takes the names off MPI's own shared memory: it would stay in /dev/shm when a job is killed."""
         self.world.Barrier()  # all ranks of the node have it mapped
         with contextlib.suppress(OSError):
             with open("/proc/self/maps") as maps:
-                names = set(re.findall(r"/dev/shm/mpich_shm_\S+", maps.read()))
+                names = set(re.findall(r"/dev/shm/(?:mpich_shm_|sm_segment\.)\S+", maps.read()))
             for name in names:
                 with contextlib.suppress(FileNotFoundError):  # another rank was quicker
                     os.unlink(name)

@@ -57,6 +57,14 @@ needs_mpi = pytest.mark.skipif(
 )
 
 
+def has_command(*words):
+    """Whether a command can be run and ends well."""
+    try:
+        return subprocess.run(words, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 def environment(more=None):
     """The variables of a rank: this nnlib, one thread."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -64,9 +72,12 @@ def environment(more=None):
     return {**os.environ, **OPEN_MPI_MAY, **ours, **(more or {})}
 
 
-def start_ranks(program, ranks, *args, env=None, before=(), mpirun=None):
-    """Starts a program under tests/mpi/programs in a session of its own; both streams go to one pipe."""
-    command = [*before, mpirun or find_mpirun(), "-n", str(ranks), PYTHON, str(PROGRAMS / program)]
+def start_ranks(program, ranks, *args, env=None, before=(), python=PYTHON, mpirun=None):
+    """Starts a program under tests/mpi/programs in a session of its own; both streams go to one pipe.
+
+    before: words in front of the launcher. python, mpirun: of another MPI.
+    """
+    command = [*before, mpirun or mpirun_of(python), "-n", str(ranks), python, str(PROGRAMS / program)]
     return subprocess.Popen(
         [*command, *map(str, args)],
         env=environment(env),

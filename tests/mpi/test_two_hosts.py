@@ -1,0 +1,50 @@
+"""Ranks on two hosts, which are namespaces of this machine with a network between them."""
+
+import re
+
+import pytest
+from hosts import NAMES, TwoHosts
+from launch import PROGRAMS, PYTHON, environment, find_mpirun, has_mpi, is_open_mpi, needs_mpi
+
+pytestmark = needs_mpi
+
+
+def start(hosts, *args):
+    """Starts the program with two ranks on each host, by an mpirun on the first."""
+    if is_open_mpi():
+        options = ["--map-by", "ppr:2:node", "--prtemca", "plm_ssh_agent", hosts.ssh]
+        options += ["--host", ":2,".join(NAMES) + ":2"]
+    else:
+        options = ["-launcher", "ssh", "-launcher-exec", hosts.ssh, "-hosts", ",".join(NAMES), "-ppn", "2"]
+    command = [*hosts.enter(0), find_mpirun(), *options, "-n", "4", PYTHON, PROGRAMS / "two_hosts.py", *args]
+    # UCX would see one machine, and take its memory for shared.
+    variables = environment({} if is_open_mpi() else {"UCX_TLS": "tcp,self"})
+    return hosts.start(list(map(str, command)), env=variables)
+
+
+def test_averages_over_two_hosts():
+    with TwoHosts(sysfs=not is_open_mpi()) as hosts:
+        status, output = hosts.finish(start(hosts), timeout=40)
+    assert status == 0 and output.count("RANK DONE") == 4, output[-3000:]
+
+
+@pytest.mark.skipif(
+    has_mpi() and is_open_mpi(), reason="Open MPI's mpirun goes on waiting for the other host's daemon"
+)
+def test_a_cut_link_ends_both_sides(tmp_path):
+    with TwoHosts(sysfs=not is_open_mpi()) as hosts:
+        job = start(hosts, tmp_path)
+        going = 0
+        while going < 4:
+            line = job.stdout.readline()
+            assert line, "the job ended by itself:\n" + "".join(p.read_text() for p in tmp_path.iterdir())
+            going += "GOING" in line
+        hosts.cut()
+        status, _ = hosts.finish(job, timeout=30)
+    assert status != 0
+    texts = [(tmp_path / str(rank)).read_text() for rank in range(4)]
+    for rank, text in enumerate(texts):
+        assert re.search(r"all_reduce\(AVG.* group 'world' (on rank|timed out)", text), f"rank {rank}: {text}"
+    for side, others in ((texts[:2], "2, 3"), (texts[2:], "0, 1")):
+        named = rf"ranks? ({others}|{others[0]}|{others[-1]}) did not|ranks \[.*{others[0]}.*\] do not"
+        assert any(re.search(named, text) for text in side), "\n".join(side)
