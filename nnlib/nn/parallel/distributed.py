@@ -11,6 +11,7 @@ from ...distributed.process_group import resolve
 from ..modules.module import Module
 from ._ddp_arguments import settle_arguments
 from ._outputs import find_tensors, pass_through_sink
+from ._world import WorldShards, check_choice, refuse, tree_average_hook
 
 FIRST_BUCKET_MB = 1.0
 
@@ -66,9 +67,26 @@ class DistributedDataParallel(Module, Joinable):
         static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that
             are used more than once under checkpointing, and finds unused ones in the first iteration only.
         bucket_cap_mb_list (list of float): sizes of the first buckets one by one, the last for all others.
+        deterministic (str): ``"world"``: weights have the same bits for any number of ranks (a power of two) that
+            divide the same global batch. See below.
+        virtual_shards (int): with ``deterministic="world"``, into how many parts the global batch is cut, a power
+            of two and no fewer than there are ranks. The bits depend on it. Default 4.
+        shard_order (str): with ``deterministic="world"``: which samples a rank has: ``"blocks"``, rank r has the
+            r-th block of the global batch, or ``"interleaved"``, every world-size-th sample from the r-th on, as
+            :class:`~nnlib.utils.data.DistributedSampler` deals them.
         forward_sync_buffers (bool): today's name of ``broadcast_buffers``; not together with it.
         delay_all_reduce_named_params, param_to_hook_all_reduce, mixed_precision, device_mesh,
         skip_all_reduce_unused_params, batched_grad_copy: must be left at their defaults.
+
+    With ``deterministic="world"``, forward cuts this rank's part of the batch (the first dimension of all tensor
+    arguments) into its share of the virtual shards, runs the module on one after the other and puts the outputs
+    together (scalars become a vector). Each shard's gradients are kept apart, and added up in a binary tree over
+    the shards of all ranks. Random numbers follow the shard and the step, counted in :attr:`shard_step`, which a
+    checkpoint has to keep where there is dropout. The bits are the same when every rank's part has the same
+    size, the loss is a mean over samples, and all else that the program does (start weights, order of the
+    data, optimizer) is the same. Refused, as they depend on the division: statistics of the batch, changes of
+    parameters and buffers in forward, ``no_sync``, ``join``, sparse gradients and communication hooks. It costs
+    one pass for each shard, and averages travel unsummed to all ranks after backward.
 
     The sixth positional argument may also be a process group, and the second one too, as older code gives
     them; both warn.
@@ -114,6 +132,9 @@ class DistributedDataParallel(Module, Joinable):
         bucket_cap_mb_list=None,
         batched_grad_copy=False,
         forward_sync_buffers=None,
+        deterministic=None,
+        virtual_shards=4,
+        shard_order="blocks",
     ):
         given = dict(locals())
         super().__init__()
@@ -136,6 +157,9 @@ class DistributedDataParallel(Module, Joinable):
         self.bucket_bytes_cap = self._bucket_limits[-1]
         self._comm_hook = None
         self._divide_by_active = False
+        check_choice(deterministic, virtual_shards, shard_order, self.process_group.size())
+        self.deterministic, self.virtual_shards, self.shard_order = deterministic, virtual_shards, shard_order
+        self._world = None
         self._start(given["init_sync"])
 
     def _start(self, init_sync):
@@ -151,6 +175,15 @@ class DistributedDataParallel(Module, Joinable):
             _ddp.check_agreement(self.module, self.parameters_to_ignore, self.process_group)
             _ddp.broadcast_state(self.module, self.parameters_to_ignore, self.process_group)
         self._make_reducer()
+        if self.deterministic:
+            self._make_world()
+
+    def _make_world(self):
+        if any(self._sparse):
+            refuse("sparse gradients")
+        group, order = self.process_group, self.shard_order
+        self._world = WorldShards(self.module, self._named, group, self.virtual_shards, order)
+        self.register_comm_hook(order, lambda order, bucket: tree_average_hook(order, bucket, group))
 
     def _make_reducer(self):
         self._sparse = _ddp.sparse_flags(self.module, self._named)
@@ -197,6 +230,9 @@ class DistributedDataParallel(Module, Joinable):
     def forward(self, *inputs, **kwargs):
         """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""
         sync = is_grad_enabled() and self.require_backward_grad_sync
+        in_shards = self._world is not None and is_grad_enabled()
+        if in_shards and not sync:
+            refuse("no_sync(): take more virtual shards to use less memory")
         root = 0
         if sync:
             self.reducer.check_finished()
@@ -206,7 +242,7 @@ class DistributedDataParallel(Module, Joinable):
         elif sync:
             self._rebuild_buckets()
         self._sync_buffers(root)
-        output = self.module(*inputs, **kwargs)
+        output = self._world.run(inputs, kwargs) if in_shards else self.module(*inputs, **kwargs)
         self.require_forward_param_sync = sync
         if not sync:
             self.reducer.expect_nothing()
@@ -257,12 +293,25 @@ class DistributedDataParallel(Module, Joinable):
         """The hook by which :class:`Join` keeps this rank answering."""
         if kwargs:
             raise TypeError(f"join_hook got unexpected arguments {sorted(kwargs)}")
+        if self._world is not None:
+            refuse("join()")
         if not divide_by_initial_world_size and self._comm_hook is not None:
             raise NotImplementedError(
                 "divide_by_initial_world_size=False does not work with a communication hook"
             )
         self._divide_by_active = not divide_by_initial_world_size
         return _JoinHook(self)
+
+    @property
+    def shard_step(self):
+        """With ``deterministic="world"``: how many batches there were, which random numbers follow. Settable."""
+        return None if self._world is None else self._world.step
+
+    @shard_step.setter
+    def shard_step(self, step):
+        if self._world is None:
+            raise RuntimeError('shard_step belongs to deterministic="world"')
+        self._world.step = int(step)
 
     @property
     def join_device(self):
@@ -302,6 +351,8 @@ class DistributedDataParallel(Module, Joinable):
                 backward; returns a :class:`nnlib.futures.Future` of the tensor that the bucket's gradients become.
         """
         _ddp.check_comm_hook(hook)
+        if self._comm_hook is not None and self._world is not None:
+            refuse("communication hooks")
         if self._comm_hook is not None:
             raise RuntimeError(
                 "register_comm_hook or register_builtin_comm_hook can only be called once per "
@@ -339,15 +390,20 @@ class DistributedDataParallel(Module, Joinable):
                 "DDP Pickling/Unpickling are only supported when using DDP with the default process group."
             )
         state = dict(self.__dict__)
-        for name in ("process_group", "reducer", "_named"):
+        for name in ("process_group", "reducer", "_named", "_world"):
             del state[name]
+        if self._world is not None:
+            state["_comm_hook"] = None
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self.process_group = resolve(None)
         self._named = _ddp.trainable(self.module, self.parameters_to_ignore)
+        self._world = None
         self._make_reducer()
+        if self.deterministic:
+            self._make_world()
 
     def __deepcopy__(self, memo):
         made = type(self).__new__(type(self))
