@@ -240,3 +240,12 @@ def test_modules_move():
     optimizer = nnlib.optim.AdamW(net.parameters(), foreach=None)
     optimizer.step()
     assert nnlib.nn.Linear(3, 2, device="cpu:0").weight.device.index == 0
+
+
+def test_gradients_of_two_devices_are_clipped_together():
+    net = [nnlib.nn.Linear(2, 2, device=d) for d in ("cpu:0", "cpu:1")]
+    for layer in net:
+        layer.weight.grad = nnlib.ones(2, 2, device=layer.weight.device)
+    norm = nnlib.nn.utils.clip_grad_norm_([layer.weight for layer in net], 1.0)
+    assert abs(norm.item() - 8**0.5) < 1e-6 and norm.device.index == 0
+    assert all(abs(layer.weight.grad.norm().item() - 0.5**0.5) < 1e-5 for layer in net)

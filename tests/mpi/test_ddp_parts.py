@@ -1,4 +1,4 @@
-"""Compressed gradients and an optimizer that is spread over the ranks."""
+"""Compressed gradients, an optimizer that is spread over the ranks, and what else goes with training on them."""
 
 import pytest
 from launch import check_ranks, needs_mpi
@@ -19,6 +19,11 @@ def test_power_sgd(ranks):
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_local_sgd(ranks):
     check_ranks("local_sgd.py", ranks)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_clipping_samplers_old_arguments_and_handles(ranks):
+    check_ranks("ddp_rules.py", ranks)
 
 
 def test_power_sgd_without_shared_memory():

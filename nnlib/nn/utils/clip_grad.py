@@ -52,7 +52,7 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     if not tensors:
         return _C.tensor(0.0)
     norms = [_C.norm(_values(t), norm_type) for t in tensors]
-    total = _C.norm(_C.stack([norm.to(norms[0].dtype) for norm in norms]), norm_type)
+    total = _C.norm(_C.stack([norm.to(norms[0]) for norm in norms]), norm_type)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
@@ -77,7 +77,7 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
         if grad.is_sparse:
             grad.mul_(float(factor))
         else:
-            grad.mul_(factor.to(grad.dtype))
+            grad.mul_(factor.to(grad))
 
 
 @no_grad()
