@@ -14,9 +14,24 @@ MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 
 
-def typed(storage, kind):
+def typed(storage, kind, device=None):
     """What a reference to a storage means: bytes where the file gave no type of elements."""
-    return storage if kind.dtype is None else TypedStorage(storage, kind.dtype)
+    return storage if kind.dtype is None else TypedStorage(storage, kind.dtype, device)
+
+
+def device_number(location, map_location):
+    """The number of the device that `map_location` wants a storage's tensors on; None for plain "cpu".
+
+    What the file says is not asked: devices are of the process that wrote it.
+    """
+    if isinstance(map_location, dict):
+        map_location = map_location.get(location)
+    if map_location is None or callable(map_location):
+        return None
+    index = _C.device(str(map_location)).index
+    if index is not None:
+        _C._require_device(index)
+    return index
 
 
 def describe(identifier, count):
@@ -92,7 +107,7 @@ class ZipStorages:
             self.loaded[key] = remap(storage, location, self.map_location)
         elif self.loaded[key].nbytes() < nbytes:
             raise RuntimeError(f"the file speaks of storage {key} with different sizes")
-        return typed(self.loaded[key], kind)
+        return typed(self.loaded[key], kind, device_number(location, self.map_location))
 
     def read(self, record, nbytes):
         if self.reader.map is not None and not self.swapped and nbytes:
@@ -129,7 +144,7 @@ class LegacyStorages:
             self.loaded[key] = (storage, kind, remap(storage, location, self.map_location))
         elif self.loaded[key][2].nbytes() < nbytes:
             raise RuntimeError(f"the file speaks of storage {key} with different sizes")
-        return typed(self.loaded[key][2], kind)
+        return typed(self.loaded[key][2], kind, device_number(location, self.map_location))
 
     def fill(self, file, keys, little_endian):
         """Read the bytes of the storages `keys`, in this order."""

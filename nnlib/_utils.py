@@ -19,13 +19,15 @@ class TypedStorage:
     Args:
         untyped (UntypedStorage): the memory.
         dtype (dtype): the type of its elements.
+        device_index (int, optional): the device of tensors that are made on it.
     """
 
-    __slots__ = ("_untyped_storage", "dtype")
+    __slots__ = ("_untyped_storage", "device_index", "dtype")
 
-    def __init__(self, untyped, dtype):
+    def __init__(self, untyped, dtype, device_index=None):
         self._untyped_storage = untyped
         self.dtype = dtype
+        self.device_index = device_index
 
     def untyped(self):
         """The memory without a type."""
@@ -79,7 +81,11 @@ def _rebuild_tensor(storage, storage_offset, size, stride):
     """A tensor on `storage`; RuntimeError where an element would lie outside it."""
     if not isinstance(storage, TypedStorage):
         raise TypeError(f"expected a typed storage to rebuild a tensor from, got {type(storage).__name__}")
-    return _C._from_storage(storage.untyped(), storage.dtype, storage_offset, tuple(size), tuple(stride))
+    place = (storage_offset, tuple(size), tuple(stride))
+    tensor = _C._from_storage(storage.untyped(), storage.dtype, *place)
+    if storage.device_index is not None:
+        _C._put_on_device(tensor, storage.device_index)
+    return tensor
 
 
 def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None):

@@ -180,7 +180,9 @@ def _load_safetensors(path, map_location, mmap):
             "nothing of devices and is read as a whole"
         )
     _pickle_storage.remap(None, "cpu", map_location)
-    return safetensors.load_file(path)
+    device = _pickle_storage.device_number("cpu", map_location)
+    loaded = safetensors.load_file(path)
+    return loaded if device is None else {name: tensor.to(device) for name, tensor in loaded.items()}
 
 
 def load(f, map_location=None, *, weights_only=True, mmap=False, encoding="utf-8"):

@@ -232,6 +232,23 @@ print(os.waitpid(pid, 0)[1])
     assert run(code).split() == ["0"]
 
 
+def test_files_say_nothing_of_devices_but_map_location_does(tmp_path):
+    path = tmp_path / "x.pt"
+    nnlib.save({"a": nnlib.arange(3.0, device="cpu:1")}, path)
+    assert nnlib.load(path)["a"].device == nnlib.device("cpu")
+    for where, index in (
+        ("cpu:1", 1),
+        (nnlib.device("cpu:0"), 0),
+        ({"cpu": "cpu:1"}, 1),
+        ("cpu", None),
+        ({}, None),
+    ):
+        loaded = nnlib.load(path, map_location=where)["a"]
+        assert loaded.device.index == index and loaded.tolist() == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="no cpu:7"):
+        nnlib.load(path, map_location="cpu:7")
+
+
 def test_modules_move():
     net = nnlib.nn.Sequential(nnlib.nn.Linear(3, 2), nnlib.nn.BatchNorm1d(2)).to("cpu:1")
     assert {t.device.index for t in net.state_dict().values()} == {1}
