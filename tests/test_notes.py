@@ -149,6 +149,11 @@ def test_data_parallel():
     assert torch.nn.DataParallel(module=model, device_ids=None, output_device=None, dim=0)(
         input_var
     ).shape == (6, 2)
+    try:
+        net = torch.nn.DataParallel(model, device_ids=[0, 1, 2])
+        assert torch.allclose(net(input_var), model(input_var), atol=1e-6)
+    finally:
+        torch.set_device_partition(0)
 
 
 def test_cross_entropy_loss():

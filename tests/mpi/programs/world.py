@@ -57,18 +57,16 @@ def classify(net, x, y):
 
 
 class ConvNet(nn.Module):
-    def __init__(self):
+    def __init__(self, unused=False):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.GELU(), nn.MaxPool2d(2),
             nn.Conv2d(8, 8, 3, padding=1), nn.InstanceNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
         )  # fmt: skip
         self.head = nn.Linear(8, 5)
-        self.unused = nn.Linear(2, 2)
-        self.calls = 0
+        self.unused = nn.Linear(2, 2) if unused else None
 
     def forward(self, x):
-        self.calls += 1
         return self.head(self.body(x).flatten(1))
 
 
@@ -142,11 +140,14 @@ found = {
     "eight": train(mlp, data(20, 6), classify, virtual_shards=8),
     "double": train(lambda: mlp().double(), [data(8, 6)[0].double(), data(8, 6)[1]], classify),
     "conv": train(ConvNet, data(12, 3, 8, 8), classify),
+    "unused": train(lambda: ConvNet(True), data(12, 3, 8, 8), classify, find_unused_parameters=True),
+    "static": train(ConvNet, data(12, 3, 8, 8), classify, static_graph=True),
     "recurrent": train(Recurrent, data(8, 4, 6), classify),
     "loss": train(WithLoss, data(16, 6), with_loss),
     "sampled": sampled(),
 }
 assert found["mlp"] == found["views"] != found["eight"]
+assert found["conv"] == found["static"]
 order_of_outputs()
 # In one piece: lines of several ranks mix.
 sys.stdout.write((f"BITS {sorted(found.items())}\n" if rank == 0 else "") + "RANK DONE\n")
