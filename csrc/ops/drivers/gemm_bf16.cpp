@@ -210,7 +210,8 @@ class Product {
                   across = blocks_of(std::min(kChunk, n_ - b.first));
     const int64_t shares = (2 * num_threads() + down - 1) / down;
     const int64_t groups = std::min(across, std::max(shares, (across + kGroup - 1) / kGroup));
-    parallel_for(0, down * groups, 1, [&](int64_t first, int64_t last) {
+    const int64_t grain = std::clamp<int64_t>(down * groups / (4 * num_threads()), 1, down);
+    parallel_for(0, down * groups, grain, [&](int64_t first, int64_t last) {
       const TileState tiles;
       for (int64_t s = first; s < last; ++s) {
         const int64_t i = s % down, from = across * (s / down) / groups,

@@ -1,5 +1,7 @@
 // Working memory of a driver: one growing buffer per thread and purpose, kept for the next call.
 #pragma once
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -39,20 +41,27 @@ struct Buffer {
   size_t bytes = 0;
   ~Buffer() { std::free(data); }
 };
+
+// Large buffers lie on huge pages where the system gives them: the second-level cache is indexed by physical
+// addresses, and scattered small pages make blocks that should fit drive each other out.
+inline void grow(Buffer* buffer, size_t bytes) {
+  const size_t huge = size_t(2) << 20, page = bytes < huge / 2 ? 4096 : huge;
+  const size_t rounded = (bytes + page - 1) / page * page;
+  std::free(buffer->data);
+  buffer->data = std::aligned_alloc(page, rounded);
+  buffer->bytes = buffer->data ? rounded : 0;
+  NNLIB_CHECK(buffer->data, "could not allocate ", bytes, " bytes of working memory");
+  if (page == huge) madvise(buffer->data, rounded, MADV_HUGEPAGE);
+}
 }  // namespace detail
 
-// At least `count` elements, aligned to a cache line, contents undefined; valid until this thread asks for
-// the same purpose again.
+// At least `count` elements, aligned to a page, contents undefined; valid until this thread asks for the same
+// purpose again.
 template <Scratch Purpose, class T>
 T* scratch(int64_t count) {
   static thread_local detail::Buffer buffer;
-  const size_t bytes = (size_t(count < 1 ? 1 : count) * sizeof(T) + 4095) / 4096 * 4096;
-  if (buffer.bytes < bytes) {
-    std::free(buffer.data);
-    buffer.data = std::aligned_alloc(4096, bytes);
-    buffer.bytes = buffer.data ? bytes : 0;
-    NNLIB_CHECK(buffer.data, "could not allocate ", bytes, " bytes of working memory");
-  }
+  const size_t bytes = size_t(count < 1 ? 1 : count) * sizeof(T);
+  if (buffer.bytes < bytes) detail::grow(&buffer, bytes);
   return static_cast<T*>(buffer.data);
 }
 
