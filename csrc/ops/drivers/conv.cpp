@@ -48,11 +48,20 @@ bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
          s.out_pixels() <= kSmallPlane;
 }
 
-// The pixels as rows of a matrix, channels side by side, where a 1x1 convolution is a product with it.
+// y = x w (+ bias) where the images are matrices in memory, x with `from` channels and y with `to`; false
+// where they are not, or a gathered product is quicker.
 template <class T>
-const T* pixel_rows(const ConvShape& s, const ConvImages& t) {
-  const bool rows = is_pointwise(s) && s.groups == 1 && t.channels_last && t.dtype == DtypeOf<T>::value;
-  return rows ? static_cast<const T*>(t.data) : nullptr;
+bool multiply_pixels(const ConvShape& s, const ConvImages& x, int64_t from, const ConvImages& y, int64_t to,
+                     const T* w, int64_t to_step, int64_t from_step, const T* bias) {
+  if (!detail::pointwise_suits<T>(s, x, y)) return false;
+  const T* in = static_cast<const T*>(x.data);
+  T* out = static_cast<T*>(const_cast<void*>(y.data));
+  if (!x.channels_last) {
+    return detail::pointwise_product(s.batch, s.out_pixels(), from, in, to, w, to_step, from_step, bias, out);
+  }
+  gemm<T>(s.batch * s.out_pixels(), to, from, T(1), {in, from, 1}, {w, from_step, to_step}, T(0), out, to,
+          bias);
+  return true;
 }
 
 }  // namespace
@@ -95,12 +104,7 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
       return;
     }
   }
-  if (const T* rows = pixel_rows<T>(s, x)) {
-    if (const T* out = pixel_rows<T>(s, y)) {
-      return gemm<T>(s.batch * s.out_pixels(), s.out_channels, s.in_channels, T(1), {rows, s.in_channels, 1},
-                     {w.data, w.in_step, w.out_step}, T(0), const_cast<T*>(out), s.out_channels, bias);
-    }
-  }
+  if (multiply_pixels(s, x, s.in_channels, y, s.out_channels, w.data, w.out_step, w.in_step, bias)) return;
   detail::gemm_forward(s, x, w, bias, y);
 }
 
@@ -116,12 +120,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
     const int64_t size = detail::winograd_input_grad_size(s);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
-  if (const T* rows = pixel_rows<T>(s, gy)) {
-    if (const T* out = pixel_rows<T>(s, gx)) {
-      return gemm<T>(s.batch * s.in_pixels(), s.in_channels, s.out_channels, T(1), {rows, s.out_channels, 1},
-                     {w.data, w.out_step, w.in_step}, T(0), const_cast<T*>(out), s.in_channels, bias);
-    }
-  }
+  if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
 
@@ -140,6 +139,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
     if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
       return detail::planes_weight_grad(s, x, gy, gw);
   }
+  if (detail::pointwise_weight_grad(s, x, gy, gw)) return;
   detail::gemm_weight_grad(s, x, gy, gw);
 }
 

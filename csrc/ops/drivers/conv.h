@@ -78,6 +78,18 @@ void gemm_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
 template <class T>
 void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
+// 1x1, stride 1, one group, images of T in one layout.
+template <class T>
+bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b);
+// y[image, to, pixel] = the sum over `from` of w[to * to_step + from * from_step] x[image, from, pixel] (+
+// bias[to]) where bfloat16 tiles are quicker for it; false where nothing was done.
+template <class T>
+bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
+                       const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y);
+// False where the images are too small for it, or not such.
+template <class T>
+bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
+
 // One input channel a group, in planes.
 void depthwise_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
                        const float* bias, const ConvImages& y);

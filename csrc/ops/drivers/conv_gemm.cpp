@@ -20,6 +20,8 @@ constexpr int64_t kPixels = 256, kTaskPixels = 1024;
 constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
 // Elements that stay in the first-level cache beside a panel of weights.
 constexpr int64_t kNearFrame = 6 << 10;
+// Bytes of panels that stay in the first-level cache while the weights stream past them.
+constexpr int64_t kNearPanels = 32 << 10;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
 bool is_pointwise(const ConvShape& s) {
@@ -230,21 +232,30 @@ class BlockProduct {
   }
   void pack_image(const ConvImages& x, int64_t image, int64_t channel, int64_t pixel, int64_t kc,
                   int64_t count, T* b) const {
-    const int64_t nr = plan_.tile.nr;
-    for (int64_t j = 0; j < count; j += nr) {
-      pack_images(x, nr, std::min(nr, count - j), kc, address(x, image, channel, pixel + j), pixel_step(x),
-                  channel_step(x), b + j * kc);
+    // A few lines at a time along all panels: memory is read in longer streams.
+    const int64_t nr = plan_.tile.nr, some = x.channels_last ? kc : 8;
+    for (int64_t k = 0; k < kc; k += some) {
+      for (int64_t j = 0; j < count; j += nr) {
+        pack_images(x, nr, std::min(nr, count - j), std::min(some, kc - k),
+                    address(x, image, channel + k, pixel + j), pixel_step(x), channel_step(x),
+                    b + j * kc + k * nr);
+      }
     }
   }
 
+  // A few panels of pixels, as many as stay in the first-level cache, pass over all rows of weights.
   void multiply(const T* b, const T* bias, int64_t group, int64_t k0, int64_t kc, int64_t count, T* c,
                 int64_t ldc) const {
     const int64_t nr = plan_.tile.nr;
-    for (int64_t i = 0, p = 0; i < plan_.rows; i += plan_.step, ++p) {
-      const T* a = weights_.panel(group, k0, kc, p);
-      for (int64_t j = 0; j < count; j += nr) {
-        plan_.tile.run(kc, a, b + j * kc, nr, c + i * ldc + j, ldc, std::min(plan_.step, plan_.rows - i),
-                       std::min(nr, count - j), bias ? bias + i : nullptr, nullptr, k0 > 0);
+    const int64_t near = std::max<int64_t>(1, kNearPanels / (kc * nr * int64_t(sizeof(T)))) * nr;
+    for (int64_t first = 0; first < count; first += near) {
+      const int64_t last = std::min(count, first + near);
+      for (int64_t i = 0, p = 0; i < plan_.rows; i += plan_.step, ++p) {
+        const T* a = weights_.panel(group, k0, kc, p);
+        for (int64_t j = first; j < last; j += nr) {
+          plan_.tile.run(kc, a, b + j * kc, nr, c + i * ldc + j, ldc, std::min(plan_.step, plan_.rows - i),
+                         std::min(nr, count - j), bias ? bias + i : nullptr, nullptr, k0 > 0);
+        }
       }
     }
   }

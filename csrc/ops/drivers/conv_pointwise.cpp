@@ -1,0 +1,100 @@
+// 1x1 convolutions of stride 1 as products of matrices that lie in memory: the channels of an image are rows
+// of its pixels or, with channels last, the pixels of all images are rows of channels.
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "ops/drivers/conv.h"
+#include "ops/drivers/conv_layout.h"
+#include "ops/drivers/gemm.h"
+#include "ops/drivers/gemm_bf16.h"
+#include "ops/drivers/scratch.h"
+
+namespace nnlib::drivers::detail {
+
+namespace {
+
+// Pixels of an image that make a product worth its passes over the gradient.
+constexpr int64_t kLeastPixels = 128;
+// Partial sums of weight gradients: how many, of how many elements together, and the pixels of one at least.
+constexpr int64_t kChunks = 32, kPartialSums = int64_t(1) << 21, kChunkPixels = 1024;
+
+// Calls product(i) for i < count, by one thread each or one after the other with all threads: a product has
+// the same bits either way.
+template <class F>
+void for_products(int64_t count, F product) {
+  if (count < num_threads()) {
+    for (int64_t i = 0; i < count; ++i) product(i);
+    return;
+  }
+  parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) product(i);
+  });
+}
+
+}  // namespace
+
+template <class T>
+bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
+  for (int d = 0; d < 3; ++d) {
+    if (s.kernel[d] != 1 || s.stride[d] != 1 || s.padding[d] != 0 || s.out[d] != s.in[d]) return false;
+  }
+  return s.groups == 1 && a.channels_last == b.channels_last && a.dtype == DtypeOf<T>::value &&
+         b.dtype == a.dtype;
+}
+
+template <class T>
+bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
+                       const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y) {
+  if (!takes_tiles<T>(to_channels, pixels, from_channels)) return false;
+  for_products(batch, [&](int64_t i) {
+    T* out = y + i * to_channels * pixels;
+    for (int64_t c = 0; bias && c < to_channels; ++c) std::fill_n(out + c * pixels, pixels, bias[c]);
+    gemm<T>(to_channels, pixels, from_channels, 1, {w, to_step, from_step},
+            {x + i * from_channels * pixels, pixels, 1}, bias ? 1 : 0, out, pixels);
+  });
+  return true;
+}
+
+// The sum over the batch is cut into chunks that depend on the shape alone; their sums are added in order.
+template <class T>
+bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
+  const int64_t pixels = s.out_pixels(), all = s.batch * pixels, ci = s.in_channels, co = s.out_channels;
+  if (!pointwise_suits<T>(s, x, gy) || (!x.channels_last && pixels < kLeastPixels)) return false;
+  const T *from = static_cast<const T*>(x.data), *grad = static_cast<const T*>(gy.data);
+  const int64_t size = co * ci, most = x.channels_last ? all / kChunkPixels : s.batch;
+  const int64_t chunks = std::clamp<int64_t>(std::min(most, kPartialSums / size), 1, kChunks);
+  T* sums = chunks == 1 ? gw : scratch<Scratch::Sums, T>(chunks * size);
+  for_products(chunks, [&](int64_t c) {
+    T* sum = sums + c * size;
+    if (x.channels_last) {
+      const int64_t first = all * c / chunks, count = all * (c + 1) / chunks - first;
+      gemm<T>(co, ci, count, 1, {grad + first * co, 1, co}, {from + first * ci, ci, 1}, 0, sum, ci);
+      return;
+    }
+    const int64_t first = s.batch * c / chunks, last = s.batch * (c + 1) / chunks;
+    for (int64_t i = first; i < last; ++i) {
+      gemm<T>(co, ci, pixels, 1, {grad + i * co * pixels, pixels, 1}, {from + i * ci * pixels, 1, pixels},
+              i > first ? 1 : 0, sum, ci);
+    }
+  });
+  if (chunks == 1) return true;
+  parallel_for(0, size, 4096, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      T sum = sums[i];
+      for (int64_t c = 1; c < chunks; ++c) sum += sums[c * size + i];
+      gw[i] = sum;
+    }
+  });
+  return true;
+}
+
+#define NNLIB_INSTANTIATE(T)                                                                          \
+  template bool pointwise_suits<T>(const ConvShape&, const ConvImages&, const ConvImages&);           \
+  template bool pointwise_product<T>(int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, \
+                                     int64_t, const T*, T*);                                          \
+  template bool pointwise_weight_grad<T>(const ConvShape&, const ConvImages&, const ConvImages&, T*);
+NNLIB_INSTANTIATE(float)
+NNLIB_INSTANTIATE(double)
+#undef NNLIB_INSTANTIATE
+
+}  // namespace nnlib::drivers::detail
