@@ -126,6 +126,9 @@ class Transport(Moves):
             text += f"rank{'s' * (len(absent) > 1)} {', '.join(map(str, absent))} did not arrive"
         else:
             text += "all ranks arrived, but the data did not"
+            if self.nodes is not None:
+                far = ", ".join(str(self.ranks[r]) for r in self.nodes.elsewhere())
+                text += f" (other nodes have the ranks {far})"
         text += f". Last calls: {'; '.join(self.history) or 'none'}"
         self._give_up(text)
         return DistTimeoutError(text)
