@@ -5,6 +5,7 @@ What a rank prints after the cut cannot reach mpirun, so each has a file of its 
 
 import os
 import platform
+import signal
 import sys
 
 import nnlib as torch
@@ -43,6 +44,7 @@ assert all(each == bits[0] for each in bits)
 
 if folder is not None:
     t = torch.ones(20_000)
+    signal.alarm(60)  # should nobody cut it
     print("GOING", flush=True)
     while True:
         dist.all_reduce(t, dist.ReduceOp.AVG)
