@@ -38,3 +38,8 @@ def test_a_launcher_of_another_mpi_is_an_error():
     status, output = run_ranks("leaves.py", 2, env={"OMPI_COMM_WORLD_SIZE": "5"})
     assert status != 0
     assert "OMPI_COMM_WORLD_SIZE=5" in output and "world of 2" in output
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_gradients_through_collectives(ranks):
+    check_ranks("functional.py", ranks)

@@ -328,6 +328,30 @@ def a_group_of_its_own():
         return
     net = DDP(fresh(rank), process_group=pair)
     train(net)
+    seen = [None] * pair.size()
+    dist.all_gather_object(seen, bits(net), pair)
+    assert len(set(seen)) == 1
+
+
+@check
+def two_modules_in_groups_of_their_own_train_side_by_side():
+    """One averages over all ranks, one over pairs that differ from pair to pair."""
+    everyone = dist.new_group()
+    pairs = [dist.new_group(list(range(first, min(first + 2, world)))) for first in range(0, world, 2)]
+    mate = pairs[rank // 2]
+    wide, narrow = DDP(fresh(), process_group=everyone), DDP(fresh(), process_group=mate)
+    for x, y in batches(3):
+        loss = nn.functional.mse_loss(wide(mine(x)), mine(y)) + nn.functional.mse_loss(
+            narrow(mine(x)), mine(y)
+        )
+        loss.backward()
+        with torch.no_grad():
+            for p in (*wide.parameters(), *narrow.parameters()):
+                p -= 0.1 * p.grad
+    assert len(set(everywhere(bits(wide)))) == 1
+    by_rank = everywhere(bits(narrow))
+    assert len(set(by_rank)) == len(pairs)
+    assert all(by_rank[r] == by_rank[r - r % 2] for r in range(world))
 
 
 wanted = sys.argv[1:]
