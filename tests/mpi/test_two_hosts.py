@@ -19,6 +19,7 @@ def start(hosts, *args):
     command = [*hosts.enter(0), find_mpirun(), *options, "-n", "4", PYTHON, PROGRAMS / "two_hosts.py", *args]
     # UCX would see one machine, and take its memory for shared.
     variables = environment({} if is_open_mpi() else {"UCX_TLS": "tcp,self"})
+    variables["TMPDIR"] = hosts.folder.name  # daemons name files there by process numbers, which begin anew
     return hosts.start(list(map(str, command)), env=variables)
 
 
