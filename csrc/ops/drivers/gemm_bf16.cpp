@@ -46,16 +46,18 @@ namespace nnlib::drivers {
 
 namespace {
 
-constexpr int64_t kSide = 32;           // of a block of C, and of a step of k
-constexpr int64_t kLeastDepth = 128;    // see the note on the error
-constexpr int64_t kDepth = 512;         // of k, packed at once
-constexpr int64_t kChunk = 1024;        // rows of A or columns of B, packed at once
-constexpr int64_t kMostKept = 6 << 20;  // numbers of a packed operand that is made once for the whole product
-constexpr int64_t kTogether = 8;        // blocks whose lines are read together
-constexpr int64_t kGroup = 12;          // blocks of columns that stay in a core's second-level cache
+constexpr int64_t kSide = 32;         // of a block of C, and of a step of k
+constexpr int64_t kLeastDepth = 128;  // see the note on the error
+constexpr int64_t kDepth = 512;       // of k, packed at once
+constexpr int64_t kChunk = 1024;      // rows of A or columns of B, packed at once
+// Numbers of a packed operand that is made once for the whole product. The other one is then packed in small
+// parts that each thread uses while they are in its second-level cache.
+constexpr int64_t kMostKept = 16 << 20;
+constexpr int64_t kTogether = 8;  // blocks whose lines are read together
+constexpr int64_t kGroup = 12;    // blocks of columns that stay in a core's second-level cache
 constexpr int64_t kBlock = kSide * kSide;
 // Multiplications of float32 in the time that packing one part of a number takes.
-constexpr double kPackCost = 14;
+constexpr double kPackCost = 24;
 
 std::atomic<MatmulPrecision> g_precision{MatmulPrecision::Highest};
 std::atomic<int64_t> g_split{0}, g_whole{0};
@@ -88,7 +90,7 @@ struct TileState {
 template <class T>
 struct Operand {
   const T* data;
-  int64_t side, depth, size;
+  int64_t side, depth;
   float scale;
   bool pairs;  // B: two numbers along k lie beside each other in a tile
 };
@@ -127,8 +129,8 @@ class Product {
         m_(m),
         n_(n),
         k_(k),
-        a_{a.data, a.rs, a.cs, m, alpha, false},
-        b_{b.data, b.cs, b.rs, n, 1, true},
+        a_{a.data, a.rs, a.cs, alpha, false},
+        b_{b.data, b.cs, b.rs, 1, true},
         beta_(beta),
         c_(c),
         ldc_(ldc),
@@ -142,26 +144,30 @@ class Product {
     rows_outside_ = m_ > n_;
     const int64_t inner = rows_outside_ ? n_ : m_, outer = rows_outside_ ? m_ : n_;
     const int64_t depths = (k_ + depth_ - 1) / depth_;
-    const bool kept = inner <= kChunk && depths * blocks_of(inner) * block_ <= kMostKept;
-    const int64_t inner_blocks = blocks_of(std::min(kChunk, inner)) * (kept ? depths : 1);
-    const int64_t outer_blocks = blocks_of(std::min(kChunk, outer));
+    const bool kept = depths * blocks_of(inner) * block_ <= kMostKept;
+    inner_chunk_ = kept ? inner : std::min(kChunk, inner);
+    outer_chunk_ = std::min(outer, kept ? kGroup * kSide * num_threads() : kChunk);
+    const int64_t inner_blocks = blocks_of(inner_chunk_) * (kept ? depths : 1);
+    const int64_t outer_blocks = blocks_of(outer_chunk_);
     Packed within{scratch<Scratch::TilesA, uint16_t>(inner_blocks * block_),
                   std::vector<Range>(inner_blocks)};
     Packed around{scratch<Scratch::TilesB, uint16_t>(outer_blocks * block_),
                   std::vector<Range>(outer_blocks)};
     if constexpr (!std::is_same_v<T, float>) {
-      sums_ = scratch<Scratch::TileSums, float>(std::min(kChunk, outer) * inner);
+      sums_ = scratch<Scratch::TileSums, float>(outer_chunk_ * inner);
     }
     const Operand<T>&inside = rows_outside_ ? b_ : a_, &outside = rows_outside_ ? a_ : b_;
-    for (int64_t o = 0; o < outer; o += kChunk) {
+    for (int64_t o = 0; o < outer; o += outer_chunk_) {
+      const int64_t o_size = std::min(outer_chunk_, outer - o);
       for (int64_t p = 0; p < k_; p += depth_) {
-        pack(outside, o, p, around.blocks, around.ranges.data());
-        for (int64_t i = 0; i < inner; i += kChunk) {
-          const int64_t first = kept ? p / depth_ * blocks_of(inner) : 0;
+        pack(outside, o, o_size, p, around.blocks, around.ranges.data());
+        for (int64_t i = 0; i < inner; i += inner_chunk_) {
+          const int64_t first = kept ? p / depth_ * blocks_of(inner) : 0,
+                        i_size = std::min(inner_chunk_, inner - i);
           uint16_t* blocks = within.blocks + first * block_;
-          if (!kept || o == 0) pack(inside, i, p, blocks, &within.ranges[first]);
-          const Chunk x{around.blocks, around.ranges.data(), o}, y{blocks, &within.ranges[first], i};
-          multiply(rows_outside_ ? x : y, rows_outside_ ? y : x, p);
+          if (!kept || o == 0) pack(inside, i, i_size, p, blocks, &within.ranges[first]);
+          multiply({around.blocks, around.ranges.data(), o, o_size},
+                   {blocks, &within.ranges[first], i, i_size}, p);
         }
       }
     }
@@ -172,17 +178,17 @@ class Product {
     uint16_t* blocks;
     std::vector<Range> ranges;
   };
-  // Rows of A or columns of B from `first` on.
+  // `size` rows of A or columns of B from `first` on.
   struct Chunk {
     const uint16_t* blocks;
     const Range* ranges;
-    int64_t first;
+    int64_t first, size;
   };
 
   int64_t depth_at(int64_t p) const { return std::min(depth_, k_ - p); }
 
-  void pack(const Operand<T>& x, int64_t first_of, int64_t p, uint16_t* to, Range* ranges) {
-    const int64_t size = std::min(kChunk, x.size - first_of), blocks = blocks_of(size), depth = depth_at(p);
+  void pack(const Operand<T>& x, int64_t first_of, int64_t size, int64_t p, uint16_t* to, Range* ranges) {
+    const int64_t blocks = blocks_of(size), depth = depth_at(p);
     // Where lines run across the blocks, several of these are packed step by step: memory is read in long
     // streams.
     const int64_t together =
@@ -203,24 +209,27 @@ class Product {
     });
   }
 
-  // The blocks of C for packed rows and columns. A thread goes down the rows with a group of columns, which
-  // stays in its cache; the next block of rows is fetched meanwhile.
-  void multiply(const Chunk& a, const Chunk& b, int64_t p) {
-    const int64_t down = blocks_of(std::min(kChunk, m_ - a.first)),
-                  across = blocks_of(std::min(kChunk, n_ - b.first));
-    const int64_t shares = (2 * num_threads() + down - 1) / down;
+  // The blocks of C for packed rows and columns. A thread holds a group of blocks of the outer operand in its
+  // cache and goes along the inner one, whose next block is fetched meanwhile.
+  void multiply(const Chunk& outer, const Chunk& inner, int64_t p) {
+    const int64_t along = blocks_of(inner.size), across = blocks_of(outer.size);
+    const int64_t shares = (2 * num_threads() + along - 1) / along;
     const int64_t groups = std::min(across, std::max(shares, (across + kGroup - 1) / kGroup));
-    const int64_t grain = std::clamp<int64_t>(down * groups / (4 * num_threads()), 1, down);
-    parallel_for(0, down * groups, grain, [&](int64_t first, int64_t last) {
+    const int64_t grain = std::clamp<int64_t>(along * groups / (4 * num_threads()), 1, along);
+    parallel_for(0, along * groups, grain, [&](int64_t first, int64_t last) {
       const TileState tiles;
       for (int64_t s = first; s < last; ++s) {
-        const int64_t i = s % down, from = across * (s / down) / groups,
-                      to = across * (s / down + 1) / groups;
+        const int64_t i = s % along, from = across * (s / along) / groups,
+                      to = across * (s / along + 1) / groups;
         const int64_t lines = s + 1 < last ? block_ * int64_t(sizeof(uint16_t)) / 64 : 0;
-        const char* next = reinterpret_cast<const char*>(a.blocks + (s + 1) % down * block_);
+        const char* next = reinterpret_cast<const char*>(inner.blocks + (s + 1) % along * block_);
         for (int64_t j = from; j < to; ++j) {
           const int64_t done = lines * (j - from) / (to - from), some = lines * (j - from + 1) / (to - from);
-          block(a, b, p, i, j, next + done * 64, some - done);
+          if (rows_outside_) {
+            block(outer, inner, p, j, i, next + done * 64, some - done);
+          } else {
+            block(inner, outer, p, i, j, next + done * 64, some - done);
+          }
         }
       }
     });
@@ -229,8 +238,7 @@ class Product {
   void block(const Chunk& a, const Chunk& b, int64_t p, int64_t i, int64_t j, const char* ahead,
              int64_t lines_ahead) {
     const int64_t row = a.first + i * kSide, column = b.first + j * kSide, depth = depth_at(p);
-    const int64_t rows = std::min({kSide, m_ - row, a.first + kChunk - row}),
-                  columns = std::min({kSide, n_ - column, b.first + kChunk - column});
+    const int64_t rows = std::min(kSide, a.size - i * kSide), columns = std::min(kSide, b.size - j * kSide);
     int64_t ld;
     float* to = target(a, b, row, column, &ld);
     if (p == 0) begin(row, column, rows, columns, to, ld);
@@ -257,7 +265,7 @@ class Product {
       *ld = ldc_;
       return c_ + row * ldc_ + column;
     } else {
-      *ld = rows_outside_ ? n_ : std::min(kChunk, n_ - b.first);
+      *ld = rows_outside_ ? n_ : b.size;
       return sums_ + (rows_outside_ ? (row - a.first) * *ld + column : row * *ld + column - b.first);
     }
   }
@@ -309,6 +317,7 @@ class Product {
   const T* const bias_;
   bool rows_outside_ = false;      // chunks of rows are the outer loop
   int64_t depth_ = 0, block_ = 0;  // of k; numbers of a packed block
+  int64_t inner_chunk_ = 0, outer_chunk_ = 0;
   float* sums_ = nullptr;
 };
 
