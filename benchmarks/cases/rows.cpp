@@ -63,6 +63,14 @@ void add_attention(Cases& cases) {
             [&t] { t.attention_grad_f32(128, 32, input(0), input(1), output(0)); });
 }
 
+template <class T>
+void add_transpose(Cases& cases, const char* name,
+                   void (*kernel)(int64_t, int64_t, const T*, int64_t, T*, int64_t)) {
+  const T* x = reinterpret_cast<const T*>(input_f64(0));
+  T* y = reinterpret_cast<T*>(output_f64(0));
+  cases.add(name, "32x32", {0, 2.0 * sizeof(T) * 32 * 32}, [=] { kernel(32, 32, x, 32, y, 32); });
+}
+
 }  // namespace
 
 void add_rows(Cases& cases) {
@@ -75,6 +83,16 @@ void add_rows(Cases& cases) {
   add_cross_entropy(cases, "f16", input_half(), output_half(), t.cross_entropy_rows_f16,
                     t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
   add_attention(cases);
+  const int64_t* taps = zeros();
+  cases.add("pool_sum_f32", "9 taps, 512", {0, 40.0 * kCols},
+            [&t, taps] { t.pool_sum_f32(kCols, 9, taps, input(0), output(0)); });
+  cases.add("pool_max_f32", "9 taps, 512", {0, 40.0 * kCols}, [&t, taps] {
+    t.pool_max_f32(kCols, 9, taps, reinterpret_cast<const int32_t*>(taps), 1, input(0), output(0), nullptr);
+  });
+  add_transpose(cases, "transpose_u8", t.transpose_u8);
+  add_transpose(cases, "transpose_u16", t.transpose_u16);
+  add_transpose(cases, "transpose_u32", t.transpose_u32);
+  add_transpose(cases, "transpose_u64", t.transpose_u64);
   cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
             [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},

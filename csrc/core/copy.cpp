@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "core/tensor.h"
+#include "kernels/dispatch.h"
 
 namespace nnlib {
 
@@ -21,6 +22,19 @@ void fill_row(T* p, int64_t n, T v) {
   for (; i < n; i++) p[i] = v;
 }
 
+// memcpy's call costs more than a few values.
+template <class T>
+void copy_row(T* d, const T* s, int64_t n) {
+  constexpr int64_t kGroup = 32 / sizeof(T);
+  if (n > 4 * kGroup) {
+    std::memcpy(d, s, (size_t)n * sizeof(T));
+    return;
+  }
+  int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) std::memcpy(d + i, s + i, 32);
+  for (; i < n; i++) d[i] = s[i];
+}
+
 template <class D, class S>
 void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
   auto one = [](S v) -> D {
@@ -36,7 +50,7 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
   };
   if (ds == 1 && ss == 1) {
     if constexpr (std::is_same_v<D, S>) {
-      std::memcpy(d, s, (size_t)n * sizeof(D));
+      copy_row(d, s, n);
     } else {
       // Groups of a known size become vector instructions.
       constexpr int kGroup = 16;
@@ -53,6 +67,31 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
     return;
   }
   if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, one(*s));
+  if (ds == 1 && ss == -1) {  // backwards
+    int64_t i = 0;
+    if constexpr (std::is_same_v<D, S> && sizeof(D) == 4) {
+      typedef uint32_t Four __attribute__((vector_size(16)));
+      for (; i + 4 <= n; i += 4) {
+        Four v;
+        std::memcpy(&v, s - i - 3, sizeof v);
+        v = __builtin_shuffle(v, Four{3, 2, 1, 0});
+        std::memcpy(d + i, &v, sizeof v);
+      }
+    }
+    for (; i < n; i++) d[i] = one(s[-i]);
+    return;
+  }
+  if (ds == 1) {
+    constexpr int kGroup = 8;  // gathered first, then stored as one
+    int64_t i = 0;
+    for (; i + kGroup <= n; i += kGroup) {
+      D out[kGroup];
+      for (int k = 0; k < kGroup; k++) out[k] = one(s[(i + k) * ss]);
+      std::memcpy(d + i, out, sizeof out);
+    }
+    for (; i < n; i++) d[i] = one(s[i * ss]);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) d[i * ds] = one(s[i * ss]);
 }
 
@@ -90,6 +129,95 @@ Loops simplify(const Tensor& dst, const Tensor& src) {
   return l;
 }
 
+// Offsets of row r of the dimensions [0, outer), and of the rows after it.
+struct Rows {
+  const Loops& l;
+  int outer;
+  Dims at;
+  int64_t d = 0, s = 0;
+  Rows(const Loops& l, int outer, int64_t r) : l(l), outer(outer), at((size_t)outer, 0) {
+    for (int k = outer - 1; k >= 0; k--) {
+      at[k] = r % l.sizes[k];
+      r /= l.sizes[k];
+      d += at[k] * l.ds[k];
+      s += at[k] * l.ss[k];
+    }
+  }
+  void next() {
+    for (int k = outer - 1; k >= 0; k--) {
+      d += l.ds[k];
+      s += l.ss[k];
+      if (++at[k] < l.sizes[k]) return;
+      d -= l.ds[k] * l.sizes[k];
+      s -= l.ss[k] * l.sizes[k];
+      at[k] = 0;
+    }
+  }
+};
+
+// y[j * ldy + i] = x[i * ldx + j]
+void transpose(int64_t rows, int64_t cols, const uint8_t* x, int64_t ldx, uint8_t* y, int64_t ldy) {
+  kernels::table().transpose_u8(rows, cols, x, ldx, y, ldy);
+}
+void transpose(int64_t rows, int64_t cols, const uint16_t* x, int64_t ldx, uint16_t* y, int64_t ldy) {
+  kernels::table().transpose_u16(rows, cols, x, ldx, y, ldy);
+}
+void transpose(int64_t rows, int64_t cols, const uint32_t* x, int64_t ldx, uint32_t* y, int64_t ldy) {
+  kernels::table().transpose_u32(rows, cols, x, ldx, y, ldy);
+}
+void transpose(int64_t rows, int64_t cols, const uint64_t* x, int64_t ldx, uint64_t* y, int64_t ldy) {
+  kernels::table().transpose_u64(rows, cols, x, ldx, y, ldy);
+}
+template <class D, class S>
+void transpose(int64_t rows, int64_t cols, const S* x, int64_t ldx, D* y, int64_t ldy) {
+  for (int64_t j = 0; j < cols; j++) convert_row(y + j * ldy, 1, x + j, ldx, rows);
+}
+
+// The inner dimension lies together in the destination, dimension k of the source does: squares of both are
+// transposed, or each line of the source would be fetched once for every value.
+template <class D, class S>
+void copy_transposed(const Loops& l, int k, D* d, const S* s) {
+  constexpr int64_t kSide = 64;
+  const int64_t cols = l.sizes[(size_t)k], rows = l.sizes.back(), ldx = l.ss.back(), ldy = l.ds[(size_t)k];
+  Loops rest;
+  int64_t planes = 1;
+  for (int i = 0; i + 1 < l.sizes.ssize(); i++) {
+    if (i == k) continue;
+    rest.sizes.push_back(l.sizes[i]);
+    rest.ds.push_back(l.ds[i]);
+    rest.ss.push_back(l.ss[i]);
+    planes *= l.sizes[i];
+  }
+  // A narrow side is taken whole, with long runs of the other.
+  const int64_t long_side = kSide * kSide;
+  const int64_t side = rows < 16 ? long_side / rows : kSide, strips = (cols + side - 1) / side;
+  const int64_t run = cols < 16 ? long_side / cols : kSide;
+  const int64_t grain = std::max<int64_t>(1, kGrain / (std::min(side, cols) * rows));
+  parallel_for(0, planes * strips, grain, [&](int64_t b, int64_t e) {
+    Rows plane(rest, rest.sizes.ssize(), b / strips);
+    for (int64_t t = b; t < e; t++) {
+      const int64_t j = t % strips * side, n = std::min(side, cols - j);
+      for (int64_t i = 0; i < rows; i += run)
+        transpose(std::min(run, rows - i), n, s + plane.s + i * ldx + j, ldx, d + plane.d + j * ldy + i, ldy);
+      if (t % strips == strips - 1) plane.next();
+    }
+  });
+}
+
+// `count` rows of n values. Short ones are not worth a call each.
+template <class D, class S>
+void copy_rows(int64_t count, int64_t n, D* d, int64_t drow, int64_t ds, const S* s, int64_t srow,
+               int64_t ss) {
+  if constexpr (std::is_same_v<D, S>) {
+    if (n <= 16) {
+      for (int64_t r = 0; r < count; r++, d += drow, s += srow)
+        for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];
+      return;
+    }
+  }
+  for (int64_t r = 0; r < count; r++) convert_row(d + r * drow, ds, s + r * srow, ss, n);
+}
+
 template <class D, class S>
 void copy_typed(const Loops& l, D* d, const S* s) {
   const int outer = l.sizes.ssize() - 1;
@@ -99,46 +227,37 @@ void copy_typed(const Loops& l, D* d, const S* s) {
                  [&](int64_t b, int64_t e) { convert_row(d + b * ids, ids, s + b * iss, iss, e - b); });
     return;
   }
-  // A transposed matrix goes in square tiles, or each line of the source is fetched once per element.
+  if (ids == 1 && iss != 1 && iss != 0)
+    for (int k = outer - 1; k >= 0; k--)
+      if (l.ss[k] == 1) return copy_transposed(l, k, d, s);
   int64_t rows = 1;
   for (int i = 0; i < outer; i++) rows *= l.sizes[i];
-  const bool tiled = ids == 1 && iss != 1 && l.ss[outer - 1] == 1;
-  if (tiled) {
-    const int64_t m = l.sizes[outer - 1], mds = l.ds[outer - 1];
-    constexpr int64_t kTile = 32;
-    const int64_t planes = rows / m, strips = (m + kTile - 1) / kTile;
-    parallel_for(0, planes * strips, std::max<int64_t>(1, kGrain / (kTile * inner)),
-                 [&](int64_t b, int64_t e) {
-                   for (int64_t j = b; j < e; j++) {
-                     int64_t rest = j / strips, doff = 0, soff = 0;
-                     for (int k = outer - 2; k >= 0; k--) {
-                       const int64_t at = rest % l.sizes[k];
-                       rest /= l.sizes[k];
-                       doff += at * l.ds[k];
-                       soff += at * l.ss[k];
-                     }
-                     const int64_t r0 = j % strips * kTile, r1 = std::min(m, r0 + kTile);
-                     for (int64_t c0 = 0; c0 < inner; c0 += kTile) {
-                       const int64_t c1 = std::min(inner, c0 + kTile);
-                       for (int64_t r = r0; r < r1; r++)
-                         convert_row(d + doff + r * mds + c0, 1, s + soff + r + c0 * iss, iss, c1 - c0);
-                     }
-                   }
-                 });
-    return;
-  }
   parallel_for(0, rows, std::max<int64_t>(1, kGrain / inner), [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; r++) {
-      int64_t rest = r, doff = 0, soff = 0;
-      for (int k = outer - 1; k >= 0; k--) {
-        const int64_t at = rest % l.sizes[k];
-        rest /= l.sizes[k];
-        doff += at * l.ds[k];
-        soff += at * l.ss[k];
-      }
-      convert_row(d + doff, ids, s + soff, iss, inner);
+    // Runs of rows along the dimension outside them.
+    const int64_t m = l.sizes[(size_t)(outer - 1)], dstep = l.ds[(size_t)(outer - 1)],
+                  sstep = l.ss[(size_t)(outer - 1)];
+    Rows plane(l, outer - 1, b / m);
+    for (int64_t r = b; r < e; plane.next()) {
+      const int64_t first = r % m, count = std::min(e - r, m - first);
+      copy_rows(count, inner, d + plane.d + first * dstep, dstep, ids, s + plane.s + first * sstep, sstep,
+                iss);
+      r += count;
     }
   });
+}
+
+// Of one type: only bits are moved.
+void copy_bits(const Loops& l, size_t itemsize, void* d, const void* s) {
+  switch (itemsize) {
+    case 1:
+      return copy_typed(l, (uint8_t*)d, (const uint8_t*)s);
+    case 2:
+      return copy_typed(l, (uint16_t*)d, (const uint16_t*)s);
+    case 4:
+      return copy_typed(l, (uint32_t*)d, (const uint32_t*)s);
+    default:
+      return copy_typed(l, (uint64_t*)d, (const uint64_t*)s);
+  }
 }
 
 }  // namespace
@@ -160,9 +279,12 @@ void copy_values(const Tensor& dst, const Tensor& src) {
   if (dst.numel() == 0) return;
   if (dst.raw() == src.raw() && dst.dtype() == src.dtype() && dst.strides() == src.strides()) return;
   Loops l = simplify(dst, src);
+  if (dst.dtype() == src.dtype()) return copy_bits(l, dst.itemsize(), dst.raw(), src.raw());
   dispatch_all(dst.dtype(), [&](auto dt) {
     dispatch_all(src.dtype(), [&](auto st) {
-      copy_typed(l, (typename decltype(dt)::type*)dst.raw(), (const typename decltype(st)::type*)src.raw());
+      using D = typename decltype(dt)::type;
+      using S = typename decltype(st)::type;
+      if constexpr (!std::is_same_v<D, S>) copy_typed(l, (D*)dst.raw(), (const S*)src.raw());
     });
   });
 }

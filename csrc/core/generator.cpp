@@ -13,10 +13,24 @@ Mt19937::Mt19937(uint32_t seed) {
 void Mt19937::refill() {
   constexpr int kM = 397;
   auto twist = [](uint32_t m, uint32_t u, uint32_t v) {
-    return m ^ (((u & 0x80000000u) | (v & 0x7fffffffu)) >> 1) ^ ((v & 1) ? 0x9908b0dfu : 0);
+    return m ^ (((u & 0x80000000u) | (v & 0x7fffffffu)) >> 1) ^ ((0u - (v & 1)) & 0x9908b0dfu);
   };
-  for (int i = 0; i < kN; i++) state_[i] = twist(state_[(i + kM) % kN], state_[i], state_[(i + 1) % kN]);
+  // In runs whose reads lie ahead of their writes, so that they become vector instructions.
+  for (int i = 0; i < kN - kM; i++) state_[i] = twist(state_[i + kM], state_[i], state_[i + 1]);
+  for (int i = kN - kM; i < kN - 1; i++) state_[i] = twist(state_[i + kM - kN], state_[i], state_[i + 1]);
+  state_[kN - 1] = twist(state_[kM - 1], state_[kN - 1], state_[0]);
   next_ = 0;
+  temper();
+}
+
+void Mt19937::temper() {
+  for (int i = 0; i < kN; i++) {
+    uint32_t y = state_[i];
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c5680u;
+    y ^= (y << 15) & 0xefc60000u;
+    tempered_[i] = y ^ (y >> 18);
+  }
 }
 
 void Generator::set_seed(uint64_t seed) {

@@ -14,20 +14,21 @@ class Mt19937 {
   explicit Mt19937(uint32_t seed = 5489);
   uint32_t operator()() {
     if (next_ == kN) refill();
-    uint32_t y = state_[next_++];
-    y ^= y >> 11;
-    y ^= (y << 7) & 0x9d2c5680u;
-    y ^= (y << 15) & 0xefc60000u;
-    return y ^ (y >> 18);
+    return tempered_[next_++];
   }
   static constexpr int kN = 624;
   uint32_t* state() { return state_; }
   int position() const { return next_; }
-  void set_position(int p) { next_ = p; }
+  // After the state was written.
+  void set_position(int p) {
+    next_ = p;
+    temper();
+  }
 
  private:
   void refill();
-  uint32_t state_[kN];
+  void temper();
+  uint32_t state_[kN], tempered_[kN];
   int next_ = kN;
 };
 

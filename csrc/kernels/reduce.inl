@@ -57,8 +57,9 @@ NNLIB_INLINE float extreme(int64_t n, const float* x, float start, F f) {
   }
   float lanes[kWidth];
   store(lanes, f(a, b));
-  float r = start;
-  for (int64_t k = 0; k < kWidth; k++) r = f(r, lanes[k]);
+  for (int64_t half = kWidth / 2; half > 0; half /= 2)
+    for (int64_t k = 0; k < half; k++) lanes[k] = f(lanes[k], lanes[k + half]);
+  float r = lanes[0];
   for (; i < n; i++) r = f(r, x[i]);
   return r;
 }
@@ -73,23 +74,35 @@ struct Smallest {
 float max_f32(int64_t n, const float* x) { return extreme(n, x, -INFINITY, Largest()); }
 float min_f32(int64_t n, const float* x) { return extreme(n, x, INFINITY, Smallest()); }
 
-void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
-  for (int64_t j = 0; j < cols; j += kWidth) {
-    const int64_t n = cols - j < kWidth ? cols - j : kWidth;
-    for (int64_t r0 = 0; r0 < rows; r0 += 16) {
-      const int64_t r1 = rows - r0 < 16 ? rows : r0 + 16;
-      Vec a = zero(), b = zero();
-      int64_t r = r0;
-      for (; r + 2 <= r1; r += 2) {
-        a = a + load_n(x + r * ld + j, n);
-        b = b + load_n(x + (r + 1) * ld + j, n);
+// Columns j to j + kVecs * kWidth, of which the last vector has n values.
+template <int kVecs>
+NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const float* x, int64_t ld, double* acc) {
+  const auto get = [=](const float* p, int v) {
+    return v + 1 < kVecs ? load(p + v * kWidth) : load_n(p + v * kWidth, n);
+  };
+  for (int64_t r0 = 0; r0 < rows; r0 += 16) {
+    const int64_t r1 = rows - r0 < 16 ? rows : r0 + 16;
+    Vec a[kVecs], b[kVecs];
+    for (int v = 0; v < kVecs; ++v) a[v] = b[v] = zero();
+    int64_t r = r0;
+    for (; r + 2 <= r1; r += 2) {
+      for (int v = 0; v < kVecs; ++v) {
+        a[v] = a[v] + get(x + r * ld, v);
+        b[v] = b[v] + get(x + (r + 1) * ld, v);
       }
-      if (r < r1) a = a + load_n(x + r * ld + j, n);
-      float part[kWidth];
-      store(part, a + b);
-      for (int64_t k = 0; k < n; k++) acc[j + k] += part[k];
     }
+    if (r < r1)
+      for (int v = 0; v < kVecs; ++v) a[v] = a[v] + get(x + r * ld, v);
+    float part[kVecs * kWidth];
+    for (int v = 0; v < kVecs; ++v) store(part + v * kWidth, a[v] + b[v]);
+    for (int64_t k = 0; k < (kVecs - 1) * kWidth + n; k++) acc[k] += part[k];
   }
+}
+void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  int64_t j = 0;
+  for (; j + 4 * kWidth <= cols; j += 4 * kWidth) sum_columns<4>(rows, kWidth, x + j, ld, acc + j);
+  for (; j < cols; j += kWidth)
+    sum_columns<1>(rows, cols - j < kWidth ? cols - j : kWidth, x + j, ld, acc + j);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "reference/random.inl"
 #include "reference/reduce.inl"
 #include "reference/softmax.inl"
+#include "reference/transpose.inl"
 #include "reference/winograd.inl"
 
 namespace nnlib::kernels::reference {

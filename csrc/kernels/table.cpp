@@ -25,6 +25,8 @@
 #include "random.inl"
 #include "reduce.inl"
 #include "softmax.inl"
+#include "special.inl"
+#include "transpose.inl"
 #include "trig.inl"
 #include "winograd.inl"
 #include "winograd_tile.inl"

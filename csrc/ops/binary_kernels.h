@@ -7,7 +7,23 @@ namespace nnlib::ops {
 
 using KernelBinary = void (*)(int64_t, const float*, const float*, float*);
 
-// out = f(a, b) computed in the compute type of `common`; float32 by the kernel where there is one.
+template <class F>
+void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, const F& f,
+                  int64_t grain) {
+  // A bool's result is the truth of an integer's, and a result of another type comes from the widest.
+  if (common == Dtype::Bool || out.dtype() != common) return map_values<int64_t>(out, grain, f, a, b);
+  Tensor x = a, y = b;
+  dispatch_own(
+      common,
+      [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) map_values<T>(out, grain, f, x, y);
+      },
+      x, y);
+}
+
+// out = f(a, b) computed in the compute type of `common`, small integers in their own; float32 by the kernel
+// where there is one.
 template <bool FloatOnly = false, class F>
 void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel,
                 const F& f, int64_t grain = kCheap) {
@@ -28,7 +44,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype commo
     if constexpr (FloatOnly)
       throw NotImplementedError(concat("not implemented for '", dtype_legacy_name(common), "'"));
     else
-      map_values<int64_t>(out, grain, f, a, b);
+      run_integers(out, a, b, common, f, grain);
   }
 }
 

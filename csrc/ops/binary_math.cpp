@@ -3,6 +3,7 @@
 
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
+#include "ops/unary_kernels.h"
 
 namespace nnlib::ops {
 
@@ -42,6 +43,23 @@ const auto kDivFloor = [](auto a, auto b) {
     return q - f > (T)0.5 ? f + 1 : f;
   }
 };
+// The same with fmod by its kernel.
+void div_floor_row(int64_t n, const float* a, const float* b, float* q) {
+  constexpr int64_t kPart = 256;
+  float rest[kPart];
+  for (int64_t from = 0; from < n; from += kPart) {
+    const int64_t m = std::min(kPart, n - from);
+    const float *x = a + from, *y = b + from;
+    kernels::table().fmod_f32(m, x, y, rest);
+    for (int64_t i = 0; i < m; i++) {
+      const float d = y[i], r = rest[i], whole = x[i] / d;
+      float v = (x[i] - r) / d;
+      v = (r != 0) & ((d < 0) != (r < 0)) ? v - 1 : v;
+      const float f = std::floor(v), up = v - f > 0.5f ? f + 1 : f;
+      q[from + i] = d == 0 ? whole : v == 0 ? std::copysign(0.f, whole) : up;
+    }
+  }
+}
 // Has the divisor's sign.
 const auto kRemainder = [](auto a, auto b) {
   using T = decltype(a);
@@ -64,6 +82,22 @@ const auto kFmod = [](auto a, auto b) {
   else
     return (T)std::fmod(a, b);
 };
+
+// max + log1p(e^-|a - b|), by the kernels. Equal infinities stay.
+void logaddexp_row(int64_t n, const float* a, const float* b, float* y) {
+  const auto& k = kernels::table();
+  constexpr int64_t kPart = 256;
+  float gap[kPart], high[kPart];
+  for (int64_t from = 0; from < n; from += kPart) {
+    const int64_t m = std::min(kPart, n - from);
+    const float *p = a + from, *q = b + from;
+    for (int64_t i = 0; i < m; i++) gap[i] = p[i] == q[i] ? 0 : -std::abs(p[i] - q[i]);
+    k.exp_f32(m, gap, gap);
+    k.log1p_f32(m, gap, gap);
+    k.maximum_f32(m, p, q, high);
+    k.add_f32(m, high, gap, y + from);
+  }
+}
 
 int64_t power(int64_t base, int64_t exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent & 1 ? -1 : 1) : 0;
@@ -100,14 +134,14 @@ Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& 
   if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
   NNLIB_CHECK(mode == "floor",
               "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode, "'");
-  return binary(self, other, common, nullptr, kDivFloor, kCostly);
+  return binary(self, other, common, div_floor_row, kDivFloor, kCostly);
 }
 
 // An operator whose result and gradients are floats; f is its scalar function.
 template <class F, class B>
-Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f,
-                    const B& backward) {
-  Tensor out = binary<true>(self, other, to_floating(result_type(self, other)), nullptr, f, kCostly);
+Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f, const B& backward,
+                    KernelBinary kernel = nullptr) {
+  Tensor out = binary<true>(self, other, to_floating(result_type(self, other)), kernel, f, kCostly);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other), out));
   return out;
 }
@@ -159,8 +193,8 @@ Tensor div_mode_(const Tensor& self, const Tensor& other, const Mode& mode) {
 Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mode(self, other, "floor"); }
 
 Tensor remainder(const Tensor& self, const Tensor& other) {
-  Tensor out =
-      binary(self, other, arithmetic_type(self, other, "remainder_cpu"), nullptr, kRemainder, kCostly);
+  Tensor out = binary(self, other, arithmetic_type(self, other, "remainder_cpu"),
+                      kernels::table().remainder_f32, kRemainder, kCostly);
   if (wants_grad(self, other)) {
     record(out, "RemainderBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -171,7 +205,8 @@ Tensor remainder(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor fmod(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"), nullptr, kFmod, kCostly);
+  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"), kernels::table().fmod_f32, kFmod,
+                      kCostly);
   if (wants_grad(self, other)) {
     record(out, "FmodBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -197,20 +232,20 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
                                : x * x);
     });
   } else if (number && e == 0.5 && is_floating(common)) {
-    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return std::sqrt(x); });
+    run_unary<true>(out, self, common, k.sqrt_f32, [](auto x) { return std::sqrt(x); }, kCheap);
   } else if (number && e == -0.5 && is_floating(common)) {
-    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / std::sqrt(x); });
+    run_unary<true>(out, self, common, k.rsqrt_f32, [](auto x) { return 1 / std::sqrt(x); }, kCheap);
   } else if (number && e == 3) {
     run_binary(out, self, self, common, nullptr, [](auto x, auto) {
       using T = decltype(x);
       return std::is_integral_v<T> ? (T)power((int64_t)x, 3) : (T)(x * x * x);
     });
   } else if (number && e == -1) {
-    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / x; });
+    run_unary<true>(out, self, common, k.reciprocal_f32, [](auto x) { return 1 / x; }, kCheap);
   } else if (number && e == -2) {
-    run_binary<true>(out, self, self, common, nullptr, [](auto x, auto) { return 1 / (x * x); });
+    run_unary<true>(out, self, common, nullptr, [](auto x) { return 1 / (x * x); }, kCheap);
   } else {
-    run_binary(out, self, exponent, common, nullptr, kPow, kCostly);
+    run_binary(out, self, exponent, common, k.pow_f32, kPow, kCostly);
   }
   if (!wants_grad(self, exponent)) return out;
   if (number) {
@@ -260,7 +295,8 @@ Tensor atan2(const Tensor& self, const Tensor& other) {
           const Tensor r = zero_where(eq(n, wrapped_number(0)), g[0] / n);
           return TensorList{r * x, r * -y};
         };
-      });
+      },
+      kernels::table().atan2_f32);
 }
 Tensor hypot(const Tensor& self, const Tensor& other) {
   NNLIB_CHECK(is_floating(result_type(self, other)), "hypot: expected floating point operands, got ",
@@ -272,7 +308,8 @@ Tensor hypot(const Tensor& self, const Tensor& other) {
           const Tensor s = g[0] / r.get(ctx);
           return TensorList{s * a.get(ctx), s * b.get(ctx)};
         };
-      });
+      },
+      kernels::table().hypot_f32);
 }
 Tensor copysign(const Tensor& self, const Tensor& other) {
   return float_binary(
@@ -292,12 +329,15 @@ Tensor logaddexp(const Tensor& self, const Tensor& other) {
     const T m = a > b ? a : b;
     return (T)(m + std::log1p(std::exp(-std::abs(a - b))));
   };
-  return float_binary(self, other, "LogaddexpBackward0", f, [](Saved a, Saved b, const Tensor&) {
-    return [=](Backward& ctx, const TensorList& g) {
-      const Tensor x = a.get(ctx), y = b.get(ctx);
-      return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
-    };
-  });
+  return float_binary(
+      self, other, "LogaddexpBackward0", f,
+      [](Saved a, Saved b, const Tensor&) {
+        return [=](Backward& ctx, const TensorList& g) {
+          const Tensor x = a.get(ctx), y = b.get(ctx);
+          return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
+        };
+      },
+      logaddexp_row);
 }
 Tensor logaddexp2(const Tensor& self, const Tensor& other) {
   auto f = [](auto a, auto b) {

@@ -9,11 +9,10 @@ namespace nnlib::ops {
 
 namespace {
 
-// float32 to and from the 16-bit floats goes through the kernels that rows are converted with.
+// To and from the 16-bit floats goes through float32 and the kernels that rows are converted with.
 Tensor convert(const Tensor& self, Dtype dtype) {
   const Dtype c = Dtype::Float32;
-  if (!(is_reduced_float(dtype) && self.dtype() == c) && !(dtype == c && is_reduced_float(self.dtype())))
-    return cast_values(self, dtype);
+  if (!is_reduced_float(dtype) && !is_reduced_float(self.dtype())) return cast_values(self, dtype);
   Tensor out = empty_like(self, dtype);
   for_each_row(out, c, {{&self, c}}, [](int64_t n, const void* const* in, void* o) {
     std::memcpy(o, in[0], (size_t)n * sizeof(float));

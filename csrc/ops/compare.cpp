@@ -12,8 +12,10 @@ namespace {
 template <class F>
 Tensor compare(const Tensor& a, const Tensor& b, const F& f) {
   Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
-  dispatch_compute(result_type(a, b),
-                   [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a, b); });
+  Tensor x = a, y = b;
+  dispatch_own(
+      result_type(a, b),
+      [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, x, y); }, x, y);
   return out;
 }
 // A bool from the operands' own truth.
@@ -37,7 +39,14 @@ Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools, c
     throw NotImplementedError(
         concat("\"", name, "_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
   Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
-  map_values<int64_t>(out, kCheap, f, a, b);
+  Tensor x = a, y = b;
+  dispatch_own(
+      common,
+      [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        if constexpr (std::is_integral_v<T>) map_values<T>(out, kCheap, f, x, y);
+      },
+      x, y);
   return out;
 }
 
@@ -116,13 +125,13 @@ Tensor logical_not(const Tensor& a) {
 }
 
 Tensor bitwise_and(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_and", a, b, true, [](int64_t x, int64_t y) { return x & y; });
+  return bitwise("bitwise_and", a, b, true, [](auto x, auto y) { return x & y; });
 }
 Tensor bitwise_or(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_or", a, b, true, [](int64_t x, int64_t y) { return x | y; });
+  return bitwise("bitwise_or", a, b, true, [](auto x, auto y) { return x | y; });
 }
 Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_xor", a, b, true, [](int64_t x, int64_t y) { return x ^ y; });
+  return bitwise("bitwise_xor", a, b, true, [](auto x, auto y) { return x ^ y; });
 }
 Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
   const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
@@ -142,7 +151,15 @@ Tensor bitwise_not(const Tensor& a) {
     throw NotImplementedError(
         concat("\"bitwise_not_cpu\" not implemented for '", dtype_legacy_name(a.dtype()), "'"));
   Tensor out = make_output(a.sizes(), a.dtype(), {&a});
-  map_values<int64_t>(out, kCheap, [](int64_t x) { return ~x; }, a);
+  Tensor x = a;
+  dispatch_own(
+      a.dtype(),
+      [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+          map_values<T>(out, kCheap, [](T v) { return (T)~v; }, x);
+      },
+      x);
   return out;
 }
 

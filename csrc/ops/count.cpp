@@ -9,6 +9,7 @@
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
+#include "ops/radix_order.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -54,9 +55,11 @@ std::tuple<Tensor, Tensor, Tensor> unique_values(const Tensor& x, bool sorted, b
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
     const T* p = (const T*)in.raw();
-    if (sorted)
-      std::stable_sort(order.begin(), order.end(),
-                       [p](int64_t a, int64_t b) { return before<C>((C)p[a], (C)p[b]); });
+    if (sorted) {
+      using W = std::conditional_t<std::is_floating_point_v<C>, C, int64_t>;
+      const std::vector<W> wide(p, p + n);
+      stable_order(n, wide.data(), false, order.data());
+    }
     starts = group(order, want_inverse ? inverse.data<int64_t>() : nullptr,
                    [p](int64_t a, int64_t b) { return (C)p[a] == (C)p[b]; });
     values = empty({(int64_t)starts.size()}, x.dtype());
@@ -143,7 +146,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   Tensor in = contiguous_values(cast_values(x, Dtype::Int64));
   const int64_t* p = in.data<int64_t>();
   int64_t top = -1, low = 0;
-  for (int64_t i = 0; i < in.numel(); i++) {
+  for (int64_t i = 0, n = in.numel(); i < n; i++) {
     top = std::max(top, p[i]);
     low = std::min(low, p[i]);
   }
@@ -151,7 +154,8 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   const int64_t bins = std::max(minlength, top + 1);
   if (!weights.defined()) {
     Tensor r = zeros({bins}, Dtype::Int64);
-    for (int64_t i = 0; i < in.numel(); i++) r.data<int64_t>()[p[i]]++;
+    int64_t* counts = r.data<int64_t>();
+    for (int64_t i = 0, n = in.numel(); i < n; i++) counts[p[i]]++;
     return r;
   }
   NNLIB_CHECK(weights.dim() == 1 && weights.numel() == x.numel(),

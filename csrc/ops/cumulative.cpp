@@ -1,12 +1,17 @@
 // Running sums, products, extremes and log-sums along a dimension; the product of a dimension with its
 // gradient.
+#include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
+#include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/lanes.h"
 #include "ops/reduce.h"
+#include "ops/reduce_columns.h"
 #include "ops/reducer.h"
 #include "ops/shape.h"
 
@@ -14,30 +19,178 @@ namespace nnlib::ops {
 
 namespace {
 
-// out[i] = step(out[i - 1], x[i]) along dim; floats run in double.
-template <class F, class I>
-Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, const I& integer_step) {
-  Tensor out = empty_like(self, type);
-  const bool floating = is_floating(type);
-  const Dtype c = floating ? Dtype::Float64 : Dtype::Int64;
-  const int64_t n = self.dim() ? self.sizes()[(size_t)dim] : 1;
-  if (self.numel() == 0) return out;
-  for_each_lane({{&self, c}, {&out, c, true}}, dim, [&](void* const* rows) {
-    if (floating) {
-      const double* x = (const double*)rows[0];
-      double *y = (double*)rows[1], v = y[0] = x[0];
-      for (int64_t i = 1; i < n; i++) y[i] = v = step(v, x[i]);
-    } else {
-      const int64_t* x = (const int64_t*)rows[0];
-      int64_t *y = (int64_t*)rows[1], v = y[0] = x[0];
-      for (int64_t i = 1; i < n; i++) y[i] = v = integer_step(v, x[i]);
+// Of a contiguous tensor: (outer, n, inner), n along the dimension.
+struct Extent {
+  int64_t outer = 1, n = 1, inner = 1;
+  Extent(const Dims& sizes, int64_t dim) {
+    for (int64_t d = 0; d < sizes.ssize(); d++) (d < dim ? outer : d > dim ? inner : n) *= sizes[(size_t)d];
+  }
+};
+
+constexpr int64_t kScanChunk = 16384;  // values of a row that are scanned from nothing, then moved on
+
+// y[i] = start + (x[0] + ... + x[i]) for an associative sum, i < n, kDir * i from x and y on; the sum of all
+// is returned. Groups of eight are added up on their own, so that a value does not wait for the one before
+// it.
+template <int kDir, class A, class T, class Sum>
+A scan_part(int64_t n, const T* x, T* y, A none, A start, const Sum& sum) {
+  constexpr int kGroup = 8;
+  A run = none;
+  int64_t i = 0;
+  for (; i + kGroup <= n; i += kGroup) {
+    A s[kGroup];
+    s[0] = (A)x[kDir * i];
+    for (int k = 1; k < kGroup; k++) s[k] = sum(s[k - 1], (A)x[kDir * (i + k)]);
+    if (y)
+      for (int k = 0; k < kGroup; k++) y[kDir * (i + k)] = (T)sum(start, sum(run, s[k]));
+    run = sum(run, s[kGroup - 1]);
+  }
+  for (; i < n; i++) {
+    run = sum(run, (A)x[kDir * i]);
+    if (y) y[kDir * i] = (T)sum(start, run);
+  }
+  return run;
+}
+
+// Rows that lie together; few long ones are cut into chunks whose sums are found first.
+template <int kDir, class A, class T, class Sum>
+void scan_rows(const Extent& e, const T* x, T* y, A none, const Sum& sum) {
+  const int64_t chunks = (e.n + kScanChunk - 1) / kScanChunk;
+  const auto part = [&](int64_t row, int64_t c, bool write, A start) {
+    const int64_t first = c * kScanChunk, m = std::min(kScanChunk, e.n - first);
+    const int64_t at = row * e.n + (kDir > 0 ? first : e.n - 1 - first);
+    return scan_part<kDir>(m, x + at, write ? y + at : nullptr, none, start, sum);
+  };
+  if (chunks == 1 || e.outer >= 8 || num_threads() == 1 || in_parallel_region()) {
+    parallel_for(0, e.outer, std::max<int64_t>(1, kScanChunk / e.n), [&](int64_t b, int64_t end) {
+      for (int64_t r = b; r < end; r++) {
+        A start = none;
+        for (int64_t c = 0; c < chunks; c++) start = sum(start, part(r, c, true, start));
+      }
+    });
+    return;
+  }
+  std::vector<A> starts((size_t)(e.outer * chunks));
+  parallel_for(0, e.outer * chunks, 1, [&](int64_t b, int64_t end) {
+    for (int64_t k = b; k < end; k++) starts[(size_t)k] = part(k / chunks, k % chunks, false, none);
+  });
+  for (int64_t r = 0; r < e.outer; r++) {
+    A start = none;
+    for (int64_t c = 0; c < chunks; c++)
+      start = sum(start, std::exchange(starts[(size_t)(r * chunks + c)], start));
+  }
+  parallel_for(0, e.outer * chunks, 1, [&](int64_t b, int64_t end) {
+    for (int64_t k = b; k < end; k++) part(k / chunks, k % chunks, true, starts[(size_t)k]);
+  });
+}
+
+// Calls f(from, n) for strips of the inner dimension, `from` being where the first row of the strip starts.
+template <class F>
+void each_strip(const Extent& e, const F& f) {
+  constexpr int64_t kStrip = 128;
+  const int64_t strips = (e.inner + kStrip - 1) / kStrip;
+  parallel_for(0, e.outer * strips, std::max<int64_t>(1, kScanChunk / (e.n * std::min(kStrip, e.inner))),
+               [&](int64_t b, int64_t end) {
+                 for (int64_t t = b; t < end; t++) {
+                   const int64_t c = t % strips * kStrip;
+                   f(t / strips * e.n * e.inner + c, std::min(kStrip, e.inner - c));
+                 }
+               });
+}
+
+// Another dimension than the last: whole rows are added to a row of running values.
+template <class A, class T, class Step>
+void scan_columns(const Extent& e, const T* x, T* y, bool reverse, const Step& step) {
+  each_strip(e, [&](int64_t from, int64_t n) {
+    A run[128];
+    const int64_t move = reverse ? -e.inner : e.inner;
+    const T* in = x + from + (reverse ? (e.n - 1) * e.inner : 0);
+    T* out = y + (in - x);
+    for (int64_t k = 0; k < n; k++) out[k] = (T)(run[k] = (A)in[k]);
+    for (int64_t r = 1; r < e.n; r++) {
+      in += move;
+      out += move;
+      for (int64_t k = 0; k < n; k++) out[k] = (T)(run[k] = step(run[k], (A)in[k]));
     }
+  });
+}
+
+template <class T>
+using ScanType = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+
+// out[i] = step(out[i - 1], x[i]) along dim, or from the end on; floats run in double. Associative steps have
+// a value `none` that changes nothing.
+template <class F>
+Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, std::optional<double> none,
+            bool reverse = false) {
+  Tensor out = empty_like(self, type);
+  if (self.numel() == 0) return out;
+  const bool plain = self.dtype() == type && self.is_contiguous() && self.dim() > 0;
+  if (plain && (type == Dtype::Float32 || type == Dtype::Float64 || type == Dtype::Int64)) {
+    const Extent e(self.sizes(), dim);
+    bool done = true;
+    dispatch_compute(type, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using A = ScanType<T>;
+      const T* x = self.data<T>();
+      T* y = out.data<T>();
+      if (e.inner > 1)
+        scan_columns<A>(e, x, y, reverse, step);
+      else if (none)
+        reverse ? scan_rows<-1, A>(e, x, y, (A)*none, step) : scan_rows<1, A>(e, x, y, (A)*none, step);
+      else
+        done = false;
+    });
+    if (done) return out;
+  }
+  const int64_t n = self.dim() ? self.sizes()[(size_t)dim] : 1;
+  const auto run = [&](auto* x, auto* y) {
+    const int64_t move = reverse ? -1 : 1;
+    int64_t i = reverse ? n - 1 : 0;
+    auto v = y[i] = x[i];
+    for (int64_t k = 1; k < n; k++) {
+      i += move;
+      y[i] = v = step(v, x[i]);
+    }
+  };
+  const Dtype c = is_floating(type) ? Dtype::Float64 : Dtype::Int64;
+  for_each_lane({{&self, c}, {&out, c, true}}, dim, [&](void* const* rows) {
+    c == Dtype::Float64 ? run((const double*)rows[0], (double*)rows[1])
+                        : run((const int64_t*)rows[0], (int64_t*)rows[1]);
   });
   return out;
 }
 
+const auto kAdd = [](auto a, auto b) {
+  if constexpr (std::is_integral_v<decltype(a)>)
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+  else
+    return a + b;
+};
+const auto kMultiply = [](auto a, auto b) {
+  if constexpr (std::is_integral_v<decltype(a)>)
+    return (int64_t)((uint64_t)a * (uint64_t)b);
+  else
+    return a * b;
+};
+const auto kLogAdd = [](auto a, auto b) {
+  using A = decltype(a);
+  if constexpr (std::is_integral_v<A>) {
+    return b;
+  } else {
+    if (a != a || b != b) return (A)NAN;
+    const A low = std::min(a, b), high = std::max(a, b);
+    return low != high || std::isfinite(low) ? high + std::log1p(std::exp(low - high)) : high;
+  }
+};
+
+// The sum from each place to the end.
 Tensor reversed_cumsum(const Tensor& g, int64_t dim) {
-  return flip(cumsum(flip(g, {dim}), dim, std::nullopt), {dim});
+  Tensor out = scan(g, dim, g.dtype(), kAdd, 0, true);
+  if (wants_grad(g))
+    record(out, "CumsumBackwardBackward0", {g},
+           [dim](Backward&, const TensorList& gg) { return TensorList{cumsum(gg[0], dim, std::nullopt)}; });
+  return out;
 }
 
 Tensor zeros(const Dims& sizes, Dtype dtype) {
@@ -92,28 +245,61 @@ Tensor prod_backward(const Tensor& g, const Tensor& x, const Tensor& result, int
   return g * product_of_others(x, dim);
 }
 
+// The product of n values: several chains, so that multiplications overlap.
+template <class A, class C>
+A row_product(int64_t n, const C* x) {
+  constexpr int kChains = 8;
+  A part[kChains], total = 1;
+  std::fill(part, part + kChains, A(1));
+  int64_t i = 0;
+  for (; i + kChains <= n; i += kChains)
+    for (int k = 0; k < kChains; k++) part[k] *= (A)x[i + k];
+  for (; i < n; i++) total *= (A)x[i];
+  for (A p : part) total *= p;
+  return total;
+}
+
+// Floats are multiplied in double, integers wrap.
+template <class C>
+void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor& out) {
+  constexpr bool kWhole = std::is_integral_v<C>;
+  using A = std::conditional_t<kWhole, uint64_t, double>;
+  const StoreRow store = store_row(kWhole ? Dtype::Int64 : Dtype::Float64, out.dtype());
+  const int64_t item = (int64_t)out.itemsize();
+  const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, A* acc) {
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t k = 0; k < cols; k++) acc[k] *= (A)x[r * ld + k];
+  };
+  const bool done = reduce_columns<C>(
+      self, mask, A(1), fold, [&](int64_t cols, A* acc, const A* other) { fold(1, cols, other, cols, acc); },
+      [&](int64_t first, int64_t cols, const A* acc) {
+        store(cols, acc, (char*)out.raw() + first * item, item);
+      });
+  if (done) return;
+  const auto value = [](auto& a) -> auto& {
+    if constexpr (kWhole)
+      return a.i[0];
+    else
+      return a.f[0];
+  };
+  auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
+    value(a) = (A)value(a) * row_product<A>(n, (const C*)x);
+  };
+  auto merge = [&](Acc& a, const Acc& b) { value(a) = (A)value(a) * (A)value(b); };
+  Acc start{};
+  value(start) = 1;
+  ElementWriter w(out);
+  reduce(self, mask, {DtypeOf<C>::value, start, row, merge},
+         [&](int64_t i, const Acc& a) { w.set(i, value(a)); });
+}
+
 Tensor run_prod(const Tensor& self, const std::vector<bool>& mask, bool keepdim, Dtype type) {
   Tensor out = empty(reduced_sizes(self, mask, keepdim), type);
-  const bool floating = is_floating(type);
-  auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
-    if (floating) {
-      for (int64_t i = 0; i < n; i++) a.f[0] *= ((const double*)x)[i];
-    } else {
-      uint64_t t = (uint64_t)a.i[0];
-      for (int64_t i = 0; i < n; i++) t *= (uint64_t)((const int64_t*)x)[i];
-      a.i[0] = (int64_t)t;
-    }
-  };
-  auto merge = [](Acc& a, const Acc& b) {
-    a.f[0] *= b.f[0];
-    a.i[0] = (int64_t)((uint64_t)a.i[0] * (uint64_t)b.i[0]);
-  };
-  Acc start{};
-  start.f[0] = 1;
-  start.i[0] = 1;
-  ElementWriter w(out);
-  reduce(self, mask, {floating ? Dtype::Float64 : Dtype::Int64, start, row, merge},
-         [&](int64_t i, const Acc& a) { floating ? w.set(i, a.f[0]) : w.set(i, a.i[0]); });
+  if (is_floating(type) && !is_floating(self.dtype()))
+    run_prod_of<double>(self, mask, out);
+  else
+    dispatch_compute(self.dtype(),
+                     [&](auto tag) { run_prod_of<typename decltype(tag)::type>(self, mask, out); });
   return out;
 }
 
@@ -159,9 +345,7 @@ Tensor cumsum(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
   if (type != self.dtype() && is_floating(self.dtype())) return cumsum(cast(self, type), dim, std::nullopt);
   const int64_t d = wrap_dim(dim, self.dim());
-  Tensor out = scan(
-      self, d, type, [](double a, double b) { return a + b; },
-      [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); });
+  Tensor out = scan(self, d, type, kAdd, 0);
   if (wants_grad(self)) {
     record(out, "CumsumBackward0", {self}, [d](Backward&, const TensorList& g) {
       return TensorList{g[0].dim() ? reversed_cumsum(g[0], d) : g[0]};
@@ -174,9 +358,7 @@ Tensor cumprod(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
   if (type != self.dtype() && is_floating(self.dtype())) return cumprod(cast(self, type), dim, std::nullopt);
   const int64_t d = wrap_dim(dim, self.dim());
-  Tensor out = scan(
-      self, d, type, [](double a, double b) { return a * b; },
-      [](int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); });
+  Tensor out = scan(self, d, type, kMultiply, 1);
   if (wants_grad(self)) {
     record(out, "CumprodBackward0", {self},
            [x = save(self), r = save_output(out), d](Backward& ctx, const TensorList& g) {
@@ -191,12 +373,7 @@ Tensor logcumsumexp(const Tensor& self, int64_t dim) {
     throw NotImplementedError(
         concat("\"logcumsumexp_out_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
   const int64_t d = wrap_dim(dim, self.dim());
-  auto step = [](double a, double b) {
-    if (a != a || b != b) return (double)NAN;
-    const double low = std::min(a, b), high = std::max(a, b);
-    return low != high || std::isfinite(low) ? high + std::log1p(std::exp(low - high)) : high;
-  };
-  Tensor out = scan(self, d, self.dtype(), step, [](int64_t, int64_t b) { return b; });
+  Tensor out = scan(self, d, self.dtype(), kLogAdd, std::nullopt);
   if (wants_grad(self)) {
     record(out, "LogcumsumexpBackward0", {self},
            [x = save(self), r = save_output(out), d](Backward& ctx, const TensorList& g) {
@@ -216,16 +393,53 @@ Tensor logcumsumexp(const Tensor& self, int64_t dim) {
 
 namespace {
 
+// The last of equals, and NaN from where it first stands.
+template <bool Max, class T>
+inline bool takes_over(T v, T best) {
+  return v != v || (best == best && (Max ? v >= best : v <= best));
+}
+
 template <bool Max, class T>
 void extreme_row(int64_t n, const T* x, T* y, int64_t* at) {
+  constexpr int kGroup = 16;
   T best = x[0];
-  int64_t where = 0;
-  for (int64_t i = 0; i < n; i++) {
-    // The last of equals, and NaN from where it first stands.
-    if (x[i] != x[i] || (best == best && (Max ? x[i] >= best : x[i] <= best))) best = x[i], where = i;
-    y[i] = best;
-    at[i] = where;
+  int64_t where = 0, i = 0;
+  for (; i < n;) {
+    // Mostly a whole group changes nothing.
+    bool changes = n - i < kGroup;
+    if (!changes)
+      for (int k = 0; k < kGroup; k++) changes |= !(Max ? x[i + k] < best : x[i + k] > best);
+    const int64_t end = std::min(n, i + kGroup);
+    if (changes) {
+      for (; i < end; i++) {
+        if (takes_over<Max>(x[i], best)) best = x[i], where = i;
+        y[i] = best;
+        at[i] = where;
+      }
+    } else {
+      for (int k = 0; k < kGroup; k++) y[i + k] = best;
+      for (int k = 0; k < kGroup; k++) at[i + k] = where;
+      i = end;
+    }
   }
+}
+
+template <bool Max, class T>
+void extreme_columns(const Extent& e, const T* x, T* y, int64_t* at) {
+  each_strip(e, [&](int64_t from, int64_t n) {
+    T best[128];
+    int64_t where[128];
+    for (int64_t k = 0; k < n; k++) best[k] = x[from + k], where[k] = 0;
+    for (int64_t r = 0; r < e.n; r++) {
+      const int64_t row = from + r * e.inner;
+      for (int64_t k = 0; k < n; k++) {
+        const T v = x[row + k];
+        const bool take = takes_over<Max>(v, best[k]);
+        y[row + k] = best[k] = take ? v : best[k];
+        at[row + k] = where[k] = take ? r : where[k];
+      }
+    }
+  });
 }
 
 template <bool Max>
@@ -237,6 +451,9 @@ std::pair<Tensor, Tensor> cumulative_extreme(const Tensor& self, int64_t dim, co
     dispatch_compute(self.dtype(), [&](auto tag) {
       using C = typename decltype(tag)::type;
       const Dtype c = DtypeOf<C>::value;
+      const Extent e(self.sizes(), d);
+      if (e.inner > 1 && self.is_contiguous() && self.dtype() == c)
+        return extreme_columns<Max>(e, self.data<C>(), values.data<C>(), indices.data<int64_t>());
       for_each_lane(
           {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, d,
           [&](void* const* rows) { extreme_row<Max>(n, (const C*)rows[0], (C*)rows[1], (int64_t*)rows[2]); });

@@ -18,25 +18,75 @@ void for_each_index(const Dims& xs, const Dims& is, const Dims& ss, int64_t d, c
   const int64_t n = (int64_t)is.size(), total = count(is);
   if (total == 0) return;
   const Dims xst = contiguous_strides(xs), sst = contiguous_strides(ss);
-  int64_t outer = 1;
+  int64_t outer = 1, inner = 1;
   for (int64_t i = 0; i < d; i++) outer *= is[i];
+  for (int64_t i = d + 1; i < n; i++) inner *= is[i];
+  bool full = is[d] == ss[d];
+  for (int64_t i = 0; i < n; i++) full = full && (i == d || (is[i] == xs[i] && is[i] == ss[i]));
+  if (full) {
+    // The other dimensions are walked as they lie.
+    const int64_t k = is[d], rows = xs[d];
+    parallel_for(0, outer, std::max<int64_t>(1, 8192 / (k * inner)), [&](int64_t b, int64_t e) {
+      for (int64_t o = b; o < e; o++) {
+        const int64_t x0 = o * rows * inner, i0 = o * k * inner;
+        if (inner == 1)
+          for (int64_t i = 0; i < k; i++) f(x0 + where[i0 + i], i0 + i, i0 + i);
+        else
+          for (int64_t i = i0; i < i0 + k * inner; i += inner)
+            for (int64_t j = 0; j < inner; j++) f(x0 + where[i + j] * inner + j, i + j, i + j);
+      }
+    });
+    return;
+  }
   const int64_t width = is.back(), lines = total / width;
   // With d last every line is independent.
   const int64_t groups = d == n - 1 ? lines : outer, per = lines / groups;
   const int64_t xstep = d == n - 1 ? 0 : xst.back();
   parallel_for(0, groups, std::max<int64_t>(1, 8192 / (per * width)), [&](int64_t b, int64_t e) {
+    Dims at((size_t)n, 0);
+    int64_t rest = b * per, xo = 0, so = 0;
+    for (int64_t k = n - 2; k >= 0; k--) {
+      at[k] = rest % is[k];
+      rest /= is[k];
+      if (k != d) xo += at[k] * xst[k];
+      so += at[k] * sst[k];
+    }
+    const int64_t step = xst[d];
     for (int64_t l = b * per; l < e * per; l++) {
-      int64_t rest = l, xo = 0, so = 0;
-      for (int64_t k = n - 2; k >= 0; k--) {
-        const int64_t at = rest % is[k];
-        rest /= is[k];
-        if (k != d) xo += at * xst[k];
-        so += at * sst[k];
-      }
       const int64_t* w = where + l * width;
-      for (int64_t j = 0; j < width; j++) f(xo + w[j] * xst[d] + j * xstep, l * width + j, so + j);
+      if (step == 1)
+        for (int64_t j = 0; j < width; j++) f(xo + w[j], l * width + j, so + j);
+      else
+        for (int64_t j = 0; j < width; j++) f(xo + w[j] * step + j * xstep, l * width + j, so + j);
+      for (int64_t k = n - 2; k >= 0; k--) {
+        const bool more = ++at[k] < is[k];
+        const int64_t by = more ? 1 : 1 - is[k];
+        if (!more) at[k] = 0;
+        if (k != d) xo += by * xst[k];
+        so += by * sst[k];
+        if (more) break;
+      }
     }
   });
+}
+
+// Whether 0 <= w[i] < n for all of them.
+bool all_below(const int64_t* w, int64_t count, int64_t n) {
+  uint64_t wrong = 0;
+  for (int64_t i = 0; i < count; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
+  return !(wrong >> 63);
+}
+
+// An index of dimension 0 that is spread over whole rows of x (and src) gives each row's number: that vector,
+// or undefined.
+Tensor row_numbers(const Tensor& x, int64_t d, const Tensor& index, const Tensor* src) {
+  if (d != 0 || x.dim() < 2 || index.dim() != x.dim() || index.numel() == 0) return Tensor();
+  for (int64_t k = 1; k < x.dim(); k++)
+    if (index.size(k) != x.size(k) || (index.stride(k) != 0 && index.size(k) != 1) ||
+        (src && (src->dim() != x.dim() || src->size(k) != x.size(k))))
+      return Tensor();
+  if (src && src->size(0) != index.size(0)) return Tensor();
+  return nnlib::alias(index, {index.size(0)}, {index.stride(0)}, index.storage_offset());
 }
 
 Tensor at_least_1d(const Tensor& x) {
@@ -65,9 +115,10 @@ Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor
   }
   at = contiguous_values(cast_values(at, Dtype::Int64));
   const int64_t n = base.sizes()[d], *w = at.data<int64_t>();
-  for (int64_t i = 0; i < at.numel(); i++)
-    NNLIB_CHECK(w[i] >= 0 && w[i] < n, "index ", w[i], " is out of bounds for dimension ", d, " with size ",
-                n);
+  if (!all_below(w, at.numel(), n))
+    for (int64_t i = 0; i < at.numel(); i++)
+      NNLIB_CHECK(w[i] >= 0 && w[i] < n, "index ", w[i], " is out of bounds for dimension ", d, " with size ",
+                  n);
   return at;
 }
 
@@ -180,7 +231,18 @@ Tensor scatter_value(const Tensor& x, int64_t dim, const Tensor& index, Scalar v
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
   const int64_t d = wrap_dim(dim, x.dim());
   check_same_dtype(x, src, "scatter");
-  Tensor at = check_index(x, d, index, &src, "scatter"), r = scatter_values(x, d, at, src, Combine::Add);
+  const Tensor rows = x.dtype() == Dtype::Bool ? Tensor() : row_numbers(x, d, index, &src);
+  Tensor at, r;
+  if (!rows.defined() || wants_grad(x, src)) at = check_index(x, d, index, &src, "scatter");
+  if (rows.defined()) {
+    NoGradGuard guard;
+    r = index_add(x, 0,
+                  check_index(nnlib::alias(x, {x.size(0)}, {x.stride(0)}, x.storage_offset()), 0, rows,
+                              nullptr, "scatter"),
+                  src, 1);
+  } else {
+    r = scatter_values(x, d, at, src, Combine::Add);
+  }
   if (wants_grad(x, src))
     record(r, "ScatterAddBackward0", {x, src},
            [d, at = reshape(at, index.sizes()), from = src.sizes()](Backward& ctx, const TensorList& g) {
@@ -306,15 +368,20 @@ Tensor take(const Tensor& x, const Tensor& index) {
   Tensor at = empty(index.sizes(), Dtype::Int64), in = contiguous_values(x);
   copy_values(at, index);
   int64_t* w = at.data<int64_t>();
-  for (int64_t i = 0; i < at.numel(); i++) {
-    NNLIB_CHECK_INDEX(w[i] >= -n && w[i] < n, "out of range: tried to access index ", w[i],
-                      " on a tensor of ", n, " elements.");
-    if (w[i] < 0) w[i] += n;
-  }
+  if (!all_below(w, at.numel(), n))
+    for (int64_t i = 0; i < at.numel(); i++) {
+      NNLIB_CHECK_INDEX(w[i] >= -n && w[i] < n, "out of range: tried to access index ", w[i],
+                        " on a tensor of ", n, " elements.");
+      if (w[i] < 0) w[i] += n;
+    }
   Tensor r = empty(index.sizes(), x.dtype());
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for (int64_t i = 0; i < at.numel(); i++) ((T*)r.raw())[i] = ((const T*)in.raw())[w[i]];
+    T* to = (T*)r.raw();
+    const T* from = (const T*)in.raw();
+    parallel_for(0, at.numel(), 16384, [&](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; i++) to[i] = from[w[i]];
+    });
   });
   if (wants_grad(x))
     record(r, "TakeBackward0", {x}, [from = x.sizes(), at](Backward&, const TensorList& g) {

@@ -106,6 +106,13 @@ Plan make_plan(const Tensor& x, const TensorList& raw) {
     }
     const int64_t n = x.sizes()[d], stride = x.strides()[d];
     int64_t* v = i.data<int64_t>();
+    uint64_t wrong = 0;  // its sign: some index is not in [0, n)
+    for (size_t k = 0; k < p.picked.size(); k++) wrong |= (uint64_t)v[k] | (uint64_t)(n - 1 - v[k]);
+    if (!(wrong >> 63)) {
+      for (size_t k = 0; k < p.picked.size(); k++) p.picked[k] += v[k] * stride;
+      p.indices[d] = i;
+      continue;
+    }
     for (size_t k = 0; k < p.picked.size(); k++) {
       NNLIB_CHECK_INDEX(v[k] >= -n && v[k] < n, "index ", v[k], " is out of bounds for dimension ", d,
                         " with size ", n);
@@ -151,8 +158,11 @@ void take_values(const Tensor& x, const Plan& p, const Tensor& out) {
     const T* from = (const T*)x.raw();
     T* to = (T*)out.raw();
     parallel_for(0, rows, std::max<int64_t>(1, 16384 / na), [&](int64_t b, int64_t e) {
-      for (int64_t r = b; r < e; r++) {
-        const T* s = from + p.before[r / ni] + p.picked[r % ni];
+      int64_t front = b / ni, i = b % ni;
+      const int64_t* picked = p.picked.data();
+      for (int64_t r = b; r < e; r++, i++) {
+        if (i == ni) i = 0, front++;
+        const T* s = from + p.before[(size_t)front] + picked[i];
         T* d = to + r * na;
         if (na == 1)
           *d = *s;

@@ -68,7 +68,32 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   Tensor in = contiguous_values(x), r = empty(sizes, x.dtype());
   const Rows rows(x.sizes(), d);
   const int64_t bytes = rows.inner * (int64_t)x.itemsize();
-  if (r.numel())
+  if (r.numel() && rows.inner == 1) {
+    // Single values out of each row.
+    const auto pick = [&](auto like) {
+      using T = decltype(like);
+      parallel_for(0, rows.outer, std::max<int64_t>(1, 16384 / k), [&](int64_t b, int64_t e) {
+        for (int64_t o = b; o < e; o++) {
+          const T* from = (const T*)in.raw() + o * rows.n;
+          T* to = (T*)r.raw() + o * k;
+          for (int64_t i = 0; i < k; i++) to[i] = from[v[i]];
+        }
+      });
+    };
+    switch (x.itemsize()) {
+      case 1:
+        pick(uint8_t());
+        break;
+      case 2:
+        pick(uint16_t());
+        break;
+      case 4:
+        pick(uint32_t());
+        break;
+      default:
+        pick(uint64_t());
+    }
+  } else if (r.numel())
     parallel_for(0, rows.outer * k, std::max<int64_t>(1, 65536 / bytes), [&](int64_t b, int64_t e) {
       const char* s = (const char*)in.raw();
       char* o = (char*)r.raw();

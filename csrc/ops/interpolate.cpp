@@ -1,9 +1,11 @@
 // Interpolation, one dimension after the other: each output value is a weighted sum of a few input values
 // along a dimension. The map is linear, so its gradient is the transposed map.
 #include <cmath>
+#include <cstring>
 #include <memory>
 
 #include "core/parallel.h"
+#include "core/shape.h"
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/vision.h"
@@ -167,9 +169,11 @@ void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
     for (int64_t p = b; p < e; p++) {
       const T* in = x + p * t.in * inner;
       T* out = y + p * t.out * inner;
-      if (t.taps == 1) {
+      if (t.taps == 1 && inner == 1) {
+        for (int64_t o = 0; o < t.out; o++) out[o] = in[t.at[o]];
+      } else if (t.taps == 1) {
         for (int64_t o = 0; o < t.out; o++)
-          std::copy(in + t.at[o] * inner, in + (t.at[o] + 1) * inner, out + o * inner);
+          std::memcpy(out + o * inner, in + t.at[o] * inner, (size_t)inner * sizeof(T));
       } else if (inner == 1) {
         resample_row(t, weight.data(), in, out);
       } else {
@@ -184,19 +188,26 @@ void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g
   using C = compute_t<T>;
   const std::vector<C> weight(t.weight.begin(), t.weight.end());
   parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
-    std::vector<C> sums((size_t)(t.in * inner));
+    std::vector<C> wide;  // 16-bit floats are added up in float
+    if (!std::is_same_v<T, C>) wide.resize((size_t)(t.in * inner));
     for (int64_t p = b; p < e; p++) {
-      std::fill(sums.begin(), sums.end(), C(0));
-      for (int64_t o = 0; o < t.out; o++) {
-        const T* from = g + (p * t.out + o) * inner;
-        for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) {
-          if (inner == 1)
-            sums[t.at[k]] += weight[k] * (C)from[0];
-          else if (weight[k] != 0)
-            add_scaled(inner, weight[k], from, sums.data() + t.at[k] * inner);
-        }
+      C* sums;
+      if constexpr (std::is_same_v<T, C>)
+        sums = gx + p * t.in * inner;
+      else
+        sums = wide.data();
+      std::fill(sums, sums + t.in * inner, C(0));
+      const T* from = g + p * t.out * inner;
+      if (inner == 1) {
+        for (int64_t o = 0; o < t.out; o++)
+          for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) sums[t.at[k]] += weight[k] * (C)from[o];
+      } else {
+        for (int64_t o = 0; o < t.out; o++, from += inner)
+          for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++)
+            if (weight[k] != 0) add_scaled(inner, weight[k], from, sums + t.at[k] * inner);
       }
-      for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[(size_t)i];
+      if constexpr (!std::is_same_v<T, C>)
+        for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[i];
     }
   });
 }
@@ -223,16 +234,32 @@ Tensor apply(const Tensor& x, int64_t dim, const Taps& t, bool transposed) {
   return y;
 }
 
+// The same values with the channels as the last dimension, and back: views of a channels-last tensor.
+Tensor channels_behind(const Tensor& x) {
+  Dims sizes = x.sizes();
+  sizes.erase(1);
+  sizes.push_back(x.size(1));
+  return nnlib::alias(x, sizes, contiguous_strides(sizes), x.storage_offset());
+}
+Tensor channels_second(const Tensor& x) {
+  Dims sizes = x.sizes();
+  sizes.insert(1, sizes.back());
+  sizes.erase(sizes.size() - 1);
+  return nnlib::alias(x, sizes, channels_last_strides(sizes), x.storage_offset());
+}
+
 // All dimensions, the last first; transposed in the opposite order.
 Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool transposed,
                  const char* node) {
-  Tensor x = contiguous_values(input);
+  const bool last =
+      input.dim() >= 4 && !input.is_contiguous() && is_channels_last(input.sizes(), input.strides());
+  Tensor x = last ? channels_behind(input) : contiguous_values(input);
   const int64_t n = (int64_t)taps.size();
   for (int64_t i = 0; i < n; i++) {
     const int64_t d = transposed ? i : n - 1 - i;
-    x = apply(x, 2 + d, *taps[(size_t)d], transposed);
+    x = apply(x, (last ? 1 : 2) + d, *taps[(size_t)d], transposed);
   }
-  const Tensor out = in_format_of(input, x);
+  const Tensor out = last ? channels_second(x) : x;
   if (wants_grad(input)) {
     record(out, node, {input}, [taps, transposed, node](Backward&, const TensorList& g) {
       return TensorList{apply_all(g[0], taps, !transposed, node)};

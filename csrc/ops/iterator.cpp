@@ -64,6 +64,11 @@ Dtype compute_dtype(Dtype d) {
   return is_floating(d) ? Dtype::Float32 : Dtype::Int64;
 }
 
+bool single_value_fits(const Tensor& t, Dtype d) {
+  if (t.numel() != 1 || is_floating(t.dtype())) return false;
+  return cast_values(t, d).item().to_int() == t.item().to_int();
+}
+
 // ---- outputs
 
 Dims broadcast_sizes(const TensorList& inputs) {
@@ -140,7 +145,9 @@ void store_typed(int64_t n, const void* src, char* dst, int64_t stride) {
   const C* in = (const C*)src;
   if (stride == (int64_t)sizeof(D)) {
     D* d = (D*)dst;
-    if constexpr (std::is_same_v<C, float> && std::is_same_v<D, BFloat16>)
+    if constexpr (std::is_same_v<C, D>)
+      std::memcpy(dst, src, (size_t)n * sizeof(D));
+    else if constexpr (std::is_same_v<C, float> && std::is_same_v<D, BFloat16>)
       kernels::table().f32_to_bf16(n, in, (uint16_t*)dst);
     else if constexpr (std::is_same_v<C, float> && std::is_same_v<D, Half>)
       kernels::table().f32_to_f16(n, in, (uint16_t*)dst);
@@ -170,6 +177,10 @@ auto with_compute(Dtype d, F&& f) {
 }  // namespace
 
 LoadRow load_row(Dtype from, Dtype compute) {
+  if (from == compute)
+    return dispatch_all(from, [&](auto s) -> LoadRow {
+      return load_typed<typename decltype(s)::type, typename decltype(s)::type>;
+    });
   return with_compute(compute, [&](auto c) -> LoadRow {
     return dispatch_all(from, [&](auto s) -> LoadRow {
       return load_typed<typename decltype(s)::type, typename decltype(c)::type>;
@@ -177,6 +188,10 @@ LoadRow load_row(Dtype from, Dtype compute) {
   });
 }
 StoreRow store_row(Dtype compute, Dtype to) {
+  if (compute == to)
+    return dispatch_all(to, [&](auto d) -> StoreRow {
+      return store_typed<typename decltype(d)::type, typename decltype(d)::type>;
+    });
   return with_compute(compute, [&](auto c) -> StoreRow {
     return dispatch_all(to, [&](auto d) -> StoreRow {
       return store_typed<typename decltype(c)::type, typename decltype(d)::type>;
@@ -203,8 +218,10 @@ void Cursor::advance(int64_t by) {
 
 namespace {
 
-constexpr int kMaxOperands = 6;    // out first
-constexpr int64_t kBlock = 1024;   // values brought into a buffer at a time
+constexpr int kMaxOperands = 6;   // out first
+constexpr int64_t kBlock = 1024;  // values brought into a buffer at a time
+constexpr int64_t kSpread =
+    256;  // the same where one value is spread along a row, and used for the whole row
 constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
 
 struct Arg {
@@ -224,7 +241,7 @@ struct Plan {
   Dims sizes;
   Arg args[kMaxOperands];
   int64_t numel = 0;
-  bool staged = false;  // some operand needs a buffer
+  int64_t block = 0;  // values at a time, 0 for any number: no operand needs a buffer
 };
 
 // Strides of t over the dimensions of `sizes`, 0 where it is broadcast.
@@ -307,7 +324,7 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
   for (int k = 1; k < p.n; k++)
     if (p.args[k].constant) p.args[k].load(std::min(kBlock, end - begin), p.args[k].base, 0, buffers[k]);
   for (int64_t at = begin; at < end;) {
-    int64_t n = std::min(p.staged ? kBlock : end - begin, end - at);
+    int64_t n = std::min(p.block ? p.block : end - begin, end - at);
     if (by_rows) n = std::min(n, cursor.left());
     // Pieces of inner rows that the block covers, for one operand after the other.
     auto gather = [&](const Arg& a, auto&& piece) {
@@ -371,8 +388,59 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
 
 }  // namespace
 
+namespace {
+
+constexpr int64_t kWorthTurning = 4096;
+
+// An operand whose inner stride in out's order is long while another dimension of it lies together: a column
+// at a time would fetch each of its cache lines once for every value.
+bool is_turned(const Tensor& out, const Tensor& t) {
+  const Dims &sizes = out.sizes(), &strides = t.strides();
+  if (t.sizes() != sizes || t.numel() < kWorthTurning || strides == out.strides() || t.is_sparse())
+    return false;
+  int inner = -1;
+  for (int d = 0; d < sizes.ssize(); d++)
+    if (sizes[d] > 1 && (inner < 0 || out.strides()[d] <= out.strides()[inner])) inner = d;
+  if (strides[inner] == 1 || strides[inner] == 0) return false;
+  for (int d = 0; d < sizes.ssize(); d++)
+    if (sizes[d] > 3 && strides[d] == 1) return sizes[inner] > 3;
+  return false;
+}
+
+void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int count, Row row, int64_t grain);
+
+}  // namespace
+
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
                   int64_t grain) {
+  NNLIB_CHECK(inputs.size() < kMaxOperands, "at most ", kMaxOperands, " operands, got ", inputs.size() + 1);
+  bool turned = false;
+  for (const Operand& o : inputs) turned |= is_turned(out, *o.tensor);
+  if (!turned) return run_rows(out, out_compute, inputs.begin(), (int)inputs.size(), row, grain);
+  // Copies of them in out's layout.
+  Operand operands[kMaxOperands];
+  Tensor copies[kMaxOperands];
+  int k = 0;
+  for (const Operand& o : inputs) {
+    operands[k] = o;
+    if (is_turned(out, *o.tensor)) {
+      copies[k] = empty_like(out, o.tensor->dtype());
+      copy_values(copies[k], *o.tensor);
+      operands[k].tensor = &copies[k];
+    }
+    k++;
+  }
+  run_rows(out, out_compute, operands, k, row, grain);
+}
+
+namespace {
+
+void run_rows(const Tensor& out, Dtype out_compute, const Operand* begin, int count, Row row, int64_t grain) {
+  struct {
+    const Operand *first, *last;
+    const Operand* begin() const { return first; }
+    const Operand* end() const { return last; }
+  } const inputs{begin, begin + count};
   for (const Operand& o : inputs)
     NNLIB_CHECK_AS(
         NotImplementedError, !o.tensor->is_sparse(),
@@ -385,8 +453,7 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
     for (const Operand& o : inputs) broadcast_strides(*o.tensor, out.sizes(), unused);
     return;
   }
-  p.n = (int)inputs.size() + 1;
-  NNLIB_CHECK(p.n <= kMaxOperands, "at most ", kMaxOperands, " operands, got ", p.n);
+  p.n = count + 1;
   bool simple = is_non_overlapping_and_dense(out.sizes(), out.strides());
   auto fill = [&](int k, const Tensor& t, Dtype compute) {
     Arg& a = p.args[k];
@@ -417,6 +484,7 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
     coalesce(p, out.sizes());
   }
   const bool by_rows = p.sizes.back() >= kLongRow;
+  bool spreads = false, others = false;
   for (int i = 0; i < p.n; i++) {
     Arg& a = p.args[i];
     a.inner = a.strides.back();
@@ -429,10 +497,18 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
         expected *= p.sizes[(size_t)d];
       }
     }
-    if (!a.same || a.constant || !(a.flat || (by_rows && a.inner == a.item))) p.staged = true;
+    const bool spread = i > 0 && by_rows && a.inner == 0 && !a.constant;
+    if (!a.same || a.constant || !(a.flat || (by_rows && a.inner == a.item))) {
+      others |= !spread && !a.constant;
+      p.block = kBlock;
+    }
+    spreads |= spread;
     if (i == 0 && !a.store) a.store = store_row(out_compute, out.dtype());
   }
+  if (spreads && !others) p.block = kSpread;
   parallel_for(0, p.numel, grain, [&](int64_t b, int64_t e) { run(p, b, e, row); });
 }
+
+}  // namespace
 
 }  // namespace nnlib::ops

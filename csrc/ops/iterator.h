@@ -56,6 +56,31 @@ decltype(auto) dispatch_compute(Dtype d, F&& f) {
   }
 }
 
+// Whether t is a single integer or bool that d can hold.
+bool single_value_fits(const Tensor& t, Dtype d);
+// Calls f with the tag of the type in which integers and bools are worked on: `common` itself where every
+// operand has it (single values are converted), so that nothing is brought into a wider type; the compute
+// type otherwise.
+template <class F, class... T>
+void dispatch_own(Dtype common, F&& f, T&... operands) {
+  const bool own = ((operands.dtype() == common || single_value_fits(operands, common)) && ...);
+  if (!own || is_floating(common) || common == Dtype::Int64)
+    return dispatch_compute(common, [&](auto tag) { f(tag); });
+  ((operands = cast_values(operands, common)), ...);
+  switch (common) {
+    case Dtype::Int32:
+      return f(TypeTag<int32_t>{});
+    case Dtype::Int16:
+      return f(TypeTag<int16_t>{});
+    case Dtype::Int8:
+      return f(TypeTag<int8_t>{});
+    case Dtype::UInt8:
+      return f(TypeTag<uint8_t>{});
+    default:
+      return f(TypeTag<bool>{});
+  }
+}
+
 // ---- outputs
 
 Dims broadcast_sizes(const TensorList& inputs);

@@ -29,22 +29,47 @@ Dtype common_dtype(const TensorList& tensors) {
 // A vector without elements is left out of cat, whatever the others' shape is.
 bool skipped(const Tensor& x) { return x.dim() == 1 && x.sizes()[0] == 0; }
 
+// `count` runs of n bytes, from beside each other to `step` bytes apart.
+void spread_runs(int64_t count, int64_t n, const char* from, char* to, int64_t step) {
+  const auto fixed = [&](auto like) {
+    for (int64_t i = 0; i < count; i++) std::memcpy(to + i * step, from + i * sizeof like, sizeof like);
+  };
+  switch (n) {  // a copy of known size is an instruction or two
+    case 1:
+      return fixed(uint8_t());
+    case 2:
+      return fixed(uint16_t());
+    case 4:
+      return fixed(uint32_t());
+    case 8:
+      return fixed(uint64_t());
+  }
+  constexpr int64_t kPiece = 16, kLong = 256;
+  for (int64_t i = 0; i < count; i++, from += n, to += step) {
+    if (n >= kLong) {
+      std::memcpy(to, from, (size_t)n);
+      continue;
+    }
+    int64_t k = 0;
+    for (; k + kPiece <= n; k += kPiece) std::memcpy(to + k, from + k, kPiece);
+    for (; k + 4 <= n; k += 4) std::memcpy(to + k, from + k, 4);
+    for (; k < n; k++) to[k] = from[k];
+  }
+}
+
 // out[.., start_i + j, ..] = in_i[.., j, ..] where everything is contiguous: runs of bytes.
 void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d) {
   int64_t outer = 1, inner = (int64_t)out.itemsize();
   for (int64_t i = 0; i < d; i++) outer *= out.sizes()[i];
   for (int64_t i = d + 1; i < out.dim(); i++) inner *= out.sizes()[i];
   const int64_t row = out.sizes()[d] * inner;
-  char* to = (char*)out.raw();
   parallel_for(0, outer, std::max<int64_t>(1, 65536 / std::max<int64_t>(row, 1)), [&](int64_t b, int64_t e) {
-    for (int64_t o = b; o < e; o++) {
-      char* p = to + o * row;
-      for (const Tensor& x : in) {
-        if (skipped(x)) continue;
-        const int64_t n = x.sizes()[d] * inner;
-        if (n) std::memcpy(p, (const char*)x.raw() + o * n, (size_t)n);
-        p += n;
-      }
+    char* to = (char*)out.raw() + b * row;
+    for (const Tensor& x : in) {
+      if (skipped(x)) continue;
+      const int64_t n = x.sizes()[d] * inner;
+      if (n) spread_runs(e - b, n, (const char*)x.raw() + b * n, to, row);
+      to += n;
     }
   });
 }

@@ -14,11 +14,23 @@ namespace nnlib::ops {
 
 namespace {
 
-// n samples of c channels of s values, the channels in `groups` groups.
+// n samples of c channels of s values, the channels in `groups` groups; or, `last`, of s rows of c values.
 struct Groups {
   int64_t n, c, s, groups;
-  Groups(const Tensor& input, int64_t groups) : n(input.size(0)), c(input.size(1)), s(1), groups(groups) {
+  bool last;
+  Groups(const Tensor& input, int64_t groups)
+      : n(input.size(0)),
+        c(input.size(1)),
+        s(1),
+        groups(groups),
+        last(!input.is_contiguous() &&
+             ((input.dim() == 4 && input.is_contiguous(MemoryFormat::ChannelsLast)) ||
+              (input.dim() == 5 && input.is_contiguous(MemoryFormat::ChannelsLast3d)))) {
     for (int64_t d = 2; d < input.dim(); d++) s *= input.size(d);
+  }
+  // t in the layout that is walked here.
+  Tensor laid_out(const Tensor& t, const Tensor& input) const {
+    return last ? laid_out_as(t, input) : contiguous_values(t);
   }
   int64_t per_group() const { return groups ? c / groups : 0; }
   int64_t group_size() const { return per_group() * s; }
@@ -29,6 +41,85 @@ struct GroupStats {
   std::vector<double> var;  // biased
 };
 
+// Calls f(sample) on any thread; a single large sample's own loops are shared instead.
+template <class F>
+void each_sample(const Groups& in, const F& f) {
+  parallel_for(0, in.n, rows_per_chunk(in.c * in.s), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; i++) f(i);
+  });
+}
+
+// The sum over each group's channels, of one sample.
+std::vector<double> over_groups(const Groups& in, const double* of_channel) {
+  std::vector<double> total((size_t)in.groups, 0.0);
+  for (int64_t c = 0; c < in.c; c++) total[(size_t)(c / in.per_group())] += of_channel[c];
+  return total;
+}
+
+// Sample i, whose channels lie beside each other: columns are summed, then the columns of a group.
+template <class T, class C = compute_t<T>>
+void forward_of_rows(const Groups& in, const T* x, const Param<C>& w, const Param<C>& b, double eps,
+                     int64_t i, GroupStats& stats, T* y) {
+  const T* from = x + i * in.c * in.s;
+  T* to = y + i * in.c * in.s;
+  C *mean = stats.mean.data<C>() + i * in.groups, *rstd = stats.rstd.data<C>() + i * in.groups;
+  const auto sums = sum_over_rows<C>(in.s, in.c, in.c,
+                                     [&](int64_t r, C* t) { norm_loops::col_sum(in.c, from + r * in.c, t); });
+  const std::vector<double> total = over_groups(in, sums.data());
+  std::vector<C> center((size_t)in.c), scale((size_t)in.c), shift((size_t)in.c);
+  for (int64_t g = 0; g < in.groups; g++) mean[g] = (C)(total[(size_t)g] / (double)in.group_size());
+  for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
+  const auto squares = sum_over_rows<C>(in.s, in.c, in.c, [&](int64_t r, C* t) {
+    norm_loops::col_square_deviation(in.c, from + r * in.c, center.data(), t);
+  });
+  const std::vector<double> deviation = over_groups(in, squares.data());
+  for (int64_t g = 0; g < in.groups; g++) {
+    const double var = deviation[(size_t)g] / (double)in.group_size();
+    stats.var[(size_t)(i * in.groups + g)] = var;
+    rstd[g] = (C)(1 / std::sqrt(var + eps));
+  }
+  for (int64_t c = 0; c < in.c; c++) {
+    scale[(size_t)c] = w.get(c, 1) * rstd[c / in.per_group()];
+    shift[(size_t)c] = b.get(c, 0) - center[(size_t)c] * scale[(size_t)c];
+  }
+  parallel_for(0, in.s, rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
+    for (int64_t r = first; r < end; r++)
+      norm_loops::col_apply(in.c, from + r * in.c, scale.data(), shift.data(), to + r * in.c);
+  });
+}
+
+// The same of backward; sum_g and sum_gx take the sample's sums of each channel.
+template <class T, class C = compute_t<T>>
+void backward_of_rows(const Groups& in, const T* g, const T* x, const Param<C>& w, const GroupStats& stats,
+                      int64_t i, double* sum_g, double* sum_gx, T* gx) {
+  const int64_t at = i * in.c * in.s;
+  const C *mean = stats.mean.data<C>() + i * in.groups, *rstd = stats.rstd.data<C>() + i * in.groups;
+  std::vector<C> center((size_t)in.c), a((size_t)in.c), b((size_t)in.c), k((size_t)in.c);
+  for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
+  const auto sums = sum_over_rows<C>(in.s, 2 * in.c, in.c, [&](int64_t r, C* t) {
+    norm_loops::col_grad_sums(in.c, g + at + r * in.c, x + at + r * in.c, center.data(), t, t + in.c);
+  });
+  std::copy(sums.begin(), sums.begin() + in.c, sum_g);
+  std::copy(sums.begin() + in.c, sums.end(), sum_gx);
+  if (!gx) return;
+  std::vector<double> scaled(sums);
+  for (int64_t c = 0; c < 2 * in.c; c++) scaled[(size_t)c] *= w.get(c % in.c, 1);
+  const std::vector<double> total_g = over_groups(in, scaled.data()),
+                            total_gx = over_groups(in, scaled.data() + in.c);
+  for (int64_t c = 0; c < in.c; c++) {
+    const size_t group = (size_t)(c / in.per_group());
+    const double r = rstd[group], slope = -r * r * r * total_gx[group] / (double)in.group_size();
+    a[(size_t)c] = (C)(r * w.get(c, 1));
+    b[(size_t)c] = (C)slope;
+    k[(size_t)c] = (C)(-r * total_g[group] / (double)in.group_size() - slope * mean[group]);
+  }
+  parallel_for(0, in.s, rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
+    for (int64_t r = first; r < end; r++)
+      norm_loops::col_grad(in.c, g + at + r * in.c, x + at + r * in.c, a.data(), b.data(), k.data(),
+                           gx + at + r * in.c);
+  });
+}
+
 template <class T>
 GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Tensor& bias, double eps, T* y) {
   using C = compute_t<T>;
@@ -37,6 +128,10 @@ GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Ten
   GroupStats stats{empty({count}, DtypeOf<C>::value), empty({count}, DtypeOf<C>::value),
                    std::vector<double>((size_t)count)};
   C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
+  if (in.last) {
+    each_sample(in, [&](int64_t i) { forward_of_rows(in, x, w, b, eps, i, stats, y); });
+    return stats;
+  }
   parallel_for(0, count, rows_per_chunk(size), [&](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i++) {
       const T* group = x + i * size;
@@ -61,27 +156,32 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
   const C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
   const int64_t size = in.group_size(), per_group = in.per_group();
   std::vector<double> sum_g((size_t)(in.n * in.c)), sum_gx((size_t)(in.n * in.c));
-  parallel_for(0, in.n * in.groups, rows_per_chunk(size), [&](int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; i++) {
-      double total_g = 0, total_gx = 0;
-      for (int64_t k = 0; k < per_group; k++) {
-        const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-        const norm_loops::GradSums s =
-            norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, mean[i]);
-        sum_g[i * per_group + k] = s.g;
-        sum_gx[i * per_group + k] = s.gx;
-        total_g += s.g * w.get(c, 1);
-        total_gx += s.gx * w.get(c, 1);
+  if (in.last)
+    each_sample(in, [&](int64_t i) {
+      backward_of_rows(in, g, x, w, stats, i, sum_g.data() + i * in.c, sum_gx.data() + i * in.c, gx);
+    });
+  else
+    parallel_for(0, in.n * in.groups, rows_per_chunk(size), [&](int64_t first, int64_t end) {
+      for (int64_t i = first; i < end; i++) {
+        double total_g = 0, total_gx = 0;
+        for (int64_t k = 0; k < per_group; k++) {
+          const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
+          const norm_loops::GradSums s =
+              norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, mean[i]);
+          sum_g[i * per_group + k] = s.g;
+          sum_gx[i * per_group + k] = s.gx;
+          total_g += s.g * w.get(c, 1);
+          total_gx += s.gx * w.get(c, 1);
+        }
+        if (!gx) continue;
+        const double r = rstd[i], slope = -r * r * r * total_gx / (double)size;
+        const double shift = -r * total_g / (double)size - slope * mean[i];
+        for (int64_t k = 0; k < per_group; k++) {
+          const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
+          norm_loops::grad(in.s, g + at, x + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, gx + at);
+        }
       }
-      if (!gx) continue;
-      const double r = rstd[i], slope = -r * r * r * total_gx / (double)size;
-      const double shift = -r * total_g / (double)size - slope * mean[i];
-      for (int64_t k = 0; k < per_group; k++) {
-        const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-        norm_loops::grad(in.s, g + at, x + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, gx + at);
-      }
-    }
-  });
+    });
   for (int64_t c = 0; c < in.c; c++) {
     double total_g = 0, total_gx = 0;
     for (int64_t i = 0; i < in.n; i++) {
@@ -111,14 +211,13 @@ Formula formula(int64_t groups, double eps) {
 Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weight, const Tensor& bias,
                         double eps, GroupStats* found) {
   const Groups in(input, groups);
-  const Tensor x = contiguous_values(input);
-  Tensor out = empty(input.sizes(), input.dtype());
+  const Tensor x = in.laid_out(input, input);
+  Tensor out = in.last ? empty_like(input) : empty(input.sizes(), input.dtype());
   const GroupStats stats = dispatch_floating(input.dtype(), "GroupNormKernelImpl", [&](auto tag) {
     using T = typename decltype(tag)::type;
     return forward<T>(in, x.data<T>(), weight, bias, eps, out.data<T>());
   });
   if (found) *found = stats;
-  out = in_format_of(input, out);
   if (wants_grad(input, weight, bias)) {
     record(out, "NativeGroupNormBackward0", {input, weight, bias},
            [saved_x = save(input), w = save(weight), b = save(bias), stats, in, eps](Backward& ctx,
@@ -126,9 +225,9 @@ Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weigh
              const Tensor input = saved_x.get(ctx), wv = w.get(ctx), bv = b.get(ctx);
              if (GradMode::enabled())
                return composite_gradients(ctx, {input, wv, bv}, g, formula(in.groups, eps));
-             const Tensor x = contiguous_values(input), gv = contiguous_values(g[0]);
+             const Tensor x = in.laid_out(input, input), gv = in.laid_out(g[0], input);
              TensorList r(3);
-             if (ctx.needs(0)) r[0] = empty(x.sizes(), x.dtype());
+             if (ctx.needs(0)) r[0] = in.last ? empty_like(x) : empty(x.sizes(), x.dtype());
              for (size_t i : {1, 2})
                if (ctx.needs(i)) r[i] = empty({in.c}, statistics_dtype(x.dtype()));
              dispatch_floating(x.dtype(), "group_norm", [&](auto tag) {

@@ -18,6 +18,9 @@ Tensor msort(const Tensor& self);
 std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim = -1, bool largest = true,
                                bool sorted = true);
 std::pair<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim = -1, bool keepdim = false);
+// The lower middle of each lane, or its first NaN; of the numbers alone if skip_nan. `dim` is kept. No
+// history.
+std::pair<Tensor, Tensor> lane_median(const Tensor& self, int64_t dim, bool skip_nan);
 // The most frequent value (the smallest of several) and the last place where it stands.
 std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim = -1, bool keepdim = false);
 

@@ -1,5 +1,6 @@
 // Padding: with a constant, or with values of the input itself (reflect, replicate, circular).
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "core/parallel.h"
@@ -88,6 +89,18 @@ int64_t plane_size(const Dims& sizes, size_t k) {
   return n;
 }
 
+// The longest part of a map that walks on by one: most of a row is a plain copy.
+std::pair<int64_t, int64_t> longest_run(const std::vector<int64_t>& map) {
+  int64_t begin = 0, end = 0;
+  for (int64_t i = 0, n = (int64_t)map.size(); i < n;) {
+    int64_t j = i + 1;
+    while (j < n && map[j] == map[j - 1] + 1) j++;
+    if (j - i > end - begin) begin = i, end = j;
+    i = j;
+  }
+  return {begin, end};
+}
+
 Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
   const size_t k = m->maps.size();
   Dims sizes(x.sizes());
@@ -95,7 +108,8 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
   Tensor in = contiguous_values(x), r = empty(sizes, x.dtype());
   const int64_t po = plane_size(sizes, k), pi = plane_size(x.sizes(), k), planes = po ? r.numel() / po : 0;
   const int64_t wo = sizes.back(), wi = x.sizes().back();
-  dispatch_all(x.dtype(), [&](auto tag) {
+  const auto [run, run_end] = longest_run(m->maps[k - 1]);
+  dispatch_all(x.dtype(), [&, run = run, run_end = run_end](auto tag) {
     using T = typename decltype(tag)::type;
     T* o = (T*)r.raw();
     const T* p = (const T*)in.raw();
@@ -106,7 +120,10 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
                        T* d = o + c * po + to * wo;
                        const T* s = p + c * pi + from * wi;
                        const int64_t* w = m->maps[k - 1].data();
-                       for (int64_t j = 0; j < wo; j++) d[j] = s[w[j]];
+                       for (int64_t j = 0; j < run; j++) d[j] = s[w[j]];
+                       if (run < run_end)
+                         std::memcpy(d + run, s + w[run], (size_t)(run_end - run) * sizeof(T));
+                       for (int64_t j = run_end; j < wo; j++) d[j] = s[w[j]];
                      });
                  });
   });

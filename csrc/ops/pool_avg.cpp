@@ -3,9 +3,11 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/norm_loops.h"
 #include "ops/pool.h"
+#include "ops/pool_lines.h"
 #include "ops/pool_windows.h"
 
 namespace nnlib::ops {
@@ -61,6 +63,56 @@ void mean_of_plane(const Windows& w, const T* x, T* y) {
       [&](int64_t o) { y[o] = T(0); });
 }
 
+// The same by lines of windows; those at the borders one by one.
+void mean_of_plane(PlaneLines& lines, const Windows& w, const float* divisor, const float* x, float* y) {
+  const PoolRow& row = lines.row();
+  const int64_t width = w.axis[2].out;
+  lines.begin(x);
+  const auto border = [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
+                          int64_t count) {
+    float sum = 0;
+    for (int64_t d = d0; d < d1; d++)
+      for (int64_t h = h0; h < h1; h++)
+        for (int64_t i = w0; i < w1; i++) sum += x[(d * w.axis[1].in + h) * w.axis[2].in + i];
+    y[o] = sum / (float)count;
+  };
+  for (int64_t r = 0; r < w.axis[0].out * w.axis[1].out; r++) {
+    float* to = y + r * width + row.first;
+    lines.sum_row(r / w.axis[1].out, r % w.axis[1].out, to);
+    kernels::table().div_f32(row.count, to, divisor + r * row.count, to);
+  }
+  each_window(
+      w,
+      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t count) {
+        const int64_t ow = o % width;
+        if (ow < row.first || ow >= row.first + row.count) border(o, d0, d1, h0, h1, w0, w1, count);
+      },
+      [&](int64_t o) { y[o] = 0; });
+}
+// What the windows of the lines are divided by.
+std::vector<float> line_divisors(const Windows& w, const PoolRow& row) {
+  std::vector<float> by;
+  for (int64_t i = 0; i < w.axis[0].out; i++)
+    for (int64_t j = 0; j < w.axis[1].out; j++)
+      for (int64_t k = row.first; k < row.first + row.count; k++)
+        by.push_back(
+            (float)(w.divisor ? w.divisor : w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k]));
+  return by;
+}
+// Small windows in long rows, none of them empty.
+bool by_lines(const Windows& w, const PoolRow& row) {
+  int64_t size = 1;
+  for (const Axis& a : w.axis) {
+    int64_t longest = 0;
+    for (int64_t o = 0; o < a.out; o++) {
+      if (a.start[o] >= a.end[o]) return false;
+      longest = std::max(longest, a.end[o] - a.start[o]);
+    }
+    size *= longest;
+  }
+  return row.count >= 8 && size <= 64;
+}
+
 template <class T>
 void spread_over_plane(const Windows& w, const T* g, compute_t<T>* gx) {
   using C = compute_t<T>;
@@ -87,18 +139,40 @@ void dispatch_mean(Dtype d, const char* name, F f) {
 
 Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
 
-Tensor average(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
-  const Tensor x = contiguous_values(input);
-  Tensor y = empty(w->out_sizes, x.dtype());
+Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
+  Tensor y = empty(w.out_sizes, x.dtype());
+  const PoolRow row(w.axis[2]);
+  const bool lines = x.dtype() == Dtype::Float32 && by_lines(w, row);
+  const std::vector<float> divisor = lines ? line_divisors(w, row) : std::vector<float>();
   dispatch_mean(x.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
+    parallel_for(0, w.planes, planes_per_chunk(w.in_plane() + w.out_plane()),
                  [&](int64_t first, int64_t end) {
-                   for (int64_t p = first; p < end; p++)
-                     mean_of_plane(*w, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane());
+                   std::optional<PlaneLines> of_plane;
+                   if (lines) of_plane.emplace(w);
+                   for (int64_t p = first; p < end; p++) {
+                     const T* from = x.data<T>() + p * w.in_plane();
+                     T* to = y.data<T>() + p * w.out_plane();
+                     if constexpr (std::is_same_v<T, float>)
+                       if (lines) {
+                         mean_of_plane(*of_plane, w, divisor.data(), from, to);
+                         continue;
+                       }
+                     mean_of_plane(w, from, to);
+                   }
                  });
   });
-  y = in_format_of(input, y);
+  return y;
+}
+
+Tensor average(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
+  Tensor y;
+  if (pools_channels(input, *w)) {
+    y = empty(w->out_sizes, input.dtype(), channels_format(input));
+    mean_of_channels(input, *w, y);
+  } else {
+    y = in_format_of(input, mean_of_planes(contiguous_values(input), *w, name));
+  }
   if (wants_grad(input)) {
     record(y, node, {input},
            [w, name](Backward&, const TensorList& g) { return TensorList{spread(g[0], w, name)}; });
@@ -107,30 +181,34 @@ Tensor average(const Tensor& input, const SharedWindows& w, const char* name, co
 }
 
 Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
-  const Tensor g = contiguous_values(grad);
-  Tensor gx = empty(w->in_sizes, g.dtype());
-  dispatch_mean(g.dtype(), name, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
-    const int64_t size = w->in_plane();
-    parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
-      std::vector<C> sums;  // 16-bit floats are added up in float
-      for (int64_t p = first; p < end; p++) {
-        T* out = gx.data<T>() + p * size;
-        C* plane;
-        if constexpr (std::is_same_v<T, C>) {
-          plane = out;
-        } else {
-          sums.resize((size_t)size);
-          plane = sums.data();
+  const bool channels = pools_channels(grad, *w);
+  const Tensor g = channels ? grad : contiguous_values(grad);
+  Tensor gx = channels ? empty(w->in_sizes, g.dtype(), channels_format(grad)) : empty(w->in_sizes, g.dtype());
+  if (channels)
+    spread_over_channels(g, *w, gx);
+  else
+    dispatch_mean(g.dtype(), name, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = compute_t<T>;
+      const int64_t size = w->in_plane();
+      parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
+        std::vector<C> sums;  // 16-bit floats are added up in float
+        for (int64_t p = first; p < end; p++) {
+          T* out = gx.data<T>() + p * size;
+          C* plane;
+          if constexpr (std::is_same_v<T, C>) {
+            plane = out;
+          } else {
+            sums.resize((size_t)size);
+            plane = sums.data();
+          }
+          std::fill(plane, plane + size, C(0));
+          spread_over_plane(*w, g.data<T>() + p * w->out_plane(), plane);
+          if constexpr (!std::is_same_v<T, C>)
+            for (int64_t i = 0; i < size; i++) out[i] = (T)plane[i];
         }
-        std::fill(plane, plane + size, C(0));
-        spread_over_plane(*w, g.data<T>() + p * w->out_plane(), plane);
-        if constexpr (!std::is_same_v<T, C>)
-          for (int64_t i = 0; i < size; i++) out[i] = (T)plane[i];
-      }
+      });
     });
-  });
   if (wants_grad(grad)) {
     record(gx, "AvgPoolBackwardBackward0", {grad}, [w, name](Backward&, const TensorList& gg) {
       return TensorList{average(gg[0], w, name, "AvgPoolBackward0")};

@@ -1,5 +1,6 @@
 // Max pooling: sliding, adaptive and fractional windows. The first of equal values wins, and a NaN wins over
 // all before it, as in PyTorch.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -7,6 +8,7 @@
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/pool.h"
+#include "ops/pool_lines.h"
 #include "ops/pool_places.h"
 #include "ops/pool_windows.h"
 
@@ -22,29 +24,64 @@ constexpr C lowest() {
     return std::numeric_limits<C>::lowest();
 }
 
+// The maximum of window (od, oh, ow), and its place.
 template <class T>
-void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
+void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T* x, T* y, int64_t* place) {
   using C = compute_t<T>;
   const Axis &depth = axis[0], &height = axis[1], &width = axis[2];
-  for (int64_t od = 0; od < depth.out; od++) {
-    for (int64_t oh = 0; oh < height.out; oh++) {
-      for (int64_t ow = 0; ow < width.out; ow++) {
-        C best = lowest<C>();
-        int64_t at = (depth.start[od] * height.in + height.start[oh]) * width.in + width.start[ow];
-        for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step) {
-          for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step) {
-            const int64_t row = (d * height.in + h) * width.in;
-            for (int64_t w = width.start[ow]; w < width.end[ow]; w += width.step) {
-              const C v = (C)x[row + w];
-              if (v > best || v != v) {
-                best = v;
-                at = row + w;
-              }
-            }
-          }
+  C best = lowest<C>();
+  int64_t at = (depth.start[od] * height.in + height.start[oh]) * width.in + width.start[ow];
+  for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step) {
+    for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step) {
+      const int64_t row = (d * height.in + h) * width.in;
+      if constexpr (std::is_same_v<T, float>) {
+        // A long run: its maximum by the kernel, its place only where it wins.
+        const int64_t w0 = width.start[ow], n = width.end[ow] - w0;
+        if (width.step == 1 && n >= 16) {
+          const float *run = x + row + w0, v = kernels::table().max_f32(n, run);
+          if (!(v > best || v != v)) continue;
+          best = v;
+          at = row + w0;
+          if (v != v)
+            for (int64_t i = 0; i < n; i++) at = run[i] != run[i] ? row + w0 + i : at;
+          else
+            at += std::find(run, run + n, v) - run;
+          continue;
         }
-        *y++ = (T)best;
-        *place++ = at;
+      }
+      for (int64_t w = width.start[ow]; w < width.end[ow]; w += width.step) {
+        const C v = (C)x[row + w];
+        if (v > best || v != v) {
+          best = v;
+          at = row + w;
+        }
+      }
+    }
+  }
+  *y = (T)best;
+  if (place) *place = at;
+}
+
+template <class T>
+void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
+  const int64_t width = axis[2].out;
+  for (int64_t od = 0; od < axis[0].out; od++)
+    for (int64_t oh = 0; oh < axis[1].out; oh++)
+      for (int64_t ow = 0; ow < width; ow++, y++, place += place ? 1 : 0)
+        max_of_window(axis, od, oh, ow, x, y, place);
+}
+
+// The same by lines of windows; those at the borders one by one.
+void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, float* y, int64_t* place) {
+  const PoolRow& row = lines.row();
+  const int64_t width = axis[2].out;
+  lines.begin(x);
+  for (int64_t od = 0; od < axis[0].out; od++) {
+    for (int64_t oh = 0; oh < axis[1].out; oh++, y += width, place += place ? width : 0) {
+      lines.max_row(od, oh, y + row.first, place ? place + row.first : nullptr);
+      for (int64_t ow = 0; ow < width; ow++) {
+        if (ow == row.first) ow += row.count;
+        if (ow < width) max_of_window(axis, od, oh, ow, x, y + ow, place ? place + ow : nullptr);
       }
     }
   }
@@ -63,22 +100,45 @@ void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t 
   });
 }
 
-TensorPair max_with_places(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
+// `wanted`: the caller takes the places; otherwise they are found where backward needs them.
+TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wanted, const char* name,
+                           const char* node) {
   check_type(input, name);
+  wanted |= wants_grad(input);
+  if (pools_channels(input, *w)) {
+    const MemoryFormat format = channels_format(input);
+    Tensor y = empty(w->out_sizes, input.dtype(), format), places;
+    if (wanted) places = empty(w->out_sizes, Dtype::Int64, format);
+    max_of_channels(input, *w, y, places);
+    record_max(y, input, places, w->planes, node);
+    return {y, places};
+  }
   const Tensor x = contiguous_values(input);
-  Tensor y = empty(w->out_sizes, x.dtype()), places = empty(w->out_sizes, Dtype::Int64);
+  Tensor y = empty(w->out_sizes, x.dtype()), places;
+  if (wanted) places = empty(w->out_sizes, Dtype::Int64);
+  int64_t* at = wanted ? places.data<int64_t>() : nullptr;
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
-                 [&](int64_t first, int64_t end) {
-                   for (int64_t p = first; p < end; p++)
-                     max_of_plane(w->axis, x.data<T>() + p * w->in_plane(), y.data<T>() + p * w->out_plane(),
-                                  places.data<int64_t>() + p * w->out_plane());
-                 });
+    parallel_for(
+        0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()), [&](int64_t first, int64_t end) {
+          PlaneLines lines(*w);
+          const bool by_lines = std::is_same_v<T, float> && lines.pays() && w->in_plane() < INT32_MAX;
+          for (int64_t p = first; p < end; p++) {
+            const T* from = x.data<T>() + p * w->in_plane();
+            T* to = y.data<T>() + p * w->out_plane();
+            int64_t* place = at ? at + p * w->out_plane() : nullptr;
+            if constexpr (std::is_same_v<T, float>)
+              if (by_lines) {
+                max_of_plane(lines, w->axis, from, to, place);
+                continue;
+              }
+            max_of_plane(w->axis, from, to, place);
+          }
+        });
   });
   y = in_format_of(input, y);
   record_max(y, input, places, w->planes, node);
-  return {y, in_format_of(input, places)};
+  return {y, wanted ? in_format_of(input, places) : places};
 }
 
 // ---- 2x2 windows with stride 2 on float32: rows by the kernel, a byte a window for backward
@@ -214,26 +274,26 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
 
 }  // namespace
 
-#define NNLIB_MAX_POOL(N, dims, NODE)                                                                      \
-  Tensor max_pool##N(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,             \
-                     const Dims& padding, const Dims& dilation, bool ceil_mode) {                          \
-    const SharedWindows w = sliding_windows(                                                               \
-        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode}); \
-    if (is_2x2(input, *w)) return max_2x2(input, w, NODE "WithIndicesBackward0");                          \
-    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0").first;                    \
-  }                                                                                                        \
-  TensorPair max_pool##N##_with_indices(const Tensor& input, const Dims& kernel_size,                      \
-                                        const OptionalDims& stride, const Dims& padding,                   \
-                                        const Dims& dilation, bool ceil_mode) {                            \
-    const SharedWindows w = sliding_windows(                                                               \
-        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode}); \
-    return max_with_places(input, w, "max_pool" #N, NODE "WithIndicesBackward0");                          \
-  }                                                                                                        \
-  TensorPair adaptive_max_pool##N(const Tensor& input, const Dims& output_size) {                          \
-    NNLIB_CHECK(input.is_floating_point(), "adaptive_max_pool" #N " expects floating point values, got ",  \
-                dtype_name(input.dtype()));                                                                \
-    return max_with_places(input, adaptive_windows(input, "adaptive_max_pool" #N, dims, output_size),      \
-                           "adaptive_max_pool" #N, "Adaptive" NODE "Backward0");                           \
+#define NNLIB_MAX_POOL(N, dims, NODE)                                                                       \
+  Tensor max_pool##N(const Tensor& input, const Dims& kernel_size, const OptionalDims& stride,              \
+                     const Dims& padding, const Dims& dilation, bool ceil_mode) {                           \
+    const SharedWindows w = sliding_windows(                                                                \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});  \
+    if (is_2x2(input, *w)) return max_2x2(input, w, NODE "WithIndicesBackward0");                           \
+    return max_with_places(input, w, false, "max_pool" #N, NODE "WithIndicesBackward0").first;              \
+  }                                                                                                         \
+  TensorPair max_pool##N##_with_indices(const Tensor& input, const Dims& kernel_size,                       \
+                                        const OptionalDims& stride, const Dims& padding,                    \
+                                        const Dims& dilation, bool ceil_mode) {                             \
+    const SharedWindows w = sliding_windows(                                                                \
+        input, {"max_pool" #N, dims, kernel_size, stride.value_or(Dims()), padding, dilation, ceil_mode});  \
+    return max_with_places(input, w, true, "max_pool" #N, NODE "WithIndicesBackward0");                     \
+  }                                                                                                         \
+  TensorPair adaptive_max_pool##N(const Tensor& input, const Dims& output_size) {                           \
+    NNLIB_CHECK(input.is_floating_point(), "adaptive_max_pool" #N " expects floating point values, got ",   \
+                dtype_name(input.dtype()));                                                                 \
+    return max_with_places(input, adaptive_windows(input, "adaptive_max_pool" #N, dims, output_size), true, \
+                           "adaptive_max_pool" #N, "Adaptive" NODE "Backward0");                            \
   }
 NNLIB_MAX_POOL(1d, 1, "MaxPool1D")
 NNLIB_MAX_POOL(2d, 2, "MaxPool2D")

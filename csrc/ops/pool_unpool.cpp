@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/pool.h"
+#include "ops/pool_lines.h"
 #include "ops/pool_places.h"
 #include "ops/pool_windows.h"
 
@@ -19,8 +20,51 @@ inline void check_place(int64_t index, int64_t size) {
 
 }  // namespace
 
+namespace {
+
+// x and indices have their channels last, and so gets the result.
+template <class T>
+void scatter_channels(const Tensor& x, const Tensor& indices, const Tensor& out, bool accumulate) {
+  constexpr int64_t kChannels = 32;  // of a task
+  const int64_t samples = x.size(0), channels = x.size(1), parts = (channels + kChannels - 1) / kChannels;
+  const int64_t n = x.numel() / (samples * channels), m = out.numel() / (samples * channels);
+  parallel_for(0, samples * parts, planes_per_chunk((n + m) * kChannels), [&](int64_t first, int64_t end) {
+    for (int64_t t = first; t < end; t++) {
+      const int64_t s = t / parts, c0 = t % parts * kChannels, count = std::min(kChannels, channels - c0);
+      T* to = (T*)out.raw() + s * m * channels + c0;
+      for (int64_t i = 0; i < m; i++) std::fill(to + i * channels, to + i * channels + count, T(0));
+      for (int64_t i = 0; i < n; i++) {
+        const int64_t row = (s * n + i) * channels + c0;
+        const T* from = (const T*)x.raw() + row;
+        const int64_t* index = (const int64_t*)indices.raw() + row;
+        for (int64_t c = 0; c < count; c++) {
+          check_place(index[c], m);
+          T& at = to[index[c] * channels + c];
+          at = accumulate ? at + from[c] : from[c];
+        }
+      }
+    }
+  });
+}
+
+bool channels_last(const Tensor& t) {
+  return t.dim() >= 4 && !t.is_contiguous() && is_channels_last(t.sizes(), t.strides());
+}
+
+}  // namespace
+
 Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes,
                       bool accumulate, const char* name) {
+  if (x.dtype() == Dtype::Float32 && x.numel() > 0 && channels_last(x) && channels_last(indices)) {
+    Tensor out = empty(sizes, x.dtype(), channels_format(x));
+    scatter_channels<float>(x, indices, out, accumulate);
+    if (wants_grad(x)) {
+      record(out, name, {x}, [indices, planes](Backward&, const TensorList& g) {
+        return TensorList{gather_places(g[0], indices, planes, "PoolScatterBackward0")};
+      });
+    }
+    return out;
+  }
   const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
   Tensor out = empty(sizes, x.dtype());
   const int64_t n = planes ? x.numel() / planes : 0, m = planes ? out.numel() / planes : 0;

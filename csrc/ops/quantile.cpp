@@ -1,5 +1,6 @@
 // Medians and quantiles.
 #include <cmath>
+#include <tuple>
 
 #include "core/shape.h"
 #include "ops/elementwise.h"
@@ -12,16 +13,6 @@ namespace nnlib::ops {
 
 namespace {
 
-// Which of the n sorted values is the median: the lower middle, or the first NaN; of the numbers alone if
-// skip_nan.
-Tensor median_place(const Tensor& sorted, int64_t dim, bool skip_nan) {
-  const int64_t n = sorted.sizes()[(size_t)dim];
-  const Tensor valid = sum(logical_not(isnan(sorted)), Dims{dim}, true);
-  const Tensor middle = div_mode(clamp_min(valid - Scalar(1), wrapped_number(0)), wrapped_number(2), "floor");
-  if (skip_nan) return middle;
-  return where(lt(valid, wrapped_number(n)), valid, middle);
-}
-
 std::pair<Tensor, Tensor> median_of(const Tensor& self, int64_t dim, bool keepdim, bool skip_nan,
                                     const char* node) {
   const int64_t d = wrap_dim(dim, self.dim());
@@ -33,10 +24,7 @@ std::pair<Tensor, Tensor> median_of(const Tensor& self, int64_t dim, bool keepdi
   {
     NoGradGuard guard;
     const Tensor x = self.dim() ? self : reshape(self, {1});
-    const auto [sorted, order] = sort(x, d, false, true);
-    const Tensor place = median_place(sorted, d, skip_nan);
-    values = gather(sorted, d, place);
-    indices = gather(order, d, place);
+    std::tie(values, indices) = lane_median(detach(x), d, skip_nan);
     if (!keepdim || self.dim() == 0) values = squeeze(values, d), indices = squeeze(indices, d);
     values = basic_ops().clone(values);
   }

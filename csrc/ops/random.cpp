@@ -213,8 +213,9 @@ Tensor geometric_(const Tensor& self, double p, const Ref<Generator>& generator)
     Locked l(generator);
     dispatch_all(self.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
-      fill_serial<T>(
-          self, [&] { return (compute_t<T>)std::ceil(std::log(l.gen.uniform_double()) / std::log1p(-p)); });
+      const double log_of_rest = std::log1p(-p);
+      fill_serial<T>(self,
+                     [&] { return (compute_t<T>)std::ceil(std::log(l.gen.uniform_double()) / log_of_rest); });
     });
   }
   return done(self, "GeometricBackward0");
@@ -252,6 +253,11 @@ Tensor bernoulli_tensor_(const Tensor& self, const Tensor& p, const Ref<Generato
       dispatch_all(self.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         T* o = (T*)self.raw();
+        if (self.is_contiguous() && probs.is_contiguous()) {
+          for (int64_t i = 0, n = self.numel(); i < n; i++)
+            o[i] = (T)(compute_t<T>)(uniform01<P>(l.gen) < (compute_t<P>)q[i]);
+          return;
+        }
         for_each_in_memory(self, probs.strides(), [&](int64_t x, int64_t y) {
           o[x] = (T)(compute_t<T>)(uniform01<P>(l.gen) < (compute_t<P>)q[y]);
         });
@@ -274,8 +280,12 @@ constexpr int kDigits = std::is_same_v<T, Half>       ? 11
 void fill_range(const Tensor& self, uint64_t range, int64_t base, Generator& g) {
   dispatch_all(self.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
+    if (range != 0 && range < (1ull << 28)) {
+      const uint32_t small = (uint32_t)range;
+      return fill_serial<T>(self, [&] { return (compute_t<T>)((int64_t)(g.random() % small) + base); });
+    }
     fill_serial<T>(self, [&] {
-      const uint64_t v = range == 0 || range >= (1ull << 28) ? g.random64() : g.random();
+      const uint64_t v = g.random64();
       return (compute_t<T>)(int64_t)(range ? v % range + (uint64_t)base : v);
     });
   });

@@ -10,6 +10,7 @@
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/reduce.h"
+#include "ops/reduce_columns.h"
 #include "ops/reducer.h"
 
 namespace nnlib::ops {
@@ -45,6 +46,17 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
       while (at < n - 1 && !(x[at] == (float)v || x[at] != x[at])) at++;
     a.i[1] = first + at;
   } else {
+    if (!positions) {
+      // Without places, so that the compiler may make vectors of it.
+      V found[4] = {(V)x[0], (V)x[0], (V)x[0], (V)x[0]};
+      int64_t i = 0;
+      for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++) found[k] = better<Max, V>((V)x[i + k], found[k]) ? (V)x[i + k] : found[k];
+      for (; i < n; i++) found[0] = better<Max, V>((V)x[i], found[0]) ? (V)x[i] : found[0];
+      for (V v : found)
+        if (a.i[1] < 0 || better<Max, V>(v, best)) best = v, a.i[1] = first;
+      return;
+    }
     for (int64_t i = 0; i < n; i++) {
       if (a.i[1] >= 0 && !better<Max, V>((V)x[i], best)) continue;
       best = (V)x[i];
@@ -53,45 +65,61 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
   }
 }
 
-// A float32 tensor of kept, reduced and kept dimensions, each contiguous and the last not short: whole rows
-// are compared, column by column.
+// Extremes whose outputs lie beside each other: whole rows are compared, column by column.
 template <bool Max>
+void fold_extreme(int64_t rows, int64_t cols, const float* x, int64_t ld, float* acc) {
+  const auto kernel = Max ? kernels::table().maximum_f32 : kernels::table().minimum_f32;
+  for (int64_t r = 0; r < rows; r++) kernel(cols, acc, x + r * ld, acc);
+}
+template <bool Max, class C>
+void fold_extreme(int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < cols; j++) {
+      const C v = x[r * ld + j];
+      acc[j] = better<Max>(v, acc[j]) ? v : acc[j];
+    }
+}
+template <bool Max, class C>
 bool extreme_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
-  if (self.dtype() != Dtype::Float32 || values.dtype() != Dtype::Float32 || !self.is_contiguous())
-    return false;
-  int i = (int)mask.size() - 1;
-  int64_t cols = 1, rows = 1, outer = 1;
-  for (; i >= 0 && !mask[(size_t)i]; i--) cols *= self.sizes()[(size_t)i];
-  for (; i >= 0 && mask[(size_t)i]; i--) rows *= self.sizes()[(size_t)i];
-  for (; i >= 0; i--) {
-    if (mask[(size_t)i]) return false;
-    outer *= self.sizes()[(size_t)i];
-  }
-  if (cols < 8 || rows < 2) return false;
-  constexpr int64_t kCols = 1024;  // the extremes so far stay in the first-level cache
-  const int64_t strip = std::min(kCols, std::max<int64_t>(64, cols / 16 / 16 * 16)),
-                strips = (cols + strip - 1) / strip;
+  using Limits = std::numeric_limits<C>;
+  constexpr C kLow = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+  constexpr C kHigh = Limits::has_infinity ? Limits::infinity() : Limits::max();
+  const StoreRow store = store_row(DtypeOf<C>::value, values.dtype());
+  const int64_t item = (int64_t)values.itemsize();
+  return reduce_columns<C>(
+      self, mask, Max ? kLow : kHigh,
+      [](int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
+        fold_extreme<Max>(rows, cols, x, ld, acc);
+      },
+      [](int64_t cols, C* acc, const C* other) { fold_extreme<Max>(1, cols, other, cols, acc); },
+      [&](int64_t first, int64_t cols, const C* acc) {
+        store(cols, acc, (char*)values.raw() + first * item, item);
+      });
+}
+
+// Rows of float32 values that lie together, each one's extreme an output.
+template <bool Max>
+bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
+  const int64_t n = contiguous_row(self, mask);
+  if (self.dtype() != Dtype::Float32 || n < 1 || n > 4096) return false;
   const float* x = (const float*)self.raw();
   float* y = (float*)values.raw();
-  const auto kernel = Max ? kernels::table().maximum_f32 : kernels::table().minimum_f32;
-  parallel_for(0, outer * strips, std::max<int64_t>(1, 32768 / (rows * std::min(strip, cols))),
-               [&](int64_t b, int64_t e) {
-                 for (int64_t j = b; j < e; j++) {
-                   const int64_t c0 = j % strips * strip, n = std::min(strip, cols - c0);
-                   const float* from = x + j / strips * rows * cols + c0;
-                   float* to = y + j / strips * cols + c0;
-                   kernel(n, from, from + cols, to);
-                   for (int64_t r = 2; r < rows; r++) kernel(n, to, from + r * cols, to);
-                 }
-               });
+  const auto kernel = Max ? kernels::table().max_f32 : kernels::table().min_f32;
+  parallel_for(0, values.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+    for (int64_t o = b; o < e; o++) y[o] = kernel(n, x + o * n);
+  });
   return true;
 }
 
 // Values and, where defined, positions (int64) of the extremes over `mask`.
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
-  if (!indices.defined() && extreme_columns<Max>(self, mask, values)) return;
   const Dtype c = compute_dtype(self.dtype());
+  const bool by_columns = !indices.defined() && dispatch_compute(c, [&](auto tag) {
+    return extreme_columns<Max, typename decltype(tag)::type>(self, mask, values);
+  });
+  if (by_columns) return;
+  if (!indices.defined() && extreme_of_rows<Max>(self, mask, values)) return;
   const bool floating = is_floating(self.dtype());
   Acc start{};
   start.i[1] = -1;  // nothing yet
@@ -99,9 +127,9 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
     if (c == Dtype::Float32)
       take<Max>(a, n, (const float*)x, first, indices.defined());
     else if (c == Dtype::Float64)
-      take<Max>(a, n, (const double*)x, first, true);
+      take<Max>(a, n, (const double*)x, first, indices.defined());
     else
-      take<Max>(a, n, (const int64_t*)x, first, true);
+      take<Max>(a, n, (const int64_t*)x, first, indices.defined());
   };
   auto merge = [&](Acc& a, const Acc& b) {
     if (b.i[1] < 0) return;
@@ -205,8 +233,8 @@ Tensor amin(const Tensor& self, const Dims& dims, bool keepdim) {
   return extreme<false>(self, dims, keepdim, "amin", "AminBackward0");
 }
 std::pair<Tensor, Tensor> aminmax(const Tensor& self, std::optional<int64_t> dim, bool keepdim) {
-  const Dims d = dim ? Dims{wrap_dim(*dim, self.dim())} : Dims{};
-  const Dims dims = self.dim() ? d : Dims{};
+  Dims dims;
+  if (const int64_t d = dim ? wrap_dim(*dim, self.dim()) : 0; dim && self.dim()) dims.push_back(d);
   return {extreme<false>(self, dims, keepdim, "aminmax", "AminmaxBackward0"),
           extreme<true>(self, dims, keepdim, "aminmax", "AminmaxBackward0")};
 }

@@ -1,6 +1,7 @@
 // Truth and counts over dimensions.
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "ops/reduce_columns.h"
 #include "ops/reducer.h"
 
 namespace nnlib::ops {
@@ -17,6 +18,21 @@ void count_rows(const Tensor& self, const std::vector<bool>& mask,
     a.i[0] += c;
   };
   auto merge = [](Acc& a, const Acc& b) { a.i[0] += b.i[0]; };
+  const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, int64_t* acc) {
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t k = 0; k < cols; k++) acc[k] += x[r * ld + k];
+  };
+  const bool done = reduce_columns<bool>(
+      self, mask, int64_t(0), fold,
+      [&](int64_t cols, int64_t* acc, const int64_t* other) { fold(1, cols, other, cols, acc); },
+      [&](int64_t first, int64_t cols, const int64_t* acc) {
+        Acc a{};
+        for (int64_t k = 0; k < cols; k++) {
+          a.i[0] = acc[k];
+          finish(first + k, a);
+        }
+      });
+  if (done) return;
   reduce(self, mask, {Dtype::Bool, Acc{}, row, merge}, finish);
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -17,7 +18,13 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
   if (p == 0) {
     for (int64_t i = 0; i < n; i++) t += x[i] != 0;
   } else if (p == 1) {
-    for (int64_t i = 0; i < n; i++) t += std::abs((double)x[i]);
+    constexpr int kChains = 8;  // additions overlap
+    double part[kChains] = {};
+    int64_t i = 0;
+    for (; i + kChains <= n; i += kChains)
+      for (int k = 0; k < kChains; k++) part[k] += std::abs((double)x[i + k]);
+    for (; i < n; i++) t += std::abs((double)x[i]);
+    for (double v : part) t += v;
   } else if (p == 2) {
     if constexpr (std::is_same_v<T, float>) {
       t += kernels::table().sum_squares_f32(n, x, 0);
@@ -41,6 +48,16 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
               "linalg.vector_norm cannot compute the ", p,
               " norm on an empty tensor because the operation does not "
               "have an identity");
+  if (const int64_t n = contiguous_row(self, mask);
+      p == 2 && self.dtype() == Dtype::Float32 && n > 0 && n <= 4096) {
+    const float* x = (const float*)self.raw();
+    float* y = (float*)out.raw();
+    const auto squares = kernels::table().sum_squares_f32;
+    parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+      for (int64_t o = b; o < e; o++) y[o] = (float)std::sqrt(squares(n, x + o * n, 0));
+    });
+    return out;
+  }
   const Dtype c = compute_dtype(self.dtype());
   Acc start{};
   if (p == -INFINITY) start.f[0] = INFINITY;

@@ -7,6 +7,7 @@
 #include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "ops/reduce_columns.h"
 #include "ops/reducer.h"
 #include "ops/shape.h"
 #include "ops/sparse_math.h"
@@ -17,52 +18,72 @@ namespace {
 
 template <class T>
 double plain_sum(int64_t n, const T* x) {
-  double a = 0, b = 0;  // two chains, so that additions overlap
+  constexpr int kChains = 8;  // additions overlap
+  double part[kChains] = {};
   int64_t i = 0;
-  for (; i + 2 <= n; i += 2) a += x[i], b += x[i + 1];
-  return a + b + (i < n ? x[i] : 0);
+  for (; i + kChains <= n; i += kChains)
+    for (int k = 0; k < kChains; k++) part[k] += x[i + k];
+  double total = 0;
+  for (; i < n; i++) total += x[i];
+  for (int k = 0; k < kChains; k++) total += part[k];
+  return total;
 }
 
-// A float32 tensor whose kept dimensions lie innermost and contiguous: whole rows are added up.
+// acc[j] += the sum of column j.
+void fold_sum(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  kernels::table().sum_rows_f32(rows, cols, x, ld, acc);
+}
+template <class C, class A>
+void fold_sum(int64_t rows, int64_t cols, const C* x, int64_t ld, A* acc) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < cols; j++) acc[j] += (A)x[r * ld + j];
+}
+
+// A sum whose outputs lie beside each other.
+template <class C>
 bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
-  if (self.dtype() != Dtype::Float32 || out.dtype() != Dtype::Float32 || !self.is_contiguous()) return false;
-  const int n = (int)mask.size();
-  int i = n - 1;
-  int64_t cols = 1, rows = 1;
-  for (; i >= 0 && !mask[(size_t)i]; i--) cols *= self.sizes()[(size_t)i];
-  for (; i >= 0 && mask[(size_t)i]; i--) rows *= self.sizes()[(size_t)i];
-  for (; i >= 0; i--)
-    if (self.sizes()[(size_t)i] != 1) return false;
-  if (cols < 8 || rows < 2) return false;
+  // Integers wrap.
+  using A = std::conditional_t<std::is_integral_v<C>, uint64_t, double>;
+  constexpr Dtype kSum = std::is_integral_v<C> ? Dtype::Int64 : Dtype::Float64;
+  const StoreRow store = store_row(kSum, out.dtype());
+  const int64_t item = (int64_t)out.itemsize();
+  return reduce_columns<C>(
+      self, mask, A(0),
+      [](int64_t rows, int64_t cols, const C* x, int64_t ld, A* acc) { fold_sum(rows, cols, x, ld, acc); },
+      [](int64_t cols, A* acc, const A* other) { fold_sum(1, cols, other, cols, acc); },
+      [&](int64_t first, int64_t cols, A* acc) {
+        if constexpr (!std::is_integral_v<C>)
+          for (int64_t j = 0; j < cols; j++) acc[j] *= scale;
+        store(cols, acc, (char*)out.raw() + first * item, item);
+      });
+}
+
+// Sums of short rows of float32 values that lie together.
+bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
+  const int64_t n = contiguous_row(self, mask);
+  if (self.dtype() != Dtype::Float32 || out.dtype() != Dtype::Float32) return false;
+  if (n < 1 || n > 4096) return false;
   const float* x = (const float*)self.raw();
   float* y = (float*)out.raw();
-  const auto& k = kernels::table();
-  constexpr int64_t kCols = 256;
-  const int64_t strips = (cols + kCols - 1) / kCols;
-  const int64_t chunk = std::max<int64_t>(16, 65536 / std::min(cols, kCols)) / 16 * 16;
-  const int64_t chunks = (rows + chunk - 1) / chunk;
-  std::vector<double> parts((size_t)(chunks * cols), 0.0);
-  parallel_for(0, chunks * strips, 1, [&](int64_t b, int64_t e) {
-    for (int64_t j = b; j < e; j++) {
-      const int64_t c = j / strips, r0 = c * chunk, c0 = j % strips * kCols;
-      k.sum_rows_f32(std::min(chunk, rows - r0), std::min(kCols, cols - c0), x + r0 * cols + c0, cols,
-                     parts.data() + c * cols + c0);
-    }
+  const auto sum = kernels::table().sum_f32;
+  parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+    for (int64_t o = b; o < e; o++) y[o] = (float)(sum(n, x + o * n) * scale);
   });
-  for (int64_t j = 0; j < cols; j++) {
-    double total = 0;
-    for (int64_t c = 0; c < chunks; c++) total += parts[(size_t)(c * cols + j)];
-    y[j] = (float)(total * scale);
-  }
   return true;
 }
 
 // out = scale * sum(self) without history.
 void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
               bool skip_nan) {
-  if (!skip_nan && sum_columns(self, mask, out, scale)) return;
   const Dtype compute =
       is_floating(out.dtype()) && !is_floating(self.dtype()) ? Dtype::Float64 : compute_dtype(self.dtype());
+  if (!skip_nan) {
+    if (sum_short_rows(self, mask, out, scale)) return;
+    if (compute == Dtype::Float32 ? sum_columns<float>(self, mask, out, scale)
+        : compute == Dtype::Int64 ? sum_columns<int64_t>(self, mask, out, scale)
+                                  : sum_columns<double>(self, mask, out, scale))
+      return;
+  }
   const auto& k = kernels::table();
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     if (compute == Dtype::Int64) {

@@ -28,6 +28,16 @@ Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepd
   return out;
 }
 
+int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask) {
+  if (!self.is_contiguous()) return 0;
+  int64_t n = 1;
+  size_t i = mask.size();
+  for (; i > 0 && mask[i - 1]; i--) n *= self.sizes()[i - 1];
+  for (; i > 0; i--)
+    if (mask[i - 1]) return 0;
+  return n;
+}
+
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask) {
   int64_t n = 1;
   for (size_t i = 0; i < mask.size(); i++)
@@ -55,29 +65,6 @@ constexpr int64_t kStage = 512;      // values brought into a buffer at a time
 constexpr int64_t kTile = 16;        // neighbouring outputs that go together, so that they share cache lines
 constexpr int64_t kSplit = 1 << 16;  // reductions longer than this are cut into chunks ...
 constexpr int64_t kChunk = 1 << 15;  // ... of this many values, where there are few outputs
-
-// The sizes and byte strides of a part of the dimensions, neighbours merged.
-struct Part {
-  Dims sizes, strides;
-  int64_t count = 1;
-  void add(int64_t size, int64_t stride) {
-    count *= size;
-    if (size == 1) return;
-    if (!sizes.empty() && strides.back() == stride * size) {
-      sizes.back() *= size;
-      strides.back() = stride;
-    } else {
-      sizes.push_back(size);
-      strides.push_back(stride);
-    }
-  }
-  void close() {
-    if (sizes.empty()) {
-      sizes.push_back(1);
-      strides.push_back(0);
-    }
-  }
-};
 
 struct Job {
   const Reduction& r;
@@ -172,6 +159,19 @@ void reduce(const Tensor& self, const std::vector<bool>& mask, const Reduction& 
       for (int64_t c = 1; c < chunks; c++) r.merge(acc, parts[(size_t)(o * chunks + c)]);
       finish(o, acc);
     }
+    return;
+  }
+  if (j.same && j.reduced.sizes.size() == 1 && (j.reduced.strides.back() == j.item || n == 1)) {
+    // Each output's values lie together.
+    parallel_for(0, outputs, std::max<int64_t>(1, kChunk / n), [&](int64_t b, int64_t e) {
+      Cursor c(j.kept.sizes);
+      c.seek(b);
+      for (int64_t o = b; o < e; o++, c.advance(1)) {
+        Acc acc = r.init;
+        r.row(acc, n, j.base + c.offset(j.kept.strides), 0);
+        finish(o, acc);
+      }
+    });
     return;
   }
   const bool tiled = std::abs(j.kept.strides.back()) < std::abs(j.reduced.strides.back());

@@ -24,10 +24,36 @@ struct Reduction {
   bool ordered = false;
 };
 
+// The sizes and byte strides of a part of the dimensions, neighbours merged.
+struct Part {
+  Dims sizes, strides;
+  int64_t count = 1;
+  void add(int64_t size, int64_t stride) {
+    count *= size;
+    if (size == 1) return;
+    if (!sizes.empty() && strides.back() == stride * size) {
+      sizes.back() *= size;
+      strides.back() = stride;
+    } else {
+      sizes.push_back(size);
+      strides.push_back(stride);
+    }
+  }
+  void close() {
+    if (sizes.empty()) {
+      sizes.push_back(1);
+      strides.push_back(0);
+    }
+  }
+};
+
 // The dimensions that go, as a mask over self's; all where `dims` is absent or empty. Errors as PyTorch's.
 std::vector<bool> reduced_mask(const Tensor& self, const std::optional<Dims>& dims);
 // Sizes of the result.
 Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepdim);
+// The length of the rows that are reduced, where self is contiguous and the last dimensions alone go; 0
+// otherwise.
+int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask);
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask);
 
 // finish(index, acc) is called once for each output, in any order, from any thread; `index` counts the kept

@@ -6,6 +6,7 @@
 #include "ops/index.h"
 #include "ops/lanes.h"
 #include "ops/order.h"
+#include "ops/radix_order.h"
 #include "ops/reducer.h"
 #include "ops/shape.h"
 
@@ -34,7 +35,6 @@ std::pair<Tensor, Tensor> select_lanes(const Tensor& self, int64_t dim, int64_t 
         {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, dim,
         [&](void* const* rows) {
           std::vector<int64_t> order((size_t)n);
-          std::iota(order.begin(), order.end(), 0);
           f(n, (const C*)rows[0], order, (C*)rows[1], (int64_t*)rows[2]);
         },
         8);
@@ -121,12 +121,7 @@ std::pair<Tensor, Tensor> sort(const Tensor& self, int64_t dim, bool descending,
   auto r = select_lanes(self, d, n,
                         [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
                           // Always stable, which the unstable form may be.
-                          if (descending)
-                            std::stable_sort(order.begin(), order.end(),
-                                             [&](int64_t a, int64_t b) { return less(x[b], x[a]); });
-                          else
-                            std::stable_sort(order.begin(), order.end(),
-                                             [&](int64_t a, int64_t b) { return less(x[a], x[b]); });
+                          stable_order(count, x, descending, order.data());
                           emit(count, x, order.data(), v, at);
                         });
   record_choice(self, r.first, r.second, d, false, "SortBackward0");
@@ -143,18 +138,11 @@ std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool 
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   NNLIB_CHECK(self.dtype() != Dtype::Bool, "topk does not support bool dtypes on CPU");
   NNLIB_CHECK(k >= 0 && k <= n, "selected index k out of range");
-  auto r = select_lanes(
-      self, d, k, [&](int64_t, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-        auto before = [&](int64_t a, int64_t b) { return largest ? less(x[b], x[a]) : less(x[a], x[b]); };
-        const auto first = order.begin();
-        if (k * 64 <= (int64_t)order.size()) {
-          std::partial_sort(first, first + k, order.end(), before);
-        } else if (k > 0) {
-          std::nth_element(first, first + k - 1, order.end(), before);
-          if (sorted) std::sort(first, first + k - 1, before);
-        }
-        emit(k, x, order.data(), v, at);
-      });
+  auto r = select_lanes(self, d, k,
+                        [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
+                          first_of_order(count, x, k, largest, sorted, order.data());
+                          emit(k, x, order.data(), v, at);
+                        });
   record_choice(self, r.first, r.second, d, false, "TopkBackward0");
   return r;
 }
@@ -168,10 +156,22 @@ std::pair<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, b
               "kthvalue(): selected number k out of range for dimension ", d);
   auto r = select_lanes(self, d, 1,
                         [&](int64_t, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
+                          std::iota(order.begin(), order.end(), 0);
                           quick_select(x, order, k - 1);
                           emit(1, x, order.data() + k - 1, v, at);
                         });
   return one_of_lane(self, r, d, keepdim, "KthvalueBackward0");
+}
+
+std::pair<Tensor, Tensor> lane_median(const Tensor& self, int64_t dim, bool skip_nan) {
+  return select_lanes(self, dim, 1,
+                      [&](int64_t n, const auto* x, std::vector<int64_t>&, auto* v, int64_t* at) {
+                        int64_t valid = 0;
+                        for (int64_t i = 0; i < n; i++) valid += x[i] == x[i];
+                        const int64_t middle = std::max<int64_t>(0, valid - 1) / 2;
+                        const int64_t place = place_of_nth(n, x, valid < n && !skip_nan ? valid : middle);
+                        emit(1, x, &place, v, at);
+                      });
 }
 
 std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
@@ -179,6 +179,7 @@ std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
   check_lane(self, d, "mode");
   auto r = select_lanes(
       self, d, 1, [&](int64_t n, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
+        std::iota(order.begin(), order.end(), 0);
         std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return x[a] < x[b]; });
         int64_t best = 0, run = 0, best_at = order[0];
         for (int64_t i = 0; i < n; i++) {

@@ -94,7 +94,7 @@ NNLIB_FLOAT(exp2, "Exp2Backward0", table.exp2_f32, std::exp2(x), FROM_OUTPUT, g 
 NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g*(v + Scalar(1)))
 NNLIB_FLOAT(log, "LogBackward0", table.log_f32, std::log(x), FROM_INPUT, g / v)
 NNLIB_FLOAT(log2, "Log2Backward0", table.log2_f32, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
-NNLIB_FLOAT(log10, "Log10Backward0", nullptr, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
+NNLIB_FLOAT(log10, "Log10Backward0", table.log10_f32, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
 NNLIB_FLOAT(log1p, "Log1PBackward0", table.log1p_f32, std::log1p(x), FROM_INPUT, g / (v + Scalar(1)))
 NNLIB_FLOAT(sqrt, "SqrtBackward0", table.sqrt_f32, std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
 NNLIB_FLOAT(rsqrt, "RsqrtBackward0", table.rsqrt_f32, 1 / std::sqrt(x), FROM_OUTPUT,
@@ -109,21 +109,22 @@ NNLIB_FLOAT(atan, "AtanBackward0", table.atan_f32, std::atan(x), FROM_INPUT, g /
 NNLIB_FLOAT(sinh, "SinhBackward0", table.sinh_f32, std::sinh(x), FROM_INPUT, g* cosh(v))
 NNLIB_FLOAT(cosh, "CoshBackward0", table.cosh_f32, std::cosh(x), FROM_INPUT, g* sinh(v))
 NNLIB_FLOAT(tanh, "TanhBackward0", table.tanh_f32, std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
-NNLIB_FLOAT(asinh, "AsinhBackward0", nullptr, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
-NNLIB_FLOAT(acosh, "AcoshBackward0", nullptr, std::acosh(x), FROM_INPUT,
+NNLIB_FLOAT(asinh, "AsinhBackward0", table.asinh_f32, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
+NNLIB_FLOAT(acosh, "AcoshBackward0", table.acosh_f32, std::acosh(x), FROM_INPUT,
             g* rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
-NNLIB_FLOAT(atanh, "AtanhBackward0", nullptr, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
+NNLIB_FLOAT(atanh, "AtanhBackward0", table.atanh_f32, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
 NNLIB_FLOAT(erf, "ErfBackward0", table.erf_f32, std::erf(x), FROM_INPUT,
             g* Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
-NNLIB_FLOAT(erfc, "ErfcBackward0", nullptr, std::erfc(x), FROM_INPUT,
+NNLIB_FLOAT(erfc, "ErfcBackward0", table.erfc_f32, std::erfc(x), FROM_INPUT,
             g* Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
-NNLIB_FLOAT(erfinv, "ErfinvBackward0", nullptr, (T)special::erfinv(x), FROM_OUTPUT,
+NNLIB_FLOAT(erfinv, "ErfinvBackward0", table.erfinv_f32, (T)special::erfinv(x), FROM_OUTPUT,
             g* Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
 NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
 NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
 NNLIB_FLOAT(sigmoid, "SigmoidBackward0", table.sigmoid_f32, 1 / (1 + std::exp(-x)), FROM_OUTPUT,
             sigmoid_backward(g, v))
-NNLIB_FLOAT(sinc, "SincBackward0", nullptr, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)), FROM_INPUT,
+NNLIB_FLOAT(sinc, "SincBackward0", table.sinc_f32, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)),
+            FROM_INPUT,
             where(eq(v, wrapped_number(0)), wrapped_number(0.0),
                   g*((v * Scalar(kPi) * cos(v * Scalar(kPi)) - sin(v * Scalar(kPi))) /
                      (v * v * Scalar(kPi)))))
@@ -203,7 +204,22 @@ Tensor logit(const Tensor& self, std::optional<double> eps) {
     if (eps) x = x<(T)*eps ? (T)*eps : x>(T)(1 - *eps) ? (T)(1 - *eps) : x;
     return x == 1 ? (T)INFINITY : std::log(x / (1 - x));
   };
-  run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
+  if (compute_dtype(out.dtype()) == Dtype::Float32)
+    for_each_row(
+        out, Dtype::Float32, {{&self, Dtype::Float32}},
+        [eps](int64_t n, const void* const* in, void* o) {
+          const float *x = (const float*)in[0], low = eps ? (float)*eps : -INFINITY,
+                      high = eps ? (float)(1 - *eps) : INFINITY;
+          float* y = (float*)o;
+          for (int64_t i = 0; i < n; i++) {
+            const float v = x[i] < low ? low : x[i] > high ? high : x[i];
+            y[i] = v == 1 ? INFINITY : v / (1 - v);
+          }
+          kernels::table().log_f32(n, y, y);
+        },
+        kCostly);
+  else
+    run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
   if (wants_grad(self)) {
     record(out, "LogitBackward0", {self}, [x = save(self), eps](Backward& ctx, const TensorList& g) {
       const Tensor v = x.get(ctx);

@@ -115,6 +115,63 @@ TEST(max_pool_2x2) {
   });
 }
 
+TEST(pool_lines) {
+  covered().insert({"pool_max_f32", "pool_sum_f32"});
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes()) {
+      for (int64_t taps : {1, 2, 9}) {
+        Guarded<float> x(n + 40), y(n), y0(n);
+        Guarded<int64_t> at(n), at0(n);
+        fill(x);
+        for (int64_t i = 0; i < n + 40; i += 7) x[i] = i % 2 ? NAN : 0.25f;
+        std::vector<int64_t> offset;
+        std::vector<int32_t> place;
+        for (int64_t t = 0; t < taps; ++t) {
+          offset.push_back(t * 13 % 40);
+          place.push_back(int32_t(100 - 3 * t));
+        }
+        table.pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y.data(), at.data());
+        truth().pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y0.data(), at0.data());
+        expect(y, y0, "pool_max_f32", isa, 0);
+        for (int64_t i = 0; i < n; ++i) CHECK(at[i] == at0[i], isa, " place ", i, " of ", n, " is ", at[i]);
+        CHECK(at.intact(), isa, " wrote past its places");
+        table.pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y.data(), nullptr);
+        expect(y, y0, "pool_max_f32 without places", isa, 0);
+        table.pool_sum_f32(n, taps, offset.data(), x.data(), y.data());
+        truth().pool_sum_f32(n, taps, offset.data(), x.data(), y0.data());
+        expect(y, y0, "pool_sum_f32", isa, 0);
+      }
+    }
+  });
+}
+
+template <class T>
+void check_transpose(const char* isa, void (*kernel)(int64_t, int64_t, const T*, int64_t, T*, int64_t)) {
+  for (int64_t rows : {0, 1, 2, 3, 4, 5, 15, 16, 33, 64, 70})
+    for (int64_t cols : {0, 1, 2, 3, 4, 5, 15, 16, 33, 64, 70}) {
+      const int64_t ldx = cols + 3, ldy = rows + 2;
+      std::vector<T> x(size_t(rows * ldx + 1));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = T(i * 2654435761u + (i << 40));
+      Guarded<T> y(cols * ldy);
+      for (int64_t i = 0; i < cols * ldy; ++i) y[i] = T(77);
+      kernel(rows, cols, x.data(), ldx, y.data(), ldy);
+      for (int64_t j = 0; j < cols; ++j)
+        for (int64_t i = 0; i < ldy; ++i)
+          CHECK(y[j * ldy + i] == (i < rows ? x[size_t(i * ldx + j)] : T(77)), isa, " transpose_u",
+                8 * sizeof(T), " ", rows, "x", cols, " at ", i, ", ", j);
+      CHECK(y.intact(), isa, " transpose_u", 8 * sizeof(T), " wrote outside");
+    }
+}
+TEST(transpose) {
+  covered().insert({"transpose_u8", "transpose_u16", "transpose_u32", "transpose_u64"});
+  for_each_isa([](const Table& table, const char* isa) {
+    check_transpose(isa, table.transpose_u8);
+    check_transpose(isa, table.transpose_u16);
+    check_transpose(isa, table.transpose_u32);
+    check_transpose(isa, table.transpose_u64);
+  });
+}
+
 TEST(dropout) {
   covered().insert("dropout_f32");
   for_each_isa([](const Table& table, const char* isa) {

@@ -52,6 +52,11 @@ const Function kFunctions[] = {
     {"atan", &Table::atan_f32, std::atan, 3},
     {"sinh", &Table::sinh_f32, std::sinh, 3},
     {"cosh", &Table::cosh_f32, std::cosh, 3},
+    {"log10", &Table::log10_f32, std::log10, 1},
+    {"asinh", &Table::asinh_f32, std::asinh, 3},
+    {"acosh", &Table::acosh_f32, std::acosh, 3},
+    {"atanh", &Table::atanh_f32, std::atanh, 3},
+    {"erfc", &Table::erfc_f32, std::erfc, 3},
 };
 
 }  // namespace
@@ -75,6 +80,41 @@ TEST(errors_over_all_floats) {
             want[at]);
     });
   }
+}
+
+// Pairs over many scales: pow is rounded once, atan2 has three units, fmod and remainder are exact.
+TEST(functions_of_two) {
+  std::vector<float> a, b;
+  std::uniform_real_distribution<float> u(-12, 12);
+  std::uniform_int_distribution<int> scale(-20, 20);
+  for (int i = 0; i < 100000; ++i) {
+    a.push_back(std::ldexp(u(rng()), scale(rng())));
+    const float other = u(rng());
+    b.push_back(i % 3 == 0 ? std::ldexp(other, scale(rng())) : i % 3 == 1 ? std::round(other) : other);
+  }
+  const int64_t n = int64_t(a.size());
+  std::vector<float> y(a.size());
+  for_each_isa([&](const Table& t, const char* isa) {
+    const auto compare = [&](const char* name, void (*kernel)(int64_t, const float*, const float*, float*),
+                             double (*want)(double, double), double bound) {
+      kernel(n, a.data(), b.data(), y.data());
+      for (int64_t i = 0; i < n; ++i) {
+        const double w = want(a[i], b[i]);
+        CHECK(error_of(y[i], w) <= bound, name, " ", isa, " of ", a[i], ", ", b[i], " is ", y[i], " not ", w);
+      }
+    };
+    compare("pow", t.pow_f32, std::pow, 0.51);
+    compare("atan2", t.atan2_f32, std::atan2, 3);
+    compare("hypot", t.hypot_f32, std::hypot, 0.51);
+    compare("fmod", t.fmod_f32, std::fmod, 0);
+    compare(
+        "remainder", t.remainder_f32,
+        [](double p, double q) {
+          const float r = float(std::fmod(p, q));
+          return double(r != 0 && (q < 0) != (r < 0) ? r + float(q) : r);
+        },
+        0);
+  });
 }
 
 // gelu and its slope: both sides keep their digits, absolutely near 0 and relatively far out.

@@ -15,6 +15,12 @@ NNLIB_BINARY(mul, a* b)
 NNLIB_BINARY(div, a / b)
 NNLIB_BINARY(maximum, a != a || a > b ? a : b)
 NNLIB_BINARY(minimum, a != a || a < b ? a : b)
+NNLIB_BINARY(pow, float(::pow(double(a), double(b))))
+NNLIB_BINARY(atan2, float(::atan2(double(a), double(b))))
+NNLIB_BINARY(hypot, float(::hypot(double(a), double(b))))
+NNLIB_BINARY(fmod, ::fmodf(a, b))
+NNLIB_BINARY(remainder,
+             ::fmodf(a, b) != 0 && (b < 0) != (::fmodf(a, b) < 0) ? ::fmodf(a, b) + b : ::fmodf(a, b))
 #undef NNLIB_BINARY
 
 void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
@@ -29,6 +35,24 @@ void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, floa
 }
 void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * (double(a[i]) / b[i]));
+}
+
+// The inverse of erf by bisection, and sin(pi x) / (pi x) without the whole turns.
+double inverse_of_erf(double x) {
+  const double a = ::fabs(x);
+  if (!(a < 1)) return a == 1 ? ::copysign(INFINITY, x) : NAN;
+  if (a < 1e-10) return x * 0.886226925452758014;
+  double low = 0, high = 7;
+  for (int step = 0; step < 200; ++step) {
+    const double middle = (low + high) / 2;
+    (a < 0.5 ? ::erf(middle) < a : ::erfc(middle) > 1 - a) ? low = middle : high = middle;
+  }
+  return ::copysign(low, x);
+}
+double cardinal_sine(double x) {
+  if (x == 0) return 1;
+  const double n = ::nearbyint(x), s = ::sin(3.141592653589793238 * (x - n));
+  return (::fmod(n, 2) == 0 ? s : -s) / (3.141592653589793238 * x);
 }
 
 #define NNLIB_UNARY(name, expression)                    \
@@ -66,6 +90,13 @@ NNLIB_UNARY(acos, ::acos(a))
 NNLIB_UNARY(atan, ::atan(a))
 NNLIB_UNARY(sinh, ::sinh(a))
 NNLIB_UNARY(cosh, ::cosh(a))
+NNLIB_UNARY(log10, ::log10(a))
+NNLIB_UNARY(asinh, ::asinh(a))
+NNLIB_UNARY(acosh, ::acosh(a))
+NNLIB_UNARY(atanh, ::atanh(a))
+NNLIB_UNARY(erfc, ::erfc(a))
+NNLIB_UNARY(erfinv, inverse_of_erf(a))
+NNLIB_UNARY(sinc, cardinal_sine(a))
 #undef NNLIB_UNARY
 
 }  // namespace

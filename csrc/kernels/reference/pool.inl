@@ -23,5 +23,25 @@ void max_pool_2x2_grad_f32(int64_t n, const float* g, const uint8_t* place, floa
   }
 }
 
+void pool_max_f32(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step,
+                  const float* x, float* y, int64_t* at) {
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t best = 0;
+    for (int64_t t = 1; t < taps; ++t) {
+      const float v = x[offset[t] + i];
+      if (v > x[offset[best] + i] || v != v) best = t;
+    }
+    y[i] = x[offset[best] + i];
+    if (at) at[i] = place[best] + step * i;
+  }
+}
+
+void pool_sum_f32(int64_t n, int64_t taps, const int64_t* offset, const float* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = 0;
+    for (int64_t t = 0; t < taps; ++t) y[i] += x[offset[t] + i];
+  }
+}
+
 }  // namespace
 }  // namespace nnlib::kernels::reference

@@ -1,0 +1,197 @@
+#include "ops/pool_lines.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "kernels/dispatch.h"
+
+namespace nnlib::ops {
+
+namespace {
+
+constexpr int64_t kChannels = 64;  // of a task
+constexpr int64_t kSumTaps = 64;   // more are added up in double
+
+struct Pixels {
+  int64_t samples, channels, in, out;
+  explicit Pixels(const Windows& w)
+      : samples(w.in_sizes[0]), channels(w.in_sizes[1]), in(w.in_plane()), out(w.out_plane()) {}
+};
+
+// Calls f(output, taps) for the windows [from, to) of a plane, taps being the places of its values in the
+// plane.
+template <class F>
+void each_window(const Windows& w, int64_t from, int64_t to, std::vector<int32_t>& taps, const F& f) {
+  const Axis &depth = w.axis[0], &height = w.axis[1], &width = w.axis[2];
+  for (int64_t o = from; o < to; o++) {
+    const int64_t ow = o % width.out, oh = o / width.out % height.out, od = o / width.out / height.out;
+    taps.clear();
+    for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)
+      for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step)
+        for (int64_t x = width.start[ow]; x < width.end[ow]; x += width.step)
+          taps.push_back((int32_t)((d * height.in + h) * width.in + x));
+    f(o, w.divisor ? w.divisor : depth.count[od] * height.count[oh] * width.count[ow]);
+  }
+}
+
+// Calls f(sample, first window, end, first channel, channels): tasks of neighbouring windows.
+template <class F>
+void each_pixel_task(const Windows& w, const F& f) {
+  const Pixels p(w);
+  const int64_t cost = std::max<int64_t>(1, (p.in + p.out) * p.channels / p.out);
+  const int64_t some = std::min(p.out, planes_per_chunk(cost)), parts = (p.out + some - 1) / some;
+  parallel_for(0, p.samples * parts, 1, [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; t++) f(t / parts, t % parts * some, std::min(p.out, (t % parts + 1) * some));
+  });
+}
+
+}  // namespace
+
+bool pools_channels(const Tensor& input, const Windows& w) {
+  return input.dtype() == Dtype::Float32 && input.dim() >= 4 && !input.is_contiguous() &&
+         is_channels_last(input.sizes(), input.strides()) && w.in_plane() < INT32_MAX && w.out_plane() > 0;
+}
+
+void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places) {
+  const Pixels p(w);
+  const auto kernel = kernels::table().pool_max_f32;
+  const float* x = (const float*)input.raw();
+  float* to = (float*)y.raw();
+  int64_t* at = places.defined() ? (int64_t*)places.raw() : nullptr;
+  each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
+    std::vector<int32_t> taps;
+    std::vector<int64_t> offset;
+    each_window(w, from, end, taps, [&](int64_t o, int64_t) {
+      offset.clear();
+      for (int32_t t : taps) offset.push_back(t * p.channels);
+      const int64_t row = (n * p.out + o) * p.channels;
+      kernel(p.channels, (int64_t)taps.size(), offset.data(), taps.data(), 0, x + n * p.in * p.channels,
+             to + row, at ? at + row : nullptr);
+    });
+  });
+}
+
+void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y) {
+  const Pixels p(w);
+  const auto& k = kernels::table();
+  const float* x = (const float*)input.raw();
+  float* to = (float*)y.raw();
+  each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
+    std::vector<int32_t> taps;
+    std::vector<int64_t> offset;
+    std::vector<float> by((size_t)p.channels);
+    std::vector<double> sums;
+    int64_t divided_by = 0;
+    const float* plane = x + n * p.in * p.channels;
+    each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
+      float* row = to + (n * p.out + o) * p.channels;
+      const int64_t count = (int64_t)taps.size();
+      if (count <= kSumTaps) {
+        offset.clear();
+        for (int32_t t : taps) offset.push_back(t * p.channels);
+        k.pool_sum_f32(p.channels, count, offset.data(), plane, row);
+      } else {
+        // Runs of neighbouring pixels.
+        sums.assign((size_t)p.channels, 0.0);
+        for (int64_t t = 0; t < count;) {
+          int64_t run = 1;
+          while (t + run < count && taps[(size_t)(t + run)] == taps[(size_t)t] + run) run++;
+          k.sum_rows_f32(run, p.channels, plane + taps[(size_t)t] * p.channels, p.channels, sums.data());
+          t += run;
+        }
+        for (int64_t c = 0; c < p.channels; c++) row[c] = (float)sums[(size_t)c];
+      }
+      if (count == 0) return;
+      if (divisor != divided_by) std::fill(by.begin(), by.end(), (float)divisor);
+      divided_by = divisor;
+      k.div_f32(p.channels, row, by.data(), row);
+    });
+  });
+}
+
+void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
+  const Pixels p(w);
+  const auto& k = kernels::table();
+  const float* from = (const float*)g.raw();
+  float* to = (float*)gx.raw();
+  // Windows may overlap: a task has all windows of some channels of a sample.
+  const int64_t parts = (p.channels + kChannels - 1) / kChannels;
+  parallel_for(0, p.samples * parts, planes_per_chunk((p.in + p.out) * std::min(kChannels, p.channels)),
+               [&](int64_t b, int64_t e) {
+                 std::vector<int32_t> taps;
+                 float by[kChannels], share[kChannels];
+                 for (int64_t t = b; t < e; t++) {
+                   const int64_t n = t / parts, c0 = t % parts * kChannels,
+                                 c = std::min(kChannels, p.channels - c0);
+                   float* plane = to + n * p.in * p.channels + c0;
+                   for (int64_t i = 0; i < p.in; i++)
+                     std::fill(plane + i * p.channels, plane + i * p.channels + c, 0.f);
+                   each_window(w, 0, p.out, taps, [&](int64_t o, int64_t divisor) {
+                     std::fill(by, by + c, (float)divisor);
+                     k.div_f32(c, from + (n * p.out + o) * p.channels + c0, by, share);
+                     for (int32_t i : taps)
+                       k.add_f32(c, plane + i * p.channels, share, plane + i * p.channels);
+                   });
+                 }
+               });
+}
+
+// ---- lines of windows
+
+PoolRow::PoolRow(const Axis& width) {
+  const int64_t n = width.out;
+  if (n == 0) return;
+  // The longest windows, and the distance of the first two of them.
+  int64_t reach = 0;
+  for (int64_t o = 0; o < n; o++) reach = std::max(reach, width.end[o] - width.start[o]);
+  while (first < n && width.end[first] - width.start[first] != reach) first++;
+  count = 1;
+  if (first + 1 < n) stride = std::max<int64_t>(1, width.start[first + 1] - width.start[first]);
+  while (first + count < n && width.start[first + count] == width.start[first] + count * stride &&
+         width.end[first + count] == width.end[first] + count * stride)
+    count++;
+}
+
+PlaneLines::PlaneLines(const Windows& w) : w_(w), row_(w.axis[2]), ld_(w.axis[2].in) {
+  if (row_.stride > 1 && pays()) {
+    ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
+    phases_.resize((size_t)(ld_ * row_.stride * w.axis[0].in * w.axis[1].in));
+  }
+}
+
+void PlaneLines::begin(const float* x) {
+  x_ = x;
+  if (row_.stride == 1) return;
+  const int64_t rows = w_.axis[0].in * w_.axis[1].in, width = w_.axis[2].in, s = row_.stride;
+  for (int64_t p = 0; p < std::min(s, width); p++)
+    kernels::table().conv_frame_f32(rows, 0, (width - p + s - 1) / s, 0, s, x + p, width,
+                                    phases_.data() + p * ld_, s * ld_);
+  x_ = phases_.data();
+}
+
+void PlaneLines::list_taps(int64_t od, int64_t oh) {
+  const Axis &depth = w_.axis[0], &height = w_.axis[1], &width = w_.axis[2];
+  const int64_t s = row_.stride;
+  offset_.clear();
+  place_.clear();
+  for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)
+    for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step)
+      for (int64_t x = width.start[row_.first]; x < width.end[row_.first]; x += width.step) {
+        const int64_t r = d * height.in + h;
+        offset_.push_back((r * s + x % s) * ld_ + x / s);
+        place_.push_back((int32_t)(r * width.in + x));
+      }
+}
+
+void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int64_t* at) {
+  list_taps(od, oh);
+  kernels::table().pool_max_f32(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(),
+                                row_.stride, x_, y, at);
+}
+void PlaneLines::sum_row(int64_t od, int64_t oh, float* y) {
+  list_taps(od, oh);
+  kernels::table().pool_sum_f32(row_.count, (int64_t)offset_.size(), offset_.data(), x_, y);
+}
+
+}  // namespace nnlib::ops

@@ -1,0 +1,51 @@
+// Pooling of float32 values by lines: neighbouring windows of a row, or the channels of one window, whose
+// values lie beside each other.
+#pragma once
+#include "ops/pool_windows.h"
+
+namespace nnlib::ops {
+
+// True where input has its channels last and lines of channels serve: float32, (N, C, ...) of 4 or 5
+// dimensions.
+bool pools_channels(const Tensor& input, const Windows& w);
+inline MemoryFormat channels_format(const Tensor& input) {
+  return input.dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
+}
+// y = the maximum of each window, in input's format; `places` (int64, y's format) where it is defined.
+void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places);
+// y = the mean of each window.
+void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y);
+// gx = the means' gradients given back: each window's g over its divisor, added to its values.
+void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx);
+
+// The windows [first, first + count) of a row are whole and `stride` apart.
+struct PoolRow {
+  int64_t first = 0, count = 0, stride = 1;
+  explicit PoolRow(const Axis& width);
+};
+
+// Planes of one set of windows. A thread makes its own.
+class PlaneLines {
+ public:
+  explicit PlaneLines(const Windows& w);
+  const PoolRow& row() const { return row_; }
+  // Whether lines are long enough to pay.
+  bool pays() const { return row_.count >= 8; }
+  // Before the rows of plane x.
+  void begin(const float* x);
+  // The windows row().first + i of row (od, oh); at may be null.
+  void max_row(int64_t od, int64_t oh, float* y, int64_t* at);
+  void sum_row(int64_t od, int64_t oh, float* y);
+
+ private:
+  void list_taps(int64_t od, int64_t oh);
+  const Windows& w_;
+  PoolRow row_;
+  int64_t ld_;                 // of a phase of a row
+  std::vector<float> phases_;  // every stride-th value of each row, for each start
+  const float* x_ = nullptr;
+  std::vector<int64_t> offset_;
+  std::vector<int32_t> place_;
+};
+
+}  // namespace nnlib::ops

@@ -1,0 +1,150 @@
+// Orders of values by keys: an unsigned number for each value that sorts as the values do, NaN last and equal
+// to NaN, -0 equal to 0. Keys stand beside the places of their values, so that sorting touches the values no
+// more.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace nnlib::ops {
+
+inline uint32_t order_key(float x) {
+  if (x != x) return UINT32_MAX;
+  x += 0.f;  // -0 becomes 0
+  uint32_t u;
+  std::memcpy(&u, &x, sizeof u);
+  return u >> 31 ? ~u : u | 0x80000000u;
+}
+inline uint64_t order_key(double x) {
+  if (x != x) return UINT64_MAX;
+  x += 0.0;
+  uint64_t u;
+  std::memcpy(&u, &x, sizeof u);
+  return u >> 63 ? ~u : u | (uint64_t(1) << 63);
+}
+inline uint64_t order_key(int64_t x) { return (uint64_t)x ^ (uint64_t(1) << 63); }
+
+// A key and the place of its value; equal keys are ordered by place.
+struct Keyed32 {
+  using Key = uint32_t;
+  uint64_t both;
+  Keyed32() = default;
+  Keyed32(Key key, int64_t place) : both((uint64_t)key << 32 | (uint32_t)place) {}
+  Key key() const { return (Key)(both >> 32); }
+  int64_t place() const { return (int64_t)(uint32_t)both; }
+  bool operator<(const Keyed32& o) const { return both < o.both; }
+};
+struct Keyed64 {
+  using Key = uint64_t;
+  uint64_t k;
+  int64_t p;
+  Keyed64() = default;
+  Keyed64(Key key, int64_t place) : k(key), p(place) {}
+  Key key() const { return k; }
+  int64_t place() const { return p; }
+  bool operator<(const Keyed64& o) const { return k < o.k || (k == o.k && p < o.p); }
+};
+
+// Fewer than 2^32 values whose keys have 32 bits pack into one word.
+template <class C, class F>
+void with_keyed(int64_t n, F&& f) {
+  if constexpr (sizeof(C) == 4) {
+    if (n <= (int64_t)UINT32_MAX) return f(Keyed32());
+  }
+  f(Keyed64());
+}
+
+// All values with their keys; the greatest first where `descending`.
+template <class K, class C>
+std::vector<K> keyed(int64_t n, const C* x, bool descending) {
+  std::vector<K> r((size_t)n);
+  using Key = decltype(order_key(C()));
+  const Key flip = descending ? ~Key(0) : Key(0);
+  for (int64_t i = 0; i < n; i++) r[(size_t)i] = K((Key)(order_key(x[i]) ^ flip), i);
+  return r;
+}
+
+// In order by digits of the keys, the lowest first (LSD radix sort); digits that all keys share are passed
+// over.
+template <class K>
+void radix_sort(std::vector<K>& v) {
+  using Key = typename K::Key;
+  const int bits = v.size() < 8192 ? 8 : 11;
+  const Key mask = ((Key)1 << bits) - 1;
+  Key differ = 0;
+  for (const K& k : v) differ |= k.key() ^ v[0].key();
+  std::vector<K> other(v.size());
+  std::vector<uint64_t> start((size_t)mask + 1);
+  for (int shift = 0; shift < (int)(8 * sizeof(Key)); shift += bits) {
+    if (((differ >> shift) & mask) == 0) continue;
+    std::fill(start.begin(), start.end(), 0);
+    for (const K& k : v) start[(size_t)((k.key() >> shift) & mask)]++;
+    uint64_t total = 0;
+    for (uint64_t& s : start) {
+      const uint64_t count = s;
+      s = total;
+      total += count;
+    }
+    for (const K& k : v) other[start[(size_t)((k.key() >> shift) & mask)]++] = k;
+    v.swap(other);
+  }
+}
+
+// Stable order of x, as places.
+template <class C>
+void stable_order(int64_t n, const C* x, bool descending, int64_t* order) {
+  constexpr int64_t kFew = 256;
+  with_keyed<C>(n, [&](auto like) {
+    using K = decltype(like);
+    std::vector<K> v = keyed<K>(n, x, descending);
+    n < kFew ? std::sort(v.begin(), v.end()) : radix_sort(v);
+    for (int64_t i = 0; i < n; i++) order[i] = v[(size_t)i].place();
+  });
+}
+
+// The place of value number k of the stable order.
+template <class C>
+int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
+  int64_t place = 0;
+  with_keyed<C>(n, [&](auto like) {
+    using K = decltype(like);
+    std::vector<K> v = keyed<K>(n, x, false);
+    std::nth_element(v.begin(), v.begin() + k, v.end());
+    place = v[(size_t)k].place();
+  });
+  return place;
+}
+
+// The places of the first k of the stable order; in order where `sorted`.
+template <class C>
+void first_of_order(int64_t n, const C* x, int64_t k, bool descending, bool sorted, int64_t* order) {
+  if (k == 0) return;
+  with_keyed<C>(n, [&](auto like) {
+    using K = decltype(like);
+    std::vector<K> v;
+    if (k * 16 <= n) {
+      // A heap of the best so far, its worst on top: most values do not get in.
+      using Key = decltype(order_key(C()));
+      const Key flip = descending ? ~Key(0) : Key(0);
+      v = keyed<K>(k, x, descending);
+      std::make_heap(v.begin(), v.end());
+      Key worst = (Key)v[0].key();
+      for (int64_t i = k; i < n; i++) {
+        const Key key = (Key)order_key(x[i]) ^ flip;
+        if (key >= worst) continue;
+        std::pop_heap(v.begin(), v.end());
+        v.back() = K(key, i);
+        std::push_heap(v.begin(), v.end());
+        worst = (Key)v[0].key();
+      }
+    } else {
+      v = keyed<K>(n, x, descending);
+      std::nth_element(v.begin(), v.begin() + (k - 1), v.end());
+    }
+    if (sorted) std::sort(v.begin(), v.begin() + k);
+    for (int64_t i = 0; i < k; i++) order[i] = v[(size_t)i].place();
+  });
+}
+
+}  // namespace nnlib::ops
