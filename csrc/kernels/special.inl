@@ -52,14 +52,15 @@ NNLIB_INLINE Vec erfc(Vec x) {
   q = fma(p, r, r);
   r = fma(fma(fma(q, -a, set1(0.5f)), set1(2.f), p - q), r, q);
   // e^(-a^2), with what a^2 lost in rounding.
-  const Vec s = a * a, e = exp(-s), lost = fma(-a, a, s);
+  const Vec s = a * a, e = exp(-s), upper = as_float(as_int(a) & set1i(-4096)), lower = a - upper;
+  const Vec lost = ((s - upper * upper) - (upper + upper) * lower) - lower * lower;
   r = fma(r, e, r * e * lost);
   return select(is_nan(x), x, select(lt(x, zero()), set1(2.f) - r, r));
 }
 
 // The inverse of erf (after N. Juffa): a polynomial in ln(1 - x^2) times x.
 NNLIB_INLINE Vec erfinv(Vec x) {
-  const Vec t = log(fnma(x, x, set1(1.f)));
+  const Vec t = log((set1(1.f) - x) * (set1(1.f) + x));
   Vec far = fma(set1(3.03697567e-10f), t, set1(2.93243101e-8f));
   far = fma(far, t, set1(1.22150334e-6f));
   far = fma(far, t, set1(2.84108955e-5f));

@@ -84,18 +84,54 @@ void dispatch_distance(Dtype d, F f) {
 }
 constexpr int64_t kPairs = 16384;  // values of pairs in a chunk
 
+// out[j] = |a - column j of b|_p for p = 0, 1, 2 or infinity, a having m values and b's rows lying r apart:
+// neighbouring columns share a vector.
+template <class C>
+void distances_of_columns(const C* a, const C* b, int64_t m, int64_t r, int64_t columns, double p, C* out) {
+  const auto add = [&](auto step) {
+    std::fill(out, out + columns, C(0));
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < columns; j++) out[j] = step(out[j], std::abs(a[i] - b[i * r + j]));
+  };
+  if (p == 2) {
+    add([](C s, C d) { return s + d * d; });
+    for (int64_t j = 0; j < columns; j++) out[j] = std::sqrt(out[j]);
+  } else if (p == 1) {
+    add([](C s, C d) { return s + d; });
+  } else if (p == 0) {
+    add([](C s, C d) { return s + C(d != 0); });
+  } else {
+    add([](C s, C d) { return d > s || d != d ? d : s; });
+  }
+}
+
 // a (B, P, M), b (B, R, M).
 Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
   const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
   Tensor out = empty({a.size(0), P, R}, a.dtype());
+  const bool by_columns = R >= 8 && (p == 0 || p == 1 || p == 2 || std::isinf(p));
+  Tensor turned;
+  if (by_columns) {
+    turned = empty({b.size(0), M, R}, b.dtype());
+    copy_values(turned, nnlib::alias(b, {b.size(0), M, R}, {R * M, 1, M}, b.storage_offset()));
+  }
   dispatch_distance(a.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
     parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, R * M)),
                  [&](int64_t first, int64_t end) {
-                   for (int64_t i = first; i < end; i++)
+                   constexpr int64_t kColumns = 256;  // sums that stay in the first-level cache
+                   for (int64_t i = first; i < end; i++) {
+                     const C* row = a.data<C>() + i * M;
+                     C* to = out.data<C>() + i * R;
+                     if (by_columns) {
+                       for (int64_t j = 0; j < R; j += kColumns)
+                         distances_of_columns(row, turned.data<C>() + i / P * R * M + j, M, R,
+                                              std::min(kColumns, R - j), p, to + j);
+                       continue;
+                     }
                      for (int64_t j = 0; j < R; j++)
-                       out.data<C>()[i * R + j] =
-                           distance_of(a.data<C>() + i * M, b.data<C>() + (i / P * R + j) * M, M, p);
+                       to[j] = distance_of(row, b.data<C>() + (i / P * R + j) * M, M, p);
+                   }
                  });
   });
   return out;

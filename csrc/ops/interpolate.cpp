@@ -1,5 +1,6 @@
 // Interpolation, one dimension after the other: each output value is a weighted sum of a few input values
 // along a dimension. The map is linear, so its gradient is the transposed map.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -198,7 +199,16 @@ void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g
         sums = wide.data();
       std::fill(sums, sums + t.in * inner, C(0));
       const T* from = g + p * t.out * inner;
-      if (inner == 1) {
+      if (inner == 1 && t.taps == 1) {
+        // Neighbouring outputs show the same value: their gradients meet in a register.
+        for (int64_t o = 0; o < t.out;) {
+          const int64_t i = t.at[o];
+          C sum = 0;
+          do sum += (C)from[o++];
+          while (o < t.out && t.at[o] == i);
+          sums[i] += sum;
+        }
+      } else if (inner == 1) {
         for (int64_t o = 0; o < t.out; o++)
           for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) sums[t.at[k]] += weight[k] * (C)from[o];
       } else {
@@ -234,6 +244,65 @@ Tensor apply(const Tensor& x, int64_t dim, const Taps& t, bool transposed) {
   return y;
 }
 
+// One tap in every dimension from `first` on: values are only picked, all dimensions at once. A row that
+// shows the same values as the one before it is a copy of it.
+template <class T>
+void pick(const Tensor& x, int64_t first, const std::vector<SharedTaps>& taps, const Tensor& y) {
+  const int64_t n = (int64_t)taps.size();
+  const Taps& width = *taps.back();
+  int64_t rows = 1, in_rows = 1, inner = 1;  // of a plane; of a value
+  for (int64_t d = 0; d + 1 < n; d++) rows *= taps[(size_t)d]->out, in_rows *= taps[(size_t)d]->in;
+  for (int64_t d = first + n; d < x.dim(); d++) inner *= x.size(d);
+  std::vector<int64_t> source((size_t)rows);
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t rest = r, scale = 1;
+    for (int64_t d = n - 2; d >= 0; d--) {
+      const Taps& t = *taps[(size_t)d];
+      source[(size_t)r] += t.at[(size_t)(rest % t.out)] * scale;
+      rest /= t.out;
+      scale *= t.in;
+    }
+  }
+  const int64_t row = width.out * inner, planes = y.numel() / (rows * row);
+  const T* from = (const T*)x.raw();
+  T* to = (T*)y.raw();
+  parallel_for(0, planes * rows, outer_grain(row), [&](int64_t b, int64_t e) {
+    for (int64_t r = b; r < e; r++) {
+      T* out = to + r * row;
+      if (r > b && r % rows > 0 && source[(size_t)(r % rows)] == source[(size_t)(r % rows - 1)]) {
+        std::memcpy(out, out - row, (size_t)row * sizeof(T));
+        continue;
+      }
+      const T* in = from + (r / rows * in_rows + source[(size_t)(r % rows)]) * width.in * inner;
+      if (inner == 1)
+        for (int64_t o = 0; o < width.out; o++) out[o] = in[width.at[(size_t)o]];
+      else
+        for (int64_t o = 0; o < width.out; o++)
+          std::memcpy(out + o * inner, in + width.at[(size_t)o] * inner, (size_t)inner * sizeof(T));
+    }
+  });
+}
+Tensor pick_all(const Tensor& x, int64_t first, const std::vector<SharedTaps>& taps) {
+  Dims sizes = x.sizes();
+  for (size_t d = 0; d < taps.size(); d++) sizes[(size_t)first + d] = taps[d]->out;
+  Tensor y = empty(sizes, x.dtype());
+  if (y.numel() == 0) return y;
+  switch (x.itemsize()) {
+    case 1:
+      pick<uint8_t>(x, first, taps, y);
+      break;
+    case 2:
+      pick<uint16_t>(x, first, taps, y);
+      break;
+    case 4:
+      pick<uint32_t>(x, first, taps, y);
+      break;
+    default:
+      pick<uint64_t>(x, first, taps, y);
+  }
+  return y;
+}
+
 // The same values with the channels as the last dimension, and back: views of a channels-last tensor.
 Tensor channels_behind(const Tensor& x) {
   Dims sizes = x.sizes();
@@ -254,10 +323,13 @@ Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool 
   const bool last =
       input.dim() >= 4 && !input.is_contiguous() && is_channels_last(input.sizes(), input.strides());
   Tensor x = last ? channels_behind(input) : contiguous_values(input);
-  const int64_t n = (int64_t)taps.size();
-  for (int64_t i = 0; i < n; i++) {
+  const int64_t n = (int64_t)taps.size(), first = last ? 1 : 2;
+  const bool picks = !transposed && (x.dtype() == Dtype::UInt8 || is_floating(x.dtype())) &&
+                     std::all_of(taps.begin(), taps.end(), [](const SharedTaps& t) { return t->taps == 1; });
+  if (picks) x = pick_all(x, first, taps);
+  for (int64_t i = 0; i < n && !picks; i++) {
     const int64_t d = transposed ? i : n - 1 - i;
-    x = apply(x, (last ? 1 : 2) + d, *taps[(size_t)d], transposed);
+    x = apply(x, first + d, *taps[(size_t)d], transposed);
   }
   const Tensor out = last ? channels_second(x) : x;
   if (wants_grad(input)) {

@@ -52,11 +52,11 @@ const Function kFunctions[] = {
     {"atan", &Table::atan_f32, std::atan, 3},
     {"sinh", &Table::sinh_f32, std::sinh, 3},
     {"cosh", &Table::cosh_f32, std::cosh, 3},
-    {"log10", &Table::log10_f32, std::log10, 1},
+    {"log10", &Table::log10_f32, std::log10, 2},
     {"asinh", &Table::asinh_f32, std::asinh, 3},
     {"acosh", &Table::acosh_f32, std::acosh, 3},
     {"atanh", &Table::atanh_f32, std::atanh, 3},
-    {"erfc", &Table::erfc_f32, std::erfc, 3},
+    {"erfc", &Table::erfc_f32, std::erfc, 4},
 };
 
 }  // namespace
