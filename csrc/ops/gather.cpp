@@ -1,4 +1,6 @@
 // An index for every element: gather, scatter and their relatives.
+#include <atomic>
+
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/creation.h"
@@ -72,9 +74,13 @@ void for_each_index(const Dims& xs, const Dims& is, const Dims& ss, int64_t d, c
 
 // Whether 0 <= w[i] < n for all of them.
 bool all_below(const int64_t* w, int64_t count, int64_t n) {
-  uint64_t wrong = 0;
-  for (int64_t i = 0; i < count; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
-  return !(wrong >> 63);
+  std::atomic<bool> all{true};
+  parallel_for(0, count, 65536, [&](int64_t b, int64_t e) {
+    uint64_t wrong = 0;
+    for (int64_t i = b; i < e; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
+    if (wrong >> 63) all = false;
+  });
+  return all;
 }
 
 // An index of dimension 0 that is spread over whole rows of x (and src) gives each row's number: that vector,
@@ -163,13 +169,9 @@ Tensor scatter_values(const Tensor& x, int64_t d, const Tensor& at, const Tensor
         });
       // A NaN wins, as it does in amax and amin.
       case Combine::Max:
-        return run([](T& a, T b) {
-          if (!((C)b <= (C)a) && !((C)a != (C)a)) a = b;
-        });
+        return run([](T& a, T b) { a = !((C)b <= (C)a) & ((C)a == (C)a) ? b : a; });
       case Combine::Min:
-        return run([](T& a, T b) {
-          if (!((C)b >= (C)a) && !((C)a != (C)a)) a = b;
-        });
+        return run([](T& a, T b) { a = !((C)b >= (C)a) & ((C)a == (C)a) ? b : a; });
     }
   });
   return r;

@@ -222,9 +222,46 @@ Tensor index_backward(const Tensor& g, const Dims& sizes, const TensorList& indi
   return r;
 }
 
+// One index of integers that are not negative is index_select's work: the result, or undefined. The index
+// goes to *used as int64.
+Tensor select_rows(const Tensor& x, const TensorList& indices, TensorList* used) {
+  int d = -1;
+  for (int i = 0; i < (int)indices.size(); i++) {
+    if (!indices[(size_t)i].defined()) continue;
+    if (d >= 0) return Tensor();
+    d = i;
+  }
+  if (d < 0 || (int64_t)indices.size() > x.dim() || !x.is_contiguous()) return Tensor();
+  const Tensor& given = indices[(size_t)d];
+  if (given.dtype() != Dtype::Int64 || given.numel() == 0 || x.numel() == 0) return Tensor();
+  const bool keeps = wants_grad(x);
+  NoGradGuard guard;
+  const Tensor at = contiguous_values(given);
+  const int64_t *v = at.data<int64_t>(), n = x.sizes()[(size_t)d];
+  for (int64_t i = 0; i < at.numel(); i++)
+    if ((uint64_t)v[i] >= (uint64_t)n) return Tensor();
+  Dims sizes;
+  for (int64_t i = 0; i < d; i++) sizes.push_back(x.sizes()[(size_t)i]);
+  for (int64_t s : at.sizes()) sizes.push_back(s);
+  for (int64_t i = d + 1; i < x.dim(); i++) sizes.push_back(x.sizes()[(size_t)i]);
+  used->assign((size_t)x.dim(), Tensor());
+  // A copy: the caller may change the index before backward reads it.
+  if (keeps) (*used)[(size_t)d] = at.storage() == given.storage() ? basic_ops().clone(at) : at;
+  const Tensor r = index_select(detach(x), d, nnlib::alias(at, {at.numel()}, {1}, at.storage_offset()));
+  return nnlib::alias(r, sizes, contiguous_strides(sizes), r.storage_offset());
+}
+
 }  // namespace
 
 Tensor index(const Tensor& x, const TensorList& indices) {
+  TensorList used;
+  if (Tensor r = select_rows(x, indices, &used); r.defined()) {
+    if (wants_grad(x))
+      record(r, "IndexBackward0", {x}, [from = x.sizes(), i = used](Backward&, const TensorList& g) {
+        return TensorList{index_backward(g[0], from, i)};
+      });
+    return r;
+  }
   Plan p = make_plan(x, indices);
   Tensor r = empty(p.result, x.dtype());
   take_values(x, p, r);

@@ -63,6 +63,21 @@ void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d) {
   for (int64_t i = 0; i < d; i++) outer *= out.sizes()[i];
   for (int64_t i = d + 1; i < out.dim(); i++) inner *= out.sizes()[i];
   const int64_t row = out.sizes()[d] * inner;
+  if (constexpr int64_t kPiece = 1 << 17; row >= 2 * kPiece) {
+    // Long runs are cut, so that threads share each.
+    for (int64_t o = 0; o < outer; o++) {
+      char* to = (char*)out.raw() + o * row;
+      for (const Tensor& x : in) {
+        if (skipped(x)) continue;
+        const int64_t n = x.sizes()[d] * inner;
+        const char* from = (const char*)x.raw() + o * n;
+        parallel_for(0, n, kPiece,
+                     [&](int64_t b, int64_t e) { std::memcpy(to + b, from + b, (size_t)(e - b)); });
+        to += n;
+      }
+    }
+    return;
+  }
   parallel_for(0, outer, std::max<int64_t>(1, 65536 / std::max<int64_t>(row, 1)), [&](int64_t b, int64_t e) {
     char* to = (char*)out.raw() + b * row;
     for (const Tensor& x : in) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 namespace nnlib::ops {
@@ -46,22 +47,44 @@ struct Keyed64 {
   bool operator<(const Keyed64& o) const { return k < o.k || (k == o.k && p < o.p); }
 };
 
-// Fewer than 2^32 values whose keys have 32 bits pack into one word.
-template <class C, class F>
-void with_keyed(int64_t n, F&& f) {
-  if constexpr (sizeof(C) == 4) {
-    if (n <= (int64_t)UINT32_MAX) return f(Keyed32());
+// Integers that span less than 2^32, as they mostly do, counted from the smallest.
+struct FromLeast {
+  int64_t least;
+  uint32_t operator()(int64_t x) const { return (uint32_t)(x - least); }
+};
+struct OwnKey {
+  template <class C>
+  auto operator()(C x) const {
+    return order_key(x);
   }
-  f(Keyed64());
+};
+
+// Calls f with a keyed value and the function that makes keys: fewer than 2^32 values whose keys have 32 bits
+// pack into one word.
+template <class C, class F>
+void with_keyed(int64_t n, const C* x, F&& f) {
+  if (n <= (int64_t)UINT32_MAX) {
+    if constexpr (sizeof(C) == 4) {
+      return f(Keyed32(), OwnKey());
+    } else if constexpr (std::is_integral_v<C>) {
+      int64_t least = INT64_MAX, most = INT64_MIN;
+      for (int64_t i = 0; i < n; i++) {
+        least = x[i] < least ? x[i] : least;
+        most = x[i] > most ? x[i] : most;
+      }
+      if ((uint64_t)most - (uint64_t)least <= UINT32_MAX) return f(Keyed32(), FromLeast{least});
+    }
+  }
+  f(Keyed64(), OwnKey());
 }
 
 // All values with their keys; the greatest first where `descending`.
-template <class K, class C>
-std::vector<K> keyed(int64_t n, const C* x, bool descending) {
+template <class K, class C, class MakeKey>
+std::vector<K> keyed(int64_t n, const C* x, bool descending, const MakeKey& key) {
   std::vector<K> r((size_t)n);
-  using Key = decltype(order_key(C()));
+  using Key = decltype(key(C()));
   const Key flip = descending ? ~Key(0) : Key(0);
-  for (int64_t i = 0; i < n; i++) r[(size_t)i] = K((Key)(order_key(x[i]) ^ flip), i);
+  for (int64_t i = 0; i < n; i++) r[(size_t)i] = K((Key)(key(x[i]) ^ flip), i);
   return r;
 }
 
@@ -95,9 +118,9 @@ void radix_sort(std::vector<K>& v) {
 template <class C>
 void stable_order(int64_t n, const C* x, bool descending, int64_t* order) {
   constexpr int64_t kFew = 256;
-  with_keyed<C>(n, [&](auto like) {
+  with_keyed(n, x, [&](auto like, auto make_key) {
     using K = decltype(like);
-    std::vector<K> v = keyed<K>(n, x, descending);
+    std::vector<K> v = keyed<K>(n, x, descending, make_key);
     n < kFew ? std::sort(v.begin(), v.end()) : radix_sort(v);
     for (int64_t i = 0; i < n; i++) order[i] = v[(size_t)i].place();
   });
@@ -107,9 +130,9 @@ void stable_order(int64_t n, const C* x, bool descending, int64_t* order) {
 template <class C>
 int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
   int64_t place = 0;
-  with_keyed<C>(n, [&](auto like) {
+  with_keyed(n, x, [&](auto like, auto make_key) {
     using K = decltype(like);
-    std::vector<K> v = keyed<K>(n, x, false);
+    std::vector<K> v = keyed<K>(n, x, false, make_key);
     std::nth_element(v.begin(), v.begin() + k, v.end());
     place = v[(size_t)k].place();
   });
@@ -120,26 +143,39 @@ int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
 template <class C>
 void first_of_order(int64_t n, const C* x, int64_t k, bool descending, bool sorted, int64_t* order) {
   if (k == 0) return;
-  with_keyed<C>(n, [&](auto like) {
+  with_keyed(n, x, [&](auto like, auto make_key) {
     using K = decltype(like);
     std::vector<K> v;
     if (k * 16 <= n) {
-      // A heap of the best so far, its worst on top: most values do not get in.
-      using Key = decltype(order_key(C()));
+      // A heap of the best so far, its worst on top: most groups of values have none that gets in.
+      using Key = decltype(make_key(C()));
       const Key flip = descending ? ~Key(0) : Key(0);
-      v = keyed<K>(k, x, descending);
+      v = keyed<K>(k, x, descending, make_key);
       std::make_heap(v.begin(), v.end());
       Key worst = (Key)v[0].key();
-      for (int64_t i = k; i < n; i++) {
-        const Key key = (Key)order_key(x[i]) ^ flip;
-        if (key >= worst) continue;
-        std::pop_heap(v.begin(), v.end());
-        v.back() = K(key, i);
-        std::push_heap(v.begin(), v.end());
-        worst = (Key)v[0].key();
+      C value = x[v[0].place()];
+      constexpr int64_t kGroup = 16;
+      for (int64_t i = k; i < n;) {
+        if (n - i >= kGroup) {
+          bool better = false;
+          for (int64_t j = i; j < i + kGroup; j++) better |= !(descending ? x[j] <= value : x[j] >= value);
+          if (!better) {
+            i += kGroup;
+            continue;
+          }
+        }
+        for (const int64_t end = std::min(n, i + kGroup); i < end; i++) {
+          const Key key = (Key)(make_key(x[i]) ^ flip);
+          if (key >= worst) continue;
+          std::pop_heap(v.begin(), v.end());
+          v.back() = K(key, i);
+          std::push_heap(v.begin(), v.end());
+          worst = (Key)v[0].key();
+          value = x[v[0].place()];
+        }
       }
     } else {
-      v = keyed<K>(n, x, descending);
+      v = keyed<K>(n, x, descending, make_key);
       std::nth_element(v.begin(), v.begin() + (k - 1), v.end());
     }
     if (sorted) std::sort(v.begin(), v.begin() + k);

@@ -11,11 +11,23 @@ namespace {
 // Counts the values that are not zero.
 void count_rows(const Tensor& self, const std::vector<bool>& mask,
                 FunctionRef<void(int64_t, const Acc&)> finish) {
-  auto row = [](Acc& a, int64_t n, const void* x, int64_t) {
-    const bool* p = (const bool*)x;
-    int64_t c = 0;
-    for (int64_t i = 0; i < n; i++) c += p[i];
-    a.i[0] += c;
+  const Dtype own = self.dtype() == Dtype::Bool ? Dtype::Bool : compute_dtype(self.dtype());
+  auto row = [own](Acc& a, int64_t n, const void* x, int64_t) {
+    const auto count = [&](const auto* p) {
+      int64_t c = 0;
+      for (int64_t i = 0; i < n; i++) c += p[i] != 0;
+      a.i[0] += c;
+    };
+    switch (own) {
+      case Dtype::Bool:
+        return count((const bool*)x);
+      case Dtype::Float32:
+        return count((const float*)x);
+      case Dtype::Float64:
+        return count((const double*)x);
+      default:
+        return count((const int64_t*)x);
+    }
   };
   auto merge = [](Acc& a, const Acc& b) { a.i[0] += b.i[0]; };
   const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, int64_t* acc) {
@@ -33,7 +45,7 @@ void count_rows(const Tensor& self, const std::vector<bool>& mask,
         }
       });
   if (done) return;
-  reduce(self, mask, {Dtype::Bool, Acc{}, row, merge}, finish);
+  reduce(self, mask, {own, Acc{}, row, merge}, finish);
 }
 
 Tensor truth(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, bool every) {

@@ -6,6 +6,7 @@
 #include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "ops/reduce_columns.h"
 #include "ops/reducer.h"
 
 namespace nnlib::ops {
@@ -42,6 +43,31 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
   a.f[0] = t;
 }
 
+// Norms of order 1 and 2 whose outputs lie beside each other.
+template <class C>
+bool norm_columns(const Tensor& self, const std::vector<bool>& mask, double p, const Tensor& out) {
+  const StoreRow store = store_row(Dtype::Float64, out.dtype());
+  const int64_t item = (int64_t)out.itemsize();
+  return reduce_columns<C>(
+      self, mask, 0.0,
+      [p](int64_t rows, int64_t cols, const C* x, int64_t ld, double* acc) {
+        for (int64_t r = 0; r < rows; r++, x += ld) {
+          if (p == 1)
+            for (int64_t j = 0; j < cols; j++) acc[j] += std::abs((double)x[j]);
+          else
+            for (int64_t j = 0; j < cols; j++) acc[j] += (double)x[j] * (double)x[j];
+        }
+      },
+      [](int64_t cols, double* acc, const double* other) {
+        for (int64_t j = 0; j < cols; j++) acc[j] += other[j];
+      },
+      [&](int64_t first, int64_t cols, double* acc) {
+        if (p == 2)
+          for (int64_t j = 0; j < cols; j++) acc[j] = std::sqrt(acc[j]);
+        store(cols, acc, (char*)out.raw() + first * item, item);
+      });
+}
+
 Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
   NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
@@ -59,6 +85,11 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
     return out;
   }
   const Dtype c = compute_dtype(self.dtype());
+  if (p == 1 || p == 2) {
+    const bool done = c == Dtype::Float32 ? norm_columns<float>(self, mask, p, out)
+                                          : norm_columns<double>(self, mask, p, out);
+    if (done) return out;
+  }
   Acc start{};
   if (p == -INFINITY) start.f[0] = INFINITY;
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
