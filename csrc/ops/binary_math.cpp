@@ -45,18 +45,21 @@ const auto kDivFloor = [](auto a, auto b) {
 };
 // The same with fmod by its kernel.
 void div_floor_row(int64_t n, const float* a, const float* b, float* q) {
+  const auto& k = kernels::table();
   constexpr int64_t kPart = 256;
-  float rest[kPart];
+  float rest[kPart], quotient[kPart], whole[kPart];
   for (int64_t from = 0; from < n; from += kPart) {
     const int64_t m = std::min(kPart, n - from);
     const float *x = a + from, *y = b + from;
-    kernels::table().fmod_f32(m, x, y, rest);
+    k.fmod_f32(m, x, y, rest);
     for (int64_t i = 0; i < m; i++) {
-      const float d = y[i], r = rest[i], whole = x[i] / d;
-      float v = (x[i] - r) / d;
-      v = (r != 0) & ((d < 0) != (r < 0)) ? v - 1 : v;
-      const float f = std::floor(v), up = v - f > 0.5f ? f + 1 : f;
-      q[from + i] = d == 0 ? whole : v == 0 ? std::copysign(0.f, whole) : up;
+      const float d = y[i], r = rest[i], v = (x[i] - r) / d;
+      quotient[i] = (r != 0) & ((d < 0) != (r < 0)) ? v - 1 : v;
+    }
+    k.floor_f32(m, quotient, whole);
+    for (int64_t i = 0; i < m; i++) {
+      const float v = quotient[i], f = whole[i], up = v - f > 0.5f ? f + 1 : f, plain = x[i] / y[i];
+      q[from + i] = y[i] == 0 ? plain : v == 0 ? std::copysign(0.f, plain) : up;
     }
   }
 }
