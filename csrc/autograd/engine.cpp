@@ -10,6 +10,8 @@
 namespace nnlib {
 
 void (*check_interrupt)() = nullptr;
+uint64_t (*thread_switches)() = nullptr;
+void (*set_thread_switches)(uint64_t) = nullptr;
 std::string (*current_trace)() = nullptr;
 void (*report_anomaly)(const std::string&) = nullptr;
 

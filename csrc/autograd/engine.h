@@ -37,6 +37,10 @@ void queue_callback(std::function<void()> f);
 // Whether this thread is inside a backward pass.
 bool in_backward();
 
+// The switches of a thread that are not autograd's own (autocast), as a number, for the threads that help in
+// its pass. Set by csrc/ops.
+extern uint64_t (*thread_switches)();
+extern void (*set_thread_switches)(uint64_t switches);
 // Called now and then during a pass; may throw (Ctrl-C). Set by the Python layer.
 extern void (*check_interrupt)();
 // Where the code is now, for anomaly detection. Set by the Python layer.

@@ -14,7 +14,11 @@ namespace {
 
 class DevicePass {
  public:
-  explicit DevicePass(Task& task) : task_(task), grad_(GradMode::enabled()), store_(current_grad_store()) {
+  explicit DevicePass(Task& task)
+      : task_(task),
+        grad_(GradMode::enabled()),
+        store_(current_grad_store()),
+        switches_(thread_switches ? thread_switches() : 0) {
     for (int d = 0; d < kMaxDevices; ++d)
       if (task.devices >> d & 1) devices_.push_back(d);
   }
@@ -52,6 +56,8 @@ class DevicePass {
     t_task = &task_;
     GradGuard mode(grad_);
     GradStoreScope store(store_);
+    const uint64_t own = thread_switches ? thread_switches() : 0;
+    if (own != switches_) set_thread_switches(switches_);
     std::unique_lock<std::mutex> lock(task_.mutex);
     try {
       while (!over()) {
@@ -71,6 +77,7 @@ class DevicePass {
       if (!error_) error_ = std::current_exception();
     }
     t_task = before;
+    if (own != switches_) set_thread_switches(own);
     changed_.notify_all();
   }
   void run_one(int device, std::unique_lock<std::mutex>& lock) {
@@ -102,6 +109,7 @@ class DevicePass {
   Task& task_;
   const bool grad_;
   GradStore* const store_;
+  const uint64_t switches_;  // the caller's
   std::vector<int> devices_;
   std::condition_variable changed_;
   __uint128_t busy_ = 0;  // bit 0 for no device, then one for each

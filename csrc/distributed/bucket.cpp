@@ -68,6 +68,7 @@ std::vector<Bucket> make_buckets(const TensorList& parameters, const std::vector
         const bool dense = is_non_overlapping_and_dense(parameter.sizes(), parameter.strides());
         slot.view = alias(bucket.flat, parameter.sizes(),
                           dense ? parameter.strides() : contiguous_strides(parameter.sizes()), offset);
+        slot.view.impl()->device = parameter.device();
       }
       offset += parameter.numel();
       bucket.slots.push_back(std::move(slot));

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "autograd/engine.h"
 #include "ops/elementwise.h"
 
 namespace nnlib {
@@ -10,6 +11,23 @@ namespace nnlib {
 thread_local AutocastState t_autocast;
 
 namespace {
+
+// Threads that help in a backward pass cast as its own thread does. A byte each.
+struct Switches {
+  Switches() {
+    thread_switches = [] {
+      uint64_t bits = t_autocast.cache_enabled;
+      for (const auto& d : t_autocast.device)
+        bits = bits << 16 | uint64_t(d.enabled) << 8 | uint64_t(d.dtype);
+      return bits;
+    };
+    set_thread_switches = [](uint64_t bits) {
+      for (int i = 1; i >= 0; --i, bits >>= 16)
+        t_autocast.device[i] = {bool(bits >> 8 & 0xff), Dtype(bits & 0xff)};
+      t_autocast.cache_enabled = bits & 1;
+    };
+  }
+} g_switches;
 
 // The cast of a weight. `weight` keeps its address from being given to another tensor.
 struct CachedCast {

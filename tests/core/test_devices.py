@@ -173,6 +173,28 @@ def test_hooks_and_errors_of_a_backward_pass_over_devices():
         (w.to(0).exp().cpu().sum() + right.cpu().sum()).backward()
 
 
+def test_backward_over_devices_casts_as_its_caller():
+    seen = []
+
+    class Product(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x @ x
+
+        @staticmethod
+        def backward(ctx, grad):
+            seen.append((grad.float() @ grad.float()).dtype)
+            return grad
+
+    x = nnlib.ones(2, 2, requires_grad=True)
+    for enabled, dtype in ((True, nnlib.bfloat16), (False, nnlib.float32)):
+        loss = sum(Product.apply(x.to(d)).cpu().sum() for d in (0, 1))
+        with nnlib.autocast("cpu", nnlib.bfloat16, enabled=enabled):
+            loss.backward()
+        assert seen == [dtype] * 2
+        seen.clear()
+
+
 def test_any_team_gives_the_same_bits():
     nnlib.manual_seed(2)
     x = nnlib.randn(130, 130)

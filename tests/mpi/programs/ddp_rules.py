@@ -109,7 +109,22 @@ def handles():
         assert "outside of the given group" in str(seen[0].message)
 
 
+def devices():
+    nnlib.set_device_partition(2)
+    for view in (False, True):
+        net = DistributedDataParallel(nn.Linear(3, 2).to("cpu:1"), gradient_as_bucket_view=view)
+        for _ in range(2):
+            net.zero_grad()
+            net(nnlib.full((1, 3), float(rank))).sum().backward()
+            assert {p.grad.device.index for p in net.parameters()} == {1}
+            assert net.module.weight.grad.eq((world - 1) / 2).all()
+    inner = nn.DataParallel(nn.Linear(3, 2), [0, 1])
+    DistributedDataParallel(inner)(nnlib.full((4, 3), float(rank))).sum().backward()
+    assert inner.module.weight.grad.eq(2 * (world - 1)).all()
+
+
 for part in (
+    devices,
     clipped_norms_agree,
     clipping_fails_on_all_ranks_together,
     sampler_deals_to_the_group,
