@@ -119,7 +119,8 @@ def devices():
             assert {p.grad.device.index for p in net.parameters()} == {1}
             assert net.module.weight.grad.eq((world - 1) / 2).all()
     inner = nn.DataParallel(nn.Linear(3, 2), [0, 1])
-    DistributedDataParallel(inner)(nnlib.full((4, 3), float(rank))).sum().backward()
+    net = DistributedDataParallel(inner)
+    net(nnlib.full((4, 3), float(rank))).sum().backward()
     assert inner.module.weight.grad.eq(2 * (world - 1)).all()
 
 
