@@ -139,48 +139,4 @@ int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
   return place;
 }
 
-// The places of the first k of the stable order; in order where `sorted`.
-template <class C>
-void first_of_order(int64_t n, const C* x, int64_t k, bool descending, bool sorted, int64_t* order) {
-  if (k == 0) return;
-  with_keyed(n, x, [&](auto like, auto make_key) {
-    using K = decltype(like);
-    std::vector<K> v;
-    if (k * 16 <= n) {
-      // A heap of the best so far, its worst on top: most groups of values have none that gets in.
-      using Key = decltype(make_key(C()));
-      const Key flip = descending ? ~Key(0) : Key(0);
-      v = keyed<K>(k, x, descending, make_key);
-      std::make_heap(v.begin(), v.end());
-      Key worst = (Key)v[0].key();
-      C value = x[v[0].place()];
-      constexpr int64_t kGroup = 16;
-      for (int64_t i = k; i < n;) {
-        if (n - i >= kGroup) {
-          bool better = false;
-          for (int64_t j = i; j < i + kGroup; j++) better |= !(descending ? x[j] <= value : x[j] >= value);
-          if (!better) {
-            i += kGroup;
-            continue;
-          }
-        }
-        for (const int64_t end = std::min(n, i + kGroup); i < end; i++) {
-          const Key key = (Key)(make_key(x[i]) ^ flip);
-          if (key >= worst) continue;
-          std::pop_heap(v.begin(), v.end());
-          v.back() = K(key, i);
-          std::push_heap(v.begin(), v.end());
-          worst = (Key)v[0].key();
-          value = x[v[0].place()];
-        }
-      }
-    } else {
-      v = keyed<K>(n, x, descending, make_key);
-      std::nth_element(v.begin(), v.begin() + (k - 1), v.end());
-    }
-    if (sorted) std::sort(v.begin(), v.begin() + k);
-    for (int64_t i = 0; i < k; i++) order[i] = v[(size_t)i].place();
-  });
-}
-
 }  // namespace nnlib::ops

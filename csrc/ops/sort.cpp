@@ -138,11 +138,20 @@ std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool 
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   NNLIB_CHECK(self.dtype() != Dtype::Bool, "topk does not support bool dtypes on CPU");
   NNLIB_CHECK(k >= 0 && k <= n, "selected index k out of range");
-  auto r = select_lanes(self, d, k,
-                        [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-                          first_of_order(count, x, k, largest, sorted, order.data());
-                          emit(k, x, order.data(), v, at);
-                        });
+  auto r = select_lanes(
+      self, d, k, [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
+        // By comparisons, so that of equal values PyTorch's are picked.
+        std::iota(order.begin(), order.end(), 0);
+        auto before = [&](int64_t a, int64_t b) { return largest ? less(x[b], x[a]) : less(x[a], x[b]); };
+        const auto first = order.begin();
+        if (k * 64 <= count) {
+          std::partial_sort(first, first + k, order.end(), before);
+        } else if (k > 0) {
+          std::nth_element(first, first + k - 1, order.end(), before);
+          if (sorted) std::sort(first, first + k - 1, before);
+        }
+        emit(k, x, order.data(), v, at);
+      });
   record_choice(self, r.first, r.second, d, false, "TopkBackward0");
   return r;
 }
