@@ -257,6 +257,7 @@ struct TaskScope {
 }  // namespace
 
 bool in_backward() { return t_task != nullptr; }
+bool in_accumulating_backward() { return t_task && t_task->options.accumulate; }
 
 void queue_callback(std::function<void()> f) {
   NNLIB_CHECK(t_task, "Final callbacks can only be installed during backward pass.");

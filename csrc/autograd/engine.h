@@ -34,8 +34,9 @@ class PartialPass {
 
 // Runs f when the backward pass that is under way on this thread ends; an error outside of one.
 void queue_callback(std::function<void()> f);
-// Whether this thread is inside a backward pass.
+// Whether this thread is inside a backward pass, and whether that adds gradients to the leaves' .grad.
 bool in_backward();
+bool in_accumulating_backward();
 
 // The switches of a thread that are not autograd's own (autocast), as a number, for the threads that help in
 // its pass. Set by csrc/ops.

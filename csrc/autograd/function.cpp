@@ -63,6 +63,18 @@ Device common_device(const TensorList& tensors) {
   return common;
 }
 
+Tensor GradientPlace::find(const Backward& ctx, size_t input) {
+  if (GradMode::enabled() || !ctx.needs(input) || !in_accumulating_backward()) return {};
+  auto* leaf = dynamic_cast<AccumulateGrad*>(ctx.node->next[input].node.get());
+  if (!leaf || leaf->hooks) return {};
+  AutogradMeta& m = *leaf->variable.impl()->autograd;
+  if (!m.gradient_place || m.grad.defined() || (m.hooks && !m.hooks->entries.empty())) return {};
+  if (&grad_slot(leaf->variable) != &m.grad) return {};
+  Tensor place = m.gradient_place();
+  if (place.defined()) m.placed = place.storage();
+  return place;
+}
+
 void collect_edges(Node& node, const TensorList& inputs) {
   node.next.reserve(inputs.size());
   for (const Tensor& t : inputs)

@@ -21,6 +21,26 @@ struct Backward {
   const InputMeta& output(size_t i) const { return node->inputs[i]; }
 };
 
+// While one lives, the gradient of an operator's input is made where it is wanted, if the input is a leaf
+// whose gradients somebody collects in memory of his own: the first new tensor that is laid out so gets that
+// memory. Stands around the making of that gradient alone, so that nothing else of the same layout stays in
+// the place.
+class GradientPlace {
+ public:
+  GradientPlace(const Backward& ctx, size_t input) : destination_(find(ctx, input)) {}
+
+ private:
+  static Tensor find(const Backward& ctx, size_t input);
+  Destination destination_;
+};
+// make(), made where the gradient of that input is wanted; undefined where it is not needed.
+template <class F>
+Tensor make_gradient(const Backward& ctx, size_t input, F&& make) {
+  if (!ctx.needs(input)) return {};
+  GradientPlace place(ctx, input);
+  return make();
+}
+
 // A tensor kept for backward. Unpacking it after an in-place change is an error.
 class Saved {
  public:

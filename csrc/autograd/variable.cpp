@@ -243,6 +243,7 @@ TensorList AccumulateGrad::apply(TensorList&& grads) {
   Tensor g = std::move(grads[0]);
   grads.clear();
   AutogradMeta& m = autograd_meta(variable);
+  const Ref<Storage> placed = std::move(m.placed);
   if (!g.defined()) {
     run_leaf_hooks(m.arrival, variable);
     return {};
@@ -264,7 +265,9 @@ TensorList AccumulateGrad::apply(TensorList&& grads) {
   } else if (!GradMode::enabled()) {
     // A gradient that nobody else holds, laid out as the variable is, is taken over; else it is copied.
     const bool own = g.ref()->use_count() <= 1 && g.storage()->use_count() <= 1 && g.storage()->owned();
-    if (g.is_sparse())
+    if (placed && g.ref()->use_count() <= 1 && g.storage() == placed)
+      grad = g;
+    else if (g.is_sparse())
       grad = own ? detach(g) : detach(basic_ops().clone(g));
     else if (own && is_non_overlapping_and_dense(g.sizes(), g.strides()) &&
              (g.strides() == variable.strides() || (g.is_contiguous() && variable.is_contiguous())))

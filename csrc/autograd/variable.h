@@ -33,6 +33,10 @@ struct AutogradMeta {
   std::shared_ptr<HookList<TensorHook>> hooks;
   std::unique_ptr<HookList<PostAccumulateHook>> post_accumulate;
   std::unique_ptr<HookList<PostAccumulateHook>> arrival;  // as post_accumulate, also when no gradient came
+  // Gives memory for the next gradient (undefined: anywhere), where somebody wants it in a place of his; and
+  // the memory that was given, until the gradient arrives. See GradientPlace in function.h.
+  std::function<Tensor()> gradient_place;
+  Ref<Storage> placed;
   // The leaf's AccumulateGrad while somebody holds it; it holds the leaf, so this is weak.
   Node* accumulator = nullptr;
   std::mutex mutex;

@@ -45,12 +45,24 @@ class Storage : public RefCounted {
     release_ = nullptr;
   }
 
+  // The memory is somebody's who will want it back, and then moves this storage out of it.
+  void lend() { lent_ = true; }
+  bool is_lent() const { return lent_; }
+  void move_out() {
+    lent_ = false;
+    resize(nbytes_);
+  }
+
   std::atomic<uint32_t> version{0};
 
   // Counts every in-place change, those by inference tensors and by aliases with versions of their own too.
   std::atomic<uint32_t> writes{0};
-  // Whoever hands out the address (NumPy, DLPack, data_ptr) calls this: changes may go uncounted from now on.
-  void expose() { exposed_.store(true, std::memory_order_relaxed); }
+  // Whoever hands out the address (NumPy, DLPack, data_ptr) calls this first: changes may go uncounted from
+  // now on, and lent memory is left.
+  void expose() {
+    if (lent_) move_out();
+    exposed_.store(true, std::memory_order_relaxed);
+  }
   // True where no change can go uncounted: memory of our own that nobody else can reach.
   bool counts_writes() const { return owned_ && !exposed_.load(std::memory_order_relaxed); }
   // Belongs to ops/drivers/packed_cache, whose lock guards it.
@@ -63,7 +75,7 @@ class Storage : public RefCounted {
   }
   void* data_;
   size_t nbytes_;
-  bool owned_ = false;
+  bool owned_ = false, lent_ = false;
   std::function<void()> release_;
   bool writable_ = true;
   std::atomic<bool> exposed_{false};

@@ -44,6 +44,28 @@ Scalar Tensor::item() const {
   });
 }
 
+static thread_local Destination* t_destination = nullptr;
+
+Destination::Destination(Tensor place) : place_(std::move(place)), before_(t_destination) {
+  NNLIB_CHECK(!place_.defined() || place_.storage_offset() == 0, "a place begins with its storage");
+  t_destination = this;
+}
+Destination::~Destination() { t_destination = before_; }
+
+Ref<Storage> Destination::take(const TensorImpl& t) {
+  if (!t_destination || !t_destination->place_.defined()) return {};
+  const Tensor& place = t_destination->place_;
+  if (place.dtype() != t.dtype || place.sizes() != t.sizes || place.strides() != t.strides) return {};
+  Ref<Storage> memory = place.storage();
+  t_destination->place_.reset();
+  return memory;
+}
+
+static void give_memory(TensorImpl& t, size_t bytes) {
+  t.storage = Destination::take(t);
+  if (!t.storage) t.storage = make_ref<Storage>(bytes);
+}
+
 Tensor empty_strided(const Dims& sizes, const Dims& strides, Dtype dtype) {
   NNLIB_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ", strides.size(),
               " and ", sizes.size());
@@ -58,7 +80,7 @@ Tensor empty_strided(const Dims& sizes, const Dims& strides, Dtype dtype) {
     }
     last++;
   }
-  p->storage = make_ref<Storage>((size_t)last * itemsize(dtype));
+  give_memory(*p, (size_t)last * itemsize(dtype));
   return Tensor(std::move(p));
 }
 
@@ -77,7 +99,7 @@ Tensor empty(const Dims& sizes, Dtype dtype, MemoryFormat format) {
   } else {
     p->strides = contiguous_strides(sizes);
   }
-  p->storage = make_ref<Storage>((size_t)p->numel * itemsize(dtype));
+  give_memory(*p, (size_t)p->numel * itemsize(dtype));
   return Tensor(std::move(p));
 }
 

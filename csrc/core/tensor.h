@@ -121,6 +121,22 @@ struct SparseData {
   bool coalesced = false;
 };
 
+// While one lives, the next new tensor of exactly the place's sizes, strides and dtype that this thread makes
+// lies in the place's memory. Nothing happens where the place is undefined.
+class Destination {
+ public:
+  explicit Destination(Tensor place);
+  ~Destination();
+  Destination(const Destination&) = delete;
+  Destination& operator=(const Destination&) = delete;
+  // The place's storage, once, for such a tensor; null for any other.
+  static Ref<Storage> take(const TensorImpl& t);
+
+ private:
+  Tensor place_;
+  Destination* before_;
+};
+
 // New memory, its values unset. Strided like memory_format says.
 Tensor empty(const Dims& sizes, Dtype dtype, MemoryFormat format = MemoryFormat::Contiguous);
 Tensor empty_strided(const Dims& sizes, const Dims& strides, Dtype dtype);

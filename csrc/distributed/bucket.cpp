@@ -47,6 +47,7 @@ std::vector<Bucket> make_buckets(const TensorList& parameters, const std::vector
                                  const Assignment& assignment, Group& group) {
   std::vector<Bucket> buckets;
   for (const std::vector<size_t>& members : assignment) {
+    NNLIB_CHECK(!members.empty(), "expected a parameter in each bucket");
     Bucket bucket;
     bucket.index = buckets.size();
     bucket.sparse = sparse[members.front()];
@@ -61,7 +62,7 @@ std::vector<Bucket> make_buckets(const TensorList& parameters, const std::vector
     int64_t offset = 0;
     for (size_t p : members) {
       const Tensor& parameter = parameters[p];
-      Slot slot{p, Tensor()};
+      Slot slot{p, Tensor(), {}};
       if (!bucket.sparse) {
         // Memory order is kept where the parameter is dense (channels_last, say), so that copies are
         // straight.

@@ -19,7 +19,8 @@ Assignment assign_buckets(const TensorList& parameters, const std::vector<size_t
 
 struct Slot {
   size_t parameter;
-  Tensor view;  // this parameter's part of the bucket, strided as the parameter is
+  Tensor view;        // this parameter's part of the bucket, strided as the parameter is
+  Ref<Storage> lent;  // the same memory as the last gradient that was made there has it
 };
 
 struct Bucket {

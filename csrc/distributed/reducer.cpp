@@ -20,6 +20,12 @@ void divide(const Tensor& flat, int64_t divisor) {
   });
 }
 
+// Nobody could notice that the tensor's memory is another one.
+bool holds_alone(const Tensor& t) {
+  const Storage& s = *t.storage();
+  return s.use_count() == 1 && (s.counts_writes() || s.is_lent());
+}
+
 }  // namespace
 
 std::shared_ptr<Reducer> Reducer::create(TensorList parameters, std::vector<std::string> names,
@@ -33,6 +39,10 @@ std::shared_ptr<Reducer> Reducer::create(TensorList parameters, std::vector<std:
     reducer->hook_ids_.push_back(register_arrival_hook(reducer->parameters_[p], [weak, p](const Tensor&) {
       if (auto self = weak.lock()) self->on_gradient(p);
     }));
+    autograd_meta(reducer->parameters_[p]).gradient_place = [weak, p] {
+      auto self = weak.lock();
+      return self ? self->place(p) : Tensor();
+    };
   }
   return reducer;
 }
@@ -50,6 +60,7 @@ Reducer::Reducer(TensorList parameters, std::vector<std::string> names, std::vec
   const auto n = static_cast<int64_t>(parameters_.size());
   usage_ = empty(Dims{n}, Dtype::Int32);
   ready_.assign(parameters_.size(), 0);
+  placed_.assign(parameters_.size(), 0);
   runs_.assign(parameters_.size(), 0);
 }
 
@@ -100,7 +111,9 @@ void Reducer::reset_pass() {
   next_ = 0;
   usage_job_ = nullptr;
   unused_.clear();
+  copied_ = 0;
   std::fill(ready_.begin(), ready_.end(), 0);
+  std::fill(placed_.begin(), placed_.end(), 0);
   std::fill(runs_.begin(), runs_.end(), 0);
   fill_values(usage_, Scalar(0));
   if (!arrivals_complete_) arrivals_.clear();
@@ -176,15 +189,50 @@ void Reducer::mark_ready(size_t p) {
       "that share it; static_graph=True allows the last two when the graph does not change.");
   ready_[p] = 1;
   Bucket& bucket = buckets_[places_[p].bucket];
-  fill_slot(bucket.slots[places_[p].slot]);
+  fill_slot(bucket, bucket.slots[places_[p].slot]);
   if (--bucket.pending == 0) start_ready_buckets();
 }
 
-void Reducer::fill_slot(const Slot& slot) {
+// Where the gradient is to be made: in its bucket, once in a pass.
+Tensor Reducer::place(size_t p) {
+  if (!expecting_ || ready_[p] || placed_[p]) return {};
+  Bucket& bucket = buckets_[places_[p].bucket];
+  Slot& slot = bucket.slots[places_[p].slot];
+  if (!slot.view.defined() || !may_lend(slot)) return {};
+  placed_[p] = 1;
+  return lend(bucket, slot);
+}
+
+// A hook that sees the gradient before it is averaged must not see it change.
+bool Reducer::may_lend(const Slot& slot) const {
+  const auto& hooks = autograd_meta(parameters_[slot.parameter]).post_accumulate;
+  return options_.bucket_view || !hooks || hooks->entries.empty();
+}
+
+// A tensor on the slot's memory, with a storage of its own.
+Tensor Reducer::lend(const Bucket& bucket, Slot& slot) {
+  reclaim(slot);
+  const Tensor& view = slot.view;
+  slot.lent = Ref<Storage>(
+      new Storage(view.raw(), static_cast<size_t>(view.nbytes()), [memory = bucket.flat.storage()] {}));
+  if (!options_.bucket_view) slot.lent->lend();
+  const Tensor t = from_storage(slot.lent, view.dtype(), view.sizes(), view.strides(), 0);
+  t.impl()->device = parameters_[slot.parameter].device();
+  return t;
+}
+
+// Before the slot's memory is written: whoever still holds what was there takes it elsewhere.
+void Reducer::reclaim(Slot& slot) {
+  if (slot.lent && slot.lent->is_lent() && slot.lent->use_count() > 1) slot.lent->move_out();
+  slot.lent = nullptr;
+}
+
+void Reducer::fill_slot(const Bucket& bucket, Slot& slot) {
   if (!slot.view.defined()) return;  // sparse: taken from .grad at the end
   const Tensor& parameter = parameters_[slot.parameter];
-  Tensor grad = grad_slot(parameter);
+  Tensor& grad = grad_slot(parameter);
   if (!grad.defined()) {
+    reclaim(slot);
     fill_values(slot.view, Scalar(0.0));
     return;
   }
@@ -192,8 +240,17 @@ void Reducer::fill_slot(const Slot& slot) {
       !grad.is_sparse(), "parameter ", names_[slot.parameter],
       " got a sparse gradient, but was not declared to have one when DistributedDataParallel was made");
   if (grad.raw() == slot.view.raw() && grad.strides() == slot.view.strides()) return;
+  reclaim(slot);
   copy_values(slot.view, grad);
-  if (options_.bucket_view) grad_slot(parameter) = slot.view;
+  copied_ += slot.view.nbytes();
+  if (!options_.bucket_view &&
+      !(may_lend(slot) && holds_alone(grad) && grad.strides() == slot.view.strides()))
+    return;
+  const Tensor there = lend(bucket, slot);
+  if (options_.bucket_view)
+    grad = there;
+  else
+    set_data(grad, there);  // it stays the tensor that it is, in other memory
 }
 
 void Reducer::start_ready_buckets() {
@@ -224,6 +281,7 @@ void Reducer::start_usage() {
 void Reducer::shadow_pass() {
   reset_pass();
   for (Bucket& bucket : buckets_) {
+    for (Slot& slot : bucket.slots) reclaim(slot);
     if (!bucket.sparse) fill_values(bucket.flat, Scalar(0.0));
     start(bucket);
   }
@@ -288,13 +346,14 @@ void Reducer::finish() {
   wait_for_usage();
   for (Bucket& bucket : buckets_) {
     wait_for(bucket);
-    for (const Slot& slot : bucket.slots)
+    for (Slot& slot : bucket.slots)
       if (used_somewhere(slot.parameter)) take_back(bucket, slot);
   }
+  stats_.copied = copied_;
   if (!options_.find_unused) arrivals_complete_ = true;
 }
 
-void Reducer::take_back(const Bucket& bucket, const Slot& slot) {
+void Reducer::take_back(const Bucket& bucket, Slot& slot) {
   const Tensor& parameter = parameters_[slot.parameter];
   Tensor& grad = grad_slot(parameter);
   if (bucket.sparse) {
@@ -302,12 +361,12 @@ void Reducer::take_back(const Bucket& bucket, const Slot& slot) {
     return;
   }
   if (grad.defined() && grad.raw() == slot.view.raw()) return;
-  if (options_.bucket_view) {
-    grad = slot.view;
+  if (options_.bucket_view || !grad.defined()) {
+    grad = lend(bucket, slot);
     return;
   }
-  if (!grad.defined()) grad = empty_like(parameter);
   copy_values(grad, slot.view);
+  copied_ += slot.view.nbytes();
   grad.bump_version();
 }
 

@@ -2,12 +2,17 @@
 // Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020, section 3.
 //
 // Note [Life of a gradient]
-// A hook on each parameter's AccumulateGrad tells the reducer that the gradient is complete. The reducer
-// copies it into its bucket; when all gradients of a bucket are there, and all earlier buckets have been
-// started, the bucket's all-reduce starts. Buckets start in order of their index on every rank, whatever
-// order the gradients come in: that is what makes ranks meet in the same collective. At the end of backward
-// the reducer waits for the buckets and copies the averages back (or has made the gradients views of the
-// buckets, then nothing is copied).
+// An operator that makes the gradient of a parameter makes it in the parameter's part of a bucket
+// (GradientPlace in autograd/function.h). A hook on each parameter's AccumulateGrad tells the reducer that
+// the gradient is complete; one that was made elsewhere is copied into the bucket. When all gradients of a
+// bucket are there, and all earlier buckets have been started, the bucket's all-reduce starts. Buckets start
+// in order of their index on every rank, whatever order the gradients come in: that is what makes ranks meet
+// in the same collective. At the end of backward the reducer waits for the buckets; a gradient that is not in
+// its bucket is copied back.
+//
+// With bucket_view gradients are views of the buckets for good. Without it their memory is only lent: whoever
+// still holds a gradient when the bucket is filled again, or asks for its address, gets memory of his own
+// (Storage::move_out), so that it keeps its values as any tensor does.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +40,7 @@ using SparseAverage = std::function<Tensor(const Tensor& grad, const Tensor& par
 // What the last averaged pass cost.
 struct PassStats {
   int64_t buckets = 0, bytes = 0;
+  int64_t copied = 0;        // bytes that were copied into buckets or out of them
   double communicating = 0;  // seconds that the communication thread had the buckets, added up
   double waited = 0;         // seconds that backward waited for it at the end
 };
@@ -82,7 +88,11 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void install(const Assignment& assignment);
   void on_gradient(size_t p);
   void mark_ready(size_t p);
-  void fill_slot(const Slot& slot);
+  Tensor place(size_t p);
+  Tensor lend(const Bucket& bucket, Slot& slot);
+  void reclaim(Slot& slot);
+  bool may_lend(const Slot& slot) const;
+  void fill_slot(const Bucket& bucket, Slot& slot);
   void start_ready_buckets();
   void start(Bucket& bucket);
   void at_end_of_backward(void (Reducer::*what)());
@@ -92,7 +102,7 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void wait_for_usage();
   void finish();
   void wait(Job& job);
-  void take_back(const Bucket& bucket, const Slot& slot);
+  void take_back(const Bucket& bucket, Slot& slot);
   void mark_unreachable(const TensorList& outputs);
   std::string names_of(const std::vector<size_t>& which) const;
 
@@ -120,8 +130,10 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   PassStats stats_;
   bool expecting_ = false;
   bool any_came_ = false;
-  size_t next_ = 0;          // the bucket to start next
-  std::vector<char> ready_;  // by parameter
+  size_t next_ = 0;           // the bucket to start next
+  std::vector<char> ready_;   // by parameter
+  std::vector<char> placed_;  // by parameter: its place was asked for
+  int64_t copied_ = 0;
   std::vector<size_t> unused_;
   Tensor usage_;  // int32 by parameter: how many ranks used it
   std::shared_ptr<Job> usage_job_;

@@ -117,9 +117,10 @@ Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor
     record(out, "ConvolutionBackward0", {x, w, bias},
            [s, x = save(x), w = save(w)](Backward& ctx, const TensorList& g) {
              const Tensor weight = w.get(ctx);
-             return TensorList{ctx.needs(0) ? conv_t(s, g[0], weight, Tensor()) : Tensor(),
-                               ctx.needs(1) ? conv_w(s, x.get(ctx), g[0], weight.sizes()) : Tensor(),
-                               ctx.needs(2) ? bias_grad(s, g[0], false) : Tensor()};
+             return TensorList{
+                 ctx.needs(0) ? conv_t(s, g[0], weight, Tensor()) : Tensor(),
+                 make_gradient(ctx, 1, [&] { return conv_w(s, x.get(ctx), g[0], weight.sizes()); }),
+                 make_gradient(ctx, 2, [&] { return bias_grad(s, g[0], false); })};
            });
   }
   return out;
@@ -139,9 +140,10 @@ Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor
     record(out, "ConvolutionBackward0", {g, w, bias},
            [s, g = save(g), w = save(w)](Backward& ctx, const TensorList& h) {
              const Tensor weight = w.get(ctx);
-             return TensorList{ctx.needs(0) ? conv_f(s, h[0], weight, Tensor()) : Tensor(),
-                               ctx.needs(1) ? conv_w(s, h[0], g.get(ctx), weight.sizes()) : Tensor(),
-                               ctx.needs(2) ? bias_grad(s, h[0], true) : Tensor()};
+             return TensorList{
+                 ctx.needs(0) ? conv_f(s, h[0], weight, Tensor()) : Tensor(),
+                 make_gradient(ctx, 1, [&] { return conv_w(s, h[0], g.get(ctx), weight.sizes()); }),
+                 make_gradient(ctx, 2, [&] { return bias_grad(s, h[0], true); })};
            });
   }
   return out;

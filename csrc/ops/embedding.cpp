@@ -85,8 +85,10 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, std::optional<int6
     record(out, "EmbeddingBackward0", {weight},
            [flat = save(flat), sizes = weight.sizes(), padding = padding_idx.value_or(-1), scale_grad_by_freq,
             sparse](Backward& ctx, const TensorList& g) {
-             return TensorList{detail::embedding_weight_grad(g[0], flat.get(ctx), sizes, padding,
-                                                             scale_grad_by_freq, sparse)};
+             return TensorList{make_gradient(ctx, 0, [&] {
+               return detail::embedding_weight_grad(g[0], flat.get(ctx), sizes, padding, scale_grad_by_freq,
+                                                    sparse);
+             })};
            });
   }
   return out;

@@ -63,8 +63,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
              const Tensor flat = reshape(g[0], {rows, out_features}), input = x.get(ctx);
              TensorList grads(3);
              if (ctx.needs(0)) grads[0] = reshape(mm(flat, w.get(ctx)), input.sizes());
-             if (ctx.needs(1)) grads[1] = mm(t(flat), reshape(input, {rows, in}));
-             if (ctx.needs(2)) grads[2] = sum(flat, Dims{0}, false);
+             grads[1] = make_gradient(ctx, 1, [&] { return mm(t(flat), reshape(input, {rows, in})); });
+             grads[2] = make_gradient(ctx, 2, [&] { return sum(flat, Dims{0}, false); });
              return grads;
            });
   }

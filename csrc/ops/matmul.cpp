@@ -72,8 +72,8 @@ Tensor mm(const Tensor& a, const Tensor& b) {
   detail::gemm_values(out, a, b, 0, 1, Tensor(), !recorded);
   if (recorded) {
     record(out, "MmBackward0", {a, b}, [a = save(a), b = save(b)](Backward& ctx, const TensorList& g) {
-      return TensorList{ctx.needs(0) ? mm(g[0], t(b.get(ctx))) : Tensor(),
-                        ctx.needs(1) ? mm(t(a.get(ctx)), g[0]) : Tensor()};
+      return TensorList{make_gradient(ctx, 0, [&] { return mm(g[0], t(b.get(ctx))); }),
+                        make_gradient(ctx, 1, [&] { return mm(t(a.get(ctx)), g[0]); })};
     });
   }
   return out;

@@ -136,19 +136,17 @@ struct Coefficients {
 
 template <class T>
 void backward(const Batch& in, const Tensor& grad, const Tensor& weight, const Saved1d& saved, bool training,
-              Tensor* grad_x, Tensor* grad_w, Tensor* grad_b) {
+              const Tensor& grad_x, const Tensor& grad_w, const Tensor& grad_b) {
   using C = compute_t<T>;
   const Param<C> w(weight);
   const T *g = grad.data<T>(), *x = in.x.data<T>();
   const C *m = saved.mean.data<C>(), *r = saved.invstd.data<C>();
-  T* gx = grad_x->defined() ? grad_x->data<T>() : nullptr;
-  *grad_w = empty({in.c}, DtypeOf<C>::value);
-  *grad_b = empty({in.c}, DtypeOf<C>::value);
-  C *gw = grad_w->data<C>(), *gb = grad_b->data<C>();
+  T* gx = grad_x.defined() ? grad_x.data<T>() : nullptr;
+  C *gw = grad_w.defined() ? grad_w.data<C>() : nullptr, *gb = grad_b.defined() ? grad_b.data<C>() : nullptr;
   Coefficients<C> k(in.c);
   auto finish = [&](int64_t c, double sum_g, double sum_gx) {
-    gw[c] = (C)(sum_gx * r[c]);
-    gb[c] = (C)sum_g;
+    if (gw) gw[c] = (C)(sum_gx * r[c]);
+    if (gb) gb[c] = (C)sum_g;
     k.set(c, w.get(c, 1), m[c], r[c], sum_g, sum_gx, (double)in.rows(), training);
   };
   if (in.by_columns) {
@@ -251,13 +249,12 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
              const Batch in(xv);
              TensorList r(3);
              if (ctx.needs(0)) r[0] = empty_like(in.x);
-             Tensor grad_w, grad_b;
+             for (size_t i : {1, 2})
+               r[i] = make_gradient(ctx, i, [&] { return empty({in.c}, statistics_dtype(xv.dtype())); });
              dispatch_floating(xv.dtype(), "batch_norm", [&](auto tag) {
                using T = typename decltype(tag)::type;
-               backward<T>(in, laid_out_as(g[0], in.x), wv, saved, training, &r[0], &grad_w, &grad_b);
+               backward<T>(in, laid_out_as(g[0], in.x), wv, saved, training, r[0], r[1], r[2]);
              });
-             if (ctx.needs(1)) r[1] = grad_w;
-             if (ctx.needs(2)) r[2] = grad_b;
              return r;
            });
   }

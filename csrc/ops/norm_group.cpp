@@ -229,7 +229,7 @@ Tensor normalize_groups(const Tensor& input, int64_t groups, const Tensor& weigh
              TensorList r(3);
              if (ctx.needs(0)) r[0] = in.last ? empty_like(x) : empty(x.sizes(), x.dtype());
              for (size_t i : {1, 2})
-               if (ctx.needs(i)) r[i] = empty({in.c}, statistics_dtype(x.dtype()));
+               r[i] = make_gradient(ctx, i, [&] { return empty({in.c}, statistics_dtype(x.dtype())); });
              dispatch_floating(x.dtype(), "group_norm", [&](auto tag) {
                using T = typename decltype(tag)::type;
                backward<T>(in, gv.data<T>(), x.data<T>(), wv, stats, ctx.needs(0) ? r[0].data<T>() : nullptr,

@@ -149,7 +149,7 @@ Tensor normalize_rows(const Tensor& input, const Dims& shape, const Tensor& weig
              TensorList r(3);
              if (ctx.needs(0)) r[0] = empty(x.sizes(), x.dtype());
              for (size_t i : {1, 2})
-               if (ctx.needs(i)) r[i] = empty(shape, statistics_dtype(x.dtype()));
+               r[i] = make_gradient(ctx, i, [&] { return empty(shape, statistics_dtype(x.dtype())); });
              dispatch_floating(x.dtype(), "layer_norm", [&](auto tag) {
                using T = typename decltype(tag)::type;
                backward<T>(rows, gv.data<T>(), x.data<T>(), wv, stats, centered,

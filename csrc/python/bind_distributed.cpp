@@ -127,6 +127,7 @@ void bind_reducer(py::module_& m) {
             py::dict d;
             d["buckets"] = s.buckets;
             d["bytes"] = s.bytes;
+            d["copied"] = s.copied;
             d["communicating"] = s.communicating;
             d["waited"] = s.waited;
             return d;

@@ -6,7 +6,7 @@ import numpy as np
 
 import nnlib as torch
 from nnlib import _C, _comm
-from nnlib.distributed._request import DTYPES, Request
+from nnlib.distributed._request import DTYPES, ITEM_BYTES, Request
 
 native = _C._distributed
 
@@ -16,7 +16,7 @@ class FakeTransport:
 
     def __init__(self, shift=0.0):
         self.shift = shift
-        self.started, self.dtypes = [], []
+        self.started, self.dtypes, self.places = [], [], []
         self.first_start = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
@@ -25,6 +25,7 @@ class FakeTransport:
     def native_request(self, address, count, dtype, reduce_op):
         request = Request("all_reduce", timeout=10.0, dtype=dtype, reduce_op=reduce_op, count=count)
         request.peer = address
+        self.places.append((address, count * ITEM_BYTES[dtype]))
         return request
 
     def run(self, request):

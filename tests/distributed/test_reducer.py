@@ -196,6 +196,8 @@ def test_buckets_can_be_rebuilt():
         np.testing.assert_array_equal(params[1].grad.numpy(), np.full(8, 2 * 2.0 + 2.0))
         with pytest.raises(RuntimeError, match="p0 is in no bucket"):
             reducer.rebuild([[1]], group.native)
+        with pytest.raises(RuntimeError, match="a parameter in each bucket"):
+            reducer.rebuild([[1, 0], []], group.native)
 
 
 def test_hooks_go_with_the_reducer():

@@ -63,7 +63,8 @@ class DistributedDataParallel(Module, Joinable):
             gradient; otherwise such parameters are an error in the next forward.
         check_reduction (bool): old; the check that it asked for (that the last backward was reduced in full,
             made at the beginning of forward) is always made. True warns.
-        gradient_as_bucket_view (bool): let gradients be views of the buckets, which saves memory and copies.
+        gradient_as_bucket_view (bool): let gradients be views of the buckets for good, also when somebody holds
+            them or knows their address: the next backward overwrites them.
         static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that
             are used more than once under checkpointing, and finds unused ones in the first iteration only.
         bucket_cap_mb_list (list of float): sizes of the first buckets one by one, the last for all others.
@@ -364,9 +365,16 @@ class DistributedDataParallel(Module, Joinable):
     def communication_stats(self):
         """What averaging cost in the last pass: a dict.
 
-        ``buckets`` and ``bytes`` that were averaged; ``communicating``: seconds that their averages took;
-        ``waited``: seconds of those when backward had nothing left to do; ``hidden``: the share that was hidden
-        behind backward, from 0 to 1.
+        ``buckets`` and ``bytes`` that were averaged; ``copied``: bytes that were copied into the buckets or out of
+        them; ``communicating``: seconds that the averages took, waiting for other ranks included; ``waited``:
+        seconds of those when backward had nothing left to do; ``hidden``: the share that was hidden behind
+        backward, from 0 to 1 (1 where nothing was averaged).
+
+        Example::
+
+            >>> net(x).sum().backward()  # doctest: +SKIP
+            >>> net.communication_stats()["hidden"]  # doctest: +SKIP
+            0.83
         """
         stats = self.reducer.stats()
         spent = stats["communicating"]

@@ -85,6 +85,38 @@ def bucket_sizes_and_views_do_not_change_a_bit():
 
 
 @check
+def gradients_are_made_in_the_buckets_that_the_ranks_share():
+    group = dist.group.WORLD
+    results = set()
+    for view in (False, True):
+        net = DDP(fresh(), gradient_as_bucket_view=view, bucket_cap_mb=0.002)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        for x, y in batches(4):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(net(mine(x)), mine(y)).backward()
+            assert net.communication_stats()["copied"] == 0
+            for p in net.parameters():
+                shared = view and group.shares_memory()
+                assert not shared or group._transport.arenas.locate(p.grad.data_ptr()) is not None
+            optimizer.step()
+        results.add(bits(net))
+    assert len(results) == 1
+
+
+@check
+def a_gradient_that_is_kept_is_not_overwritten():
+    net, kept = DDP(fresh()), []
+    for x, y in batches(4):
+        net.zero_grad()
+        nn.functional.mse_loss(net(mine(x)), mine(y)).backward()
+        first = net.module[0].weight
+        kept.append((first.grad, first.grad.clone(), first.grad[:2].numpy(), first.grad[:2].clone()))
+        assert len(set(everywhere(first.grad.clone().numpy().tobytes()))) == 1
+    for grad, copy_of_grad, array, copy_of_array in kept:
+        assert torch.equal(grad, copy_of_grad) and (array == copy_of_array.numpy()).all()
+
+
+@check
 def no_sync_adds_up_and_the_next_pass_averages():
     net, reference = DDP(fresh()), fresh()
     steps = batches(3)
