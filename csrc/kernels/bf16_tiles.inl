@@ -177,11 +177,11 @@ void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16
                    int64_t lines_ahead) {
   const auto run = parts == 1 ? multiply<1> : parts == 2 ? multiply<2> : multiply<3>;
   const char* from = static_cast<const char*>(ahead);
-  if (m == 32 && n == 32 && !accumulate && !bias) return run(steps, a, b, c, ldc, from, lines_ahead);
   for (int64_t i = 0; i < m; ++i) {  // there by the time that the products are summed
     _mm_prefetch(reinterpret_cast<const char*>(c + i * ldc), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(c + i * ldc + n - 1), _MM_HINT_T0);
   }
+  if (m == 32 && n == 32 && !accumulate && !bias) return run(steps, a, b, c, ldc, from, lines_ahead);
   alignas(64) float sum[1024];
   run(steps, a, b, sum, 32, from, lines_ahead);
   finish_block(sum, c, ldc, m, n, bias, accumulate);
