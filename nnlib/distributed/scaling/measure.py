@@ -88,16 +88,20 @@ def measure_program(kind, steps):
     return Program(*parts, tuple((at * min(1.0, stretch), size) for at, size in seen))
 
 
-def measure_computing(kind, steps):
-    """Seconds of a step without averaging, while all ranks do the same."""
-    trainer = Trainer(kind)
-    for _ in range(3):
+def steps_together(trainer, warm, steps):
+    """Seconds of a step that all ranks begin together."""
+    for _ in range(warm):
         trainer.step()
     times = []
     for _ in range(steps):
         dist.barrier()
         times.append(sum(trainer.step()))
     return undisturbed(times)
+
+
+def measure_computing(kind, steps):
+    """Seconds of a step without averaging, while all ranks do the same."""
+    return steps_together(Trainer(kind), 3, steps)
 
 
 def measure_sum_rate(size=8 << 20):
@@ -146,11 +150,4 @@ def measure_messages(size=8 << 20):
 
 def measure_step(kind, steps):
     """Seconds of a step of all ranks, with averaging."""
-    trainer = Trainer(kind, average=True)
-    for _ in range(4):
-        trainer.step()
-    times = []
-    for _ in range(steps):
-        dist.barrier()
-        times.append(sum(trainer.step()))
-    return undisturbed(times)
+    return steps_together(Trainer(kind, average=True), 4, steps)
