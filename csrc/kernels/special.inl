@@ -231,7 +231,7 @@ NNLIB_INLINE bool pow_block(const float* x, const float* y, float* z) {
     p = p * g + 0.5;
     p = p * g + 1;
     p = p * g + 1;
-    int64_t bits;
+    uint64_t bits;
     memcpy(&bits, &shifted, 8);
     bits = (bits + 1023) << 52;
     double power;
