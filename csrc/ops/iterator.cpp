@@ -386,10 +386,6 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 constexpr int64_t kWorthTurning = 4096;
 
 // An operand whose inner stride in out's order is long while another dimension of it lies together: a column

@@ -17,13 +17,6 @@ namespace {
 
 std::atomic<bool> winograd_on{true};
 
-bool is_pointwise(const ConvShape& s) {
-  for (int i = 0; i < 3; ++i) {
-    if (s.kernel[i] != 1 || s.stride[i] != 1 || s.padding[i] != 0 || s.out[i] != s.in[i]) return false;
-  }
-  return true;
-}
-
 // The share of a vector's lanes that n elements in a row use.
 double filled(int64_t n, int64_t width) { return double(n) / double((n + width - 1) / width * width); }
 
@@ -74,7 +67,7 @@ ConvChoice choose_conv(const ConvShape& s) {
     return {ConvAlgorithm::Depthwise,
             "one input channel a group: a matrix of few rows would only be gathered"};
   }
-  if (is_pointwise(s))
+  if (s.pointwise())
     return {ConvAlgorithm::Pointwise, "1x1, stride 1: the images are the matrix, nothing to gather"};
   if (detail::winograd_size(s) > 0)
     return {ConvAlgorithm::Winograd, "3x3, stride 1, enough channels and pixels: fewer multiplications"};

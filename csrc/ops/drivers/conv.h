@@ -18,6 +18,13 @@ struct ConvShape {
   int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  // A 1x1 kernel that meets each pixel once: a product with the images as they are.
+  bool pointwise() const {
+    for (int d = 0; d < 3; ++d) {
+      if (kernel[d] != 1 || stride[d] != 1 || padding[d] != 0 || out[d] != in[d]) return false;
+    }
+    return true;
+  }
 };
 
 // The images of an input or an output in memory, dense: N, C, D, H, W or, with channels_last, N, D, H, W, C.

@@ -24,13 +24,6 @@ constexpr int64_t kNearFrame = 6 << 10;
 constexpr int64_t kNearPanels = 32 << 10;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
-bool is_pointwise(const ConvShape& s) {
-  for (int i = 0; i < 3; ++i) {
-    if (s.kernel[i] != 1 || s.stride[i] != 1 || s.padding[i] != 0 || s.out[i] != s.in[i]) return false;
-  }
-  return true;
-}
-
 // The left side: element (row, channel * taps + t) of group g is w[g * group + row * rs + channel * cs +
 // tap[t]].
 template <class T>
@@ -46,7 +39,7 @@ template <class T>
 struct Plan {
   explicit Plan(const ConvShape& shape) : s(shape), tile(tile_kernel<T>()) {
     rows = s.out_group(), k = s.in_group() * s.taps();
-    pointwise = is_pointwise(s);
+    pointwise = s.pointwise();
     const int64_t width = kernels::table().lines_nr / 2;
     // Straight from the frame, lanes past the end of a line idle. The gathered panel costs about as much as
     // four rows of products.

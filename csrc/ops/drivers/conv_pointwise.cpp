@@ -35,11 +35,8 @@ void for_products(int64_t count, F product) {
 
 template <class T>
 bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
-  for (int d = 0; d < 3; ++d) {
-    if (s.kernel[d] != 1 || s.stride[d] != 1 || s.padding[d] != 0 || s.out[d] != s.in[d]) return false;
-  }
-  return s.groups == 1 && a.channels_last == b.channels_last && a.dtype == DtypeOf<T>::value &&
-         b.dtype == a.dtype;
+  return s.pointwise() && s.groups == 1 && a.channels_last == b.channels_last &&
+         a.dtype == DtypeOf<T>::value && b.dtype == a.dtype;
 }
 
 template <class T>
