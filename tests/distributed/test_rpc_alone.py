@@ -18,10 +18,8 @@ from nnlib.distributed.rpc import _link, _pool, _state, _wire, setup
 
 
 @pytest.fixture(autouse=True)
-def without_mpi(monkeypatch):
+def without_mpi(monkeypatch, without_launcher):
     monkeypatch.setattr(setup, "is_mpi4py_installed", lambda: False)
-    for variable in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
     yield
     if _state.is_initialized():
         rpc.shutdown(timeout=10)

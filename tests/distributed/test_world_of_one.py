@@ -12,10 +12,8 @@ from nnlib.nn.parallel import DistributedDataParallel as DDP
 
 
 @pytest.fixture(autouse=True)
-def without_mpi(monkeypatch):
+def without_mpi(monkeypatch, without_launcher):
     monkeypatch.setattr(initialize, "is_mpi4py_installed", lambda: False)
-    for variable in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "RANK"):
-        monkeypatch.delenv(variable, raising=False)
     yield
     if dist.is_initialized():
         dist.destroy_process_group()
