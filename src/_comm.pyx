@@ -27,6 +27,7 @@ cdef extern from "distributed/queue.h" namespace "nnlib::distributed" nogil:
         int32_t dtype
         int32_t reduce_op
         int64_t count
+        int64_t forwards
         void* data
         void* owner
         cbool wait(double)
@@ -423,7 +424,7 @@ cdef Operation begin(shared_ptr[Job] job, transport):
         job.get().owner = NULL
     else:
         op.work = Work(transport.native_request(<uintptr_t> job.get().data, job.get().count, job.get().dtype,
-                                                job.get().reduce_op))
+                                                job.get().reduce_op, job.get().forwards))
         op.work.job = job
     op.began = op.looked = time.monotonic()
     op.deadline = op.began + op.work.request.timeout

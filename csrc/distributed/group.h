@@ -16,8 +16,8 @@ class Group {
   virtual ~Group() = default;
   virtual int size() const = 0;
   // Starts an all-reduce of a contiguous tensor, in place, and returns at once. Collectives run in the order
-  // in which they were started.
-  virtual std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op) = 0;
+  // in which they were started. `forwards` is shown to the other ranks: how many forward passes there were.
+  virtual std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op, int64_t forwards) = 0;
   // Memory for a bucket, where the group can reduce it best.
   virtual Ref<Storage> allocate(size_t bytes) { return Ref<Storage>(new Storage(bytes)); }
 };
@@ -46,11 +46,12 @@ class QueueGroup final : public Group {
     return Ref<Storage>(new Storage(memory, bytes, [owner = arena_.owner] {}));
   }
 
-  std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op) override {
+  std::shared_ptr<Job> all_reduce(const Tensor& flat, ReduceOp op, int64_t forwards) override {
     auto job = std::make_shared<Job>();
     job->dtype = static_cast<int32_t>(flat.dtype());
     job->reduce_op = static_cast<int32_t>(op);
     job->count = flat.numel();
+    job->forwards = forwards;
     job->data = flat.raw();
     job->alive = std::make_shared<Tensor>(flat);
     queue_->push(job);

@@ -23,6 +23,7 @@ class Job {
   int32_t dtype = 0;      // as in core/dtype.h
   int32_t reduce_op = 0;  // as in rank_reduce.h
   int64_t count = 0;
+  int64_t forwards = 0;         // forward passes of the module whose gradients these are; 0: not said
   void* data = nullptr;         // reduced in place
   void* owner = nullptr;        // a PyObject* that the queue's user counts
   std::shared_ptr<void> alive;  // whatever must outlive the transfer

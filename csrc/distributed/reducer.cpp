@@ -123,9 +123,10 @@ void Reducer::reset_pass() {
   }
 }
 
-void Reducer::prepare_for_backward(const TensorList& outputs) {
+void Reducer::prepare_for_backward(const TensorList& outputs, int64_t forwards) {
   check_finished();
   reset_pass();
+  forwards_ = forwards;
   expecting_ = true;
   if (options_.static_graph) {
     for (size_t p = 0; graph_known_ && p < parameters_.size(); ++p)
@@ -275,11 +276,12 @@ void Reducer::at_end_of_backward(void (Reducer::*what)()) {
 // A gradient stays as it is when no rank has used the parameter.
 void Reducer::start_usage() {
   const bool ask = options_.find_unused || (options_.static_graph && !graph_known_);
-  if (ask && group_->size() > 1) usage_job_ = group_->all_reduce(usage_, ReduceOp::Sum);
+  if (ask && group_->size() > 1) usage_job_ = group_->all_reduce(usage_, ReduceOp::Sum, 0);
 }
 
 void Reducer::shadow_pass() {
   reset_pass();
+  forwards_ = 0;
   for (Bucket& bucket : buckets_) {
     for (Slot& slot : bucket.slots) reclaim(slot);
     if (!bucket.sparse) fill_values(bucket.flat, Scalar(0.0));
@@ -301,7 +303,7 @@ void Reducer::start(Bucket& bucket) {
   if (comm_hook_) {
     bucket.job = comm_hook_(bucket, bucket.index + 1 == buckets_.size());
   } else if (group_->size() > 1) {
-    bucket.job = group_->all_reduce(bucket.flat, divisor_ ? ReduceOp::Sum : ReduceOp::Avg);
+    bucket.job = group_->all_reduce(bucket.flat, divisor_ ? ReduceOp::Sum : ReduceOp::Avg, forwards_);
   }
 }
 

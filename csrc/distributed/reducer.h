@@ -53,8 +53,11 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   ~Reducer();
 
   // The next backward pass is to be averaged. `outputs` are what the module returned; they are looked at with
-  // find_unused only. An error when the pass before has left gradients unreduced.
-  void prepare_for_backward(const TensorList& outputs);
+  // find_unused only. An error when the pass before has left gradients unreduced. `forwards` counts the
+  // passes: ranks that skip a backward have another number.
+  void prepare_for_backward(const TensorList& outputs, int64_t forwards = 0);
+  // Whether no gradient has come since then.
+  bool awaits_backward() const { return expecting_ && !any_came_; }
   // The next backward pass is local (no_sync).
   void expect_nothing() { expecting_ = false; }
   // An error, with the parameters' names, when the pass before has left gradients unreduced.
@@ -128,6 +131,7 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   // Of the pass that is under way.
   int64_t divisor_ = 0;
   PassStats stats_;
+  int64_t forwards_ = 0;
   bool expecting_ = false;
   bool any_came_ = false;
   size_t next_ = 0;           // the bucket to start next

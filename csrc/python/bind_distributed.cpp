@@ -106,9 +106,14 @@ void bind_reducer(py::module_& m) {
       }))
       .def(
           "prepare_for_backward",
-          [](Reducer& r, const py::object& outputs) { r.prepare_for_backward(tensors_value(outputs.ptr())); },
+          [](Reducer& r, const py::object& outputs, int64_t forwards) {
+            r.prepare_for_backward(tensors_value(outputs.ptr()), forwards);
+          },
+          py::arg("outputs"), py::arg("forwards") = 0,
           "The next backward is averaged; outputs are searched for unused parameters where that was asked "
-          "for.")
+          "for. The ranks compare `forwards`, unless it is 0.")
+      .def("awaits_backward", &Reducer::awaits_backward,
+           "Whether no gradient has come since prepare_for_backward.")
       .def("expect_nothing", &Reducer::expect_nothing, "The next backward is local.")
       .def("check_finished", &Reducer::check_finished,
            "Raises when the last backward left gradients unreduced.")

@@ -16,11 +16,11 @@ INLINE = 448  # bytes that travel with the signature: small collectives need no 
 HEADER = np.dtype(
     [
         ("sequence", "<i8"), ("operation", "<i4"), ("dtype", "<i4"), ("reduce_op", "<i4"), ("root", "<i4"),
-        ("count", "<i8"), ("digest", "<i8"), ("spare", "<i8", 3), ("payload", "u1", INLINE),
+        ("count", "<i8"), ("digest", "<i8"), ("forwards", "<i8"), ("spare", "<i8", 2), ("payload", "u1", INLINE),
     ]
 )  # fmt: skip
 SIGNED = 40  # leading bytes of a header that must be the same on all ranks
-assert HEADER.itemsize == 512 and HEADER.fields["spare"][1] == SIGNED
+assert HEADER.itemsize == 512 and HEADER.fields["forwards"][1] == SIGNED
 
 
 class Request:
@@ -31,16 +31,18 @@ class Request:
     body: a generator function of (transport, headers of all ranks) that moves the data.
     finish: called in the communication thread when the data is there.
     keep: objects whose memory the transfer uses.
+    forwards: how many forward passes led to these gradients, 0 where that is not known; shown to the others.
     """
 
     __slots__ = ("operation", "dtype", "reduce_op", "root", "count", "digest", "timeout", "payload", "body",
-                 "finish", "keep", "exclusive", "peer")  # fmt: skip
+                 "finish", "keep", "exclusive", "peer", "forwards")  # fmt: skip
 
     def __init__(self, operation, *, timeout, dtype=-1, reduce_op=-1, root=-1, count=0, digest=0,
-                 payload=None, body=None, finish=None, keep=(), peer=None):  # fmt: skip
+                 payload=None, body=None, finish=None, keep=(), peer=None, forwards=0):  # fmt: skip
         self.operation, self.dtype, self.reduce_op, self.root = operation, dtype, reduce_op, root
         self.count, self.digest, self.timeout, self.payload = count, digest, timeout, payload
         self.body, self.finish, self.keep, self.peer = body, finish, keep, peer
+        self.forwards = forwards
         self.exclusive = operation not in ("send", "recv")
 
     def release(self):
@@ -51,7 +53,7 @@ class Request:
         """Writes the signature and the payload into a header that is about to be sent."""
         header["sequence"], header["operation"] = sequence, OPERATIONS.index(self.operation)
         header["dtype"], header["reduce_op"], header["root"] = self.dtype, self.reduce_op, self.root
-        header["count"], header["digest"] = self.count, self.digest
+        header["count"], header["digest"], header["forwards"] = self.count, self.digest, self.forwards
 
 
 def describe(header):
@@ -82,3 +84,15 @@ def mismatch_error(headers, group_name, ranks):
     if len({text.split(" called ")[1] for text in texts}) == 1:
         texts.append("the calls differ in the sizes or names that belong to them")
     return f"ranks of group {group_name!r} called different collectives: {'; '.join(texts)}"
+
+
+def uneven_forwards(headers, ranks):
+    """What to say of ranks that average gradients after different numbers of forward passes."""
+    counts = {}
+    for rank, header in zip(ranks, headers, strict=True):
+        counts.setdefault(int(header["forwards"]), []).append(rank)
+    texts = [
+        f"rank{'s' * (len(who) > 1)} {', '.join(map(str, who))} after {n} forward pass{'es' * (n != 1)}"
+        for n, who in sorted(counts.items())
+    ]
+    return f"gradients were averaged that come on {', on '.join(texts)}: was a backward pass skipped?"

@@ -68,7 +68,7 @@ def runtime():
     return _runtime
 
 
-def _say(message):
+def say(message):
     """A line on the error stream, written at once: lines of several ranks do not mix."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"nnlib.distributed: {message}\n")
@@ -170,7 +170,7 @@ class Runtime:
         self.failure = f"{kind.__name__}: {text}" if text else kind.__name__
         self._excepthook(kind, value, trace)
         if self.size > 1:
-            _say(f"rank {self.rank} ends with {self.failure}")
+            say(f"rank {self.rank} ends with {self.failure}")
 
     def leave(self):
         """The exit hook: see Note [Leaving a job]."""
@@ -220,7 +220,7 @@ class Runtime:
         """Ends every rank of the job; leaves hard if MPI_Abort does not return within a second."""
         sys.stdout.flush()
         if message is not None:
-            _say(message)
+            say(message)
             time.sleep(0.2)  # for launchers to pass it on: they drop what they hold when a job is aborted
         self._watch.farewell(failed=True)
         if threading.current_thread() is threading.main_thread():

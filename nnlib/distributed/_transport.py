@@ -8,7 +8,17 @@ from ._errors import DistBackendError, DistTimeoutError
 from ._moves import Moves
 from ._node import Arenas, link_ranks, share
 from ._nodes import Nodes
-from ._request import HEADER, INLINE, ITEM_BYTES, SIGNED, Request, describe, mismatch_error
+from ._request import (
+    HEADER,
+    INLINE,
+    ITEM_BYTES,
+    SIGNED,
+    Request,
+    describe,
+    mismatch_error,
+    uneven_forwards,
+)
+from ._runtime import say
 
 
 class Transport(Moves):
@@ -28,6 +38,7 @@ class Transport(Moves):
         self.rank, self.size = rank, len(ranks)
         self.broken = self.link = self.nodes = None
         self.sequence = 0
+        self._doubt = ""  # of whether the ranks are in the same iteration
         self.history = collections.deque(maxlen=16)
         self.sent, self.received = collections.Counter(), collections.Counter()
         self._scratch = np.empty(0, np.uint8)
@@ -91,14 +102,17 @@ class Transport(Moves):
         if request.body is not None:
             yield from request.body(self, self._headers)
 
-    def native_request(self, address, count, dtype, reduce_op):
+    def native_request(self, address, count, dtype, reduce_op, forwards):
         """The request for an all-reduce in place that native code has pushed."""
         place = self.arenas.locate(address) if self.link is not None else None
         if place is None or count * ITEM_BYTES[dtype] <= INLINE:
-            return all_reduce_request(address, address, count, dtype, reduce_op, self.timeout)
+            return all_reduce_request(
+                address, address, count, dtype, reduce_op, self.timeout, forwards=forwards
+            )
         mark, parts = place
         return Request(
             "all_reduce", dtype=dtype, reduce_op=reduce_op, count=count, digest=mark, timeout=self.timeout,
+            forwards=forwards,
             body=lambda transport, headers: transport.all_reduce_in_place(parts, count, dtype, reduce_op),
         )  # fmt: skip
 
@@ -129,7 +143,7 @@ class Transport(Moves):
             if self.nodes is not None:
                 far = ", ".join(str(self.ranks[r]) for r in self.nodes.elsewhere())
                 text += f" (other nodes have the ranks {far})"
-        text += f". Last calls: {'; '.join(self.history) or 'none'}"
+        text += f". Last calls: {'; '.join(self.history) or 'none'}{self._doubt}"
         self._give_up(text)
         return DistTimeoutError(text)
 
@@ -146,7 +160,9 @@ class Transport(Moves):
         for rank in awaited:
             gone = self.runtime.why_gone(rank)
             if gone is not None and gone[0] > patience:
-                text = f"{self._call(request)} on rank {self.runtime.rank} cannot go on: {gone[1]}"
+                text = (
+                    f"{self._call(request)} on rank {self.runtime.rank} cannot go on: {gone[1]}{self._doubt}"
+                )
                 self._give_up(text, tell=False)
                 return DistBackendError(text)
         trouble = self.runtime.troubles.get(self.number)
@@ -215,7 +231,17 @@ class Transport(Moves):
                     yield False
             self._awaited = set()
             if (self._bytes[:, :SIGNED] != self._bytes[self.rank, :SIGNED]).any():
-                raise DistBackendError(mismatch_error(self._headers, self.name, self.ranks))
+                raise DistBackendError(mismatch_error(self._headers, self.name, self.ranks) + self._doubt)
+            counts = self._headers["forwards"]
+            if request.forwards and (counts != request.forwards).any() and counts.all():
+                self._report_uneven_forwards()
+
+    def _report_uneven_forwards(self):
+        """Said once, since it may be meant; errors that come of it later say it again."""
+        text = uneven_forwards(self._headers, self.ranks)
+        if self.rank == 0 and not self._doubt:
+            say(f"group {self.name!r}: {text}")
+        self._doubt = f". Before that, {text}"
 
     def _exchange_over_nodes(self):
         """Signatures come from each other node to one rank of this one, which shows them to the rest."""

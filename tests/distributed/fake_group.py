@@ -22,7 +22,7 @@ class FakeTransport:
         self.gate.set()
         self.error = None
 
-    def native_request(self, address, count, dtype, reduce_op):
+    def native_request(self, address, count, dtype, reduce_op, forwards):
         request = Request("all_reduce", timeout=10.0, dtype=dtype, reduce_op=reduce_op, count=count)
         request.peer = address
         self.places.append((address, count * ITEM_BYTES[dtype]))

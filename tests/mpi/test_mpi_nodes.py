@@ -44,10 +44,14 @@ FAILURES = {
 }
 
 
+def size_for(case):
+    return 3 if case in ("never_arrives", "raises_in_backward") else 4
+
+
+@pytest.mark.ahead(lambda case: run_ranks("failures.py", size_for(case), case, timeout=30, env=NODES))
 @pytest.mark.parametrize("case", FAILURES)
-def test_failure_ends_the_ranks_of_all_nodes(case):
-    ranks = 3 if case in ("never_arrives", "raises_in_backward") else 4
-    status, output = run_ranks("failures.py", ranks, case, timeout=30, env=NODES)
+def test_failure_ends_the_ranks_of_all_nodes(case, outcome):
+    (status, output), ranks = outcome, size_for(case)
     odd, most = ranks - 1, ", ".join(map(str, range(ranks - 1)))
     assert status != 0
     assert re.search(FAILURES[case].format(odd=odd, most=most), output), output[-3000:]

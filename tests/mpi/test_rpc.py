@@ -35,8 +35,9 @@ FAILURES = {
 }
 
 
+@pytest.mark.ahead(lambda case: run_ranks("rpc_failures.py", 2, case, timeout=30))
 @pytest.mark.parametrize("case", FAILURES)
-def test_failure_ends_all_ranks(case):
-    status, output = run_ranks("rpc_failures.py", 2, case, timeout=30)
+def test_failure_ends_all_ranks(case, outcome):
+    status, output = outcome
     assert status != 0
     assert re.search(FAILURES[case], output), output[-3000:]

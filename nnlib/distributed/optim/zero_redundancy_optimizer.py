@@ -4,6 +4,9 @@ Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Paramet
 first stage.
 """
 
+import functools
+import warnings
+
 from ... import cat, no_grad
 from ...optim import LBFGS, Optimizer
 from .._ddp import broadcast_coalesced
@@ -37,7 +40,9 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         process_group (ProcessGroup): None for the default one.
         parameters_as_bucket_view (bool): let parameters be views of one flat tensor for each rank and dtype, which
             saves copies when they are given to the others.
-        overlap_with_ddp (bool): must be False.
+        overlap_with_ddp (bool): step during backward, bucket by bucket, from a hook of DistributedDataParallel that
+            :func:`~nnlib.distributed.algorithms.ddp_comm_hooks.ddp_zero_hook.hook_with_zero_step` makes; the hook
+            also hands the parameters out, and :meth:`step` is not called.
         defaults: given to the optimizer.
 
     Example::
@@ -61,35 +66,53 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         overlap_with_ddp=False,
         **defaults,
     ):
-        if overlap_with_ddp:
-            raise NotImplementedError("overlap_with_ddp=True is not supported: step() follows backward()")
         if not (isinstance(optimizer_class, type) and issubclass(optimizer_class, Optimizer)):
             raise TypeError(f"expected a class of optimizers, but got {optimizer_class!r}")
         if issubclass(optimizer_class, LBFGS):
             raise ValueError("LBFGS looks at all parameters at once: its state cannot be spread over ranks")
         self.process_group = resolve(process_group)
         self.rank, self.world_size = self.process_group.rank(), self.process_group.size()
-        self.parameters_as_bucket_view = bool(parameters_as_bucket_view)
+        if overlap_with_ddp and parameters_as_bucket_view:
+            warnings.warn("overlap_with_ddp=True does without parameters_as_bucket_view", stacklevel=2)
+        self.parameters_as_bucket_view = bool(parameters_as_bucket_view) and not overlap_with_ddp
+        self._overlap_with_ddp = bool(overlap_with_ddp)
         self.optim = None
         self._parts = []  # by group: the indices of its parameters for each rank
         self._sizes = [0] * self.world_size
         self._flat = []  # with views: a list for each rank
         self._all_states = None
         super().__init__(params, defaults)
-        self.optim = optimizer_class(self._part_groups(self.rank), **defaults)
+        self._make_optim = functools.partial(optimizer_class, **defaults)
+        if not self._overlap_with_ddp:
+            self._parts = [self._hand_out(group["params"]) for group in self.param_groups]
+            self._start()
+
+    def _start(self):
+        self.optim = self._make_optim(self._part_groups(self.rank))
         self.state = self.optim.state
         self._take_options(self.optim.param_groups, self.param_groups)
         self._make_views()
+
+    def _check_started(self):
+        if self.optim is None:
+            raise RuntimeError(
+                "This method should not be called until this ZeroRedundancyOptimizer instance has been fully "
+                "initialized: with overlap_with_ddp=True hook_with_zero_step hands its parameters out"
+            )
 
     # Who has what.
 
     def add_param_group(self, param_group):
         """Adds a group, on all ranks; its parameters are handed out too."""
+        if self.optim is not None and self._overlap_with_ddp:
+            raise RuntimeError(
+                "with overlap_with_ddp=True no group can be added: its gradients are in no bucket"
+            )
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        self._parts.append(self._hand_out(group["params"]))
         self._all_states = None
         if self.optim is not None:  # the first ones are given to it when it is made
+            self._parts.append(self._hand_out(group["params"]))
             self.optim.add_param_group(self._part(group, self._parts[-1][self.rank]))
             self._take_options(self.optim.param_groups[-1:], self.param_groups[-1:])
             self._make_views()
@@ -101,6 +124,15 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
             parts[rank].append(i)
             self._sizes[rank] += params[i].numel()
         return parts
+
+    def _give_to(self, owner):
+        """Starts with the parameters handed out as `owner` says, a dict from their ids to ranks."""
+        for group in self.param_groups:
+            parts = [[] for _ in range(self.world_size)]
+            for i, param in enumerate(group["params"]):
+                parts[owner[id(param)]].append(i)
+            self._parts.append(parts)
+        self._start()
 
     @staticmethod
     def _part(group, indices):
@@ -145,6 +177,11 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
         Returns the closure's loss on this rank, or None.
         """
+        if self._overlap_with_ddp:
+            warnings.warn(
+                "`step()` should not be called with `overlap_with_ddp=True`: backward() steps", stacklevel=3
+            )
+            return None
         Join.notify_join_context(self)
         self._take_options(self.param_groups, self.optim.param_groups)  # a scheduler may have changed them
         loss = self.optim.step(**kwargs) if closure is None else self.optim.step(closure, **kwargs)
@@ -152,6 +189,30 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._all_states = None
         self._share()
         return loss
+
+    def _step_some(self, params, grads):
+        """Steps these of this rank's parameters, with these gradients."""
+        groups = self.optim.param_groups
+        self._take_options(self.param_groups, groups)
+        wanted = {id(param) for param in params}
+        kept, whole = [param.grad for param in params], [group["params"] for group in groups]
+        try:
+            for param, grad in zip(params, grads, strict=True):
+                param.grad = grad
+            for group in groups:
+                group["params"] = [param for param in group["params"] if id(param) in wanted]
+            self.optim.step()
+        finally:
+            for param, grad in zip(params, kept, strict=True):
+                param.grad = grad
+            for group, its in zip(groups, whole, strict=True):
+                group["params"] = its
+        self._take_options(groups, self.param_groups)
+
+    def _after_steps(self):
+        """All parameters have been stepped in parts."""
+        self._all_states = None
+        self._opt_called = True  # what a scheduler looks at
 
     def _share(self):
         if self.world_size == 1:
@@ -182,6 +243,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         Args:
             to (int): the rank of the group that gets it. All ranks call this.
         """
+        self._check_started()
         self._take_options(self.param_groups, self.optim.param_groups)
         states = [None] * self.world_size if self.rank == to else None
         gather_object(self.optim.state_dict(), states, group=self.process_group, group_dst=to)
@@ -192,6 +254,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
         Raises RuntimeError where it has not been brought together since the last step.
         """
+        self._check_started()
         if self._all_states is None:
             raise RuntimeError(
                 f"Optimizer state has not been consolidated on this rank (rank {self.rank}). Please call "
@@ -220,6 +283,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
 
         All ranks call it with the same state, whatever their number was when it was saved.
         """
+        self._check_started()
         lengths = [len(group["params"]) for group in state_dict["param_groups"]]
         if lengths != [len(group["params"]) for group in self.param_groups]:
             raise ValueError("loaded state dict has parameter groups that do not fit the optimizer's")

@@ -1,9 +1,9 @@
-"""The program: ``mpirun -n 2 python -m nnlib.distributed.scaling``."""
+"""The program: ``mpirun -n 4 python -m nnlib.distributed.scaling``."""
 
 import argparse
 import json
 import os
-from dataclasses import asdict
+import statistics
 
 from ... import distributed as dist
 from ... import set_num_threads
@@ -18,48 +18,74 @@ def arguments():
     """What the command line says."""
     p = argparse.ArgumentParser(prog="python -m nnlib.distributed.scaling", description=__doc__)
     p.add_argument("--model", choices=("gpt", "mlp"), default="gpt", help="a GPT of 4 layers, or a wide MLP")
-    p.add_argument("--steps", type=int, default=30, help="steps of each measurement")
+    p.add_argument("--rounds", type=int, default=10, help="in each, all numbers of ranks have their turn")
+    p.add_argument("--steps", type=int, default=4, help="steps of a turn")
     p.add_argument("--node-ranks", type=int, default=16, help="ranks on each node of the computed cluster")
     p.add_argument("--latency", type=float, default=2e-6, help="seconds of a message between its nodes")
     p.add_argument("--message", type=float, default=1e-6, help="seconds that each further message costs")
     p.add_argument("--bandwidth", type=float, default=3e9, help="bytes a second of a node's link")
     way = p.add_mutually_exclusive_group(required=True)
-    way.add_argument("--json", metavar="FILE", help="measure with these ranks, and add it to the file")
+    way.add_argument(
+        "--json", metavar="FILE", help="measure with 1, 2, 4 ... of these ranks, and write the file"
+    )
     way.add_argument("--read", metavar="FILE", help="compute from such a file, and print")
     p.add_argument("--plot", metavar="FILE", help="with --read: draw it too (needs matplotlib)")
     return p.parse_args()
 
 
-def measure_here(args, found):
-    """Adds to the dict what this number of ranks can measure."""
+def measure_here(args):
+    """What these ranks can measure, a dict."""
     world = dist.get_world_size()
-    cores = found["cores"] = len(os.sched_getaffinity(0))
-    if world == 1:
-        found["program"] = asdict(measure.measure_program(args.model, args.steps))
+    found = {"cores": len(os.sched_getaffinity(0))}
+    if dist.get_rank() == 0:
         found["sum_rate"] = measure.measure_sum_rate()
-    if world == 2:
-        found["meeting"] = measure.measure_meeting()
-        found["message"] = measure.measure_messages()
-    if world == cores:
-        found["crowded"] = measure.measure_computing(args.model, args.steps)
-    found.setdefault("steps", {})[str(world)] = measure.measure_step(args.model, args.steps)
+        found["arrivals"] = measure.measure_arrivals(args.model)
+    dist.barrier()
+    found["rounds"] = measure.measure_rounds(args.model, args.rounds, args.steps)
+    if world > 1:
+        pair = dist.new_group([0, 1])
+        if dist.get_rank() < 2:
+            found["meeting"] = measure.measure_meeting(pair)
+            found["message"] = measure.measure_messages()
+        dist.barrier()
+    return found
 
 
 def settle(found):
-    """The Program and the Machine of what was measured."""
-    missing = [what for what in ("program", "meeting", "crowded") if what not in found]
-    if missing:
+    """For each round the Program and the Machine that were measured in it."""
+    if "meeting" not in found or any("crowded" not in one for one in found["rounds"]):
         raise SystemExit(
-            f"the file lacks {', '.join(missing)}: measure with 1 rank, with 2, and with as many as there are cores"
+            "the file lacks steps of two ranks, or of as many as there are cores: measure with more ranks"
         )
-    program = Program(**found["program"])
-    crowding = max(1.0, found["crowded"] / (program.before + program.backward + program.after))
-    return program, Machine(found["cores"], 1 << 20, crowding, found["meeting"], found["sum_rate"])
+    pairs = []
+    for one in found["rounds"]:
+        before, backward, after = one["parts"]
+        arrivals = tuple((share * backward, size) for share, size in found["arrivals"])
+        crowding = max(1.0, one["crowded"] / (before + backward + after))
+        machine = Machine(found["cores"], 1 << 20, crowding, found["meeting"], found["sum_rate"])
+        pairs.append((Program(before, backward, after, arrivals), machine))
+    return pairs
+
+
+def typical(pairs):
+    """The round in the middle by what a step of one rank takes."""
+    order = sorted(pairs, key=lambda pair: predict(*pair, 1).step * pair[1].crowding)
+    return order[len(order) // 2]
+
+
+def compare(found, pairs):
+    """For each number of ranks: seconds measured, computed, and the difference as a share; medians over the rounds."""
+    for n in found["rounds"][0]["steps"]:
+        measured = [one["steps"][n] for one in found["rounds"]]
+        computed = [predict(*pair, int(n)).step for pair in pairs]
+        differences = [c / m - 1 for c, m in zip(computed, measured, strict=True)]
+        yield int(n), *map(statistics.median, (measured, computed, differences))
 
 
 def report(found, args):
     """The lines of the report."""
-    program, machine = settle(found)
+    pairs = settle(found)
+    program, machine = typical(pairs)
     yield (
         f"one rank alone: {1e3 * program.before:.1f} ms before backward, {1e3 * program.backward:.1f} ms backward, "
         f"{1e3 * program.after:.1f} ms after; {program.bytes() / 1e6:.1f} MB of gradients"
@@ -71,9 +97,8 @@ def report(found, args):
         f"{machine.crowding:.2f} times as long when every core computes"
     )
     yield "ranks  measured ms  computed ms  difference"
-    for n, seconds in found["steps"].items():
-        step = predict(program, machine, int(n)).step
-        yield f"{n:>5}  {1e3 * seconds:11.1f}  {1e3 * step:11.1f}  {100 * (step / seconds - 1):+9.1f}%"
+    for n, seconds, step, difference in compare(found, pairs):
+        yield f"{n:>5}  {1e3 * seconds:11.1f}  {1e3 * step:11.1f}  {100 * difference:+9.1f}%"
     there = cluster(machine, args.node_ranks, args.latency, args.message, args.bandwidth)
     yield (
         f"nodes of {args.node_ranks} ranks with a core each, {args.bandwidth / 1e9:g} GB/s a node, "
@@ -90,31 +115,24 @@ def report(found, args):
         )
 
 
-def load(path):
-    """What the file holds; nothing where there is none yet."""
-    if not os.path.exists(path):
-        return {}
-    with open(path) as file:
-        return json.load(file)
-
-
 def main():
     """Measures, or reads and prints."""
     args = arguments()
     if args.read:
-        found = load(args.read)
+        with open(args.read) as file:
+            found = json.load(file)
         print("\n".join(report(found, args)))
         if args.plot:
-            draw(args.plot, found, *settle(found), args)
+            pairs = settle(found)
+            draw(args.plot, list(compare(found, pairs)), *typical(pairs), args)
         return
     set_num_threads(1)
     dist.init_process_group()
-    found = load(args.json) if dist.get_rank() == 0 else {}
-    measure_here(args, found)
+    found = measure_here(args)
     if dist.get_rank() == 0:
         with open(args.json, "w") as file:
             json.dump(found, file)
-        print(f"{args.json}: a step of {dist.get_world_size()} ranks and what goes with it", flush=True)
+        print(f"{args.json}: {args.rounds} rounds of up to {dist.get_world_size()} ranks", flush=True)
     dist.destroy_process_group()
 
 

@@ -1,5 +1,6 @@
 """What the model needs, measured: a step of one rank alone, sums, meetings and messages; and whole steps."""
 
+import os
 import time
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy as np
 from ... import _comm, manual_seed, nn, no_grad, optim, randint, randn, zeros
 from ... import distributed as dist
 from ...nn.parallel import DistributedDataParallel
-from .model import Program
 
 WIDTH, VOCABULARY, CONTEXT = 256, 512, 64
 
@@ -52,9 +52,9 @@ def make_model(kind):
 class Trainer:
     """Runs steps and times their parts."""
 
-    def __init__(self, kind, average=False):
+    def __init__(self, kind, group=None):
         self.module, self.x, self.t = make_model(kind)
-        self.net = DistributedDataParallel(self.module) if average else self.module
+        self.net = self.module if group is None else DistributedDataParallel(self.module, process_group=group)
         self.optimizer = optim.SGD(self.module.parameters(), lr=1e-3, momentum=0.9)
         self.began = 0.0
 
@@ -71,37 +71,77 @@ class Trainer:
         return t1 - t0, t2 - t1, time.perf_counter() - t2
 
 
-def measure_program(kind, steps):
-    """The Program of one rank alone."""
-    trainer = Trainer(kind)
+def measure_arrivals(kind):
+    """(share of backward that is over, bytes) of each gradient, in order, of one rank alone."""
+    trainer, seen = Trainer(kind), []
     for _ in range(3):
         trainer.step()
-    parts = [undisturbed(part) for part in zip(*[trainer.step() for _ in range(steps)], strict=True)]
-    seen = []
     for p in trainer.module.parameters():
         size = p.numel() * p.element_size()
         p.register_post_accumulate_grad_hook(
             lambda _, size=size: seen.append((time.perf_counter() - trainer.began, size))
         )
-    trainer.step()
-    stretch = parts[1] / seen[-1][0]  # that one pass may have been slower
-    return Program(*parts, tuple((at * min(1.0, stretch), size) for at, size in seen))
+    backward = trainer.step()[1]
+    return [(min(1.0, at / backward), size) for at, size in seen]
 
 
-def steps_together(trainer, warm, steps):
-    """Seconds of a step that all ranks begin together."""
-    for _ in range(warm):
-        trainer.step()
-    times = []
-    for _ in range(steps):
+class Team:
+    """Ranks 0 to n - 1, who train together, and the other ranks, who wait meanwhile."""
+
+    def __init__(self, n, kind, average=True):
+        self.n, self.group = n, dist.new_group(list(range(n)))
+        if dist.get_rank() < n:
+            self.trainer = Trainer(kind, self.group if average else None)
+            self.run(4)
         dist.barrier()
-        times.append(sum(trainer.step()))
-    return undisturbed(times)
+
+    def run(self, steps):
+        """The parts of steps that all of the team begin together, each in seconds; on its ranks."""
+        taken = []
+        for _ in range(steps):
+            dist.barrier(self.group)
+            taken.append(self.trainer.step())
+        return taken
+
+    def turn(self, steps):
+        """As `run`, while the other ranks wait; their result is None."""
+        dist.barrier()
+        taken = self.run(steps) if dist.get_rank() < self.n else None
+        dist.barrier()
+        return taken
 
 
-def measure_computing(kind, steps):
-    """Seconds of a step without averaging, while all ranks do the same."""
-    return steps_together(Trainer(kind), 3, steps)
+def measure_rounds(kind, rounds, steps):
+    """What each number of ranks takes, in turn, again and again: what slows the machine down meets all of them.
+
+    For each round a dict: ``parts`` of a step of one rank alone, ``crowded``, a step without averages when every core
+    computes one (absent with too few ranks), and ``steps`` by the number of ranks.
+    """
+    world, cores = dist.get_world_size(), len(os.sched_getaffinity(0))
+    alone = Team(1, kind, average=False)
+    crowd = Team(cores, kind, average=False) if cores <= world else None
+    teams = [Team(n, kind) for n in sizes_up_to(world)]
+    found = []
+    for _ in range(rounds):
+        one = {"steps": {}}
+        for team in (alone, crowd, *teams):
+            taken = None if team is None else team.turn(steps)
+            if taken is None:
+                continue
+            whole = undisturbed([sum(parts) for parts in taken])
+            if team is alone:
+                one["parts"] = [undisturbed(part) for part in zip(*taken, strict=True)]
+            elif team is crowd:
+                one["crowded"] = whole
+            else:
+                one["steps"][str(team.n)] = whole
+        found.append(one)
+    return found
+
+
+def sizes_up_to(world):
+    """The numbers of ranks that are measured: powers of two, and all."""
+    return sorted({1 << i for i in range(world.bit_length()) if 1 << i <= world} | {world})
 
 
 def measure_sum_rate(size=8 << 20):
@@ -118,13 +158,13 @@ def measure_sum_rate(size=8 << 20):
     return 4 * size / best
 
 
-def measure_meeting(rounds=200):
-    """Seconds of an agreement of all ranks, the smallest collective."""
+def measure_meeting(group, rounds=200):
+    """Seconds of an agreement of a group, the smallest collective."""
     t = zeros(1)
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        dist.all_reduce(t)
+        dist.all_reduce(t, group=group)
         times.append(time.perf_counter() - began)
     return undisturbed(times)
 
@@ -146,8 +186,3 @@ def measure_messages(size=8 << 20):
     with no_grad():
         latency = turn(zeros(1), 100)
         return latency, size / max(turn(zeros(size // 4), 10) - latency, 1e-9)
-
-
-def measure_step(kind, steps):
-    """Seconds of a step of all ranks, with averaging."""
-    return steps_together(Trainer(kind, average=True), 4, steps)

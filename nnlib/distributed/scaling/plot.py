@@ -3,7 +3,7 @@
 from .model import best_bucket, cluster, predict
 
 
-def draw(path, found, program, machine, args):
+def draw(path, compared, program, machine, args):
     """Writes the picture; ImportError without matplotlib."""
     import matplotlib
 
@@ -12,12 +12,9 @@ def draw(path, found, program, machine, args):
 
     there = cluster(machine, args.node_ranks, args.latency, args.message, args.bandwidth)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    here = (1, 2, 4)
-    left.plot(
-        here, [1e3 * predict(program, machine, n).step for n in here], "-", label="computed, this machine"
-    )
-    measured = {int(n): 1e3 * seconds for n, seconds in found["steps"].items()}
-    left.plot(list(measured), list(measured.values()), "o", label="measured, this machine")
+    here, measured, computed, _ = zip(*compared, strict=True)
+    left.plot(here, [1e3 * t for t in computed], "-", label="computed, this machine")
+    left.plot(here, [1e3 * t for t in measured], "o", label="measured, this machine")
     ranks = [2**i for i in range(11)]
     best = [best_bucket(program, there, n)[0] for n in ranks]
     steps = [1e3 * predict(program, there, n, b).step for n, b in zip(ranks, best, strict=True)]

@@ -23,8 +23,6 @@ def settle_arguments(given):
                 f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at {default!r}"
             )
     _move_old_order(given)
-    if given["check_reduction"]:
-        _warn("check_reduction is deprecated: what it checks is always checked")
     if given["device_ids"] or given["output_device"] is not None:
         raise ValueError(
             "DistributedDataParallel device_ids and output_device arguments only work with single-device/"

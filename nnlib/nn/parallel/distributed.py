@@ -1,43 +1,23 @@
 """Training on several ranks, each with a copy of the module and a part of the batch."""
 
 import contextlib
-import copy
 
-from ... import _C, is_grad_enabled
 from ... import distributed as dist
+from ... import is_grad_enabled
 from ...distributed import _ddp
-from ...distributed.algorithms.join import Join, Joinable, JoinHook
+from ...distributed.algorithms.join import Join
 from ...distributed.process_group import resolve
 from ..modules.module import Module
 from ._ddp_arguments import settle_arguments
+from ._ddp_join import Uneven
+from ._ddp_reducer import Reducing
 from ._outputs import find_tensors, pass_through_sink
-from ._world import WorldShards, check_choice, refuse, tree_average_hook
+from ._world import check_choice, refuse
 
 FIRST_BUCKET_MB = 1.0
 
 
-class _JoinHook(JoinHook):
-    def __init__(self, net):
-        self.net = net
-
-    def main_hook(self):
-        """Answers the collectives of another rank's forward and backward."""
-        net = self.net
-        sync, root = net._agree_in_join(active=False, sync=False)
-        net._sync_buffers(root)
-        net.require_forward_param_sync = sync
-        if sync:
-            net.reducer.shadow_pass()
-
-    def post_hook(self, is_last_joiner):
-        """Gives all ranks the module of one that trained to the end."""
-        net = self.net
-        _, _, root = _ddp.agree(is_last_joiner, False, net.process_group)
-        _ddp.broadcast_state(net.module, net.parameters_to_ignore, net.process_group, root)
-        net.reducer.set_divisor(0)
-
-
-class DistributedDataParallel(Module, Joinable):
+class DistributedDataParallel(Reducing, Uneven, Module):
     r"""Trains a module on all ranks of a process group: gradients are averaged during backward.
 
     Each rank runs the module on its own part of the data. Rank 0's weights and buffers are given to all ranks
@@ -61,8 +41,8 @@ class DistributedDataParallel(Module, Joinable):
         bucket_cap_mb (float): the size of a bucket in MiB. Default 25; the first one is at most 1 MiB.
         find_unused_parameters (bool): look through the graph of the outputs for parameters that will get no
             gradient; otherwise such parameters are an error in the next forward.
-        check_reduction (bool): old; the check that it asked for (that the last backward was reduced in full,
-            made at the beginning of forward) is always made. True warns.
+        check_reduction (bool): make it an error to run forward in training mode again when no backward has
+            followed the last time. A backward that was reduced in part is always an error.
         gradient_as_bucket_view (bool): let gradients be views of the buckets for good, also when somebody holds
             them or knows their address: the next backward overwrites them.
         static_graph (bool): every iteration uses the same parameters in the same way: allows parameters that
@@ -150,6 +130,7 @@ class DistributedDataParallel(Module, Joinable):
         self.dim = dim
         self.broadcast_buffers = all(flag is not False for flag in (broadcast_buffers, forward_sync_buffers))
         self.find_unused_parameters = bool(given["find_unused_parameters"])
+        self.check_reduction = bool(given["check_reduction"])
         self.gradient_as_bucket_view = bool(gradient_as_bucket_view)
         self.static_graph = bool(static_graph)
         self.require_backward_grad_sync = self.require_forward_param_sync = True
@@ -158,75 +139,12 @@ class DistributedDataParallel(Module, Joinable):
         self.bucket_bytes_cap = self._bucket_limits[-1]
         self._comm_hook = None
         self._divide_by_active = False
+        self._forwards = 0
+        self._keeps_buckets = False
         check_choice(deterministic, virtual_shards, shard_order, self.process_group.size())
         self.deterministic, self.virtual_shards, self.shard_order = deterministic, virtual_shards, shard_order
         self._world = None
         self._start(given["init_sync"])
-
-    def _start(self, init_sync):
-        named = _ddp.trainable(self.module, self.parameters_to_ignore)
-        if not named:
-            raise RuntimeError(
-                "DistributedDataParallel is not needed when a module doesn't have any parameter that "
-                "requires a gradient."
-            )
-        self._named = named
-        self.device = named[0][1].device
-        if init_sync:
-            _ddp.check_agreement(self.module, self.parameters_to_ignore, self.process_group)
-            _ddp.broadcast_state(self.module, self.parameters_to_ignore, self.process_group)
-        self._make_reducer()
-        if self.deterministic:
-            self._make_world()
-
-    def _make_world(self):
-        if any(self._sparse):
-            refuse("sparse gradients")
-        group, order = self.process_group, self.shard_order
-        self._world = WorldShards(self.module, self._named, group, self.virtual_shards, order)
-        self.register_comm_hook(order, lambda order, bucket: tree_average_hook(order, bucket, group))
-
-    def _make_reducer(self):
-        self._sparse = _ddp.sparse_flags(self.module, self._named)
-        order = list(range(len(self._named)))[::-1]
-        self._rebuilt = False
-        buckets = self._assign(order)
-        self.reducer = _C._distributed.Reducer(
-            self._parameters_in_order(),
-            [name for name, _ in self._named],
-            self._sparse,
-            buckets,
-            self._native_group(buckets),
-            self.find_unused_parameters and not self.static_graph,
-            self.static_graph,
-            self.gradient_as_bucket_view,
-        )
-        group = self.process_group  # the reducer must not hold this module
-        self.reducer.set_sparse_average(lambda grad, parameter: _ddp.average_sparse(grad, parameter, group))
-        if self._comm_hook is not None:
-            self.reducer.set_comm_hook(_ddp.native_hook(*self._comm_hook))
-
-    def _parameters_in_order(self):
-        return [parameter for _, parameter in self._named]
-
-    def _assign(self, order):
-        parameters = self._parameters_in_order()
-        return _C._distributed.assign_buckets(parameters, order, self._sparse, self._bucket_limits)
-
-    def _native_group(self, buckets):
-        size = _C._distributed.arena_bytes(self._parameters_in_order(), self._sparse, buckets)
-        return _ddp.native_group(self.process_group, size)
-
-    def _rebuild_buckets(self):
-        """Once, after the first averaged backward: buckets in the order in which rank 0's gradients came."""
-        if self._rebuilt or self.find_unused_parameters or not self.reducer.arrivals_known():
-            return
-        self._rebuilt = True
-        order = [self.reducer.arrival_order()]
-        dist.broadcast_object_list(order, group=self.process_group, group_src=0)
-        order = order[0] + sorted(set(range(len(self._named))) - set(order[0]))
-        buckets = self._assign(order)
-        self.reducer.rebuild(buckets, self._native_group(buckets))
 
     def forward(self, *inputs, **kwargs):
         """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""
@@ -236,7 +154,7 @@ class DistributedDataParallel(Module, Joinable):
             refuse("no_sync(): take more virtual shards to use less memory")
         root = 0
         if sync:
-            self.reducer.check_finished()
+            self._check_last_pass()
         if self._join_config.enable:
             Join.notify_join_context(self)
             _, root = self._agree_in_join(active=True, sync=sync)
@@ -249,80 +167,30 @@ class DistributedDataParallel(Module, Joinable):
             self.reducer.expect_nothing()
             return output
         search = self.find_unused_parameters and not self.static_graph
-        self.reducer.prepare_for_backward(list(find_tensors(output)) if search else [])
+        self.reducer.prepare_for_backward(list(find_tensors(output)) if search else [], self._count_forward())
         if search or (self.static_graph and not self.reducer.graph_known()):
             output = pass_through_sink(output)
         return output
 
+    def _check_last_pass(self):
+        self.reducer.check_finished()
+        if self.check_reduction and self.training and self.reducer.awaits_backward():
+            raise RuntimeError(
+                f"Not all gradients have been reduced from the backward of the previous iteration: rank "
+                f"{dist.get_rank()} runs forward again although no backward followed the last one. Forward passes "
+                "without a backward belong under no_grad() or no_sync()"
+            )
+
+    def _count_forward(self):
+        """How often forward was run to train; 0, which says nothing, while ranks have joined."""
+        if self._join_config.enable:
+            return 0
+        self._forwards += self.training
+        return self._forwards
+
     def _sync_buffers(self, root):
         if self.broadcast_buffers and self.require_forward_param_sync:
             _ddp.broadcast_buffers(self.module, self.parameters_to_ignore, self.process_group, root)
-
-    def _agree_in_join(self, active, sync):
-        """Whether gradients are averaged in this iteration, and the group's rank whose buffers count."""
-        count, sync, root = _ddp.agree(active, sync, self.process_group)
-        if self._divide_by_active:
-            self.reducer.set_divisor(count)
-        return sync, root
-
-    def join(self, divide_by_initial_world_size=True, enable=True, throw_on_early_termination=False):
-        """A context in which ranks may have different numbers of inputs; see :class:`Join`.
-
-        Ranks that have run out of inputs take part in the averages with zeros. At the end all ranks get the
-        module of one that trained to the end. Buckets are not rebuilt inside.
-
-        Args:
-            divide_by_initial_world_size (bool): divide gradients by the number of ranks, or by the number of
-                those that still have inputs (not together with a communication hook).
-            enable (bool): False makes the context do nothing.
-            throw_on_early_termination (bool): raise on all ranks as soon as one has run out of inputs.
-
-        Example::
-
-            >>> with net.join():  # doctest: +SKIP
-            ...     for x in inputs:
-            ...         net(x).sum().backward()
-        """
-        return Join(
-            [self],
-            enable,
-            throw_on_early_termination,
-            divide_by_initial_world_size=divide_by_initial_world_size,
-        )
-
-    def join_hook(self, *, divide_by_initial_world_size=True, **kwargs):
-        """The hook by which :class:`Join` keeps this rank answering."""
-        if kwargs:
-            raise TypeError(f"join_hook got unexpected arguments {sorted(kwargs)}")
-        if self._world is not None:
-            refuse("join()")
-        if not divide_by_initial_world_size and self._comm_hook is not None:
-            raise NotImplementedError(
-                "divide_by_initial_world_size=False does not work with a communication hook"
-            )
-        self._divide_by_active = not divide_by_initial_world_size
-        return _JoinHook(self)
-
-    @property
-    def shard_step(self):
-        """With ``deterministic="world"``: how many batches there were, which random numbers follow. Settable."""
-        return None if self._world is None else self._world.step
-
-    @shard_step.setter
-    def shard_step(self, step):
-        if self._world is None:
-            raise RuntimeError('shard_step belongs to deterministic="world"')
-        self._world.step = int(step)
-
-    @property
-    def join_device(self):
-        """The device of the parameters."""
-        return self.device
-
-    @property
-    def join_process_group(self):
-        """The process group."""
-        return self.process_group
 
     @contextlib.contextmanager
     def no_sync(self):
@@ -381,40 +249,7 @@ class DistributedDataParallel(Module, Joinable):
         stats["hidden"] = max(0.0, 1.0 - stats["waited"] / spent) if spent > 0 else 1.0
         return stats
 
-    def _set_static_graph(self):
-        """As ``static_graph=True``, on a module that has been wrapped already."""
-        if not self.static_graph:
-            self.static_graph = True
-            self._make_reducer()
-
     @property
     def forward_sync_buffers(self):
         """Whether buffers are broadcast at the beginning of forward."""
         return self.broadcast_buffers
-
-    def __getstate__(self):
-        if self.process_group is not dist.group.WORLD:
-            raise RuntimeError(
-                "DDP Pickling/Unpickling are only supported when using DDP with the default process group."
-            )
-        state = dict(self.__dict__)
-        for name in ("process_group", "reducer", "_named", "_world"):
-            del state[name]
-        if self._world is not None:
-            state["_comm_hook"] = None
-        return state
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.process_group = resolve(None)
-        self._named = _ddp.trainable(self.module, self.parameters_to_ignore)
-        self._world = None
-        self._make_reducer()
-        if self.deterministic:
-            self._make_world()
-
-    def __deepcopy__(self, memo):
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
-        return made

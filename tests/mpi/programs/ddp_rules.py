@@ -69,11 +69,10 @@ def old_argument_orders():
         second = nn.DistributedDataParallel(net, group)
         sixth = nn.parallel.DistributedDataParallel(net, None, None, 0, False, group, 13, True, True)
     texts = [str(w.message) for w in seen if w.category is DeprecationWarning]
-    assert sum("by position" in text for text in texts) == 2 and any("check_reduction" in t for t in texts), (
-        texts
-    )
+    assert sum("by position" in text for text in texts) == len(texts) == 2, texts
     assert second.process_group is sixth.process_group is group
     assert sixth.bucket_bytes_cap == 13 << 20 and sixth.find_unused_parameters and not sixth.broadcast_buffers
+    assert sixth.check_reduction and not second.check_reduction
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         today = nn.parallel.DistributedDataParallel(net, None, None, 0, True, True, group, 13)

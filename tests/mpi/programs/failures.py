@@ -180,9 +180,9 @@ class Act(torch.autograd.Function):
         return grad, None
 
 
-def train(steps, act=lambda: None, skip=None):
+def train(steps, act=lambda: None, skip=None, **options):
     module = torch.nn.Sequential(torch.nn.Linear(300, 200), torch.nn.ReLU(), torch.nn.Linear(200, 10))
-    net = torch.nn.parallel.DistributedDataParallel(module, bucket_cap_mb=0.01)
+    net = torch.nn.parallel.DistributedDataParallel(module, bucket_cap_mb=0.01, **options)
     for step in range(steps):
         loss = Act.apply(net(torch.randn(4, 300)), act).sum()
         if not (odd_one and step == skip):
@@ -195,6 +195,10 @@ def runs_out_of_data():
 
 def skips_backward():
     train(4, skip=2)
+
+
+def skips_backward_under_check_reduction():
+    train(4, skip=2, check_reduction=True)
 
 
 globals()[case]()

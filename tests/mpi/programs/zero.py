@@ -1,10 +1,12 @@
 """ZeroRedundancyOptimizer on every rank, against the plain optimizer."""
 
 import copy
+import warnings
 
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
+from nnlib.distributed.algorithms.ddp_comm_hooks import ddp_zero_hook, default_hooks
 from nnlib.distributed.algorithms.join import Join
 from nnlib.distributed.optim import ZeroRedundancyOptimizer
 from nnlib.nn.parallel import DistributedDataParallel as DDP
@@ -133,7 +135,6 @@ assert len(set(everywhere(bits(net)))) == 1
 for arguments, options, error in (
     ((torch.optim.LBFGS,), {}, ValueError),
     ((len,), {}, TypeError),
-    ((torch.optim.SGD,), {"overlap_with_ddp": True, "lr": 1}, NotImplementedError),
     ((torch.optim.SGD,), {"lr": -1}, ValueError),
 ):
     try:
@@ -141,5 +142,85 @@ for arguments, options, error in (
     except error:
         continue
     raise AssertionError("nothing was said")
+
+# Steps during backward give the bits of steps after it.
+
+
+def overlapped(make_hook, kind, sharded, inner=default_hooks.allreduce_hook, views=False, **options):
+    net = DDP(fresh(), bucket_cap_mb=0.002, gradient_as_bucket_view=views)
+    groups = [{"params": list(net.parameters())[:2], "lr": 0.02}, {"params": list(net.parameters())[2:]}]
+    zero = ZeroRedundancyOptimizer(groups, kind, overlap_with_ddp=True, **options)
+    for early in (zero.consolidate_state_dict, zero.state_dict, lambda: zero.load_state_dict({})):
+        expect(RuntimeError, "fully initialized", early)
+    net.register_comm_hook(None, make_hook(inner, net, zero, shard_buckets=sharded))
+    return net, zero
+
+
+def expect(kind, words, call, *args, **options):
+    try:
+        call(*args, **options)
+    except kind as error:
+        assert words in str(error), error
+        return
+    raise AssertionError("nothing was said")
+
+
+def run(net, zero, overlap, passes):
+    scheduler = torch.optim.lr_scheduler.StepLR(zero, 2, 0.5)
+    for step in range(passes):
+        torch.manual_seed(100 * step + rank)
+        net.zero_grad()
+        net(torch.randn(4, 6)).square().mean().backward()
+        if not overlap:
+            zero.step()
+        scheduler.step()
+    return bits(net)
+
+
+steps_of = ddp_zero_hook.hook_with_zero_step, ddp_zero_hook.hook_with_zero_step_interleaved
+for inner in (default_hooks.allreduce_hook, default_hooks.bf16_compress_hook):
+    for kind, options in (
+        (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+        (torch.optim.AdamW, {"lr": 0.01}),
+    ):
+        net = DDP(fresh(), bucket_cap_mb=0.002)
+        net.register_comm_hook(None, inner)
+        groups = [{"params": list(net.parameters())[:2], "lr": 0.02}, {"params": list(net.parameters())[2:]}]
+        plain = kind(groups, **options)
+        expected = run(net, plain, False, 5)
+        for make_hook in steps_of:
+            for sharded, views in ((False, True), (True, False)):
+                net, zero = overlapped(make_hook, kind, sharded, inner, views, **options)
+                assert len(net.reducer.bucket_sizes()) > 2
+                assert run(net, zero, True, 5) == expected
+                kept = everywhere(sum(p.numel() for p in zero.state))
+                assert sum(kept) == sum(p.numel() for p in net.parameters())
+                assert world == 1 or max(kept) < sum(kept)
+                zero.consolidate_state_dict()
+                if rank == 0:
+                    assert list(zero.state_dict()["state"]) == list(plain.state_dict()["state"])
+
+# Ranks without inputs take part; what cannot be overlapped is refused.
+net, zero = overlapped(steps_of[1], torch.optim.SGD, True, lr=0.1)
+with net.join():
+    for _ in range(2 + rank):
+        net.zero_grad()
+        net(torch.ones(3, 6)).sum().backward()
+assert len(set(everywhere(bits(net)))) == 1
+expect(RuntimeError, "another hook", steps_of[0], default_hooks.allreduce_hook, net, zero)
+expect(RuntimeError, "no group can be added", zero.add_param_group, {"params": [torch.ones(1)]})
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    assert zero.step() is None and "overlap_with_ddp" in str(seen[0].message)
+for change, words, options in (
+    ({"overlap_with_ddp": False}, "`overlap_with_ddp=True`", {}),
+    ({}, "find_unused_parameters", {"find_unused_parameters": True}),
+    ({"params": [torch.ones(1, requires_grad=True)]}, "exactly the parameters", {}),
+):
+    net = DDP(fresh(), **options)
+    given = {"params": net.parameters(), "lr": 0.1, "overlap_with_ddp": True, **change}
+    zero = ZeroRedundancyOptimizer(given.pop("params"), torch.optim.SGD, **given)
+    expect(ValueError, words, steps_of[0], default_hooks.allreduce_hook, net, zero)
+
 dist.barrier()
 print("RANK DONE", flush=True)

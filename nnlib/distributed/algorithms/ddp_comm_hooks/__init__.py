@@ -1,5 +1,5 @@
 """Communication hooks for DistributedDataParallel: what replaces the average of a bucket."""
 
-from . import default_hooks, post_localSGD_hook, powerSGD_hook
+from . import ddp_zero_hook, default_hooks, post_localSGD_hook, powerSGD_hook
 
-__all__ = ["default_hooks", "post_localSGD_hook", "powerSGD_hook"]
+__all__ = ["ddp_zero_hook", "default_hooks", "post_localSGD_hook", "powerSGD_hook"]
