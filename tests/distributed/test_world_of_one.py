@@ -219,11 +219,21 @@ def test_old_argument_orders_are_told_apart_by_type(world):
     assert net.process_group is group and net.find_unused_parameters and not net.broadcast_buffers
 
 
-def test_check_reduction_warns_and_is_always_made(world):
-    with pytest.warns(DeprecationWarning, match="always checked"):
-        net = DDP(linear(), check_reduction=True)
-    net.module.bias.requires_grad_(True)
-    (net(torch.ones(1, 3)) * 0 + net.module.weight.sum()).sum().backward()
+def test_check_reduction_wants_a_backward_after_each_forward(world):
+    net, x = DDP(linear(), check_reduction=True), torch.ones(1, 3)
+    for _ in range(2):
+        net(x).sum().backward()
+    out = net(x)
+    with torch.no_grad():
+        net(x)
+    net.eval()(x)
+    with pytest.raises(RuntimeError, match="rank 0 runs forward again although no backward followed"):
+        net.train()(x)
+    out.sum().backward()
+    net(x)
+    unchecked = DDP(linear())
+    for _ in range(2):
+        unchecked(x)
 
 
 def test_communication_hook_arguments(world):

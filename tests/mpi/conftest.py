@@ -4,7 +4,7 @@ import concurrent.futures
 
 import pytest
 
-AT_ONCE = 3  # jobs; most of their time they wait for a timeout, for a goodbye, or for each other to start
+AT_ONCE = 4  # jobs; most of their time they wait for a timeout, for a goodbye, or for each other to start
 
 
 def pytest_configure(config):

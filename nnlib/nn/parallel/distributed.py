@@ -164,7 +164,8 @@ class DistributedDataParallel(Reducing, Uneven, Module):
         output = self._world.run(inputs, kwargs) if in_shards else self.module(*inputs, **kwargs)
         self.require_forward_param_sync = sync
         if not sync:
-            self.reducer.expect_nothing()
+            if is_grad_enabled():  # without gradients a backward of before may still be to come
+                self.reducer.expect_nothing()
             return output
         search = self.find_unused_parameters and not self.static_graph
         self.reducer.prepare_for_backward(list(find_tensors(output)) if search else [], self._count_forward())

@@ -134,6 +134,17 @@ def no_sync_adds_up_and_the_next_pass_averages():
 
 
 @check
+def a_forward_without_gradients_does_not_stop_the_average():
+    net = DDP(fresh())
+    x, y = (mine(part) for part in batches(1)[0])
+    out = net(x)
+    with torch.no_grad():
+        target = net(x + 1)
+    nn.functional.mse_loss(out, y + target).backward()
+    assert len(set(everywhere(net.module[0].weight.grad.clone().numpy().tobytes()))) == 1
+
+
+@check
 def buffers_are_those_of_rank_0():
     module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
     net = DDP(module)

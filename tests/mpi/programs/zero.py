@@ -147,7 +147,7 @@ for arguments, options, error in (
 
 
 def overlapped(make_hook, kind, sharded, inner=default_hooks.allreduce_hook, views=False, **options):
-    net = DDP(fresh(), bucket_cap_mb=0.002, gradient_as_bucket_view=views)
+    net = DDP(fresh(), bucket_cap_mb=0.0002, gradient_as_bucket_view=views)
     groups = [{"params": list(net.parameters())[:2], "lr": 0.02}, {"params": list(net.parameters())[2:]}]
     zero = ZeroRedundancyOptimizer(groups, kind, overlap_with_ddp=True, **options)
     for early in (zero.consolidate_state_dict, zero.state_dict, lambda: zero.load_state_dict({})):
@@ -183,7 +183,7 @@ for inner in (default_hooks.allreduce_hook, default_hooks.bf16_compress_hook):
         (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
         (torch.optim.AdamW, {"lr": 0.01}),
     ):
-        net = DDP(fresh(), bucket_cap_mb=0.002)
+        net = DDP(fresh(), bucket_cap_mb=0.0002)
         net.register_comm_hook(None, inner)
         groups = [{"params": list(net.parameters())[:2], "lr": 0.02}, {"params": list(net.parameters())[2:]}]
         plain = kind(groups, **options)
