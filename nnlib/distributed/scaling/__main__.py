@@ -18,8 +18,8 @@ def arguments():
     """What the command line says."""
     p = argparse.ArgumentParser(prog="python -m nnlib.distributed.scaling", description=__doc__)
     p.add_argument("--model", choices=("gpt", "mlp"), default="gpt", help="a GPT of 4 layers, or a wide MLP")
-    p.add_argument("--rounds", type=int, default=10, help="in each, all numbers of ranks have their turn")
-    p.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    p.add_argument("--rounds", type=int, default=15, help="in each, all numbers of ranks have their turn")
+    p.add_argument("--steps", type=int, default=3, help="steps of a turn")
     p.add_argument("--node-ranks", type=int, default=16, help="ranks on each node of the computed cluster")
     p.add_argument("--latency", type=float, default=2e-6, help="seconds of a message between its nodes")
     p.add_argument("--message", type=float, default=1e-6, help="seconds that each further message costs")

@@ -96,12 +96,14 @@ class Team:
         dist.barrier()
 
     def run(self, steps):
-        """The parts of steps that all of the team begin together, each in seconds; on its ranks."""
+        """The parts of steps that all of the team begin together, each in seconds, by step and rank."""
         taken = []
         for _ in range(steps):
             dist.barrier(self.group)
             taken.append(self.trainer.step())
-        return taken
+        every = [None] * self.n
+        dist.all_gather_object(every, taken, self.group)
+        return list(zip(*every, strict=True))
 
     def turn(self, steps):
         """As `run`, while the other ranks wait; their result is None."""
@@ -128,9 +130,9 @@ def measure_rounds(kind, rounds, steps):
             taken = None if team is None else team.turn(steps)
             if taken is None:
                 continue
-            whole = undisturbed([sum(parts) for parts in taken])
+            whole = undisturbed([max(map(sum, ranks)) for ranks in taken])  # the slowest rank holds up the rest
             if team is alone:
-                one["parts"] = [undisturbed(part) for part in zip(*taken, strict=True)]
+                one["parts"] = [undisturbed(part) for part in zip(*(ranks[0] for ranks in taken), strict=True)]
             elif team is crowd:
                 one["crowded"] = whole
             else:
