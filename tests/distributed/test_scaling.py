@@ -35,6 +35,13 @@ def test_ranks_share_cores():
     assert predict(PROGRAM, replace(shared, crowding=1.6), 2).step == pytest.approx(0.144, rel=1e-3)
 
 
+def test_the_slowest_rank_holds_up_the_others_unless_they_share_cores():
+    shared = replace(NODE, ranks=100, crowding=1.5, uneven=1.2)
+    assert predict(PROGRAM, shared, 1).step == pytest.approx(0.12)
+    assert predict(PROGRAM, shared, 4).step == pytest.approx(0.12 * 1.5 * 1.2, rel=1e-3)
+    assert predict(PROGRAM, shared, 8).step == pytest.approx(0.12 * 1.5 * 2, rel=1e-3)
+
+
 def test_the_processor_is_not_free_for_averages_on_a_full_node():
     slow = replace(NODE, sum_rate=2 * 32 * MIB / 0.02)  # all averages together take 20 ms
     full, spare = predict(PROGRAM, slow, 4), predict(PROGRAM, slow, 2)
@@ -74,11 +81,16 @@ def test_the_program(tmp_path):
     for slower, one in zip((1, 4, 2), found["rounds"], strict=True):  # the machine's mood
         alone = sum(one["parts"])
         one["parts"] = [slower * part for part in one["parts"]]
-        one["crowded"] = slower * 1.2 * alone
+        one["crowded"], one["slowest"] = slower * 1.2 * alone, slower * 1.32 * alone
         one["steps"] = {"1": slower * 1.1 * alone, "2": slower * 1.5 * alone}
     path.write_text(json.dumps(found))
     pytest.importorskip("matplotlib")
     status, output = run("--read", str(path), "--plot", str(picture))
-    assert status == 0 and "1.20 times as long" in output and "best bucket" in output, output
+    assert (
+        status == 0
+        and "1.20 times as long" in output
+        and "1.10 times that" in output
+        and "best bucket" in output
+    ), output
     assert re.search(r"\n +1 .* -9\.1%\n", output), output  # 1 / 1.1, whatever the mood
     assert picture.read_bytes()[:4] == b"\x89PNG"

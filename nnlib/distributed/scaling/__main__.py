@@ -62,7 +62,8 @@ def settle(found):
         before, backward, after = one["parts"]
         arrivals = tuple((share * backward, size) for share, size in found["arrivals"])
         crowding = max(1.0, one["crowded"] / (before + backward + after))
-        machine = Machine(found["cores"], 1 << 20, crowding, found["meeting"], found["sum_rate"])
+        uneven = one["slowest"] / one["crowded"]
+        machine = Machine(found["cores"], 1 << 20, crowding, found["meeting"], found["sum_rate"], uneven)
         pairs.append((Program(before, backward, after, arrivals), machine))
     return pairs
 
@@ -94,7 +95,8 @@ def report(found, args):
         f"{machine.cores} cores; sums {machine.sum_rate / 1e9:.1f} GB/s a core, "
         f"meetings {1e6 * machine.meeting:.0f} us, "
         f"messages through MPI {1e6 * found['message'][0]:.0f} us and {found['message'][1] / 1e9:.1f} GB/s, "
-        f"{machine.crowding:.2f} times as long when every core computes"
+        f"{machine.crowding:.2f} times as long when every core computes, "
+        f"{machine.uneven:.2f} times that for the slowest"
     )
     yield "ranks  measured ms  computed ms  difference"
     for n, seconds, step, difference in compare(found, pairs):

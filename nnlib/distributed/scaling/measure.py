@@ -1,6 +1,7 @@
 """What the model needs, measured: a step of one rank alone, sums, meetings and messages; and whole steps."""
 
 import os
+import statistics
 import time
 
 import numpy as np
@@ -116,8 +117,9 @@ class Team:
 def measure_rounds(kind, rounds, steps):
     """What each number of ranks takes, in turn, again and again: what slows the machine down meets all of them.
 
-    For each round a dict: ``parts`` of a step of one rank alone, ``crowded``, a step without averages when every core
-    computes one (absent with too few ranks), and ``steps`` by the number of ranks.
+    For each round a dict: ``parts`` of a step of one rank alone; ``crowded`` and ``slowest``, a step without averages
+    when every core computes one, of a rank on average and of the slowest (absent with too few ranks); ``steps`` by the
+    number of ranks.
     """
     world, cores = dist.get_world_size(), len(os.sched_getaffinity(0))
     alone = Team(1, kind, average=False)
@@ -130,13 +132,16 @@ def measure_rounds(kind, rounds, steps):
             taken = None if team is None else team.turn(steps)
             if taken is None:
                 continue
-            whole = undisturbed([max(map(sum, ranks)) for ranks in taken])  # the slowest rank holds up the rest
+            wholes = [[sum(parts) for parts in ranks] for ranks in taken]
+            slowest = undisturbed(list(map(max, wholes)))  # it holds up the rest
             if team is alone:
-                one["parts"] = [undisturbed(part) for part in zip(*(ranks[0] for ranks in taken), strict=True)]
+                one["parts"] = [
+                    undisturbed(part) for part in zip(*(ranks[0] for ranks in taken), strict=True)
+                ]
             elif team is crowd:
-                one["crowded"] = whole
+                one["crowded"], one["slowest"] = undisturbed(list(map(statistics.mean, wholes))), slowest
             else:
-                one["steps"][str(team.n)] = whole
+                one["steps"][str(team.n)] = slowest
         found.append(one)
     return found
 

@@ -4,8 +4,9 @@ Note [Time of a step]
 A rank computes forward, backward and the optimizer's step. Ranks that share a machine slow each other down
 (`crowding` times where each core has one: they share memory, caches and clock), and with more ranks than
 cores they share the cores' time: r ranks of one thread on c cores take crowding * r / c times as long as one
-alone. During backward a bucket is averaged as soon as its last gradient is there and the bucket before is done.
-An average costs
+alone. A step lasts as long as that of the slowest rank, which is `uneven` times the average one's; ranks that share
+cores are even, as those who wait leave their time to those who are late. During backward a bucket is averaged as soon
+as its last gradient is there and the bucket before is done. An average costs
 
 - the processor: every rank reads its slice of the node's buffers and writes the sums, together once the bucket each
   way, and the ranks meet twice (`meeting` seconds each);
@@ -28,7 +29,8 @@ MIB = 1 << 20
 class Machine:
     """Nodes of `cores` cores and a network between them.
 
-    crowding: how much longer a step takes when every core computes one. meeting: seconds until ranks of a
+    crowding: how much longer a step takes when every core computes one. uneven: how much longer than that the slowest
+    of the ranks needs, for which the others wait. meeting: seconds until ranks of a
     node have met. sum_rate: bytes a second that a core reads and writes when it sums. latency, bandwidth: of a
     message between nodes, in seconds and bytes a second; message: what each further message in the air costs.
     ranks: ranks on each node.
@@ -39,6 +41,7 @@ class Machine:
     crowding: float
     meeting: float
     sum_rate: float
+    uneven: float = 1.0
     latency: float = 0.0
     message: float = 0.0
     bandwidth: float = float("inf")
@@ -87,9 +90,11 @@ def buckets_of(program, bucket_mb, first_mb=1.0):
 def slowdown(machine, ranks):
     """How many times as long a rank computes as one alone on the machine."""
     local = min(ranks, machine.ranks)
-    if local >= machine.cores:
+    if local > machine.cores:
         return machine.crowding * local / machine.cores if machine.cores > 1 else float(local)
-    return 1.0 + (machine.crowding - 1.0) * (local - 1) / (machine.cores - 1)
+    if local == 1:
+        return 1.0
+    return 1.0 + (machine.crowding * machine.uneven - 1.0) * (local - 1) / (machine.cores - 1)
 
 
 def average_cost(machine, ranks, size):
