@@ -70,12 +70,14 @@ _SUBMODULES = {
     "distributed",
     "futures",
     "linalg",
+    "multiprocessing",
     "nn",
     "optim",
     "random",
     "safetensors",
     "serialization",
     "testing",
+    "types",
     "utils",
 }
 _MOVED = {

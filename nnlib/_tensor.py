@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
 
-from . import _C, _utils
+from . import _C, _shared, _utils
 from ._hooks import TensorHookHandle
 from ._tensor_str import tensor_str
 
@@ -135,19 +134,19 @@ class Tensor(_C.TensorBase):
 
     def is_shared(self) -> bool:
         """Whether the memory is shared with other processes through ``share_memory_``."""
-        return getattr(self, "_shared_memory", None) is not None
+        return _shared.memory_of(self) is not None
 
     def share_memory_(self) -> Tensor:
-        """Move the values into memory that processes forked from this one share; returns the tensor.
+        """Move the values into memory that processes share; returns the tensor.
 
-        Views of the tensor keep the old memory. A second call changes nothing.
+        Processes forked from this one share it, and so do those that get the tensor through a queue of
+        ``nnlib.multiprocessing``. Views of the tensor keep the old memory. A second call changes nothing.
         """
         if not self.is_shared():
-            memory = mmap.mmap(-1, max(self.nbytes, 1))
-            shared = _C.frombuffer(memory, dtype=_C.uint8)[: self.nbytes].view(self.dtype)
+            whole = _shared.create(self.nbytes).tensor()
+            shared = whole[: self.nbytes].view(self.dtype)
             shared = shared.as_strided(self.shape, self.detach().contiguous().stride())
             self.data = shared.copy_(self.detach())
-            self._shared_memory = memory
         return self
 
     def get_device(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading as _threading
+
 from .. import _C
 from .._tensor import Tensor
 from . import functional, graph
@@ -42,6 +44,28 @@ class _VariableMeta(type):
 
 class Variable(metaclass=_VariableMeta):
     """The old name of a tensor with gradients: ``Variable(x)`` gives a tensor."""
+
+
+class _Pass(_threading.local):
+    """Whether this thread runs a pass that gives the gradients of some tensors alone."""
+
+    partial = False
+
+
+_pass = _Pass()
+
+
+def is_partial_pass() -> bool:
+    """Whether the backward pass that runs is one of :func:`grad`, or of :func:`backward` with ``inputs``."""
+    return _pass.partial
+
+
+def _run_partial(*args):
+    before, _pass.partial = _pass.partial, True
+    try:
+        return _C._run_backward(*args)
+    finally:
+        _pass.partial = before
 
 
 def _tuple(value, n: int) -> tuple:
@@ -87,7 +111,8 @@ def backward(
     if len(grads) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
     retain = create_graph if retain_graph is None else retain_graph
-    _C._run_backward(tensors, grads, retain, create_graph, _tuple(inputs, 0), True, True)
+    run = _C._run_backward if inputs is None else _run_partial
+    run(tensors, grads, retain, create_graph, _tuple(inputs, 0), True, True)
 
 
 def grad(
@@ -135,7 +160,7 @@ def grad(
         return tuple(
             None if column[0] is None else _C.stack(list(column)) for column in zip(*rows, strict=True)
         )
-    result = _C._run_backward(outputs, grads, retain, create_graph, inputs, False, unused)
+    result = _run_partial(outputs, grads, retain, create_graph, inputs, False, unused)
     if materialize_grads:
         result = tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, result, strict=True))
     return result

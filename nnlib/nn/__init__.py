@@ -8,6 +8,8 @@ Example::
     torch.Size([3, 2])
 """
 
+import importlib as _importlib
+
 from . import functional, init, modules, parallel, parameter, utils
 from .modules import *  # noqa: F403
 from .modules import __all__ as _modules
@@ -22,6 +24,7 @@ __all__ = [  # noqa: F405
     "Parameter",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "attention",
     "factory_kwargs",
     "functional",
     "init",
@@ -66,4 +69,10 @@ def __getattr__(name):
     # Imported on first use: most programs run without MPI.
     if name == "DistributedDataParallel":
         return parallel.DistributedDataParallel
+    if name == "attention":
+        return _importlib.import_module(".attention", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

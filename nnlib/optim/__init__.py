@@ -59,3 +59,7 @@ def __getattr__(name):
     if name == "swa_utils":
         return _importlib.import_module(".swa_utils", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Comparisons for tests."""
+"""Comparisons and random inputs for tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from .. import _C
 from .._tensor import Tensor
+from ._creation import make_tensor
 
-__all__ = ["assert_close"]
+__all__ = ["assert_close", "make_tensor"]
 
 # PyTorch's tolerances by dtype: (relative, absolute).
 # https://docs.pytorch.org/docs/stable/testing.html#torch.testing.assert_close

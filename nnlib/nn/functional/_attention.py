@@ -1,9 +1,63 @@
 """Multi-head attention as a function of its weights."""
 
 import math
+import threading
 import warnings
 
 from nnlib import _C
+
+
+class _Chosen(threading.local):
+    """What nn.attention.sdpa_kernel chose for this thread: None leaves the choice to the operator."""
+
+    algorithm = None
+
+
+chosen = _Chosen()
+
+
+def _block_by_block(query, key, value, attn_mask, dropout_p, enable_gqa):
+    """Whether the operator computes this without the matrix of scores."""
+    dims = query.dim()
+    if (
+        dropout_p > 0
+        or not dims == key.dim() == value.dim()
+        or dims not in (3, 4)
+        or (dims == 3 and enable_gqa)
+    ):
+        return False
+    if attn_mask is not None and (attn_mask.requires_grad or attn_mask.dim() > dims):
+        return False
+    outer = dims - 2 - (dims == 4)
+    same_batch = query.shape[:outer] == key.shape[:outer] == value.shape[:outer]
+    if dims == 3 or not same_batch:
+        return same_batch
+    heads, shared = query.shape[1], key.shape[1]
+    return shared == value.shape[1] and (heads == shared or (enable_gqa and heads % shared == 0))
+
+
+def _attend(query, key, value, attn_mask, dropout_p, is_causal, scale=None, enable_gqa=False):
+    """The operator, by the algorithm that is wanted."""
+    how, lead = chosen.algorithm, 0
+    if how == "none":
+        raise RuntimeError(
+            "No viable backend for scaled_dot_product_attention was found. This is likely due to turning off both "
+            "the math kernel and the fused kernels."
+        )
+    if how == "flash" and not _block_by_block(query, key, value, attn_mask, dropout_p, enable_gqa):
+        raise RuntimeError(
+            "No available kernel. Aborting execution. FLASH_ATTENTION takes query, key and value of 3 or 4 "
+            "dimensions and one batch, a mask without gradient, and no dropout"
+        )
+    if how == "math" and query.dim() == key.dim() == value.dim():
+        lead = max(
+            5 - query.dim(), 0
+        )  # of more than four dimensions the operator computes as the definition says
+        query, key, value = (t.reshape((1,) * lead + tuple(t.shape)) for t in (query, key, value))
+    result = _C.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+    return result.reshape(result.shape[lead:]) if lead else result
 
 
 def scaled_dot_product_attention(
@@ -23,8 +77,12 @@ def scaled_dot_product_attention(
     Returns:
         Tensor: shape (*, L, Ev).
 
+    ``nn.attention.sdpa_kernel`` chooses how it is computed.
+
     Source: Vaswani and others, "Attention is all you need" (2017).
     """
+    if chosen.algorithm is not None:
+        return _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
     return _C.scaled_dot_product_attention(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )
@@ -273,7 +331,7 @@ def multi_head_attention_forward(
         if mask is not None:
             mask = mask.unsqueeze(0) if mask.size(0) == 1 else mask.reshape(bsz, num_heads, -1, k.size(1))
         split = [x.reshape(bsz, num_heads, x.size(1), head_dim) for x in (q, k, v)]
-        output = _C.scaled_dot_product_attention(*split, mask, dropout_p, is_causal)
+        output = scaled_dot_product_attention(*split, mask, dropout_p, is_causal)
         output = output.reshape(heads, tgt_len, head_dim)
     output = output.transpose(0, 1).reshape(tgt_len, bsz, embed_dim)
     output = _C.linear(output, out_proj_weight, out_proj_bias)
