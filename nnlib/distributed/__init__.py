@@ -4,6 +4,8 @@
 ``mpirun -n 4 python program.py`` in the shell. Without mpirun the same program is a world of one rank.
 """
 
+import importlib as _importlib
+
 from .._C import _distributed as _native
 from ._errors import DistBackendError, DistError, DistTimeoutError
 from ._work import Work
@@ -40,7 +42,20 @@ from .process_group import (
 
 GradBucket = _native.GradBucket
 
-from . import autograd, optim, rpc  # noqa: E402  they build on all of the above
+# Loaded when they are asked for: they build on modules, optimizers and more, which ranks that only exchange
+# tensors do without.
+_SUBMODULES = ("algorithms", "autograd", "checkpoint", "nn", "optim", "rpc")
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'nnlib.distributed' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES})
+
 
 __all__ = [
     "DistBackendError", "DistError", "DistTimeoutError", "GradBucket", "GroupMember", "P2POp", "ProcessGroup",

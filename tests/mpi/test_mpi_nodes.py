@@ -1,28 +1,18 @@
-"""Groups that span nodes: one host whose ranks are counted as nodes of two, even (2 + 2) and uneven (2 + 1)."""
+"""Groups that span nodes: one host whose ranks are counted as nodes of two."""
 
 import re
 
 import pytest
-from launch import check_ranks, needs_mpi, run_ranks
+from launch import needs_mpi, run_ranks
 
 pytestmark = needs_mpi
 
 NODES = {"NNLIB_DISTRIBUTED_NODE_SIZE": "2"}
 
 
-@pytest.mark.parametrize("ranks", [3, 4])
-@pytest.mark.parametrize("program", ["nodes.py", "collectives.py", "ddp.py"])
-def test_over_nodes(program, ranks):
-    check_ranks(program, ranks, env=NODES)
-
-
 def test_nodes_without_shared_memory():
     status, output = run_ranks("ddp.py", 3, env={**NODES, "NNLIB_DISTRIBUTED_SHM": "0"})
     assert status == 0 and output.count("RANK DONE") == 3, output[-3000:]
-
-
-def test_zero_redundancy_optimizer_over_nodes():
-    check_ranks("zero.py", 3, env=NODES)
 
 
 def test_a_node_size_that_is_no_number():

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from launch import check_ranks, needs_mpi
 
 pytestmark = needs_mpi
@@ -21,12 +20,3 @@ def test_weights_have_the_same_bits_on_1_2_and_4_ranks():
 def test_nor_do_nodes_and_threads_matter():
     split = {"NNLIB_DISTRIBUTED_NODE_SIZE": "1", "NNLIB_DISTRIBUTED_SHM": "0"}
     assert bits(2, env=split) == bits(1)
-
-
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_what_depends_on_the_division_is_refused(ranks):
-    check_ranks("world_refuses.py", ranks)
-
-
-def test_three_ranks_are_refused():
-    check_ranks("world_refuses.py", 3)
