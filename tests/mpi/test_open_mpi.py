@@ -7,7 +7,7 @@ import os
 import re
 
 import pytest
-from launch import PYTHON, check_ranks, find_mpirun, has_mpi, is_open_mpi, mpirun_of, run_ranks
+from launch import PYTHON, find_mpirun, has_mpi, is_open_mpi, mpirun_of, run_ranks
 
 OTHER = os.environ.get("NNLIB_TEST_OPENMPI_PYTHON", "")
 pytestmark = pytest.mark.skipif(
@@ -16,27 +16,34 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("program", ["collectives.py", "ddp.py", "refusals.py", "rpc.py", "leaves.py"])
-def test_programs(program):
-    check_ranks(program, 2, python=OTHER)
+PROGRAMS = {
+    "in shared memory": ({}, ["collectives.py", "ddp.py", "rpc.py", "refusals.py", "leaves.py"]),
+    "through MPI alone": ({"NNLIB_DISTRIBUTED_SHM": "0"}, ["ddp.py"]),
+}
 
 
-def test_ddp_through_mpi_alone():
-    check_ranks("ddp.py", 2, python=OTHER, env={"NNLIB_DISTRIBUTED_SHM": "0"})
+@pytest.mark.parametrize("way", PROGRAMS)
+def test_programs(way):
+    env, programs = PROGRAMS[way]
+    status, output = run_ranks("each.py", 2, *programs, python=OTHER, env=env, timeout=90)
+    for program in programs:
+        assert output.count(f"DONE {program}\n") == 2, f"{program}, status {status}:\n{output[-3000:]}"
+    assert status == 0, output[-3000:]
 
 
-@pytest.mark.parametrize(
-    "case, expected",
-    [
-        ("raises_before_a_collective", "rank 1 has left the job: it ended with ValueError: the data is bad"),
-        ("is_killed_in_a_collective", r"rank 1 \(process \d+ on .*\) (is|are) gone without a word"),
-        ("never_arrives", "timed out after 2 s on rank 0: rank 1 did not arrive"),
-    ],
-)
-def test_failures(case, expected):
-    status, output = run_ranks("failures.py", 2, case, python=OTHER, timeout=30)
+FAILURES = {
+    "raises_before_a_collective": "rank 1 has left the job: it ended with ValueError: the data is bad",
+    "is_killed_in_a_collective": r"rank 1 \(process \d+ on .*\) (is|are) gone without a word",
+    "never_arrives": "timed out after 2 s on rank 0: rank 1 did not arrive",
+}
+
+
+@pytest.mark.ahead(lambda case: run_ranks("failures.py", 2, case, python=OTHER, timeout=30))
+@pytest.mark.parametrize("case", FAILURES)
+def test_failures(case, outcome):
+    status, output = outcome
     assert status != 0
-    assert re.search(expected, output), output[-3000:]
+    assert re.search(FAILURES[case], output), output[-3000:]
 
 
 def test_open_mpis_launcher_with_mpich():

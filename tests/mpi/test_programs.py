@@ -11,9 +11,13 @@ PARTS = ["zero", "local_sgd", "ddp_rules", "sync_batch_norm_rules", "world_refus
 
 # Name of a job: its ranks, its variables, its programs.
 JOBS = {
-    "1": (1, {}, ["collectives", "functional", "ddp", "power_sgd", *PARTS]),
-    "2": (2, {}, ["collectives", "functional", "ddp", "power_sgd", "sync_batch_norm", *PARTS]),
-    "3": (3, {}, PARTS),
+    "1": (1, {}, ["collectives", "functional", "ddp", "power_sgd", *PARTS, "rpc"]),
+    "2": (
+        2,
+        {},
+        ["collectives", "functional", "ddp", "power_sgd", "sync_batch_norm", *PARTS, "rpc", "rpc_notes"],
+    ),
+    "3": (3, {}, [*PARTS, "rpc", "rpc_ddp"]),
     "4": (4, {}, ["collectives", "functional", "ddp", "sync_batch_norm"]),
     "2, MPI alone": (2, NO_SHM, ["collectives", "ddp", "power_sgd"]),
     "3, MPI alone": (3, NO_SHM, ["collectives"]),
