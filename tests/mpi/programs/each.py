@@ -8,7 +8,9 @@ import nnlib
 import nnlib.distributed as dist
 
 for name in sys.argv[1:]:
-    if dist.is_initialized():  # what the one before has left; what the last one leaves, leaving the job must end
+    if (
+        dist.is_initialized()
+    ):  # what the one before has left; what the last one leaves, leaving the job must end
         dist.destroy_process_group()
     nnlib.set_device_partition(0)
     path = str(Path(__file__).with_name(name))
