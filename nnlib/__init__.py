@@ -12,7 +12,10 @@ from ._size import Size
 
 _C._set_size_class(Size)
 
+from . import _lazy
 from ._tensor import Tensor
+
+_lazy.add_methods(Tensor)
 
 # The native operators, dtypes and switches, except what belongs to nn.functional alone.
 globals().update(
@@ -76,21 +79,12 @@ _SUBMODULES = {
     "random",
     "safetensors",
     "serialization",
+    "special",
     "testing",
     "types",
     "utils",
 }
-_MOVED = {
-    "load": "serialization",
-    "save": "serialization",
-    "manual_seed": "random",
-    "seed": "random",
-    "initial_seed": "random",
-    "get_rng_state": "random",
-    "set_rng_state": "random",
-    "fork_rng": "random",
-    "autocast": "amp",
-}
+_MOVED = _lazy.modules_of(_lazy.FUNCTIONS)
 
 
 def __getattr__(name: str):

@@ -135,12 +135,13 @@ class iinfo:
 
 
 _deterministic = False
+_warn_only = False
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Record the wish; every operator here is deterministic anyway, so ``warn_only`` has nothing to warn of."""
-    global _deterministic
-    _deterministic = bool(mode)
+    global _deterministic, _warn_only
+    _deterministic, _warn_only = bool(mode), bool(warn_only)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
