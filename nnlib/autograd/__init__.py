@@ -71,9 +71,9 @@ def _run_partial(*args):
 def _tuple(value, n: int) -> tuple:
     if value is None:
         return (None,) * n
-    if isinstance(value, Tensor):
-        return (value,)
-    return tuple(value)
+    if isinstance(value, (Tensor, graph.GradientEdge)):
+        value = (value,)
+    return tuple(graph.tensor_of(v) for v in value)
 
 
 def backward(

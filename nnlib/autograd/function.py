@@ -117,6 +117,10 @@ class Function(metaclass=_FunctionMeta):
         return _C._function_apply(cls._backward_cls, cls.forward, setup, args)
 
 
+class InplaceFunction(Function):
+    """An old name of :class:`Function`: ``ctx.mark_dirty`` says what was changed in place."""
+
+
 def once_differentiable(func):
     """Decorates a ``backward`` whose own steps cannot be differentiated: a second derivative is an error."""
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from .. import _C
 from .._tensor import Tensor
+from ._products import hvp, jvp, vhp
 
-__all__ = ["hessian", "jacobian", "vjp"]
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
 def _as_tuple(value) -> tuple[bool, tuple]:
