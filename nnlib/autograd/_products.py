@@ -41,8 +41,8 @@ def as_tuple(value, name: str, function: str) -> tuple[bool, tuple]:
         if not isinstance(v, Tensor):
             where = f"value at index {i}" if several else f"given {name}"
             raise TypeError(
-                f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the {where} has type "
-                f"{type(v)}."
+                f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the {where} has "
+                f"type {type(v)}."
             )
     return several, values
 
