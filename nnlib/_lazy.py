@@ -18,6 +18,7 @@ _COPIES = (
     "alias as_strided detach diagonal expand permute select slice split split_with_sizes squeeze t transpose unbind "
     "unfold unsqueeze view"
 )
+_FACTORS = "cholesky_inverse cholesky_solve geqrf lu lu_solve matrix_exp orgqr ormqr pinverse qr svd triangular_solve"
 _GAMMA = "igamma igammac mvlgamma"
 
 FUNCTIONS = {
@@ -38,6 +39,7 @@ FUNCTIONS = {
     "_windows": _WINDOWS,
     "_losses": f"{_LOSSES} batch_norm instance_norm margin_ranking_loss poisson_nll_loss triplet_margin_loss",
     "special": f"i0 i0_ {_GAMMA}",
+    "linalg._older": f"{_FACTORS} lu_unpack",
 }
 METHODS = {
     "_dtypes": "angle conj conj_physical imag isreal real is_distributed",
@@ -46,6 +48,7 @@ METHODS = {
     "_integers": "gcd gcd_ lcm lcm_",
     "_samples": "frexp histogram",
     "special": f"i0 i0_ {_GAMMA} igamma_ igammac_ mvlgamma_",
+    "linalg._older": _FACTORS,
 }
 
 

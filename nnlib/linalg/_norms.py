@@ -1,50 +1,11 @@
-"""Linear algebra under the names of ``torch.linalg``: norms, products, and factorisations of small matrices.
-
-Factorisations work in float64 inside, one matrix of the batch after the other.
-"""
+"""Norms, products and diagonals."""
 
 from __future__ import annotations
 
-from . import _C
-from ._autocast import in_lower_precision
+from .. import _C
+from .._autocast import in_lower_precision
 
 Tensor = _C.Tensor
-
-__all__ = [
-    "cholesky",
-    "cross",
-    "det",
-    "diagonal",
-    "eigh",
-    "eigvalsh",
-    "inv",
-    "matmul",
-    "matrix_norm",
-    "matrix_power",
-    "multi_dot",
-    "norm",
-    "qr",
-    "slogdet",
-    "solve",
-    "svd",
-    "svdvals",
-    "vecdot",
-    "vector_norm",
-]
-
-cholesky = _C.linalg_cholesky
-cross = _C.linalg_cross
-det = _C.linalg_det
-eigh = _C.linalg_eigh
-inv = _C.linalg_inv
-matmul = _C.matmul
-matrix_power = _C.linalg_matrix_power
-multi_dot = _C.linalg_multi_dot
-qr = _C.linalg_qr
-slogdet = _C.linalg_slogdet
-solve = _C.linalg_solve
-svdvals = _C.linalg_svdvals
-vector_norm = _C.linalg_vector_norm
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -60,27 +21,6 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     tensor([3., 3.])
     """
     return (x * y).sum(dim)
-
-
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
-    """The eigenvalues of symmetric matrices in ascending order; ``UPLO`` says which triangle is read."""
-    return _C.linalg_eigh(A, UPLO)[0]
-
-
-def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None):
-    """A named tuple (U, S, Vh) with ``U diag(S) Vh = A`` and S falling, by Jacobi's rotations.
-
-    Args:
-        A: (..., m, n).
-        full_matrices: U (..., m, m) and Vh (..., n, n); otherwise as many columns and rows as S has values.
-        driver: must be None: it chooses among the routines of a GPU library (RuntimeError).
-
-    >>> nnlib.linalg.svd(nnlib.tensor([[0.0, 2.0], [1.0, 0.0]])).S
-    tensor([2., 1.])
-    """
-    if driver is not None:
-        raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs")
-    return _C.linalg_svd(A, full_matrices)
 
 
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None) -> Tensor:
