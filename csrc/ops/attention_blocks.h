@@ -1,14 +1,19 @@
 // Attention block by block: the scores of a block of queries against a block of keys are made, used and
 // forgotten, so that the memory does not grow with L times S (Dao et al., "FlashAttention", 2022).
 #pragma once
+#include <optional>
+
 #include "core/tensor.h"
+#include "ops/dropout.h"
 
 namespace nnlib::ops {
 
 struct AttentionArgs {
-  Tensor mask;  // added to the scores; (B, H, L, S) by strides of 0; undefined: none
+  // (B, H, L, S) by strides of 0: bool, true where a query may look at a key, or a float that is added.
+  TensorList masks;
   bool causal = false;
   double scale = 1;
+  std::optional<DropoutRows> dropout;  // of the probabilities, a row for each query
 };
 
 // q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and
@@ -16,8 +21,15 @@ struct AttentionArgs {
 // heads beside each other in memory, float64 or else float32; *log_sum (B, H, L) is what backward needs.
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
                          Tensor* log_sum);
-// Gradients of q, k and v, all float32 or all float64.
-TensorList attention_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
-                              const Tensor& out, const Tensor& log_sum, const AttentionArgs& args);
+
+// What backward starts from, all float32 or all float64.
+struct AttentionState {
+  Tensor grad, q, k, v, out, log_sum;
+};
+// Gradients of q, k and v.
+TensorList attention_backward(const AttentionState& state, const AttentionArgs& args);
+// The gradient of a mask that is added: the scores' gradient, summed to `sizes`, (B, H, L, S) with 1 where
+// the mask was broadcast.
+Tensor attention_mask_gradient(const AttentionState& state, const AttentionArgs& args, const Dims& sizes);
 
 }  // namespace nnlib::ops

@@ -2,7 +2,7 @@
 // softmax then runs down the columns without a step across lanes, and the scores are already the packed
 // operand of the product with the values.
 #include "core/parallel.h"
-#include "ops/attention_panels.h"
+#include "ops/attention_masks.h"
 
 namespace nnlib::ops {
 
@@ -46,17 +46,31 @@ struct Forward : AttentionSizes {
   const AttentionArgs& args;
   const Tensor &out, &log_sum;
   const drivers::TileKernel<C> tile = drivers::tile_kernel<C>();
-  // Keys at a time: their scores for one panel of queries stay in the first-level cache.
-  const int64_t key_block = std::max<int64_t>(1, 256 / tile.mr) * tile.mr;
+  // Keys at a time: their scores for one panel of queries stay in the first-level cache. With dropout they
+  // begin where a part of its rows may begin.
+  const bool packs;  // keys and values, once for all queries
+  const int64_t out_b, out_h, out_l;
+  const int64_t key_unit, key_block = std::max<int64_t>(1, 256 / key_unit) * key_unit;
   // Queries at a time: what is packed of a block of keys serves all of them from the second level.
   const int64_t query_block = std::max<int64_t>(1, 64 / tile.nr) * tile.nr;
 
   Forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args, const Tensor& out,
           const Tensor& log_sum)
-      : AttentionSizes(q, k, v), q(q), k(k), v(v), args(args), out(out), log_sum(log_sum) {}
+      : AttentionSizes(q, k, v),
+        q(q),
+        k(k),
+        v(v),
+        args(args),
+        out(out),
+        log_sum(log_sum),
+        packs(!std::is_same_v<T, C> || k.strides()[3] != 1 || v.strides()[3] != 1 || L > kWorthPacking),
+        out_b(out.strides()[0]),
+        out_h(out.strides()[1]),
+        out_l(out.strides()[2]),
+        key_unit(args.dropout ? std::lcm(tile.mr, DropoutRows::kUnit) : tile.mr) {}
 
   C* out_row(int64_t b, int64_t h, int64_t i) const {
-    return out.data<C>() + b * out.stride(0) + h * out.stride(1) + i * out.stride(2);
+    return out.data<C>() + b * out_b + h * out_h + i * out_l;
   }
   C* log_sum_of(int64_t b, int64_t h, int64_t i) const { return log_sum.data<C>() + (b * H + h) * L + i; }
   int64_t visible(int64_t i) const {
@@ -83,15 +97,26 @@ struct Forward : AttentionSizes {
     });
   }
 
-  // s (cols x nr) += what the mask says of `queries` queries from i and the keys from j.
-  void add_mask(int64_t b, int64_t h, int64_t i, int64_t queries, int64_t j, int64_t cols, C* s) const {
-    const int64_t nr = tile.nr;
-    if (args.mask.defined()) {
-      C* mask = drivers::scratch<drivers::Scratch::Columns, C>(key_block * nr);
-      const Head<C> from(args.mask, b, h);
-      drivers::pack_panel(nr, queries, cols, from.row(i) + j * from.cs, from.rs, from.cs, C(1), mask);
-      add_values(cols * nr, mask, s);
+  // Keys by E, and Ev by keys, from key j on.
+  LeftOperand<C> keys_from(int64_t b, int64_t h, int64_t j, const C* packed) const {
+    if constexpr (std::is_same_v<T, C>) {
+      const Head<T> key(k, b, h);
+      if (!packs) return {key.row(j), 0, key.rs, 1};
     }
+    return {packed + (b * heads + h) * packed_head() + j * E, E * tile.mr};
+  }
+  LeftOperand<C> values_from(int64_t b, int64_t h, int64_t j, const C* packed) const {
+    if constexpr (std::is_same_v<T, C>) {
+      const Head<T> value(v, b, h);
+      if (!packs) return {value.row(j), 0, 1, value.rs};
+    }
+    return {packed + (b * heads + h) * packed_head() + packed_keys() + j * tile.mr, S * tile.mr};
+  }
+
+  // s (cols x nr) += what the masks say of `queries` queries from i and the keys from j.
+  void add_masks(int64_t b, int64_t h, int64_t i, int64_t queries, int64_t j, int64_t cols, C* s) const {
+    const int64_t nr = tile.nr;
+    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, j, {cols, queries, nr}, s);
     if (args.causal)
       for (int64_t c = std::max<int64_t>(0, i + 1 - j); c < cols; c++)
         std::fill(s + c * nr, s + c * nr + std::min(nr, j + c - i), -std::numeric_limits<C>::infinity());
@@ -99,7 +124,6 @@ struct Forward : AttentionSizes {
 
   void block(int64_t b, int64_t h, int64_t i, int64_t rows, const C* packed) const {
     const int64_t nr = tile.nr, panels = (rows + nr - 1) / nr;
-    const C *keys = packed + (b * heads + h / group) * packed_head(), *values = keys + packed_keys();
     const Head<T> query(q, b, h);
     C* pq = drivers::scratch<drivers::Scratch::PanelsB, C>(query_block * E);
     C* s = drivers::scratch<drivers::Scratch::Rows, C>(key_block * nr);
@@ -111,15 +135,20 @@ struct Forward : AttentionSizes {
       std::fill(state + (2 * p + 1) * nr, state + (2 * p + 2) * nr, C(0));
     }
     for (int64_t j = 0; j < visible(i + rows - 1); j += key_block) {
+      const LeftOperand<C> keys = keys_from(b, h / group, j, packed),
+                           values = values_from(b, h / group, j, packed);
       for (int64_t p = 0; p < panels; p++) {
         const int64_t first = i + p * nr, queries = std::min(nr, i + rows - first);
         const int64_t cols = std::min(key_block, visible(first + queries - 1) - j);
         if (cols <= 0) continue;
-        panel_product(tile, cols, nr, E, keys + j * E, E * tile.mr, pq + p * nr * E, s, nr, false);
-        add_mask(b, h, first, queries, j, cols, s);
+        left_product(tile, cols, E, keys, pq + p * nr * E, s, false);
+        add_masks(b, h, first, queries, j, cols, s);
         C* o = sum + p * nr * Ev;
         softmax_columns(cols, nr, s, state + 2 * p * nr, j ? Ev : 0, o);
-        panel_product(tile, Ev, nr, cols, values + j * tile.mr, S * tile.mr, s, o, nr, j > 0);
+        if (args.dropout)
+          apply_dropout(dropped_block<C>(*args.dropout, (b * H + h) * L + first, queries, j, cols),
+                        {cols, queries, nr}, s);
+        left_product(tile, Ev, cols, values, s, o, j > 0);
       }
     }
     C* turned = sum + query_block * Ev;
@@ -135,8 +164,8 @@ struct Forward : AttentionSizes {
   }
 
   void run() const {
-    const Tensor packed = empty({B * heads * packed_head()}, DtypeOf<C>::value);
-    pack_heads(packed.data<C>());
+    const Tensor packed = empty({packs ? B * heads * packed_head() : 0}, DtypeOf<C>::value);
+    if (packs) pack_heads(packed.data<C>());
     const int64_t blocks = (L + query_block - 1) / query_block;
     parallel_for(0, B * H * blocks, 1, [&](int64_t first, int64_t end) {
       for (int64_t t = first; t < end; t++) {
@@ -167,12 +196,11 @@ struct FewQueries : Forward<float, float> {
     float *x = s + S, *sum = x + E;
     for (int64_t e = 0; e < E; e++) x[e] = query.row(i)[e * query.cs] * (float)args.scale;
     dots(n, E, key.data, key.rs, x, s);
-    if (args.mask.defined()) {
-      const Head<float> mask(args.mask, b, h);
-      for (int64_t j = 0; j < n; j++) s[j] += mask.row(i)[j * mask.cs];
-    }
+    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, 0, {n, 1, 1}, s);
     float state[2] = {-std::numeric_limits<float>::infinity(), 0};
     kernels::table().attention_softmax_f32(n, 1, s, state, 0, nullptr);
+    if (args.dropout)
+      multiply_values(n, dropped_block<float>(*args.dropout, (b * H + h) * L + i, 1, 0, n).data, s);
     weighted_rows(Ev, n, value.data, value.rs, s, sum);
     scaled_row(Ev, sum, finish(state[0], state[1], log_sum_of(b, h, i)), out_row(b, h, i));
   }

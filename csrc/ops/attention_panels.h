@@ -17,7 +17,7 @@ struct Head {
   const T* data;
   int64_t rs, cs;
   Head(const Tensor& t, int64_t b, int64_t h)
-      : data(t.data<T>() + b * t.stride(0) + h * t.stride(1)), rs(t.stride(2)), cs(t.stride(3)) {}
+      : data(t.data<T>() + b * t.strides()[0] + h * t.strides()[1]), rs(t.strides()[2]), cs(t.strides()[3]) {}
   const T* row(int64_t i) const { return data + i * rs; }
 };
 
@@ -53,6 +53,33 @@ void panel_product(const drivers::TileKernel<C>& tile, int64_t m, int64_t n, int
     tile.run(k, a + i / tile.mr * a_step, b, tile.nr, c + i * ldc, ldc, std::min(tile.mr, m - i), n, nullptr,
              nullptr, accumulate);
 }
+
+inline void rows_product(int64_t m, int64_t n, int64_t k, const float* a, int64_t rs, int64_t cs,
+                         const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+  kernels::table().sgemm_rows(m, n, k, a, rs, cs, b, ldb, c, ldc, nullptr, accumulate, false);
+}
+inline void rows_product(int64_t m, int64_t n, int64_t k, const double* a, int64_t rs, int64_t cs,
+                         const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate) {
+  kernels::table().dgemm_rows(m, n, k, a, rs, cs, b, ldb, c, ldc, nullptr, accumulate, false);
+}
+
+// A left operand: packed in panels `step` apart, or (where that is 0) read where it lies, element (i, k) at
+// data[i * rs + k * cs] with one of them 1.
+template <class C>
+struct LeftOperand {
+  const C* data;
+  int64_t step, rs = 0, cs = 0;
+};
+template <class C>
+void left_product(const drivers::TileKernel<C>& tile, int64_t m, int64_t k, const LeftOperand<C>& a,
+                  const C* b, C* c, bool accumulate) {
+  if (a.step)
+    panel_product(tile, m, tile.nr, k, a.data, a.step, b, c, tile.nr, accumulate);
+  else
+    rows_product(m, tile.nr, k, a.data, a.rs, a.cs, b, tile.nr, c, tile.nr, accumulate);
+}
+// With fewer queries than this packing what is used by all of them costs more than it saves.
+constexpr int64_t kWorthPacking = 256;
 
 inline void add_values(int64_t n, const float* x, float* y) { kernels::table().add_f32(n, y, x, y); }
 inline void add_values(int64_t n, const double* x, double* y) {

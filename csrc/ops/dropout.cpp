@@ -30,6 +30,9 @@ Mask draw_mask(int64_t n, double p, double scale) {
   return {g->seed(), g->reserve_counters(blocks * 16), (uint32_t)std::min(std::ldexp(p, 32), 4294967295.0),
           scale};
 }
+int64_t padded(int64_t width) {
+  return (width + DropoutRows::kUnit - 1) / DropoutRows::kUnit * DropoutRows::kUnit;
+}
 
 // x times 0 or scale. Values are counted in the order of a contiguous tensor.
 Tensor apply(const Tensor& input, const Mask& mask) {
@@ -104,6 +107,27 @@ Tensor inplace(const Tensor& self, double p, bool train, Tensor (*op)(const Tens
 }
 
 }  // namespace
+
+void DropoutRows::draw(int64_t row, int64_t first, int64_t n, float value, float* out) const {
+  std::fill(out, out + n, 1.f);
+  const uint64_t at = (uint64_t)(row * padded(width) + first);
+  kernels::table().dropout_f32(n, out, out, threshold, value, key, counter + at / 4);
+}
+
+DropoutRows draw_dropout_rows(int64_t rows, int64_t width, double p) {
+  const Mask m = draw_mask(rows * padded(width), p, p < 1 ? 1 / (1 - p) : 0);
+  return {m.key, m.counter, m.threshold, m.scale, width};
+}
+
+Tensor dropout_rows(const DropoutRows& mask, int64_t rows) {
+  const Tensor out = empty({rows, mask.width}, Dtype::Float32);
+  parallel_for(0, rows, std::max<int64_t>(1, kChunk / std::max<int64_t>(1, mask.width)),
+               [&](int64_t first, int64_t end) {
+                 for (int64_t r = first; r < end; r++)
+                   mask.draw(r, 0, mask.width, 1, out.data<float>() + r * mask.width);
+               });
+  return out;
+}
 
 Tensor dropout(const Tensor& input, double p, bool train) {
   check_p(p);

@@ -17,10 +17,18 @@ bool, true where a query may look at a key, or a float that is added. is_causal 
 1 / sqrt(E) where not given. With enable_gqa key and value may have fewer heads (dimension -3), each serving several heads of
 query. dropout_p drops probabilities whether or not anything trains.
 
-Without dropout, and where the mask needs no gradient, the scores are made block by block and never held as a whole. Raises
-RuntimeError for types or sizes that do not fit, or a mask beside is_causal.
+The scores are made block by block and never held as a whole, forward and backward; dropout draws its numbers again. A gradient
+that is differentiated does hold them. Raises RuntimeError for types or sizes that do not fit, or a mask beside is_causal.
 
 Vaswani et al., "Attention is all you need", 2017; Dao et al., "FlashAttention", 2022.)");
+  b.def<ops::masked_attention>(
+      "_masked_attention(Tensor query, Tensor key, Tensor value, Tensor[] masks, float dropout_p, bool "
+      "is_causal, "
+      "*, float? scale=None, bool enable_gqa=False, bool by_definition=False) -> Tensor",
+      kFunction | kPrivate,
+      "scaled_dot_product_attention with any number of masks, each broadcast to the scores on its own; "
+      "by_definition holds "
+      "the scores as a whole, and draws the same dropout.");
 }
 
 }  // namespace nnlib::python

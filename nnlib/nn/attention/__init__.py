@@ -17,8 +17,9 @@ class SDPBackend(enum.IntEnum):
     - ``FLASH_ATTENTION``: block by block, without the matrix of scores (native; preferred),
     - ``MATH``: the scores, their softmax and the product with the values, one operator after the other.
 
-    With both, what blocks cannot do (dropout, a mask with gradient) goes to ``MATH``. The others belong to other
-    machines: naming them alone makes attention an error, as on PyTorch's CPU.
+    Blocks can do all that the definition can; named alone, ``FLASH_ATTENTION`` still refuses what PyTorch's refuses
+    (dropout, a mask with gradient), so that a program finds out here too. The others belong to other machines: naming
+    them alone makes attention an error, as on PyTorch's CPU.
     """
 
     ERROR = -1
@@ -56,9 +57,7 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
         )
     there = {SDPBackend.FLASH_ATTENTION: "flash", SDPBackend.MATH: "math"}
     wanted = [there[b] for b in named if b in there]
-    if (
-        len(set(wanted)) == 2
-    ):  # the operator goes from one to the other by itself, unless the slower is preferred
+    if len(set(wanted)) == 2:  # blocks, unless the slower is preferred
         how = "math" if set_priority and wanted[0] == "math" else None
     else:
         how = wanted[0] if wanted else "none"

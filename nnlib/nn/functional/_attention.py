@@ -16,8 +16,8 @@ class _Chosen(threading.local):
 chosen = _Chosen()
 
 
-def _block_by_block(query, key, value, attn_mask, dropout_p, enable_gqa):
-    """Whether the operator computes this without the matrix of scores."""
+def _flash_takes(query, key, value, attn_mask, dropout_p, enable_gqa):
+    """Whether PyTorch's kernel of that name takes this on a CPU; the blocks here take anything."""
     dims = query.dim()
     if (
         dropout_p > 0
@@ -36,28 +36,32 @@ def _block_by_block(query, key, value, attn_mask, dropout_p, enable_gqa):
     return shared == value.shape[1] and (heads == shared or (enable_gqa and heads % shared == 0))
 
 
-def _attend(query, key, value, attn_mask, dropout_p, is_causal, scale=None, enable_gqa=False):
-    """The operator, by the algorithm that is wanted."""
-    how, lead = chosen.algorithm, 0
+def _attend(query, key, value, masks, dropout_p, is_causal, scale=None, enable_gqa=False):
+    """The operator with any number of masks, by the algorithm that is wanted."""
+    how = chosen.algorithm
     if how == "none":
         raise RuntimeError(
             "No viable backend for scaled_dot_product_attention was found. This is likely due to turning off both "
             "the math kernel and the fused kernels."
         )
-    if how == "flash" and not _block_by_block(query, key, value, attn_mask, dropout_p, enable_gqa):
+    if how == "flash" and not all(
+        _flash_takes(query, key, value, mask, dropout_p, enable_gqa) for mask in masks or [None]
+    ):
         raise RuntimeError(
             "No available kernel. Aborting execution. FLASH_ATTENTION takes query, key and value of 3 or 4 "
             "dimensions and one batch, a mask without gradient, and no dropout"
         )
-    if how == "math" and query.dim() == key.dim() == value.dim():
-        lead = max(
-            5 - query.dim(), 0
-        )  # of more than four dimensions the operator computes as the definition says
-        query, key, value = (t.reshape((1,) * lead + tuple(t.shape)) for t in (query, key, value))
-    result = _C.scaled_dot_product_attention(
-        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    return _C._masked_attention(
+        query,
+        key,
+        value,
+        masks,
+        dropout_p,
+        is_causal,
+        scale=scale,
+        enable_gqa=enable_gqa,
+        by_definition=how == "math",
     )
-    return result.reshape(result.shape[lead:]) if lead else result
 
 
 def scaled_dot_product_attention(
@@ -82,7 +86,8 @@ def scaled_dot_product_attention(
     Source: Vaswani and others, "Attention is all you need" (2017).
     """
     if chosen.algorithm is not None:
-        return _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        masks = [] if attn_mask is None else [attn_mask]
+        return _attend(query, key, value, masks, dropout_p, is_causal, scale, enable_gqa)
     return _C.scaled_dot_product_attention(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )
@@ -127,10 +132,10 @@ def _check_dims(query, key, value, key_padding_mask, attn_mask, num_heads):
     return ndim == 3
 
 
-def _additive_mask(mask, name, dtype, other=None, other_name=""):
-    """`mask` in the form that is added to scores: a bool mask becomes 0 and -inf."""
+def _check_mask(mask, name, other=None, other_name="", stacklevel=3):
+    """AssertionError unless a mask's type is right; a warning where that of the `other` mask is not the same."""
     if mask is None:
-        return None
+        return
     _expect(
         mask.dtype == _C.bool or mask.is_floating_point(),
         f"only bool and floating types of {name} are supported",
@@ -138,9 +143,14 @@ def _additive_mask(mask, name, dtype, other=None, other_name=""):
     if other is not None and mask.dtype != other.dtype:
         warnings.warn(
             f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
-    if mask.dtype == _C.bool:
+
+
+def _additive_mask(mask, name, dtype, other=None, other_name=""):
+    """`mask` in the form that is added to scores: a bool mask becomes 0 and -inf."""
+    _check_mask(mask, name, other, other_name, stacklevel=4)
+    if mask is not None and mask.dtype == _C.bool:
         return _C.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
     return mask
 
@@ -191,19 +201,38 @@ def _add_column(mask):
     return None if mask is None else _C.pad(mask, (0, 1), "constant", 0.0)
 
 
-def _heads(x, static, name, heads, head_dim):
-    """(L, N, E) as (N heads, L, E / heads); or the ready one that the caller brought."""
+def _heads(x, static, name, heads, head_dim, batch_first):
+    """(L, N, E) or (N, L, E) as (N, heads, L, E / heads); or the ready one that the caller brought."""
     if static is None:
-        return x.reshape(x.size(0), heads, head_dim).transpose(0, 1)
-    _expect(static.size(0) == heads, f"expecting {name}.size(0) of {heads}, but got {static.size(0)}")
+        x = x.unflatten(-1, (heads, head_dim))
+        return x.transpose(1, 2) if batch_first else x.permute(1, 2, 0, 3)
+    bsz = x.size(0 if batch_first else 1)
+    _expect(
+        static.size(0) == bsz * heads, f"expecting {name}.size(0) of {bsz * heads}, but got {static.size(0)}"
+    )
     _expect(static.size(2) == head_dim, f"expecting {name}.size(2) of {head_dim}, but got {static.size(2)}")
-    return static
+    return static.unflatten(0, (bsz, heads))
 
 
-def _attend_with_weights(q, k, v, mask, dropout_p):
-    """(output, weights), both of them (N heads, L, ...)."""
+def _four_dims(attn_mask, key_padding_mask, bsz, heads, src_len):
+    """The masks that there are, each to be broadcast to (N, heads, L, S)."""
+    masks = []
+    if attn_mask is not None:
+        masks.append(attn_mask if attn_mask.size(0) == 1 else attn_mask.unflatten(0, (bsz, heads)))
+    if key_padding_mask is not None:
+        for axis, size in enumerate((bsz, src_len)):
+            found = key_padding_mask.shape[axis]
+            _expect(found == size, f"Expected key_padded_mask.shape[{axis}] to be {size}, but got {found}")
+        masks.append(key_padding_mask.view(bsz, 1, 1, src_len))
+    return masks
+
+
+def _attend_with_weights(q, k, v, masks, dropout_p):
+    """(output, weights), both of them (N, heads, L, ...)."""
     scores = q * math.sqrt(1.0 / q.size(-1)) @ k.transpose(-2, -1)
-    weights = _C.softmax(scores if mask is None else scores + mask, -1)
+    for mask in masks:
+        scores = scores + _additive_mask(mask, "mask", q.dtype)
+    weights = _C.softmax(scores, -1)
     if dropout_p > 0.0:
         weights = _C.dropout(weights, dropout_p, True)
     return weights @ v, weights
@@ -266,15 +295,71 @@ def multi_head_attention_forward(
     Raises:
         AssertionError, RuntimeError: shapes that do not fit.
     """
+    return attend(
+        query,
+        key,
+        value,
+        embed_dim_to_check,
+        num_heads,
+        in_proj_weight,
+        in_proj_bias,
+        bias_k,
+        bias_v,
+        add_zero_attn,
+        dropout_p,
+        out_proj_weight,
+        out_proj_bias,
+        training,
+        key_padding_mask,
+        need_weights,
+        attn_mask,
+        use_separate_proj_weight,
+        (q_proj_weight, k_proj_weight, v_proj_weight),
+        static_k,
+        static_v,
+        average_attn_weights,
+        is_causal,
+    )
+
+
+def attend(
+    query,
+    key,
+    value,
+    embed_dim_to_check,
+    num_heads,
+    in_proj_weight,
+    in_proj_bias,
+    bias_k,
+    bias_v,
+    add_zero_attn,
+    dropout_p,
+    out_proj_weight,
+    out_proj_bias,
+    training,
+    key_padding_mask,
+    need_weights,
+    attn_mask,
+    use_separate_proj_weight,
+    proj_weights,
+    static_k=None,
+    static_v=None,
+    average_attn_weights=True,
+    is_causal=False,
+    batch_first=False,
+):
+    """`multi_head_attention_forward`, also of tensors whose first dimension is the batch."""
     batched = _check_dims(query, key, value, key_padding_mask, attn_mask, num_heads)
+    batch_first = batch_first and batched
     if not batched:
         same = key is query, value is key
         query = query.unsqueeze(1)
         key = query if same[0] else key.unsqueeze(1)
         value = key if same[1] else value.unsqueeze(1)
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-    tgt_len, bsz, embed_dim = query.shape
-    src_len = key.size(0)
+    length_dim = 1 if batch_first else 0
+    tgt_len, bsz, embed_dim = query.size(length_dim), query.size(1 - length_dim), query.size(2)
+    src_len = key.size(length_dim)
     _expect(
         embed_dim == embed_dim_to_check,
         f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed_dim}",
@@ -288,67 +373,48 @@ def multi_head_attention_forward(
             "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
             "`generate_square_subsequent_mask` to create this mask."
         )
-    key_padding_mask = _additive_mask(
-        key_padding_mask, "key_padding_mask", query.dtype, attn_mask, "attn_mask"
-    )
+    _check_mask(key_padding_mask, "key_padding_mask", attn_mask, "attn_mask")
     is_causal = is_causal and key_padding_mask is None and not need_weights
-    attn_mask = None if is_causal else _additive_mask(attn_mask, "attn_mask", query.dtype)
+    attn_mask = None if is_causal else attn_mask
+    _check_mask(attn_mask, "attn_mask")
     if use_separate_proj_weight:
         _expect(
             key.shape[:2] == value.shape[:2],
             f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}",
         )
-        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-        q, k, v = _project_separately(query, key, value, weights, in_proj_bias)
+        q, k, v = _project_separately(query, key, value, proj_weights, in_proj_bias)
     else:
         _expect(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
         _expect(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _project(query, key, value, in_proj_weight, in_proj_bias)
-    heads = bsz * num_heads
     if attn_mask is not None:
-        attn_mask = _check_attn_mask(attn_mask, tgt_len, src_len, heads)
+        attn_mask = _check_attn_mask(attn_mask, tgt_len, src_len, bsz * num_heads)
     _expect((bias_k is None) == (bias_v is None), "bias_k and bias_v have to be set both or none")
     if bias_k is not None:
         _expect(static_k is None, "bias cannot be added to static key.")
         _expect(static_v is None, "bias cannot be added to static value.")
-        k, v = _C.cat([k, bias_k.repeat(1, bsz, 1)]), _C.cat([v, bias_v.repeat(1, bsz, 1)])
+        shape = (bsz, 1, embed_dim) if batch_first else (1, bsz, embed_dim)
+        k, v = (_C.cat([x, b.expand(shape)], length_dim) for x, b in ((k, bias_k), (v, bias_v)))
         attn_mask, key_padding_mask = _add_column(attn_mask), _add_column(key_padding_mask)
-    q = _heads(q, None, "query", heads, head_dim)
-    k = _heads(k, static_k, "static_k", heads, head_dim)
-    v = _heads(v, static_v, "static_v", heads, head_dim)
+    q = _heads(q, None, "query", num_heads, head_dim, batch_first)
+    k = _heads(k, static_k, "static_k", num_heads, head_dim, batch_first)
+    v = _heads(v, static_v, "static_v", num_heads, head_dim, batch_first)
     if add_zero_attn:
-        zeros = _C.zeros((heads, 1, head_dim), dtype=k.dtype)
-        k, v = _C.cat([k, zeros], 1), _C.cat([v, zeros], 1)
+        zeros = _C.zeros((bsz, num_heads, 1, head_dim), dtype=k.dtype)
+        k, v = _C.cat([k, zeros], 2), _C.cat([v, zeros], 2)
         attn_mask, key_padding_mask = _add_column(attn_mask), _add_column(key_padding_mask)
-    mask = _merge_masks(attn_mask, key_padding_mask, bsz, num_heads, k.size(1))
+    masks = _four_dims(attn_mask, key_padding_mask, bsz, num_heads, k.size(2))
     dropout_p = dropout_p if training else 0.0
     weights = None
     if need_weights:
-        output, weights = _attend_with_weights(q, k, v, mask, dropout_p)
-        weights = weights.reshape(bsz, num_heads, tgt_len, k.size(1))
+        output, weights = _attend_with_weights(q, k, v, masks, dropout_p)
         weights = weights.mean(1) if average_attn_weights else weights
     else:
-        if mask is not None:
-            mask = mask.unsqueeze(0) if mask.size(0) == 1 else mask.reshape(bsz, num_heads, -1, k.size(1))
-        split = [x.reshape(bsz, num_heads, x.size(1), head_dim) for x in (q, k, v)]
-        output = scaled_dot_product_attention(*split, mask, dropout_p, is_causal)
-        output = output.reshape(heads, tgt_len, head_dim)
-    output = output.transpose(0, 1).reshape(tgt_len, bsz, embed_dim)
-    output = _C.linear(output, out_proj_weight, out_proj_bias)
+        # The scores are never held as a whole, so the masks are not put together either.
+        masks = [mask.logical_not() if mask.dtype == _C.bool else mask for mask in masks]
+        output = _attend(q, k, v, masks, dropout_p, is_causal)
+    output = output.transpose(1, 2) if batch_first else output.permute(2, 0, 1, 3)
+    output = _C.linear(output.flatten(2), out_proj_weight, out_proj_bias)
     if batched:
         return output, weights
     return output.squeeze(1), None if weights is None else weights.squeeze(0)
-
-
-def _merge_masks(attn_mask, key_padding_mask, bsz, num_heads, src_len):
-    """One mask of shape (1 or N heads, 1 or L, S), or None."""
-    if key_padding_mask is None:
-        return attn_mask
-    shape = tuple(key_padding_mask.shape)
-    for axis, size in enumerate((bsz, src_len)):
-        _expect(
-            shape[axis] == size, f"Expected key_padded_mask.shape[{axis}] to be {size}, but got {shape[axis]}"
-        )
-    padding = key_padding_mask.view(bsz, 1, 1, src_len).expand(-1, num_heads, -1, -1)
-    padding = padding.reshape(bsz * num_heads, 1, src_len)
-    return padding if attn_mask is None else attn_mask + padding

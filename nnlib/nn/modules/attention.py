@@ -1,7 +1,7 @@
 """Multi-head attention."""
 
-from .. import functional as F
 from .. import init
+from ..functional._attention import attend
 from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .utils import new_parameter
@@ -135,13 +135,7 @@ class MultiheadAttention(Module):
         Returns:
             (output, weights): the weights are None unless needed.
         """
-        swap = self.batch_first and query.dim() == 3
-        if swap:
-            same_key, same_value = key is query, value is key
-            query = query.transpose(1, 0)
-            key = query if same_key else key.transpose(1, 0)
-            value = key if same_value else value.transpose(1, 0)
-        output, weights = F.multi_head_attention_forward(
+        return attend(
             query,
             key,
             value,
@@ -155,18 +149,16 @@ class MultiheadAttention(Module):
             self.dropout,
             self.out_proj.weight,
             self.out_proj.bias,
-            training=self.training,
-            key_padding_mask=key_padding_mask,
-            need_weights=need_weights,
-            attn_mask=attn_mask,
-            use_separate_proj_weight=not self._qkv_same_embed_dim,
-            q_proj_weight=self.q_proj_weight,
-            k_proj_weight=self.k_proj_weight,
-            v_proj_weight=self.v_proj_weight,
+            self.training,
+            key_padding_mask,
+            need_weights,
+            attn_mask,
+            not self._qkv_same_embed_dim,
+            (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight),
             average_attn_weights=average_attn_weights,
             is_causal=is_causal,
+            batch_first=self.batch_first,
         )
-        return (output.transpose(1, 0) if swap else output), weights
 
     def merge_masks(self, attn_mask, key_padding_mask, query):
         """One mask from both, and which kind it is: 0 attention, 1 padding, 2 both of shape (N, num_heads, L,

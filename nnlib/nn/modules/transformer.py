@@ -9,6 +9,7 @@ from .. import functional as F
 from .. import init
 from ..functional._attention import _additive_mask
 from ._transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer, documented
+from .activation import GELU, ReLU
 from .container import ModuleList
 from .module import Module
 from .normalization import LayerNorm
@@ -54,8 +55,9 @@ class TransformerEncoder(Module):
         encoder_layer (TransformerEncoderLayer): copied for each place in the stack.
         num_layers (int): how many.
         norm (Module, optional): applied to the result.
-        enable_nested_tensor, mask_check (bool): of a PyTorch optimisation for padded batches, kept as
-            attributes: padded positions are always computed here.
+        enable_nested_tensor (bool): in inference, give zeros at the padded positions, where PyTorch's
+            layers that leave those out do. Default: ``True``.
+        mask_check (bool): only where the padding of each sequence is at its end. Default: ``True``.
 
     {source}
 
@@ -86,7 +88,30 @@ class TransformerEncoder(Module):
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=is_causal, src_key_padding_mask=padding)
+        if mask is None and padding is not None and self._leaves_out_padding(src, padding):
+            output = output.masked_fill((padding != 0).unsqueeze(-1), 0.0)
         return output if self.norm is None else self.norm(output)
+
+    def _leaves_out_padding(self, src, padding):
+        """Whether PyTorch would compute the positions without padding alone."""
+        layer = self.layers[0]
+        attention = layer.self_attn
+        kept = padding == 0
+        return (
+            self.enable_nested_tensor
+            and isinstance(layer, TransformerEncoderLayer)
+            and not layer.training
+            and src.dim() == 3
+            and attention.batch_first
+            and attention._qkv_same_embed_dim
+            and attention.in_proj_bias is not None
+            and attention.num_heads % 2 == 0
+            and (layer.activation in (F.relu, F.gelu) or isinstance(layer.activation, (ReLU, GELU)))
+            and layer.norm1.eps == layer.norm2.eps
+            and not _C.is_autocast_enabled("cpu")
+            and not (_C.is_grad_enabled() and any(p.requires_grad for p in (src, *layer.parameters())))
+            and not (self.mask_check and bool((kept[:, 1:] & ~kept[:, :-1]).any()))
+        )
 
 
 @documented
