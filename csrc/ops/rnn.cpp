@@ -1,6 +1,6 @@
-// Recurrent layers. All kinds run through one loop over steps: the products of the whole sequence with w_ih
-// are made at once, a step then multiplies the hidden state with w_hh and applies its gates. A padded
-// sequence is a packed one whose steps all have the same batch size.
+// Recurrent layers. The products of the whole sequence with w_ih are made at once; one operator then runs
+// over the steps of a layer and direction. A padded sequence is a packed one whose steps all have the same
+// batch size, and a cell is a sequence of one step.
 #include "ops/rnn.h"
 
 #include <algorithm>
@@ -16,115 +16,51 @@ namespace nnlib::ops {
 
 namespace {
 
-enum class Kind { Lstm, Gru, Tanh, Relu };
+using Kind = RnnKind;
 
 // The parameters of one layer in one direction.
 struct Cell {
   Tensor w_ih, w_hh, b_ih, b_hh, w_hr;
 };
 
-// The state between steps: h, and c of an LSTM.
+// h, and c of an LSTM.
 struct State {
   Tensor h, c;
-  State rows(int64_t start, int64_t count) const {
-    return {narrow(h, 0, start, count), c.defined() ? narrow(c, 0, start, count) : c};
-  }
-};
-State joined(const std::vector<State>& parts) {
-  if (parts.size() == 1) return parts[0];
-  TensorList h, c;
-  for (const State& s : parts) {
-    h.push_back(s.h);
-    c.push_back(s.c);
-  }
-  return {cat(h, 0), c[0].defined() ? cat(c, 0) : Tensor()};
-}
-
-State step(Kind kind, const Cell& cell, const Tensor& from_input, const State& s) {
-  const Tensor from_hidden = linear(s.h, cell.w_hh, cell.b_hh);
-  switch (kind) {
-    case Kind::Lstm: {
-      auto [h, c] = lstm_gates(from_input, from_hidden, s.c);
-      return {cell.w_hr.defined() ? linear(h, cell.w_hr, Tensor()) : h, c};
-    }
-    case Kind::Gru:
-      return {gru_gates(from_input, from_hidden, s.h), Tensor()};
-    case Kind::Tanh:
-      return {tanh(from_input + from_hidden), Tensor()};
-    default:
-      return {relu(from_input + from_hidden), Tensor()};
-  }
-}
-
-// Steps with batch sizes that never grow: sequences sorted by length.
-struct Steps {
-  Dims sizes;
-  int64_t rows = 0;
 };
 
-// What the operators of a single step would complain about.
-void check_state(const Cell& cell, const Tensor& from_input, const State& s, const Steps& steps,
-                 int64_t gates, const char* name) {
-  const Tensor first = narrow(from_input, 0, 0, steps.sizes.front());
-  NNLIB_CHECK(cell.w_hh.dim() == 2 && cell.w_hh.size(1) == s.h.size(-1),
+void check_sequence(const Sequence& s, const char* name) {
+  const int64_t gates = gates_of(s.kind), batch = s.steps.batch();
+  NNLIB_CHECK(s.w_hh.dim() == 2 && s.w_hh.size(1) == s.h.size(-1),
               "mat1 and mat2 shapes cannot be multiplied (", s.h.size(0), "x", s.h.size(-1), " and ",
-              cell.w_hh.size(-1), "x", cell.w_hh.size(0), ")");
-  const Dims hidden = {first.size(0), cell.w_hh.size(0)};
-  NNLIB_CHECK(first.sizes() == hidden && (!cell.b_hh.defined() || cell.b_hh.sizes() == Dims{hidden[1]}), name,
-              ": expected weights and biases for gates of sizes ", first.sizes(), ", got ", cell.w_hh.sizes(),
-              cell.b_hh.defined() ? cell.b_hh.sizes() : Dims());
-  for (const Tensor& t : {s.h, cell.w_hh, cell.b_hh, s.c}) {
-    NNLIB_CHECK(!t.defined() || t.dtype() == first.dtype(), name,
-                ": expected input, weights and hidden state of one type, got ", dtype_name(first.dtype()),
-                " and ", dtype_name(t.dtype()));
+              s.w_hh.size(-1), "x", s.w_hh.size(0), ")");
+  const int64_t width = s.w_hh.size(0) / gates;
+  NNLIB_CHECK(s.from_input.size(1) == s.w_hh.size(0) && s.w_hh.size(0) == gates * width &&
+                  (!s.b_hh.defined() || s.b_hh.sizes() == Dims{s.w_hh.size(0)}),
+              name, ": expected weights and biases for gates of sizes (N, ", gates, " * H), got products of ",
+              s.from_input.sizes(), ", weights of ", s.w_hh.sizes(), " and biases of ",
+              s.b_hh.defined() ? s.b_hh.sizes() : Dims());
+  const Dims full{batch, width};
+  NNLIB_CHECK(!s.w_hr.defined() || (s.w_hr.dim() == 2 && s.w_hr.size(1) == width), name,
+              ": expected w_hr of sizes (P, ", width, "), got ", s.w_hr.defined() ? s.w_hr.sizes() : Dims());
+  const Dims state = s.w_hr.defined() ? Dims{batch, s.w_hr.size(0)} : full;
+  NNLIB_CHECK(s.h.sizes() == state && (!s.c.defined() || s.c.sizes() == full), name,
+              ": expected a hidden state of sizes ", state, s.c.defined() ? concat(" and ", full) : "",
+              ", got ", s.h.sizes(), s.c.defined() ? concat(" and ", s.c.sizes()) : "");
+  for (const Tensor& t : {s.h, s.w_hh, s.b_hh, s.c, s.w_hr}) {
+    NNLIB_CHECK(!t.defined() || t.dtype() == s.from_input.dtype(), name,
+                ": expected input, weights and hidden state of one type, got ",
+                dtype_name(s.from_input.dtype()), " and ", dtype_name(t.dtype()));
   }
-  check_gates(first, first, s.h, gates, name);
-  if (s.c.defined()) check_gates(first, first, s.c, gates, name);
 }
 
-// All steps of one layer in one direction from the products with the input; `state` becomes the last one of
-// each sequence. Gives (rows, H).
-Tensor run_steps(Kind kind, const Cell& cell, const Tensor& from_input, const Steps& steps, bool reverse,
-                 State& state) {
-  const TensorList inputs = split_with_sizes(from_input, steps.sizes, 0);
-  const int64_t count = steps.sizes.ssize(), all = steps.sizes.front();
-  TensorList outputs((size_t)count);
-  std::vector<State> ended;  // the states of sequences that are over, the shortest first
-  int64_t active = reverse ? steps.sizes.back() : all;
-  State now = active == all ? state : state.rows(0, active);
-  for (int64_t k = 0; k < count; k++) {
-    const int64_t t = reverse ? count - 1 - k : k, size = steps.sizes[(size_t)t];
-    if (size < active) {
-      ended.push_back(now.rows(size, active - size));
-      now = now.rows(0, size);
-    } else if (size > active) {
-      now = joined({now, state.rows(active, size - active)});
-    }
-    active = size;
-    now = step(kind, cell, inputs[(size_t)t], now);
-    outputs[(size_t)t] = now.h;
-  }
-  ended.push_back(now);
-  std::reverse(ended.begin(), ended.end());
-  state = joined(ended);
-  return cat(outputs, 0);
-}
-
+// One layer in one direction; x (rows, I). `state` becomes the last one of each sequence. Gives (rows, H).
 Tensor run_direction(Kind kind, const Cell& cell, const Tensor& x, const Steps& steps, bool reverse,
-                     State& state) {
-  const Tensor from_input = linear(x, cell.w_ih, cell.b_ih);
-  const bool lstm = kind == Kind::Lstm, even = steps.sizes.front() == steps.sizes.back();
-  if (!even || cell.w_hr.defined() || (!lstm && kind != Kind::Gru))
-    return run_steps(kind, cell, from_input, steps, reverse, state);
-  check_state(cell, from_input, state, steps, lstm ? 4 : 3, lstm ? "lstm" : "gru");
-  const TensorList r =
-      rnn_sequence({from_input, state.h, state.c, cell.w_hh, cell.b_hh, steps.sizes.ssize(), reverse},
-                   [kind, steps, reverse](const TensorList& in) {
-                     const Cell same{Tensor(), in[3], Tensor(), in[4], Tensor()};
-                     State s{in[1], in[2]};
-                     const Tensor out = run_steps(kind, same, in[0], steps, reverse, s);
-                     return TensorList{out, s.h, s.c};
-                   });
+                     State& state, const char* name) {
+  const Sequence s{
+      kind,   linear(x, cell.w_ih, cell.b_ih), state.h, state.c, cell.w_hh, cell.b_hh, cell.w_hr, steps,
+      reverse};
+  check_sequence(s, name);
+  const TensorList r = rnn_sequence(s);
   state = {r[1], r[2]};
   return r[0];
 }
@@ -176,7 +112,7 @@ Result run_layers(Kind kind, Tensor x, const Steps& steps, const Tensor& h0, con
     for (int64_t d = 0; d < directions; d++) {
       const size_t i = (size_t)(layer * directions + d);
       State state{hs[i], cs[i]};
-      outputs.push_back(run_direction(kind, cells[i], x, steps, d == 1, state));
+      outputs.push_back(run_direction(kind, cells[i], x, steps, d == 1, state, name));
       last_h.push_back(state.h);
       last_c.push_back(state.c);
     }
@@ -192,7 +128,7 @@ Result run_padded(Kind kind, const Tensor& input, const Tensor& h0, const Tensor
   const Tensor x = batch_first ? transpose(input, 0, 1) : input;
   const int64_t length = x.size(0), batch = x.size(1);
   NNLIB_CHECK(length > 0, "Expected sequence length to be larger than 0 in RNN");
-  const Steps steps{Dims((size_t)length, batch), length * batch};
+  const Steps steps(Dims((size_t)length, batch));
   Result r = run_layers(kind, reshape(x, {length * batch, x.size(2)}), steps, h0, c0, params, o, name);
   r.output = reshape(r.output, {length, batch, r.output.size(1)});
   if (batch_first) r.output = transpose(r.output, 0, 1);
@@ -206,16 +142,16 @@ Result run_packed(Kind kind, const Tensor& data, const Tensor& batch_sizes, cons
               ": expected batch_sizes to be a 1D int64 tensor, got ", dtype_name(batch_sizes.dtype()),
               " of sizes ", batch_sizes.sizes());
   const Tensor sizes = contiguous_values(batch_sizes);
-  Steps steps{Dims(sizes.data<int64_t>(), (size_t)sizes.numel()), data.size(0)};
-  int64_t total = 0, before = steps.sizes.front();
-  for (int64_t s : steps.sizes) {
+  const Dims counts(sizes.data<int64_t>(), (size_t)sizes.numel());
+  int64_t before = counts.front();
+  for (int64_t s : counts) {
     NNLIB_CHECK(s > 0 && s <= before, name, ": expected batch sizes that are positive and do not grow, got ",
-                steps.sizes);
+                counts);
     before = s;
-    total += s;
   }
-  NNLIB_CHECK(total == data.size(0), name, ": the batch sizes add up to ", total, " but the data has ",
-              data.size(0), " rows");
+  const Steps steps(counts);
+  NNLIB_CHECK(steps.rows == data.size(0), name, ": the batch sizes add up to ", steps.rows,
+              " but the data has ", data.size(0), " rows");
   return run_layers(kind, data, steps, h0, c0, params, o, name);
 }
 
@@ -228,9 +164,14 @@ Tensor cell_input(const Tensor& t, const char* what) {
   return t;
 }
 
-State run_cell(Kind kind, const Tensor& input, const State& s, const Cell& cell) {
-  return step(kind, cell, linear(cell_input(input, "input"), cell.w_ih, cell.b_ih),
-              {cell_input(s.h, "hidden state"), s.c});
+State run_cell(Kind kind, const Tensor& input, State s, const Cell& cell, const char* name) {
+  const Tensor x = cell_input(input, "input");
+  cell_input(s.h, "hidden state");
+  if (s.c.defined()) cell_input(s.c, "cell state");
+  NNLIB_CHECK(s.h.size(0) == x.size(0), name, ": input has a batch of ", x.size(0),
+              " but the hidden state one of ", s.h.size(0));
+  run_direction(kind, cell, x, Steps({x.size(0)}), false, s, name);
+  return s;
 }
 
 }  // namespace
@@ -255,7 +196,8 @@ LstmResult lstm_packed(const Tensor& data, const Tensor& batch_sizes, const Tens
 std::pair<Tensor, Tensor> lstm_cell(const Tensor& input, const TensorList& hx, const Tensor& w_ih,
                                     const Tensor& w_hh, const Tensor& b_ih, const Tensor& b_hh) {
   check_lstm_state(hx);
-  const State s = run_cell(Kind::Lstm, input, {hx[0], hx[1]}, {w_ih, w_hh, b_ih, b_hh, Tensor()});
+  const State s =
+      run_cell(Kind::Lstm, input, {hx[0], hx[1]}, {w_ih, w_hh, b_ih, b_hh, Tensor()}, "lstm_cell");
   return {s.h, s.c};
 }
 
@@ -275,7 +217,7 @@ std::pair<Tensor, Tensor> lstm_cell(const Tensor& input, const TensorList& hx, c
   }                                                                                                      \
   Tensor name##_cell(const Tensor& input, const Tensor& hx, const Tensor& w_ih, const Tensor& w_hh,      \
                      const Tensor& b_ih, const Tensor& b_hh) {                                           \
-    return run_cell(kind, input, {hx, Tensor()}, {w_ih, w_hh, b_ih, b_hh, Tensor()}).h;                  \
+    return run_cell(kind, input, {hx, Tensor()}, {w_ih, w_hh, b_ih, b_hh, Tensor()}, #name "_cell").h;   \
   }
 NNLIB_RNN(gru, Kind::Gru)
 NNLIB_RNN(rnn_tanh, Kind::Tanh)

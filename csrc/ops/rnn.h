@@ -11,7 +11,7 @@ namespace nnlib::ops {
 using LstmResult = std::tuple<Tensor, Tensor, Tensor>;  // output, h_n, c_n
 using RnnResult = std::pair<Tensor, Tensor>;            // output, h_n
 
-// ---- rnn.cpp: input (L, N, I), or (N, L, I) with batch_first; or packed: data of all steps, the batch size
+// Input (L, N, I), or (N, L, I) with batch_first; or packed: data of all steps, the batch size
 // of each.
 LstmResult lstm(const Tensor& input, const TensorList& hx, const TensorList& params, bool has_biases,
                 int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first);
@@ -32,11 +32,5 @@ NNLIB_RNN(rnn_relu)
 #undef NNLIB_RNN
 std::pair<Tensor, Tensor> lstm_cell(const Tensor& input, const TensorList& hx, const Tensor& w_ih,
                                     const Tensor& w_hh, const Tensor& b_ih, const Tensor& b_hh);
-
-// ---- rnn_gates.cpp: one step from the products with the weights.
-// gates (N, 4H) in the order input, forget, cell, output; gives h and c.
-std::pair<Tensor, Tensor> lstm_gates(const Tensor& from_input, const Tensor& from_hidden, const Tensor& c);
-// gates (N, 3H) in the order reset, update, new; gives h.
-Tensor gru_gates(const Tensor& from_input, const Tensor& from_hidden, const Tensor& h);
 
 }  // namespace nnlib::ops
