@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
@@ -16,9 +17,9 @@ namespace {
 // The bags of one call: what stands in each, padding left out.
 struct Bags {
   int64_t count = 0;
-  std::vector<int64_t> first;   // of each bag in `places`, and one past the last
-  std::vector<int64_t> places;  // positions in indices
-  Tensor bag_of;                // int64, for each place
+  std::vector<int64_t> first;  // of each bag among the places, and one past the last
+  Tensor rows;                 // int64, for each place
+  Tensor places;               // positions in indices; undefined where they are 0, 1, 2, ...
 };
 
 Bags make_bags(const Tensor& indices, const Tensor& offsets, bool include_last_offset, int64_t padding_idx) {
@@ -34,41 +35,60 @@ Bags make_bags(const Tensor& indices, const Tensor& offsets, bool include_last_o
               ") but got offsets[-1] of ", given ? at[given - 1] : 0);
   Bags b;
   b.count = include_last_offset ? given - 1 : given;
+  b.first.reserve(size_t(b.count) + 1);
   const int64_t* p = indices.data<int64_t>();
-  std::vector<int64_t> bags;
+  std::vector<int64_t> places;
+  int64_t used = 0;
   for (int64_t bag = 0; bag < b.count; ++bag) {
-    b.first.push_back(int64_t(b.places.size()));
+    b.first.push_back(used);
     const int64_t end = bag + 1 < given ? at[bag + 1] : n;
     NNLIB_CHECK(at[bag] <= end, "offsets have to rise, got offsets[", bag, "] = ", at[bag], " before ", end);
-    for (int64_t i = at[bag]; i < end; ++i) {
-      if (p[i] == padding_idx) continue;
-      b.places.push_back(i);
-      bags.push_back(bag);
+    if (padding_idx < 0) {
+      used = end;
+      continue;
     }
+    for (int64_t i = at[bag]; i < end; ++i)
+      if (p[i] != padding_idx) places.push_back(i);
+    used = int64_t(places.size());
   }
-  b.first.push_back(int64_t(b.places.size()));
-  b.bag_of = empty({int64_t(bags.size())}, Dtype::Int64);
-  std::copy(bags.begin(), bags.end(), b.bag_of.data<int64_t>());
+  b.first.push_back(used);
+  if (padding_idx < 0) {
+    b.rows = alias(indices, {used}, {1}, indices.storage_offset());
+    return b;
+  }
+  b.rows = empty({used}, Dtype::Int64);
+  b.places = empty({used}, Dtype::Int64);
+  std::copy(places.begin(), places.end(), b.places.data<int64_t>());
+  for (int64_t i = 0; i < used; ++i) b.rows.data<int64_t>()[i] = p[places[size_t(i)]];
   return b;
 }
 
-// The indices (or another vector's values) at the places of the bags.
-template <class T>
-Tensor at_places(const Bags& b, const Tensor& values) {
-  Tensor out = empty({int64_t(b.places.size())}, values.dtype());
-  for (size_t i = 0; i < b.places.size(); ++i) out.data<T>()[i] = values.data<T>()[b.places[i]];
-  return out;
+// f(bag, places) for each bag.
+template <class F>
+void for_each_bag(const Bags& b, F f) {
+  for (int64_t bag = 0; bag < b.count; ++bag)
+    f(bag, b.first[size_t(bag)], b.first[size_t(bag) + 1] - b.first[size_t(bag)]);
+}
+
+// The bag of each place.
+Tensor bag_of_places(const Bags& b) {
+  const Tensor of = empty(b.rows.sizes(), Dtype::Int64);
+  int64_t* out = of.data<int64_t>();
+  for_each_bag(b, [=](int64_t bag, int64_t first, int64_t n) { std::fill_n(out + first, n, bag); });
+  return of;
 }
 
 // One over the bags' sizes, for each place.
 Tensor mean_weights(const Bags& b, Dtype dtype) {
-  Tensor w = empty({int64_t(b.places.size())}, Dtype::Float64);
-  for (int64_t bag = 0; bag < b.count; ++bag) {
-    for (int64_t q = b.first[size_t(bag)]; q < b.first[size_t(bag) + 1]; ++q) {
-      w.data<double>()[q] = 1.0 / double(b.first[size_t(bag) + 1] - b.first[size_t(bag)]);
-    }
-  }
-  return cast_values(w, dtype);
+  const Tensor w = empty(b.rows.sizes(), dtype);
+  dispatch_floating(dtype, "embedding_bag", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* out = w.data<T>();
+    for_each_bag(b, [=](int64_t, int64_t first, int64_t n) {
+      if (n) std::fill_n(out + first, n, T(compute_t<T>(1.0 / double(n))));
+    });
+  });
+  return w;
 }
 
 // out[bag] = the sum of weights[place] * table[row of the place]; weights may be undefined.
@@ -108,9 +128,9 @@ Tensor bag_sum(const Bags& b, const Tensor& weight, const Tensor& rows, const Te
   Tensor out = bag_sums(b, weight, rows, factors.defined() ? contiguous_values(factors) : factors);
   if (wants_grad(weight, factors)) {
     record(out, "EmbeddingBagBackward0", {weight, factors},
-           [weight = save(weight), factors = save(factors), rows, bag_of = b.bag_of, scale_grad_by_freq,
-            sparse, padding_idx](Backward& ctx, const TensorList& g) {
-             const Tensor table = weight.get(ctx), scale = factors.get(ctx);
+           [weight = save(weight), factors = save(factors), kept_rows = save(rows), bag_of = bag_of_places(b),
+            scale_grad_by_freq, sparse, padding_idx](Backward& ctx, const TensorList& g) {
+             const Tensor table = weight.get(ctx), scale = factors.get(ctx), rows = kept_rows.get(ctx);
              // The gradient of each place is its bag's.
              const Tensor of_place = embedding(bag_of, g[0], std::nullopt, std::nullopt, 2, false, false);
              TensorList grads(2);
@@ -224,7 +244,7 @@ Tensor embedding_bag(const Tensor& indices, const Tensor& weight, const Tensor& 
               "embedding_bag: max mode does not support scaling the gradient by the frequency");
   const Tensor flat = detail::row_indices(indices, weight.size(0), "embedding_bag");
   const Bags bags = make_bags(flat, offsets, include_last_offset, padding_idx.value_or(-1));
-  const Tensor rows = at_places<int64_t>(bags, flat);
+  const Tensor& rows = bags.rows;
   if (mode == "max") return bag_max(bags, weight, rows);
   Tensor factors;
   if (mode == "mean") factors = mean_weights(bags, weight.dtype());
@@ -236,11 +256,14 @@ Tensor embedding_bag(const Tensor& indices, const Tensor& weight, const Tensor& 
     NNLIB_CHECK(per_sample_weights.dtype() == weight.dtype(), "expected per_sample_weights (",
                 dtype_name(per_sample_weights.dtype()), ") and weight (", dtype_name(weight.dtype()),
                 ") to have the same dtype");
-    Tensor places = empty({int64_t(bags.places.size())}, Dtype::Int64);
-    std::copy(bags.places.begin(), bags.places.end(), places.data<int64_t>());
-    const Tensor column =
-        embedding(places, unsqueeze(per_sample_weights, 1), std::nullopt, std::nullopt, 2, false, false);
-    factors = squeeze(column, 1);
+    const int64_t used = rows.numel();
+    if (bags.places.defined()) {
+      const Tensor column = embedding(bags.places, unsqueeze(per_sample_weights, 1), std::nullopt,
+                                      std::nullopt, 2, false, false);
+      factors = squeeze(column, 1);
+    } else {
+      factors = used == indices.numel() ? per_sample_weights : narrow(per_sample_weights, 0, 0, used);
+    }
   }
   return bag_sum(bags, weight, rows, factors, scale_grad_by_freq, sparse, padding_idx.value_or(-1));
 }
