@@ -79,6 +79,7 @@ _SUBMODULES = {
     "random",
     "safetensors",
     "serialization",
+    "sparse",
     "special",
     "testing",
     "types",

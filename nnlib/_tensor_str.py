@@ -186,13 +186,13 @@ def _summarized_nested(t, indent: int, formatter: _Formatter) -> str:
     return "[" + ("," + "\n" * (t.dim() - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
-def _with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
-    """Add ``, dtype=...`` and the like, on a new line where the last one is full."""
+def _with_suffixes(text: str, suffixes: list[str], indent: int, new_line: bool = False) -> str:
+    """Add ``, dtype=...`` and the like, on a new line where the last one is full or one is wanted."""
     parts, width = [text], len(text) - text.rfind("\n") + 1
     for suffix in suffixes:
-        if width + len(suffix) + 2 > _options.linewidth:
+        if new_line or width + len(suffix) + 2 > _options.linewidth:
             parts.append(",\n" + " " * indent + suffix)
-            width = indent + len(suffix)
+            width, new_line = indent + len(suffix), False
         else:
             parts.append(", " + suffix)
             width += len(suffix) + 2
@@ -208,12 +208,16 @@ def tensor_str(t, contents: str | None = None) -> str:
         suffixes.append(f"device='{t.device}'")
     usual = (_C.get_default_dtype(), _C.int64, _C.bool)
     if t.is_sparse:
-        indices, values = t._indices(), t._values()
-        text = f"indices={_with_suffixes('tensor(' + _contents(indices, indent + 15), [], 0)}"
-        text += f",\n{' ' * indent}values={_with_suffixes('tensor(' + _contents(values, indent + 14), [], 0)}"
-        suffixes += [f"size={tuple(t.shape)}", f"nnz={t._nnz()}", "layout=torch.sparse_coo"]
-        if values.dtype not in usual:
-            suffixes.append(f"dtype={values.dtype}")
+        parts = []
+        for name, part in (("indices", t._indices()), ("values", t._values())):
+            head = f"{name}=tensor("
+            size = "" if part.numel() else f", size={tuple(part.shape)}"
+            parts.append(head + (_contents(part, indent + len(head)) if part.numel() else "[]") + size + ")")
+        text = f",\n{' ' * indent}".join(parts)
+        suffixes += [f"size={tuple(t.shape)}", f"nnz={t._nnz()}"]
+        if t.dtype not in usual:
+            suffixes.append(f"dtype={t.dtype}")
+        suffixes.append("layout=torch.sparse_coo")
     elif t.numel() == 0:
         text = "[]"
         if t.dim() != 1:
@@ -228,4 +232,4 @@ def tensor_str(t, contents: str | None = None) -> str:
         suffixes.append(f"grad_fn=<{t.grad_fn.name()}>")
     elif t.requires_grad:
         suffixes.append("requires_grad=True")
-    return _with_suffixes(prefix + text, suffixes, indent)
+    return _with_suffixes(prefix + text, suffixes, indent, new_line=t.is_sparse)

@@ -1,4 +1,4 @@
-"""Parametrisations of weights: by length and direction, and with a largest singular value of 1."""
+"""Parametrisations of weights: by length and direction, with a largest singular value of 1, and orthogonal ones."""
 
 from nnlib import _C
 from nnlib.autograd import no_grad
@@ -6,10 +6,11 @@ from nnlib.autograd import no_grad
 from .. import functional as F
 from ..modules.module import Module
 from . import parametrize
+from ._orthogonal import orthogonal
 from .spectral_norm import as_matrix, default_dim, largest_singular_value, power_iteration
 from .weight_norm import apply_weight_norm, norm_except_dim
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
 
 class _WeightNorm(Module):

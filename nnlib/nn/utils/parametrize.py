@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from nnlib._C import Tensor
 from nnlib.autograd import no_grad
@@ -96,7 +96,8 @@ class ParametrizationList(ModuleList):
         with no_grad():
             for module in reversed(self):
                 if hasattr(module, "right_inverse"):
-                    value = module.right_inverse(value)
+                    with suppress(NotImplementedError):  # one without an inverse starts from the value itself
+                        value = module.right_inverse(value)
         if not isinstance(value, Tensor | Sequence):
             raise ValueError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). Got "
