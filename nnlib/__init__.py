@@ -66,6 +66,7 @@ newaxis = None
 
 # Imported when first asked for: `import nnlib` stays quick.
 _SUBMODULES = {
+    "accelerator",
     "amp",
     "backends",
     "cpu",
@@ -84,6 +85,7 @@ _SUBMODULES = {
     "testing",
     "types",
     "utils",
+    "version",
 }
 _MOVED = _lazy.modules_of(_lazy.FUNCTIONS)
 

@@ -1,0 +1,14 @@
+"""The instruction set that operators run on."""
+
+from .. import _C
+
+__all__ = ["get_cpu_capability"]
+
+
+def get_cpu_capability() -> str:
+    """``"AVX512"``, ``"AVX2"`` or ``"DEFAULT"``, by PyTorch's names.
+
+    >>> nnlib.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2", "DEFAULT")
+    True
+    """
+    return {"amx": "AVX512", "avx512": "AVX512", "avx2": "AVX2"}.get(_C._isa(), "DEFAULT")
