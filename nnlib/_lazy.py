@@ -46,6 +46,7 @@ METHODS = {
     "_functions": "is_nonzero",
     "_views": f"{_SCATTERS} {_UNSAFE} apply_ fill_diagonal_ map_ map2_ narrow_copy new new_tensor nonzero_static",
     "_integers": "gcd gcd_ lcm lcm_",
+    "_memory": "dim_order set_ to_sparse_coo",
     "_samples": "frexp histogram",
     "special": f"i0 i0_ {_GAMMA} igamma_ igammac_ mvlgamma_",
     "linalg._older": _FACTORS,

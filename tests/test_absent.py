@@ -11,7 +11,8 @@ def test_nothing_beside_the_cpu():
     backends = nnlib.backends
     for there in (
         nnlib.cuda.is_available, nnlib.cuda.is_initialized, nnlib.cuda.is_bf16_supported,
-        nnlib.accelerator.is_available, backends.mps.is_available, backends.mps.is_built, backends.cuda.is_built, backends.cudnn.is_available,
+        nnlib.accelerator.is_available, backends.mps.is_available,
+        backends.mps.is_built, backends.cuda.is_built, backends.cudnn.is_available,
         backends.mkl.is_available, backends.mkldnn.is_available,
     ):  # fmt: skip
         assert there() is False

@@ -155,6 +155,21 @@ def test_tensors_like_others():
     assert nnlib.as_strided_(y, (2, 2), (1, 2)) is y and y.tolist() == [[0, 2], [1, 3]]
 
 
+def test_other_memory():
+    x, y = nnlib.arange(6.0), nnlib.zeros(2)
+    assert y.set_(x) is y and y.data_ptr() == x.data_ptr() and y.shape == (6,)
+    assert y.set_(x, 1, (2, 2), (1, 2)).tolist() == [[1, 3], [2, 4]]
+    assert (
+        y.set_(x.untyped_storage(), 2, (2,)).tolist() == [2, 3] and y.set_(x.storage()).tolist() == x.tolist()
+    )
+    assert y.set_().shape == (0,)
+    with pytest.raises(RuntimeError, match="expected a source of"):
+        y.set_(x.long())
+    with pytest.raises(RuntimeError):
+        y.set_(x.untyped_storage(), 4, (3,))
+    assert nnlib.ones(2, 3, 4).transpose(0, 2).dim_order() == (2, 1, 0)
+
+
 def test_asarray():
     x, a = nnlib.ones(2), np.arange(3)
     assert nnlib.asarray(x) is x and nnlib.asarray(x, copy=True).data_ptr() != x.data_ptr()
