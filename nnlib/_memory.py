@@ -13,8 +13,8 @@ def set_(self: Tensor, source=None, storage_offset: int = 0, size=None, stride=N
     """Make a tensor look at the memory of another, or at a storage; returns it.
 
     Args:
-        source: a tensor of the same dtype, whose shape is taken where none is given; or a storage, whose elements are all
-            taken then. Without it the tensor is left without elements.
+        source: a tensor of the same dtype, whose shape is taken where none is given; or a storage, whose elements are
+            all taken then. Without it the tensor is left without elements.
         storage_offset: the first element.
         size: the new shape.
         stride: the new strides. Default: contiguous.
