@@ -21,9 +21,9 @@ constexpr int kClasses = 8 * 48;
 // Rounds up to a multiple of an eighth of the power of two below, so at most 12.5% is wasted.
 size_t class_size(size_t n, int* index) {
   n = std::max(n, kMinBlock);
-  int log = 63 - __builtin_clzll(n);
-  size_t step = std::max<size_t>(size_t(1) << (log < 3 ? 0 : log - 3), kMinBlock);
-  size_t rounded = (n + step - 1) / step * step;
+  const int log = 63 - __builtin_clzll(n);
+  const size_t step = std::max<size_t>(size_t(1) << (log - 3), kMinBlock);  // a power of two
+  const size_t rounded = (n + step - 1) & ~(step - 1);
   int l2 = 63 - __builtin_clzll(rounded);
   *index = (l2 - 6) * 8 + (int)((rounded >> (l2 - 3)) & 7);
   return rounded;

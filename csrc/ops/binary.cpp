@@ -94,7 +94,8 @@ Tensor add_named(const Tensor& self, const Tensor& other, Scalar alpha, const ch
   if (self.is_sparse() || other.is_sparse()) return sparse_add(self, other, alpha);
   const Dtype common = result_type(self, other);
   check_alpha(common, alpha);
-  Tensor out = make_output(broadcast_sizes({self, other}), common, {&self, &other});
+  const bool same = self.sizes() == other.sizes();  // most are: no list is made of them
+  Tensor out = make_output(same ? self.sizes() : broadcast_sizes({self, other}), common, {&self, &other});
   run_add(out, self, other, common, alpha);
   if (wants_grad(self, other)) record(out, name, {self, other}, add_backward(alpha));
   return out;

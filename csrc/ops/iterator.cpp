@@ -73,8 +73,15 @@ bool single_value_fits(const Tensor& t, Dtype d) {
 
 Dims broadcast_sizes(const TensorList& inputs) {
   Dims d;
-  for (const Tensor& t : inputs)
-    if (t.defined() && t.sizes() != d) d = broadcast_shapes(d, t.sizes());
+  bool first = true;
+  for (const Tensor& t : inputs) {
+    if (!t.defined()) continue;
+    if (first)
+      d = t.sizes();
+    else if (t.sizes() != d)
+      d = broadcast_shapes(d, t.sizes());
+    first = false;
+  }
   return d;
 }
 
@@ -407,9 +414,39 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
 
 }  // namespace
 
+namespace {
+
+// Every operand lies contiguously in its compute type and has out's sizes: there is nothing to plan.
+bool run_flat(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
+              int64_t grain) {
+  const auto flat = [&](const Tensor& t, Dtype compute) {
+    return t.dtype() == compute && t.is_contiguous() && t.sizes() == out.sizes();
+  };
+  if (!flat(out, out_compute) || out.numel() == 0) return false;
+  const char* base[kMaxOperands];
+  int64_t item[kMaxOperands];
+  int n = 0;
+  for (const Operand& o : inputs) {
+    if (!flat(*o.tensor, o.compute)) return false;
+    base[n] = (const char*)o.tensor->raw();
+    item[n++] = (int64_t)o.tensor->itemsize();
+  }
+  char* to = (char*)out.raw();
+  const int64_t to_item = (int64_t)out.itemsize();
+  parallel_for(0, out.numel(), grain, [&](int64_t b, int64_t e) {
+    const void* in[kMaxOperands];
+    for (int k = 0; k < n; k++) in[k] = base[k] + b * item[k];
+    row(e - b, in, to + b * to_item);
+  });
+  return true;
+}
+
+}  // namespace
+
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
                   int64_t grain) {
   NNLIB_CHECK(inputs.size() < kMaxOperands, "at most ", kMaxOperands, " operands, got ", inputs.size() + 1);
+  if (run_flat(out, out_compute, inputs, row, grain)) return;
   bool turned = false;
   for (const Operand& o : inputs) turned |= is_turned(out, *o.tensor);
   if (!turned) return run_rows(out, out_compute, inputs.begin(), (int)inputs.size(), row, grain);

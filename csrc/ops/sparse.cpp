@@ -6,7 +6,10 @@
 
 namespace nnlib::ops {
 
+std::atomic<bool> g_sparse_in_use{false};
+
 Tensor make_sparse(const Tensor& indices, const Tensor& values, const Dims& sizes, bool coalesced) {
+  g_sparse_in_use.store(true, std::memory_order_relaxed);
   // A storage without bytes: it only carries the version counter.
   Tensor r = nnlib::alias(empty({0}, values.dtype()), {0}, {1}, 0);
   r.impl()->sizes = sizes;

@@ -66,7 +66,8 @@ const std::unordered_map<std::string, CastRule>& cast_rules() {
     all({CastPolicy::Lower},
         "conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d mm bmm matmul "
         "__matmul__ linear addmm addbmm baddbmm chain_matmul linalg_multi_dot "
-        "affine_grid_generator prelu scaled_dot_product_attention _masked_attention lstm rnn_tanh rnn_relu rnn_tanh_cell "
+        "affine_grid_generator prelu scaled_dot_product_attention _masked_attention lstm rnn_tanh rnn_relu "
+        "rnn_tanh_cell "
         "rnn_relu_cell");
     all({CastPolicy::Lower, einsum_policy}, "einsum");
     all({CastPolicy::Lower, tensordot_policy}, "tensordot");

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "autograd/function.h"
+#include "ops/sparse.h"
 #include "python/autocast.h"
 #include "python/devices.h"
 #include "python/signature.h"
@@ -37,7 +38,7 @@ bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames
   const size_t count = o.params.size();
   std::fill(m->slots, m->slots + count, nullptr);
   m->out = nullptr;
-  const Param loose{"", Kind::Int};
+  static const Param loose{"", Kind::Int};
   if (o.var_ints && o.positional >= 1 &&
       (n > (size_t)o.positional || (n == (size_t)o.positional && accepts(loose, args[n - 1])))) {
     // view(2, 3): the integers from the list parameter on are one list.
@@ -102,7 +103,7 @@ bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames
         return false;
       }
       m->slots[i] = p.default_value;
-    } else if (!accepts(p, m->slots[i])) {
+    } else if (!(p.kind <= Kind::Operand && is_tensor(m->slots[i])) && !accepts(p, m->slots[i])) {
       if (why)
         *why = concat("argument '", p.name, "' (position ", i + 1, ") must be ", kind_name(p), ", not ",
                       Py_TYPE(m->slots[i])->tp_name);
@@ -264,7 +265,7 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     Match m;
     for (const Overload& o : *op->overloads) {
       if (!match(o, args, n, kwnames, &m, nullptr)) continue;
-      check_sparse_arguments(*op->name, o, m.slots);
+      if (ops::sparse_in_use()) check_sparse_arguments(*op->name, o, m.slots);
       std::optional<DeviceScope> scope;
       if (devices_in_use() || o.takes_device) {
         const Device device = device_of_call(*op->name, o, m.slots);

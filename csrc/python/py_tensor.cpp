@@ -32,6 +32,25 @@ void drop_tensor(PyTensor* self) {
   self->t.reset();
 }
 
+// Objects of the usual class that wait to be used again.
+constexpr int kSpares = 64;
+PyTensor* g_spares[kSpares];
+int g_spare_count = 0;
+
+bool keep_spare(PyTensor* self) {
+  if (Py_TYPE(self) != g_tensor_class || Py_TYPE(self)->tp_finalize || g_spare_count == kSpares) return false;
+  g_spares[g_spare_count++] = self;
+  return true;
+}
+PyTensor* new_object(PyTypeObject* type) {
+  if (type != g_tensor_class || !g_spare_count) return (PyTensor*)checked(type->tp_alloc(type, 0));
+  PyTensor* self = g_spares[--g_spare_count];
+  PyObject_Init((PyObject*)self, type);
+  self->dict = self->weakrefs = nullptr;
+  PyObject_GC_Track((PyObject*)self);
+  return self;
+}
+
 // Python let go of the object while C++ still holds the tensor: the tensor takes over the object.
 bool try_resurrect(PyTensor* self) {
   if (!self->strong || !self->t.defined()) return false;
@@ -84,7 +103,7 @@ void tensor_dealloc(PyObject* o) {
   Py_CLEAR(self->dict);
   drop_tensor(self);
   self->t.~Tensor();
-  type->tp_free(o);
+  if (!keep_spare(self)) type->tp_free(o);
   if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) Py_DECREF(type);
 }
 
@@ -134,6 +153,7 @@ PyObject* set_tensor_class(PyObject*, PyObject* cls) {
     return nullptr;
   }
   Py_INCREF(cls);
+  while (g_spare_count) PyObject_GC_Del(g_spares[--g_spare_count]);
   g_tensor_class = (PyTypeObject*)cls;
   Py_RETURN_NONE;
 }
@@ -148,7 +168,7 @@ PyTypeObject* tensor_class() { return g_tensor_class ? g_tensor_class : &TensorB
 
 PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
   NNLIB_CHECK(!t.impl()->pyobj, "this tensor has a Python object already");
-  PyTensor* self = (PyTensor*)checked(type->tp_alloc(type, 0));
+  PyTensor* self = new_object(type);
   attach(self, t);
   return (PyObject*)self;
 }

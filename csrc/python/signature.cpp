@@ -275,6 +275,11 @@ Scalar scalar_value(PyObject* o) {
 Tensor operand_tensor(PyObject* o) { return wrapped_number(scalar_value(o)); }
 
 int64_t int_value(PyObject* o) {
+  if (PyLong_CheckExact(o)) {
+    const long long v = PyLong_AsLongLong(o);
+    if (v == -1 && PyErr_Occurred()) throw PythonErrorSet();
+    return v;
+  }
   if (is_tensor(o)) return unpack(o).item().to_int();
   Object index = owned(PyNumber_Index(o));
   const long long v = PyLong_AsLongLong(index.get());

@@ -220,3 +220,31 @@ def test_shared_memory_is_seen_by_forked_processes():
     assert os.waitpid(pid, 0)[1] == 0
     assert layer.weight.tolist() == [[7.0, 7.0]] * 3
     assert nnlib.zeros(0).share_memory_().shape == (0,)
+
+
+def test_an_object_that_is_used_again_has_nothing_of_the_one_before():
+    died = []
+    for i in range(200):
+        t = nnlib.zeros(2)
+        assert not t.__dict__ and not weakref.getweakrefcount(t)
+        assert gc.is_tracked(t) and type(t) is nnlib.Tensor
+        t.mark = i
+        ref = weakref.ref(t, lambda _, i=i: died.append(i))
+        u = t + 1
+        del t
+        assert ref() is None and died[-1] == i
+        assert not hasattr(u, "mark") and not u.requires_grad
+    held = [nnlib.zeros(1) for _ in range(300)]  # more than are kept for reuse
+    assert len({id(t) for t in held}) == 300
+    del held
+    assert not any(hasattr(nnlib.zeros(1), "mark") for _ in range(100))
+
+
+def test_a_cycle_through_an_object_that_is_used_again_is_collected():
+    nnlib.zeros(1)
+    t = nnlib.zeros(1)
+    t.cycle = [t]
+    ref = weakref.ref(t)
+    del t
+    gc.collect()
+    assert ref() is None
