@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading as _threading
+from _thread import _local  # what threading.local is, without the time that threading takes to import
 
 from .. import _C
 from .._tensor import Tensor
@@ -46,7 +46,7 @@ class Variable(metaclass=_VariableMeta):
     """The old name of a tensor with gradients: ``Variable(x)`` gives a tensor."""
 
 
-class _Pass(_threading.local):
+class _Pass(_local):
     """Whether this thread runs a pass that gives the gradients of some tensors alone."""
 
     partial = False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
+from _thread import _local, allocate_lock
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from .. import _C
 
@@ -60,7 +60,7 @@ class _NodeHandle:
         self.remove()
 
 
-class _State(threading.local):
+class _State(_local):
     """What the regions of this thread say of hooks."""
 
     refusal: str | None = None
@@ -151,16 +151,14 @@ def increment_version(tensor) -> None:
         t._bump_version()
 
 
-class GradientEdge(NamedTuple):
+class GradientEdge(namedtuple("_GradientEdge", "node output_nr ownership_token", defaults=[None])):
     """Where a tensor's gradient arrives in the graph: the node, and which of its gradients.
 
     ``ownership_token`` is the tensor, which keeps the node. An edge may stand for its tensor in ``autograd.grad`` and
     in ``inputs`` of ``autograd.backward``.
     """
 
-    node: Node
-    output_nr: int
-    ownership_token: _C.TensorBase | None = None
+    __slots__ = ()
 
 
 def _node_of(t: _C.TensorBase) -> Node:
@@ -242,7 +240,7 @@ def register_multi_grad_hook(
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     tensors = tuple(tensors)
-    lock = threading.Lock()
+    lock = allocate_lock()
     current = None  # the gradients of the pass that runs, which it alone keeps: one that fails leaves nothing
 
     def finish(found: _Found) -> None:
