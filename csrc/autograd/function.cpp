@@ -143,11 +143,13 @@ Tensor Saved::get(const Backward& ctx) const {
   }
   if (!data_.defined()) return {};
   if (data_.version() != version_) {
+    // A custom function's context may outlive its node.
+    const std::string node = ctx.node ? ctx.node->name() : "a step of the graph that is gone";
     throw Error(concat(
         "one of the variables needed for gradient computation has been modified by an inplace operation: [",
         dtype_legacy_name(data_.dtype()), "Tensor ", data_.sizes(), "], which is ",
-        is_output_ ? "output of " + ctx.node->name() : std::string("an input of ") + ctx.node->name(),
-        ", is at version ", data_.version(), "; expected version ", version_,
+        is_output_ ? "output of " : "an input of ", node, ", is at version ", data_.version(),
+        "; expected version ", version_,
         " instead. Hint: enable anomaly detection to find the operation that failed to compute its "
         "gradient, with autograd.set_detect_anomaly(True)."));
   }

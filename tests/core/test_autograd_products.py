@@ -199,3 +199,24 @@ def test_the_old_name_of_functions():
     x = nnlib.ones(2, requires_grad=True)
     Double.apply(x.clone()).sum().backward()
     assert x.grad.tolist() == [2, 2]
+
+
+def test_saved_tensors_of_a_context_whose_node_is_gone():
+    class Kept(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            result = x * y
+            ctx.save_for_backward(y, result)
+            return result
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad, grad
+
+    x, y = nnlib.ones(2, requires_grad=True), nnlib.ones(2, requires_grad=True) * 1
+    context = Kept.apply(x, y).grad_fn  # its node goes with the result
+    first, second = context.saved_tensors
+    assert first.tolist() == [1, 1] and second.tolist() == [1, 1]
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="an input of a step of the graph that is gone, is at version 1"):
+        context.saved_tensors  # noqa: B018
