@@ -45,17 +45,26 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("name", modules())
 def test_docstring_examples_run(name):
-    """Those of private classes are templates, from which the public ones are made."""
+    """Those of private classes are templates, from which the public ones are made.
+
+    Those of `distributed` run in a world of one.
+    """
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     threads = nnlib.get_num_threads()
     nnlib.manual_seed(0)
+    names = {"nnlib": nnlib}
+    if name.startswith("nnlib.distributed."):
+        names |= {"torch": nnlib, "dist": nnlib.distributed}
+        nnlib.distributed.init_process_group()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for example in doctest.DocTestFinder().find(module, extraglobs={"nnlib": nnlib}):
+            for example in doctest.DocTestFinder().find(module, extraglobs=names):
                 if not re.search(r"\._[a-zA-Z]", example.name.removeprefix(name)):
                     runner.run(example)
     finally:
         nnlib.set_num_threads(threads)
+        if nnlib.distributed.is_initialized():
+            nnlib.distributed.destroy_process_group()
     assert runner.failures == 0, f"{runner.failures} of {runner.tries} examples in {name} failed"

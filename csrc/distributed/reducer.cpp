@@ -298,8 +298,15 @@ void Reducer::shadow_pass() {
   if (expected_runs_.empty()) expected_runs_ = runs_;
 }
 
+// The ranks agree on it only where they use the same parameters: that is what skip_unused says of them.
+bool Reducer::all_unused(const Bucket& bucket) const {
+  return std::all_of(bucket.slots.begin(), bucket.slots.end(), [this](const Slot& slot) {
+    return std::find(unused_.begin(), unused_.end(), slot.parameter) != unused_.end();
+  });
+}
+
 void Reducer::start(Bucket& bucket) {
-  if (bucket.sparse) return;
+  if (bucket.sparse || (options_.skip_unused && all_unused(bucket))) return;
   if (comm_hook_) {
     bucket.job = comm_hook_(bucket, bucket.index + 1 == buckets_.size());
   } else if (group_->size() > 1) {

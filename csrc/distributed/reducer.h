@@ -30,6 +30,7 @@ struct ReducerOptions {
   bool find_unused = false;   // look through the graph for parameters that will get no gradient
   bool static_graph = false;  // every iteration uses the same parameters, as often as the first one did
   bool bucket_view = false;   // gradients become views of the buckets
+  bool skip_unused = false;   // with find_unused: no average of buckets that no parameter of this pass is in
 };
 
 // Replaces the all-reduce of a bucket; what it leaves in the bucket when the job is over is the result.
@@ -98,6 +99,7 @@ class Reducer : public std::enable_shared_from_this<Reducer> {
   void fill_slot(const Bucket& bucket, Slot& slot);
   void start_ready_buckets();
   void start(Bucket& bucket);
+  bool all_unused(const Bucket& bucket) const;
   void at_end_of_backward(void (Reducer::*what)());
   void learn_static_graph();
   void start_usage();

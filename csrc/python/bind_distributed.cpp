@@ -100,10 +100,14 @@ void bind_reducer(py::module_& m) {
   py::class_<Reducer, std::shared_ptr<Reducer>>(m, "Reducer", "Averages gradients while backward runs.")
       .def(py::init([](const py::object& parameters, std::vector<std::string> names, std::vector<bool> sparse,
                        const Assignment& assignment, std::shared_ptr<Group> group, bool find_unused,
-                       bool static_graph, bool bucket_view) {
-        return Reducer::create(tensors_value(parameters.ptr()), std::move(names), std::move(sparse),
-                               assignment, std::move(group), {find_unused, static_graph, bucket_view});
-      }))
+                       bool static_graph, bool bucket_view, bool skip_unused) {
+             return Reducer::create(tensors_value(parameters.ptr()), std::move(names), std::move(sparse),
+                                    assignment, std::move(group),
+                                    {find_unused, static_graph, bucket_view, skip_unused});
+           }),
+           py::arg("parameters"), py::arg("names"), py::arg("sparse"), py::arg("assignment"),
+           py::arg("group"), py::arg("find_unused"), py::arg("static_graph"), py::arg("bucket_view"),
+           py::arg("skip_unused") = false)
       .def(
           "prepare_for_backward",
           [](Reducer& r, const py::object& outputs, int64_t forwards) {

@@ -39,6 +39,22 @@ def announced_size(environ=os.environ):
     return None
 
 
+# Variables by which it tells each process its place on its host.
+_LOCAL_RANKS = (
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "PMIX_LOCAL_RANK",
+    "SLURM_LOCALID",
+    "LOCAL_RANK",
+)
+
+
+def announced_local_rank(environ=os.environ):
+    """The place of this process among those of its host, as a launcher announced it; None without one."""
+    values = (environ.get(variable, "") for variable in _LOCAL_RANKS)
+    return next((int(value) for value in values if value.isdigit()), None)
+
+
 def check_launcher(world_size, library, environ=os.environ):
     """Raises when the launcher announced another number of ranks than MPI found.
 

@@ -16,6 +16,13 @@ class ReduceOp(enum.IntEnum):
 
     Values are combined in rank order, float16 and bfloat16 in float32; AVG is for floating-point dtypes, the
     bitwise ones for integers and bool.
+
+    Example::
+
+        >>> t = torch.tensor([3.0])
+        >>> dist.all_reduce(t, op=dist.ReduceOp.AVG)
+        >>> t
+        tensor([3.])
     """
 
     SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR = range(8)
@@ -71,6 +78,13 @@ def broadcast(tensor, src=None, group=None, async_op=False, group_src=None):
         src (int): the root, a rank of the world; or group_src, a rank of the group.
         group (ProcessGroup): None for the default one.
         async_op (bool): return a Work handle at once.
+
+    Example::
+
+        >>> t = torch.tensor([1.0, 2.0])
+        >>> dist.broadcast(t, src=0)
+        >>> t  # rank 0's, on every rank
+        tensor([1., 2.])
     """
     check_tensor(tensor, "tensor")
     if (group := member(group, "broadcast")) is None:
@@ -134,7 +148,22 @@ def all_reduce(tensor, op=ReduceOp.SUM, group=None, async_op=False):
 
 
 def reduce(tensor, dst=None, op=ReduceOp.SUM, group=None, async_op=False, group_dst=None):
-    """Combines the tensors of all ranks into the root's tensor; the others keep theirs."""
+    """Combines the tensors of all ranks into the root's tensor; the others keep theirs.
+
+    Args:
+        tensor (Tensor): any shape and dtype, the same on all ranks.
+        dst (int): the root, a rank of the world; or group_dst, a rank of the group.
+        op (ReduceOp): SUM by default.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> t = torch.ones(2)
+        >>> dist.reduce(t, dst=0, op=dist.ReduceOp.MAX)
+        >>> t
+        tensor([1., 1.])
+    """
     check_tensor(tensor, "tensor")
     if (group := member(group, "reduce")) is None:
         return None
@@ -178,9 +207,15 @@ def barrier(group=None, async_op=False, device_ids=None, timeout=None):
     """Waits until all ranks of the group have come here.
 
     Args:
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
         device_ids: must be None: it is about GPUs.
         timeout (timedelta or float): seconds after which the wait is an error that names the absent ranks; by
             default the group's.
+
+    Example::
+
+        >>> dist.barrier(timeout=30)
     """
     if device_ids is not None:
         raise ValueError("device_ids is for the nccl backend: on the CPU it must be None")
@@ -193,7 +228,12 @@ def monitored_barrier(group=None, timeout=None, wait_all_ranks=False):
     """A :func:`barrier` whose error names the ranks that did not come. Here every collective's does.
 
     Args:
+        group (ProcessGroup): None for the default one.
         timeout (timedelta or float): by default the group's.
         wait_all_ranks (bool): taken for PyTorch's sake; all absent ranks are named in either case.
+
+    Example::
+
+        >>> dist.monitored_barrier(timeout=30)
     """
     barrier(group, timeout=timeout)

@@ -36,7 +36,22 @@ def _reduce_parts(group, parts, target, op, async_op, tensor):
 
 
 def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=False):
-    """Combines the lists of all ranks element by element; rank r gets the r-th result in `output`."""
+    """Combines the lists of all ranks element by element; rank r gets the r-th result.
+
+    Args:
+        output (Tensor): filled with this rank's result.
+        input_list (list of Tensor): one for each rank, each with the dtype and number of values of `output`.
+        op (ReduceOp): SUM by default.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> mine = torch.empty(1)
+        >>> dist.reduce_scatter(mine, [torch.tensor([5.0])])  # in a world of one
+        >>> mine
+        tensor([5.])
+    """
     check_tensor(output, "output")
     if (group := member(group, "reduce_scatter")) is None:
         return None
@@ -45,7 +60,22 @@ def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None, async_op=Fal
 
 
 def reduce_scatter_tensor(output, input, op=ReduceOp.SUM, group=None, async_op=False):
-    """As :func:`reduce_scatter`, from one tensor that holds the parts of all ranks one after the other."""
+    """As :func:`reduce_scatter`, from one tensor that holds the parts of all ranks one after the other.
+
+    Args:
+        output (Tensor): filled with this rank's result.
+        input (Tensor): as many values as all ranks' results together.
+        op (ReduceOp): SUM by default.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> mine = torch.empty(2)
+        >>> dist.reduce_scatter_tensor(mine, torch.ones(2 * dist.get_world_size()))
+        >>> mine  # each value the number of ranks
+        tensor([1., 1.])
+    """
     check_tensor(output, "output")
     check_tensor(input, "input")
     if (group := member(group, "reduce_scatter_tensor")) is None:
@@ -58,6 +88,18 @@ def all_to_all(output_tensor_list, input_tensor_list, group=None, async_op=False
     """Sends the r-th input to rank r, and fills the r-th output with what rank r sent here.
 
     The tensors may differ in size; what one rank sends must have the size of what the other expects.
+
+    Args:
+        output_tensor_list, input_tensor_list (list of Tensor): one for each rank.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> came = [torch.empty(2)]
+        >>> dist.all_to_all(came, [torch.tensor([1.0, 2.0])])  # in a world of one
+        >>> came
+        [tensor([1., 2.])]
     """
     if (group := member(group, "all_to_all")) is None:
         return None
@@ -88,6 +130,13 @@ def all_to_all_single(
     Args:
         output, input (Tensor): cut into `output_split_sizes` and `input_split_sizes` rows for the ranks,
             evenly where these are None.
+
+    Example::
+
+        >>> came = torch.empty(2 * dist.get_world_size())
+        >>> dist.all_to_all_single(came, torch.arange(2.0 * dist.get_world_size()))
+        >>> came
+        tensor([0., 1.])
     """
     check_tensor(output, "output")
     check_tensor(input, "input")

@@ -41,6 +41,15 @@ def all_gather(tensor_list, tensor, group=None, async_op=False):
     Args:
         tensor_list (list of Tensor): one for each rank, filled in rank order.
         tensor (Tensor): this rank's part; dtype and number of values are the same on all ranks.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> parts = [torch.empty(2) for _ in range(dist.get_world_size())]
+        >>> dist.all_gather(parts, torch.tensor([1.0, 2.0]))
+        >>> parts[0]
+        tensor([1., 2.])
     """
     check_tensor(tensor, "tensor")
     if (group := member(group, "all_gather")) is None:
@@ -51,7 +60,22 @@ def all_gather(tensor_list, tensor, group=None, async_op=False):
 
 
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
-    """Collects the tensors of all ranks on the root (rank 0 by default), in `gather_list`, None elsewhere."""
+    """Collects the tensors of all ranks on the root.
+
+    Args:
+        tensor (Tensor): this rank's part; dtype and number of values are the same on all ranks.
+        gather_list (list of Tensor): on the root, one for each rank, filled in rank order; None elsewhere.
+        dst (int): the root, a rank of the world, by default the group's first; or group_dst, a rank of the group.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> parts = [torch.empty(1) for _ in range(dist.get_world_size())] if dist.get_rank() == 0 else None
+        >>> dist.gather(torch.ones(1), parts, dst=0)
+        >>> parts
+        [tensor([1.])]
+    """
     check_tensor(tensor, "tensor")
     if (group := member(group, "gather")) is None:
         return None
@@ -68,7 +92,21 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
 
 
 def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=False):
-    """As :func:`all_gather`, into one tensor: the ranks' values one after the other."""
+    """As :func:`all_gather`, into one tensor: the ranks' values one after the other.
+
+    Args:
+        output_tensor (Tensor): as many values as the parts of all ranks.
+        input_tensor (Tensor): this rank's part.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> whole = torch.empty(2 * dist.get_world_size())
+        >>> dist.all_gather_into_tensor(whole, torch.tensor([1.0, 2.0]))
+        >>> whole
+        tensor([1., 2.])
+    """
     check_tensor(output_tensor, "output_tensor")
     check_tensor(input_tensor, "input_tensor")
     if (group := member(group, "all_gather_into_tensor")) is None:
@@ -117,7 +155,22 @@ def check_whole(whole, part, ranks, whole_name, part_name):
 
 
 def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, group_src=None):
-    """Gives each rank its tensor of the root's `scatter_list` (the root is rank 0 by default)."""
+    """Gives each rank its tensor of the root's list.
+
+    Args:
+        tensor (Tensor): filled with this rank's part.
+        scatter_list (list of Tensor): on the root, one for each rank; None elsewhere.
+        src (int): the root, a rank of the world, by default the group's first; or group_src, a rank of the group.
+        group (ProcessGroup): None for the default one.
+        async_op (bool): return a :class:`Work` handle at once.
+
+    Example::
+
+        >>> mine = torch.empty(1)
+        >>> dist.scatter(mine, [torch.tensor([5.0])], src=0)  # in a world of one
+        >>> mine
+        tensor([5.])
+    """
     check_tensor(tensor, "tensor")
     if (group := member(group, "scatter")) is None:
         return None

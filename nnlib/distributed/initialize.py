@@ -142,6 +142,14 @@ def new_group(
         device_id: None or a CPU device.
 
     Returns the group, or ``GroupMember.NON_GROUP_MEMBER`` on ranks outside of it.
+
+    Raises:
+        ValueError: ranks that are not there or come twice.
+
+    Example::
+
+        >>> group = dist.new_group([0])
+        >>> dist.all_reduce(torch.ones(1), group=group)
     """
     everyone = world()
     _check_backend(backend)
@@ -200,6 +208,14 @@ def destroy_process_group(group=None):
     """Ends a group, or with None all of them, after what was queued is done.
 
     A script that never calls it ends well too: leaving the program does the same.
+
+    Args:
+        group (ProcessGroup): None for the default one, and with it all others.
+
+    Example::
+
+        >>> group = dist.new_group([0])
+        >>> dist.destroy_process_group(group)
     """
     everyone = world()
     if group is GroupMember.NON_GROUP_MEMBER:

@@ -10,6 +10,11 @@ from .gathers import all_gather, gather, scatter
 from .p2p import recv, send
 
 
+def _check_device(device):
+    if device is not None and not str(device).startswith("cpu"):
+        raise ValueError(f"expected device to be None or a CPU device, but got {device!r}")
+
+
 def _pack(value):
     return from_numpy(np.frombuffer(pickle.dumps(value, protocol=5), np.uint8).copy())
 
@@ -38,14 +43,19 @@ def _padded(value, group):
 
 
 def all_gather_object(object_list, obj, group=None):
-    """Fills `object_list` (one place for each rank) with the objects of all ranks, in rank order.
+    """Fills a list with the objects of all ranks, in rank order.
+
+    Args:
+        object_list (list): with a place for each rank.
+        obj: anything that can be pickled.
+        group (ProcessGroup): None for the default one.
 
     Example::
 
-        >>> seen = [None] * dist.get_world_size()  # doctest: +SKIP
-        >>> dist.all_gather_object(seen, {"rank": dist.get_rank()})  # doctest: +SKIP
-        >>> seen  # of two ranks  # doctest: +SKIP
-        [{'rank': 0}, {'rank': 1}]
+        >>> seen = [None] * dist.get_world_size()
+        >>> dist.all_gather_object(seen, {"rank": dist.get_rank()})
+        >>> seen  # of one rank; of two there is a 1 too
+        [{'rank': 0}]
     """
     if (group := member(group, "all_gather_object")) is None:
         return
@@ -58,7 +68,21 @@ def all_gather_object(object_list, obj, group=None):
 
 
 def gather_object(obj, object_gather_list=None, dst=None, group=None, group_dst=None):
-    """Fills the root's `object_gather_list` with the objects of all ranks; it is None elsewhere."""
+    """Brings the objects of all ranks to the root.
+
+    Args:
+        obj: anything that can be pickled.
+        object_gather_list (list): on the root, with a place for each rank, filled in rank order; None elsewhere.
+        dst (int): the root, a rank of the world, by default the group's first; or group_dst, a rank of the group.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> seen = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+        >>> dist.gather_object({"rank": dist.get_rank()}, seen)
+        >>> seen
+        [{'rank': 0}]
+    """
     if (group := member(group, "gather_object")) is None:
         return
     root = root_of(group, dst, group_dst, "dst", group.ranks[0])
@@ -75,14 +99,22 @@ def gather_object(obj, object_gather_list=None, dst=None, group=None, group_dst=
 
 
 def broadcast_object_list(object_list, src=None, group=None, device=None, group_src=None):
-    """Replaces the objects of `object_list` by those of the root; the lists must be equally long.
+    """Replaces the objects of the lists by those of the root's list.
 
     Args:
-        src (int): the root, rank 0 by default; or group_src, a rank of the group.
+        object_list (list): objects that can be pickled; equally long on all ranks.
+        src (int): the root, by default the group's first; or group_src, a rank of the group.
+        group (ProcessGroup): None for the default one.
         device: None or a CPU device.
+
+    Example::
+
+        >>> settings = [{"seed": 7}] if dist.get_rank() == 0 else [None]
+        >>> dist.broadcast_object_list(settings, src=0)
+        >>> settings
+        [{'seed': 7}]
     """
-    if device is not None and not str(device).startswith("cpu"):
-        raise ValueError(f"expected device to be None or a CPU device, but got {device!r}")
+    _check_device(device)
     if (group := member(group, "broadcast_object_list")) is None:
         return
     root = root_of(group, src, group_src, "src", group.ranks[0])
@@ -112,7 +144,21 @@ def _cut(whole, sizes):
 def scatter_object_list(
     scatter_object_output_list, scatter_object_input_list=None, src=None, group=None, group_src=None
 ):
-    """Puts this rank's object of the root's input list into the first place of the output list."""
+    """Puts this rank's object of the root's list into the first place of the output list.
+
+    Args:
+        scatter_object_output_list (list): with at least one place.
+        scatter_object_input_list (list): on the root, an object for each rank.
+        src (int): the root, by default the group's first; or group_src, a rank of the group.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> mine = [None]
+        >>> dist.scatter_object_list(mine, ["a"])  # in a world of one
+        >>> mine
+        ['a']
+    """
     if (group := member(group, "scatter_object_list")) is None:
         return
     if not isinstance(scatter_object_output_list, list) or len(scatter_object_output_list) < 1:
@@ -135,7 +181,19 @@ def scatter_object_list(
 
 
 def send_object_list(object_list, dst=None, group=None, device=None, group_dst=None):
-    """Sends picklable objects to one rank, which calls :func:`recv_object_list` with a list as long."""
+    """Sends objects to one rank, which calls :func:`recv_object_list` with a list as long.
+
+    Args:
+        object_list (list): objects that can be pickled.
+        dst (int): the receiver, a rank of the world; or group_dst, a rank of the group.
+        group (ProcessGroup): None for the default one.
+        device: None or a CPU device.
+
+    Example::
+
+        >>> dist.send_object_list([{"step": 3}], dst=1)  # doctest: +SKIP
+    """
+    _check_device(device)
     if (group := member(group, "send_object_list")) is None:
         return
     packed = [_pack(value) for value in object_list]
@@ -144,7 +202,21 @@ def send_object_list(object_list, dst=None, group=None, device=None, group_dst=N
 
 
 def recv_object_list(object_list, src=None, group=None, device=None, group_src=None):
-    """Fills `object_list` with what the rank sends (any rank with None); returns the sender's rank."""
+    """Fills a list with the objects that a rank sends; returns the sender's rank.
+
+    Args:
+        object_list (list): as long as what is sent.
+        src (int): the sender, a rank of the world, None for any; or group_src, a rank of the group.
+        group (ProcessGroup): None for the default one.
+        device: as in :func:`send_object_list`.
+
+    Example::
+
+        >>> came = [None]
+        >>> dist.recv_object_list(came, src=0)  # doctest: +SKIP
+        0
+    """
+    _check_device(device)
     if (group := member(group, "recv_object_list")) is None:
         return -1
     sizes = _numbers([0] * len(object_list))

@@ -48,30 +48,70 @@ def _recv(tensor, src, group, tag, group_src, async_op):
 
 
 def send(tensor, dst=None, group=None, tag=0, group_dst=None):
-    """Sends a tensor to rank `dst` of the world (or `group_dst` of the group); it may be reused then.
+    """Sends a tensor; it may be changed afterwards.
 
     Args:
+        tensor (Tensor): what is sent.
+        dst (int): the receiver, a rank of the world; or group_dst, a rank of the group. Not this rank.
+        group (ProcessGroup): None for the default one.
         tag (int): a message goes to a receive with the same tag.
+
+    Example::
+
+        >>> if dist.get_rank() == 0:  # doctest: +SKIP
+        ...     dist.send(torch.ones(2), dst=1)
+        ... else:
+        ...     dist.recv(t := torch.empty(2), src=0)
     """
     _send(tensor, dst, group, tag, group_dst, False)
 
 
 def recv(tensor, src=None, group=None, tag=0, group_src=None):
-    """Fills a tensor with what rank `src` sends, or any rank with None; returns the sender's rank.
+    """Fills a tensor with what a rank sends; returns the sender's rank.
 
-    The sender's tensor must have the same dtype and number of values: otherwise this raises.
+    Args:
+        tensor (Tensor): filled.
+        src (int): the sender, a rank of the world, None for any; or group_src, a rank of the group.
+        group (ProcessGroup): None for the default one.
+        tag (int): that of the send.
+
+    Raises:
+        DistBackendError: the sender's tensor has another dtype or number of values.
+
+    Example::
+
+        >>> dist.recv(torch.empty(2), src=0)  # on rank 1, see send  # doctest: +SKIP
+        0
     """
     rank = _recv(tensor, src, group, tag, group_src, False)
     return -1 if rank is None else rank
 
 
 def isend(tensor, dst=None, group=None, tag=0, group_dst=None):
-    """As :func:`send`, at once: returns a Work handle."""
+    """As :func:`send`, at once: returns a :class:`Work` handle. The tensor must be left alone until that is over.
+
+    Args are those of :func:`send`.
+
+    Example::
+
+        >>> work = dist.isend(torch.ones(2), dst=1)  # doctest: +SKIP
+        >>> work.wait()  # doctest: +SKIP
+        True
+    """
     return _send(tensor, dst, group, tag, group_dst, True)
 
 
 def irecv(tensor, src=None, group=None, tag=0, group_src=None):
-    """As :func:`recv`, at once: returns a Work handle."""
+    """As :func:`recv`, at once: returns a :class:`Work` handle, whose ``source_rank()`` says who sent.
+
+    Args are those of :func:`recv`.
+
+    Example::
+
+        >>> work = dist.irecv(t := torch.empty(2), src=0)  # doctest: +SKIP
+        >>> work.wait()  # doctest: +SKIP
+        True
+    """
     return _recv(tensor, src, group, tag, group_src, True)
 
 
@@ -83,6 +123,12 @@ class P2POp:
         tensor (Tensor): what is sent or filled.
         peer (int): the other rank, of the world; or group_peer, of the group.
         group, tag: as in :func:`isend`.
+
+    Example::
+
+        >>> op = dist.P2POp(dist.isend, torch.ones(2), peer=1)
+        >>> op.peer
+        1
     """
 
     def __init__(self, op, tensor, peer=None, group=None, tag=0, group_peer=None):
@@ -103,7 +149,24 @@ class P2POp:
 
 
 def batch_isend_irecv(p2p_op_list):
-    """Starts all the given sends and receives, in whatever order they pair up; returns their Work handles."""
+    """Starts sends and receives together, in whatever order they pair up.
+
+    Args:
+        p2p_op_list (list of P2POp): all of one group.
+
+    Returns their :class:`Work` handles.
+
+    Example::
+
+        >>> right = (dist.get_rank() + 1) % dist.get_world_size()
+        >>> left = (dist.get_rank() - 1) % dist.get_world_size()
+        >>> ops = [
+        ...     dist.P2POp(dist.isend, torch.ones(2), right),
+        ...     dist.P2POp(dist.irecv, torch.empty(2), left),
+        ... ]
+        >>> for work in dist.batch_isend_irecv(ops):  # of two ranks or more  # doctest: +SKIP
+        ...     work.wait()
+    """
     if (
         not isinstance(p2p_op_list, list)
         or not p2p_op_list

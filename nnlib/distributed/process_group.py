@@ -12,7 +12,13 @@ state = {"world": None, "made": 0, "groups": []}
 
 
 class GroupMember:
-    """Constants for the ``group`` argument: the world, and what a process outside of a group holds."""
+    """Constants for the ``group`` argument: the world, and what a process outside of a group holds.
+
+    Example::
+
+        >>> dist.new_group([0]) is dist.GroupMember.NON_GROUP_MEMBER  # on rank 0
+        False
+    """
 
     NON_GROUP_MEMBER = -100
     WORLD = None
@@ -26,13 +32,28 @@ class _GroupMeta(type):
 
 
 class group(metaclass=_GroupMeta):
-    """``group.WORLD`` is the default process group."""
+    """``group.WORLD`` is the default process group.
+
+    Example::
+
+        >>> dist.group.WORLD.size() == dist.get_world_size()
+        True
+    """
 
 
 class ProcessGroup:
     """A set of ranks with a queue of collectives, in program order, and a thread that runs them.
 
     Made by :func:`init_process_group` and :func:`new_group`.
+
+    Attributes:
+        ranks (list of int): the world's ranks that it has, in order. group_name, timeout, backend: as it was made.
+
+    Example::
+
+        >>> pair = dist.new_group([0])
+        >>> pair.rank(), pair.size(), pair.ranks
+        (0, 1, [0])
     """
 
     def __init__(self, name, ranks, transport, timeout, backend):
@@ -109,33 +130,119 @@ class ProcessGroup:
             self._transport.free()
 
 
+class Backend(str):
+    """The name of a backend. There is one: ``Backend.MPI``.
+
+    Example::
+
+        >>> dist.Backend("MPI") == dist.Backend.MPI == "mpi"
+        True
+    """
+
+    MPI = "mpi"
+    UNDEFINED = "undefined"
+
+    def __new__(cls, name):
+        if not isinstance(name, str):
+            raise ValueError("Backend constructor parameter must be string-ish")
+        return super().__new__(cls, name.lower())
+
+
 def is_available():
-    """True: the package is part of every nnlib. Whether MPI can be reached is said by is_mpi_available."""
+    """True: the package is part of every nnlib. Whether MPI can be reached is said by is_mpi_available.
+
+    Example::
+
+        >>> dist.is_available()
+        True
+    """
     return True
 
 
 def is_mpi_available():
-    """True when mpi4py is installed, so that the backend "mpi" can be asked for."""
+    """True when mpi4py is installed, so that the backend "mpi" can be asked for.
+
+    Example::
+
+        >>> backend = "mpi" if dist.is_mpi_available() else None
+    """
     return is_mpi4py_installed()
 
 
 def is_nccl_available():
-    """False: nnlib runs on CPUs, where the backend is "mpi"."""
+    """False: nnlib runs on CPUs, where the backend is "mpi".
+
+    Example::
+
+        >>> dist.is_nccl_available()
+        False
+    """
     return False
 
 
 def is_gloo_available():
-    """False: the backend is "mpi"."""
+    """False: the backend is "mpi".
+
+    Example::
+
+        >>> dist.is_gloo_available()
+        False
+    """
     return False
 
 
+def is_ucc_available():
+    """False: the backend is "mpi".
+
+    Example::
+
+        >>> dist.is_ucc_available()
+        False
+    """
+    return False
+
+
+def is_xccl_available():
+    """False: the backend is "mpi".
+
+    Example::
+
+        >>> dist.is_xccl_available()
+        False
+    """
+    return False
+
+
+def is_backend_available(backend):
+    """Whether :func:`init_process_group` takes a backend, given by name.
+
+    Example::
+
+        >>> dist.is_backend_available("gloo")
+        False
+    """
+    return backend.lower() == "mpi" and is_mpi_available()
+
+
 def is_initialized():
-    """True between init_process_group and destroy_process_group."""
+    """True between init_process_group and destroy_process_group.
+
+    Example::
+
+        >>> dist.is_initialized()
+        True
+    """
     return state["world"] is not None
 
 
 def is_torchelastic_launched():
-    """False: ranks are started by mpirun or srun."""
+    """False: ranks are started by mpirun or srun.
+
+    Example::
+
+        >>> dist.is_torchelastic_launched()
+        False
+    """
     return False
 
 
@@ -161,19 +268,49 @@ def resolve(group=None):
 
 
 def get_rank(group=None):
-    """This process's rank within the group (the default one), or -1 when it is not part of it."""
+    """This process's rank within the group (the default one), or -1 when it is not part of it.
+
+    Args:
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> dist.get_rank()
+        0
+    """
     group = resolve(group)
     return -1 if group is None else group.rank()
 
 
 def get_world_size(group=None):
-    """The number of ranks of the group (the default one), or -1 when this process is not part of it."""
+    """The number of ranks of the group (the default one), or -1 when this process is not part of it.
+
+    Args:
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> dist.get_world_size()
+        1
+    """
     group = resolve(group)
     return -1 if group is None else group.size()
 
 
 def get_backend(group=None):
-    """The name of the group's backend: "mpi"."""
+    """The name of the group's backend: "mpi".
+
+    Args:
+        group (ProcessGroup): None for the default one.
+
+    Raises:
+        ValueError: this process is not part of the group.
+
+    Example::
+
+        >>> dist.get_backend()
+        'mpi'
+    """
     group = resolve(group)
     if group is None:
         raise ValueError("Invalid process group specified: this process is not part of it")
@@ -181,17 +318,52 @@ def get_backend(group=None):
 
 
 def get_process_group_ranks(group=None):
-    """The world's ranks that make up the group, in group order."""
+    """The world's ranks that make up the group, in group order.
+
+    Args:
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> dist.get_process_group_ranks(dist.group.WORLD)
+        [0]
+    """
     return list(resolve(group).ranks)
 
 
 def get_group_rank(group, global_rank):
-    """The rank within the group of a rank of the world."""
+    """The rank within the group of a rank of the world.
+
+    Args:
+        group (ProcessGroup): the group.
+        global_rank (int): a rank of the world.
+
+    Raises:
+        ValueError: the group does not have that rank.
+
+    Example::
+
+        >>> dist.get_group_rank(dist.group.WORLD, 0)
+        0
+    """
     return resolve(group).group_rank(global_rank)
 
 
 def get_global_rank(group, group_rank):
-    """The rank in the world of a rank of the group."""
+    """The rank in the world of a rank of the group.
+
+    Args:
+        group (ProcessGroup): the group.
+        group_rank (int): a rank within it.
+
+    Raises:
+        ValueError: the group does not have that rank.
+
+    Example::
+
+        >>> dist.get_global_rank(dist.group.WORLD, 0)
+        0
+    """
     ranks = resolve(group).ranks
     if not 0 <= group_rank < len(ranks):
         raise ValueError(

@@ -170,10 +170,6 @@ def test_ddp_in_a_world_of_one(world):
     [
         {"dim": 1},
         {"mixed_precision": object()},
-        {"device_mesh": object()},
-        {"delay_all_reduce_named_params": []},
-        {"param_to_hook_all_reduce": torch.ones(1)},
-        {"skip_all_reduce_unused_params": True},
         {"batched_grad_copy": True},
     ],
 )
@@ -191,6 +187,9 @@ def test_ddp_refuses_what_it_does_not_do(world, arguments):
         ({"bucket_cap_mb": 1, "bucket_cap_mb_list": [1]}, ValueError, "not both"),
         ({"broadcast_buffers": True, "forward_sync_buffers": True}, ValueError, "not both"),
         ({"process_group": 3}, TypeError, "ProcessGroup"),
+        ({"delay_all_reduce_named_params": []}, ValueError, "at the same time"),
+        ({"param_to_hook_all_reduce": torch.ones(1)}, ValueError, "at the same time"),
+        ({"skip_all_reduce_unused_params": True}, ValueError, "find_unused_parameters"),
     ],
 )
 def test_ddp_arguments(world, arguments, error, words):

@@ -7,7 +7,7 @@ pytestmark = needs_mpi
 
 NO_SHM = {"NNLIB_DISTRIBUTED_SHM": "0"}
 NODES = {"NNLIB_DISTRIBUTED_NODE_SIZE": "2"}  # of one host: even (2 + 2) and uneven (2 + 1)
-PARTS = ["zero", "local_sgd", "ddp_rules", "sync_batch_norm_rules", "world_refuses"]
+PARTS = ["zero", "local_sgd", "ddp_rules", "ddp_arguments", "sync_batch_norm_rules", "world_refuses"]
 
 # Name of a job: its ranks, its variables, its programs.
 JOBS = {
@@ -18,7 +18,7 @@ JOBS = {
         ["collectives", "functional", "ddp", "power_sgd", "sync_batch_norm", *PARTS, "rpc", "rpc_notes"],
     ),
     "3": (3, {}, [*PARTS, "rpc", "rpc_ddp"]),
-    "4": (4, {}, ["collectives", "functional", "ddp", "sync_batch_norm"]),
+    "4": (4, {}, ["collectives", "functional", "ddp", "ddp_arguments", "sync_batch_norm"]),
     "2, MPI alone": (2, NO_SHM, ["collectives", "ddp", "power_sgd"]),
     "3, MPI alone": (3, NO_SHM, ["collectives"]),
     "2 + 1": (3, NODES, ["nodes", "collectives", "ddp", "zero"]),

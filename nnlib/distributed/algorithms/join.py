@@ -14,7 +14,14 @@ SKEW_WARNING = 1000  # steps with fewer inputs than others after which a rank is
 
 
 class JoinHook:
-    """What a joined rank does in place of an iteration, and once at the end. Both do nothing by default."""
+    """What a joined rank does in place of an iteration, and once at the end. Both do nothing by default.
+
+    Example::
+
+        >>> class Answer(JoinHook):  # doctest: +SKIP
+        ...     def main_hook(self):
+        ...         dist.all_reduce(torch.zeros(1))  # what the others call in each iteration
+    """
 
     def main_hook(self):
         """Called while there are ranks that have not joined: answers one iteration's collectives."""
@@ -30,7 +37,18 @@ class _JoinConfig(NamedTuple):
 
 
 class Joinable(ABC):
-    """Something with collectives in each iteration that can be joined, such as DistributedDataParallel."""
+    """Something with collectives in each iteration that can be joined, such as DistributedDataParallel.
+
+    Example::
+
+        >>> class Counter(Joinable):  # doctest: +SKIP
+        ...     join_device, join_process_group = torch.device("cpu"), dist.group.WORLD
+        ...     def __call__(self):
+        ...         Join.notify_join_context(self)
+        ...         dist.all_reduce(torch.ones(1))
+        ...     def join_hook(self, **kwargs):
+        ...         return Answer()
+    """
 
     _join_config = _JoinConfig()
 

@@ -21,7 +21,14 @@ __all__ = ["backward", "context", "get_gradients", "is_available"]
 
 
 def is_available():
-    """True: it is part of every nnlib."""
+    """True: it is part of every nnlib.
+
+    Example::
+
+        >>> from nnlib.distributed import autograd
+        >>> autograd.is_available()
+        True
+    """
     return True
 
 
@@ -33,6 +40,12 @@ class context:
     Tensors that require a gradient keep their history through RPCs; a Parameter arrives as a plain tensor then.
 
     Raises RuntimeError when RPC is not initialized or this thread is in a context already.
+
+    Example::
+
+        >>> with dist_autograd.context() as context_id:  # doctest: +SKIP
+        ...     loss = rpc.rpc_sync("worker1", torch.mul, args=(t, t)).sum()
+        ...     dist_autograd.backward(context_id, [loss])
     """
 
     def __enter__(self):
@@ -64,6 +77,10 @@ def backward(context_id, roots, retain_graph=False):
     Raises:
         RuntimeError: no such context, no roots, a root that requires no gradient or is no scalar, or an error
             of backward on some worker.
+
+    Example::
+
+        >>> dist_autograd.backward(context_id, [loss])  # doctest: +SKIP
     """
     roots = [roots] if isinstance(roots, _C.Tensor) else list(roots)
     if not roots:
@@ -77,7 +94,18 @@ def backward(context_id, roots, retain_graph=False):
 
 
 def get_gradients(context_id):
-    """The gradients that the context has collected on this worker: a dict from tensor to gradient."""
+    """The gradients that the context has collected on this worker: a dict from tensor to gradient.
+
+    Args:
+        context_id (int): what ``with context() as context_id`` gave.
+
+    Returns a dict from tensors to their gradients.
+
+    Example::
+
+        >>> dist_autograd.get_gradients(context_id)[t]  # doctest: +SKIP
+        tensor([2., 4.])
+    """
     context = _state.agent().contexts.get(context_id)
     with context.lock:
         return dict(context.store.items())

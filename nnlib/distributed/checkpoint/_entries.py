@@ -10,7 +10,14 @@ from ... import get_rng_state, set_rng_state
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Anything with ``state_dict()`` and ``load_state_dict(state)``: modules, optimizers, schedulers, samplers."""
+    """Anything with ``state_dict()`` and ``load_state_dict(state)``: modules, optimizers, schedulers, samplers.
+
+    Example::
+
+        >>> from nnlib.distributed.checkpoint import Stateful
+        >>> isinstance(nnlib.nn.Linear(1, 1), Stateful)
+        True
+    """
 
     def state_dict(self) -> dict[str, Any]:
         """The state as plain data and tensors."""

@@ -14,7 +14,17 @@ ABOUT = "nnlib.distributed.checkpoint"  # the entry of a file that says how it w
 
 
 class CheckpointException(RuntimeError):
-    """A checkpoint could not be written or read; raised on all ranks."""
+    """A checkpoint could not be written or read; raised on all ranks.
+
+    Example::
+
+        >>> import nnlib.distributed.checkpoint as dcp
+        >>> try:
+        ...     dcp.load({"step": 0}, checkpoint_id="/nowhere/run.pt")
+        ... except dcp.CheckpointException:
+        ...     print("from the start")
+        from the start
+    """
 
 
 def save(state_dict, *, checkpoint_id, process_group=None):
@@ -85,6 +95,14 @@ def load(state_dict, *, checkpoint_id, process_group=None):
 
     Raises:
         CheckpointException: on all ranks, when the file cannot be read or lacks an entry; nothing is changed.
+
+    Example::
+
+        >>> import nnlib.distributed.checkpoint as dcp
+        >>> state = {"model": model, "step": 0}  # doctest: +SKIP
+        >>> dcp.load(state, checkpoint_id="run.pt")  # doctest: +SKIP
+        >>> state["step"]  # doctest: +SKIP
+        300
     """
     group = _Ranks(process_group)
     if group.outside:

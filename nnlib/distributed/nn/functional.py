@@ -28,13 +28,45 @@ def _linear(op, what):
 
 
 def broadcast(tensor, src, group=None):
-    """The root's values on every rank; the root's gradient is the sum of all ranks' gradients."""
+    """The root's values on every rank; the root's gradient is the sum of all ranks' gradients.
+
+    Args:
+        tensor (Tensor): on the root what is sent; of the same shape and dtype elsewhere.
+        src (int): the root, a rank of the world.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import broadcast
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> broadcast(x, src=0).sum().backward()
+        >>> x.grad  # of n ranks: n on the root, 0 elsewhere
+        tensor([1., 1.])
+    """
     group = _member(group)
     return _Broadcast.apply(group.group_rank(src), group, tensor)
 
 
 def reduce(tensor, dst, op=ReduceOp.SUM, group=None):
-    """The sum (or AVG) of all ranks' tensors on rank `dst`, the rank's own elsewhere (it has no gradient)."""
+    """The sum (or AVG) of all ranks' tensors on rank `dst`, the rank's own elsewhere (it has no gradient).
+
+    Args:
+        tensor (Tensor): of the same shape and dtype on all ranks.
+        dst (int): the root, a rank of the world.
+        op (ReduceOp): SUM or AVG.
+        group (ProcessGroup): None for the default one.
+
+    Raises:
+        NotImplementedError: another op.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import reduce
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> reduce(x, dst=0).sum().backward()
+        >>> x.grad
+        tensor([1., 1.])
+    """
     group = _member(group)
     return _Reduce.apply(group.group_rank(dst), _linear(op, "reduce"), group, tensor)
 
@@ -42,47 +74,140 @@ def reduce(tensor, dst, op=ReduceOp.SUM, group=None):
 def all_reduce(tensor, op=ReduceOp.SUM, group=None):
     """The sum (or AVG) of all ranks' tensors on every rank. A new tensor: the argument stays as it is.
 
+    Args:
+        tensor (Tensor): of the same shape and dtype on all ranks.
+        op (ReduceOp): SUM or AVG.
+        group (ProcessGroup): None for the default one.
+
+    Raises:
+        NotImplementedError: another op.
+
     Example::
 
-        >>> import nnlib as torch
         >>> from nnlib.distributed.nn.functional import all_reduce
         >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
-        >>> all_reduce(x).sum().backward()  # on every rank  # doctest: +SKIP
-        >>> x.grad  # of two ranks, each of which uses the sum  # doctest: +SKIP
-        tensor([2., 2.])
+        >>> all_reduce(x).sum().backward()  # on every rank
+        >>> x.grad  # of n ranks, each of which uses the sum, n
+        tensor([1., 1.])
     """
     return _AllReduce.apply(_linear(op, "all_reduce"), _member(group), tensor)
 
 
 def all_gather(tensor, group=None):
-    """The tensors of all ranks, as a tuple in rank order, on every rank."""
+    """The tensors of all ranks, as a tuple in rank order, on every rank.
+
+    Args:
+        tensor (Tensor): of the same shape and dtype on all ranks.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import all_gather
+        >>> x = torch.tensor([1.0], requires_grad=True)
+        >>> sum(all_gather(x)).backward()
+        >>> x.grad
+        tensor([1.])
+    """
     return _AllGather.apply(_member(group), tensor)
 
 
 def gather(tensor, dst=0, group=None):
-    """The tensors of all ranks, as a tuple, on rank `dst`; zeros (which have no gradient) elsewhere."""
+    """The tensors of all ranks, as a tuple, on rank `dst`; zeros (which have no gradient) elsewhere.
+
+    Args:
+        tensor (Tensor): of the same shape and dtype on all ranks.
+        dst (int): the root, a rank of the world.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import gather
+        >>> x = torch.tensor([3.0], requires_grad=True)
+        >>> [part.tolist() for part in gather(x)]
+        [[3.0]]
+    """
     group = _member(group)
     return _Gather.apply(group.group_rank(dst), group, tensor)
 
 
 def scatter(tensors, src=0, group=None):
-    """This rank's tensor of the root's list. The other ranks give a list of tensors of the same shapes."""
+    """This rank's tensor of the root's list.
+
+    Args:
+        tensors (list of Tensor): one for each rank; on ranks that are not the root any of the same shapes.
+        src (int): the root, a rank of the world.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import scatter
+        >>> x = torch.tensor([3.0], requires_grad=True)
+        >>> scatter([x])  # in a world of one
+        tensor([3.], grad_fn=<_ScatterBackward>)
+    """
     group = _member(group)
     return _Scatter.apply(group.group_rank(src), group, *tensors)
 
 
 def reduce_scatter(output, input_list, op=ReduceOp.SUM, group=None):
-    """The sum (or AVG) over the ranks of the tensors at this rank's place in their lists; like `output`."""
+    """The sum (or AVG) over the ranks of the tensors at this rank's place in their lists.
+
+    Args:
+        output (Tensor): only its shape and dtype matter.
+        input_list (list of Tensor): one for each rank.
+        op (ReduceOp): SUM or AVG.
+        group (ProcessGroup): None for the default one.
+
+    Raises:
+        NotImplementedError: another op.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import reduce_scatter
+        >>> x = torch.tensor([3.0], requires_grad=True)
+        >>> reduce_scatter(torch.empty(1), [x]).backward()  # in a world of one
+        >>> x.grad
+        tensor([1.])
+    """
     return _ReduceScatter.apply(_linear(op, "reduce_scatter"), _member(group), output, *input_list)
 
 
 def all_to_all(output_tensor_list, input_tensor_list, group=None):
-    """Sends the r-th tensor to rank r; what came, as a tuple of tensors like those of `output_tensor_list`."""
+    """Sends the r-th tensor to rank r; what came, as a tuple.
+
+    Args:
+        output_tensor_list (list of Tensor): one for each rank; only shapes and dtypes matter.
+        input_tensor_list (list of Tensor): one for each rank.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import all_to_all
+        >>> x = torch.tensor([3.0], requires_grad=True)
+        >>> all_to_all([torch.empty(1)], [x])[0].backward()  # in a world of one
+        >>> x.grad
+        tensor([1.])
+    """
     return _AllToAll.apply(_member(group), list(output_tensor_list), *input_tensor_list)
 
 
 def all_to_all_single(output, input, output_split_sizes=None, input_split_sizes=None, group=None):
-    """Cuts `input` into rows for the ranks and joins what came, shaped as `output`."""
+    """Cuts `input` into rows for the ranks and joins what came, shaped as `output`.
+
+    Args:
+        output (Tensor): only its shape and dtype matter.
+        input (Tensor): cut along its first dimension.
+        output_split_sizes, input_split_sizes (list of int): rows from and for each rank; None for equal parts.
+        group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> from nnlib.distributed.nn.functional import all_to_all_single
+        >>> x = torch.arange(2.0).requires_grad_()
+        >>> all_to_all_single(torch.empty(2), x).sum().backward()
+        >>> x.grad
+        tensor([1., 1.])
+    """
     return _AllToAllSingle.apply(_member(group), output, output_split_sizes, input_split_sizes, input)
 
 

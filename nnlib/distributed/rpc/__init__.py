@@ -41,5 +41,12 @@ __all__ = [
 
 
 def is_available():
-    """True: the package is part of every nnlib."""
+    """True: the package is part of every nnlib.
+
+    Example::
+
+        >>> from nnlib.distributed import rpc
+        >>> rpc.is_available()
+        True
+    """
     return True

@@ -24,7 +24,19 @@ class WorkerInfo:
 
 
 def get_worker_info(worker_name=None):
-    """The WorkerInfo of the worker with that name, or of this one."""
+    """The WorkerInfo of the worker with that name, or of this one.
+
+    Args:
+        worker_name (str): None for this worker.
+
+    Raises:
+        RuntimeError: there is no worker of that name, or RPC is not initialized.
+
+    Example::
+
+        >>> rpc.get_worker_info("worker1").id  # doctest: +SKIP
+        1
+    """
     agent = _state.agent()
     return agent.me if worker_name is None else _worker(agent, worker_name)
 
@@ -114,7 +126,13 @@ def remote(to, func, args=None, kwargs=None, timeout=UNSET_TIMEOUT):
 
 
 def get_rpc_timeout():
-    """The default timeout of calls, in seconds."""
+    """The default timeout of calls, in seconds.
+
+    Example::
+
+        >>> rpc.get_rpc_timeout()  # doctest: +SKIP
+        60.0
+    """
     return _state.agent().timeout
 
 

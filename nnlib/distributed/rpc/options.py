@@ -10,7 +10,14 @@ DEFAULT_NUM_WORKER_THREADS = 16
 
 
 class BackendType(enum.Enum):
-    """The backends of RPC: MPI, and the name of PyTorch's, which :func:`init_rpc` refuses."""
+    """The backends of RPC: MPI, and the name of PyTorch's, which :func:`init_rpc` refuses.
+
+    Example::
+
+        >>> from nnlib.distributed import rpc
+        >>> rpc.BackendType.MPI.value
+        'MPI'
+    """
 
     MPI = "MPI"
     TENSORPIPE = "TENSORPIPE"
@@ -35,6 +42,12 @@ class RpcBackendOptions:
             themselves do not count.
         rpc_timeout (float): seconds after which a call without an answer is an error; 0 for never.
         init_method (str): "env://" or None: MPI's launcher tells who is who.
+
+    Example::
+
+        >>> from nnlib.distributed import rpc
+        >>> rpc.RpcBackendOptions(num_worker_threads=4, rpc_timeout=30).rpc_timeout
+        30.0
     """
 
     def __init__(
@@ -60,7 +73,14 @@ class RpcBackendOptions:
 
 
 class MPIRpcBackendOptions(RpcBackendOptions):
-    """Options of the backend "MPI"; see :class:`RpcBackendOptions`."""
+    """Options of the backend "MPI"; see :class:`RpcBackendOptions`.
+
+    Example::
+
+        >>> from nnlib.distributed import rpc
+        >>> options = rpc.MPIRpcBackendOptions(rpc_timeout=30)
+        >>> rpc.init_rpc("worker0", rpc_backend_options=options)  # doctest: +SKIP
+    """
 
 
 class TensorPipeRpcBackendOptions(RpcBackendOptions):
@@ -70,6 +90,12 @@ class TensorPipeRpcBackendOptions(RpcBackendOptions):
         num_worker_threads, rpc_timeout, init_method: see :class:`RpcBackendOptions`.
         device_maps, devices: must be None or empty, or name the CPU: there is no other device.
         _transports, _channels: must be None: messages go through MPI.
+
+    Example::
+
+        >>> from nnlib.distributed import rpc
+        >>> rpc.TensorPipeRpcBackendOptions(num_worker_threads=8).num_worker_threads
+        8
     """
 
     def __init__(

@@ -157,6 +157,11 @@ def shutdown(graceful=True, timeout=0):
 
     Raises RuntimeError when RPC is not initialized, a worker has left the job, or the time was up; RPC is
     ended then too.
+
+    Example::
+
+        >>> rpc.init_rpc("worker0")  # doctest: +SKIP
+        >>> rpc.shutdown()  # doctest: +SKIP
     """
     agent = _state.agent()
     seconds = seconds_of(timeout)

@@ -34,6 +34,11 @@ class Machine:
     node have met. sum_rate: bytes a second that a core reads and writes when it sums. latency, bandwidth: of a
     message between nodes, in seconds and bytes a second; message: what each further message in the air costs.
     ranks: ranks on each node.
+
+    Example::
+
+        >>> Machine(cores=2, ranks=2, crowding=1.5, meeting=1e-4, sum_rate=2e10).cores
+        2
     """
 
     cores: int
@@ -52,6 +57,11 @@ class Program:
     """A training step of one rank alone: seconds before backward, of backward and after it.
 
     arrivals: (seconds since backward began, bytes) of each gradient, in order.
+
+    Example::
+
+        >>> Program(0.03, 0.05, 0.01, ((0.02, 1 << 20), (0.05, 1 << 20))).bytes()
+        2097152
     """
 
     before: float
@@ -115,7 +125,21 @@ def average_cost(machine, ranks, size):
 
 
 def predict(program, machine, ranks, bucket_mb=25.0):
-    """The step of `ranks` ranks, which fill the nodes one after the other."""
+    """The step of so many ranks, which fill the nodes one after the other.
+
+    Args:
+        program (Program), machine (Machine): what runs, and where.
+        ranks (int): how many.
+        bucket_mb (float): DistributedDataParallel's ``bucket_cap_mb``.
+
+    Returns Prediction.
+
+    Example::
+
+        >>> machine = Machine(cores=2, ranks=2, crowding=1.5, meeting=0.0, sum_rate=2e10)
+        >>> round(predict(Program(0.03, 0.05, 0.02, ((0.05, 4),)), machine, 2).step, 6)
+        0.15
+    """
     share = slowdown(machine, ranks)
     spare = machine.cores > min(ranks, machine.ranks)
     free = taken = averaging = 0.0
@@ -134,7 +158,18 @@ def predict(program, machine, ranks, bucket_mb=25.0):
 
 
 def best_bucket(program, machine, ranks, sizes=(0.25, 0.5, 1, 2, 4, 8, 16, 25, 50, 100)):
-    """The bucket_cap_mb with the shortest step, the largest of those within 0.1 %; and all steps by size."""
+    """The ``bucket_cap_mb`` with the shortest step, the largest of those within 0.1 %; and all steps by size.
+
+    Args:
+        program (Program), machine (Machine), ranks (int): as in :func:`predict`.
+        sizes (tuple of float): what to choose from.
+
+    Example::
+
+        >>> machine = Machine(cores=2, ranks=2, crowding=1.5, meeting=0.0, sum_rate=2e10)
+        >>> best_bucket(Program(0.03, 0.05, 0.02, ((0.05, 4),)), machine, 2)[0]
+        100
+    """
     steps = {size: predict(program, machine, ranks, size).step for size in sizes}
     shortest = min(steps.values())
     return max(size for size, step in steps.items() if step <= 1.001 * shortest), steps

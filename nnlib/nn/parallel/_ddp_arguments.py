@@ -6,11 +6,7 @@ from ...distributed import ProcessGroup
 
 _UNSUPPORTED = {
     "dim": 0,
-    "delay_all_reduce_named_params": None,
-    "param_to_hook_all_reduce": None,
     "mixed_precision": None,
-    "device_mesh": None,
-    "skip_all_reduce_unused_params": False,
     "batched_grad_copy": False,
 }
 
@@ -23,6 +19,13 @@ def settle_arguments(given):
                 f"DistributedDataParallel does not support {name}={given[name]!r}: leave it at {default!r}"
             )
     _move_old_order(given)
+    _take_mesh(given)
+    if (given["delay_all_reduce_named_params"] is None) != (given["param_to_hook_all_reduce"] is None):
+        raise ValueError(
+            "delay_all_reduce_named_params and param_to_hook_all_reduce need to be set at the same time."
+        )
+    if given["skip_all_reduce_unused_params"] and not given["find_unused_parameters"]:
+        raise ValueError("skip_all_reduce_unused_params=True needs find_unused_parameters=True")
     if given["device_ids"] or given["output_device"] is not None:
         raise ValueError(
             "DistributedDataParallel device_ids and output_device arguments only work with single-device/"
@@ -35,6 +38,17 @@ def settle_arguments(given):
     ):
         if given[first] is not None and given[second] is not None:
             raise ValueError(f"give {first} or {second}, which say the same, not both")
+
+
+def _take_mesh(given):
+    mesh = given["device_mesh"]
+    if mesh is None:
+        return
+    if given["process_group"] is not None:
+        raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
+    if mesh.ndim != 1:
+        raise RuntimeError(f"Only 1D device mesh is supported, but got {mesh}.")
+    given["process_group"] = mesh.get_group()
 
 
 def _move_old_order(given):

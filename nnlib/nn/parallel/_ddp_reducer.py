@@ -49,6 +49,7 @@ class Reducing:
             self.find_unused_parameters and not self.static_graph,
             self.static_graph,
             self.gradient_as_bucket_view,
+            self.skip_all_reduce_unused_params,
         )
         group = self.process_group  # the reducer must not hold this module
         self.reducer.set_sparse_average(lambda grad, parameter: _ddp.average_sparse(grad, parameter, group))

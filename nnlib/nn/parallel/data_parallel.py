@@ -105,6 +105,20 @@ class DataParallel(Module):
 
 
 def data_parallel(module, inputs, device_ids=None, output_device=None, dim=0, module_kwargs=None):
-    """What a `DataParallel` of `module` returns for `inputs` (a tuple, or one value), without making one."""
+    """What a `DataParallel` of a module returns, without making one.
+
+    Args:
+        module (Module), device_ids, output_device, dim: as for :class:`DataParallel`.
+        inputs (tuple): the positional arguments; or one value.
+        module_kwargs (dict, optional): the keyword arguments.
+
+    Example::
+
+        >>> import nnlib
+        >>> nnlib.set_device_partition(2)
+        >>> nnlib.nn.parallel.data_parallel(nnlib.nn.Linear(4, 2), nnlib.zeros(6, 4), [0, 1]).shape
+        torch.Size([6, 2])
+        >>> nnlib.set_device_partition(0)
+    """
     inputs = inputs if isinstance(inputs, tuple) else () if inputs is None else (inputs,)
     return DataParallel(module, device_ids, output_device, dim)(*inputs, **(module_kwargs or {}))

@@ -9,6 +9,7 @@ from ...distributed.algorithms.join import Join
 from ...distributed.process_group import resolve
 from ..modules.module import Module
 from ._ddp_arguments import settle_arguments
+from ._ddp_delayed import Delayed
 from ._ddp_join import Uneven
 from ._ddp_reducer import Reducing
 from ._outputs import find_tensors, pass_through_sink
@@ -56,8 +57,13 @@ class DistributedDataParallel(Reducing, Uneven, Module):
             r-th block of the global batch, or ``"interleaved"``, every world-size-th sample from the r-th on, as
             :class:`~nnlib.utils.data.DistributedSampler` deals them.
         forward_sync_buffers (bool): today's name of ``broadcast_buffers``; not together with it.
-        delay_all_reduce_named_params, param_to_hook_all_reduce, mixed_precision, device_mesh,
-        skip_all_reduce_unused_params, batched_grad_copy: must be left at their defaults.
+        delay_all_reduce_named_params (list of (str, Parameter)), param_to_hook_all_reduce (Parameter): parameters that
+            are in no bucket: their gradients are averaged together when that of the other one comes, which must be
+            after theirs.
+        device_mesh (DeviceMesh): one of one dimension, in place of `process_group`.
+        skip_all_reduce_unused_params (bool): with `find_unused_parameters`: do not average buckets of which a pass uses
+            no parameter. All ranks must use the same parameters in each pass, and none may have joined.
+        mixed_precision, batched_grad_copy: must be left at their defaults; there is :class:`nnlib.autocast`.
 
     With ``deterministic="world"``, forward cuts this rank's part of the batch (the first dimension of all tensor
     arguments) into its share of the virtual shards, runs the module on one after the other and puts the outputs
@@ -135,6 +141,9 @@ class DistributedDataParallel(Reducing, Uneven, Module):
         self.static_graph = bool(static_graph)
         self.require_backward_grad_sync = self.require_forward_param_sync = True
         self.parameters_to_ignore = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        delayed = list(delay_all_reduce_named_params or ())
+        self.parameters_to_ignore.update(name for name, _ in delayed)
+        self.skip_all_reduce_unused_params = bool(skip_all_reduce_unused_params)
         self._bucket_limits = _ddp.bucket_limits(given["bucket_cap_mb"], bucket_cap_mb_list, FIRST_BUCKET_MB)
         self.bucket_bytes_cap = self._bucket_limits[-1]
         self._comm_hook = None
@@ -145,6 +154,7 @@ class DistributedDataParallel(Reducing, Uneven, Module):
         self.deterministic, self.virtual_shards, self.shard_order = deterministic, virtual_shards, shard_order
         self._world = None
         self._start(given["init_sync"])
+        self._delayed = Delayed(self, delayed, param_to_hook_all_reduce, init_sync) if delayed else None
 
     def forward(self, *inputs, **kwargs):
         """Runs the module. With gradients enabled, the backward pass that follows is averaged over ranks."""

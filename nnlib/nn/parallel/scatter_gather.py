@@ -59,7 +59,23 @@ def _scatter(value, devices, dim):
 
 
 def scatter_kwargs(inputs, kwargs, target_gpus, dim=0):
-    """`scatter` for positional and keyword arguments together; both tuples get the same length."""
+    """`scatter` for positional and keyword arguments together; both tuples get the same length.
+
+    Args:
+        inputs (tuple), kwargs (dict): the arguments of a call.
+        target_gpus (list), dim: as in :func:`scatter`.
+
+    Returns (tuple of tuple, tuple of dict): the arguments for each device.
+
+    Example::
+
+        >>> import nnlib
+        >>> nnlib.set_device_partition(2)
+        >>> args, kwargs = nnlib.nn.parallel.scatter_gather.scatter_kwargs((nnlib.arange(2),), {"flag": True}, [0, 1])
+        >>> [len(args), len(kwargs), kwargs[1]]
+        [2, 2, {'flag': True}]
+        >>> nnlib.set_device_partition(0)
+    """
     scattered = scatter(inputs, target_gpus, dim) if inputs else []
     scattered_kwargs = scatter(kwargs, target_gpus, dim) if kwargs else []
     n = max(len(scattered), len(scattered_kwargs))

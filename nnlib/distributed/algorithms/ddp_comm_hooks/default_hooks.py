@@ -11,7 +11,16 @@ from ...collectives import ReduceOp, all_reduce
 
 
 def allreduce_hook(process_group, bucket):
-    """The average over the ranks, as without a hook."""
+    """The average over the ranks, as without a hook.
+
+    Args:
+        process_group (ProcessGroup): None for the default one.
+        bucket (GradBucket): given by DistributedDataParallel.
+
+    Example::
+
+        >>> net.register_comm_hook(None, default_hooks.allreduce_hook)  # doctest: +SKIP
+    """
     work = all_reduce(bucket.buffer(), ReduceOp.AVG, process_group, async_op=True)
     return work.get_future().then(lambda done: done.value()[0])
 
@@ -24,12 +33,30 @@ def _compress(process_group, bucket, dtype):
 
 
 def fp16_compress_hook(process_group, bucket):
-    """The average of the gradients rounded to float16: half the bytes. Sums are still made in float32."""
+    """The average of the gradients rounded to float16: half the bytes. Sums are still made in float32.
+
+    Args:
+        process_group (ProcessGroup): None for the default one.
+        bucket (GradBucket): given by DistributedDataParallel.
+
+    Example::
+
+        >>> net.register_comm_hook(None, default_hooks.fp16_compress_hook)  # doctest: +SKIP
+    """
     return _compress(process_group, bucket, float16)
 
 
 def bf16_compress_hook(process_group, bucket):
-    """The average of the gradients rounded to bfloat16: half the bytes, with float32's range."""
+    """The average of the gradients rounded to bfloat16: half the bytes, with float32's range.
+
+    Args:
+        process_group (ProcessGroup): None for the default one.
+        bucket (GradBucket): given by DistributedDataParallel.
+
+    Example::
+
+        >>> net.register_comm_hook(None, default_hooks.bf16_compress_hook)  # doctest: +SKIP
+    """
     return _compress(process_group, bucket, bfloat16)
 
 
@@ -43,10 +70,26 @@ def _wrap(hook, dtype):
 
 
 def fp16_compress_wrapper(hook):
-    """Wraps another hook: it works on gradients rounded to float16."""
+    """Wraps another hook: it works on gradients rounded to float16.
+
+    Args:
+        hook (callable): the hook of the rounded gradients.
+
+    Example::
+
+        >>> net.register_comm_hook(state, default_hooks.fp16_compress_wrapper(powerSGD_hook))  # doctest: +SKIP
+    """
     return _wrap(hook, float16)
 
 
 def bf16_compress_wrapper(hook):
-    """Wraps another hook: it works on gradients rounded to bfloat16."""
+    """Wraps another hook: it works on gradients rounded to bfloat16.
+
+    Args:
+        hook (callable): the hook of the rounded gradients.
+
+    Example::
+
+        >>> net.register_comm_hook(state, default_hooks.bf16_compress_wrapper(powerSGD_hook))  # doctest: +SKIP
+    """
     return _wrap(hook, bfloat16)

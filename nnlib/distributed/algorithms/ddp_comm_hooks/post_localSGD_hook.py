@@ -23,6 +23,12 @@ class PostLocalSGDState:
             ranks of the world must make a state.
         start_localSGD_iter (int): the pass from which gradients are averaged over the subgroup alone.
         post_local_gradient_allreduce (bool): False for not averaging them at all from then on.
+
+    Example::
+
+        >>> from nnlib.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostLocalSGDState
+        >>> PostLocalSGDState(None, None, start_localSGD_iter=100).iter
+        0
     """
 
     def __init__(self, process_group, subgroup, start_localSGD_iter, post_local_gradient_allreduce=True):

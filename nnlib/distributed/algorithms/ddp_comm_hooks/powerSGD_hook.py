@@ -47,6 +47,12 @@ class PowerSGDState:
     A state can be pickled, to go on from a checkpoint. Its process group is then the default one, and the first two
     passes are averaged without compression: the new module finds its buckets in them, the ones that the memory of
     the state is about.
+
+    Example::
+
+        >>> from nnlib.distributed.algorithms.ddp_comm_hooks import powerSGD_hook
+        >>> state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=100)
+        >>> net.register_comm_hook(state, powerSGD_hook.powerSGD_hook)  # doctest: +SKIP
     """
 
     _SAVED = ("matrix_approximation_rank", "start_powerSGD_iter", "min_compression_rate", "use_error_feedback",
@@ -324,6 +330,13 @@ def batched_powerSGD_hook(state, bucket):
     """As :func:`powerSGD_hook`, with the whole bucket as one square matrix, filled up with zeros.
 
     Quicker, since there is one product for all gradients, and less exact: rows and columns mean nothing.
+
+    Args:
+        state (PowerSGDState), bucket (GradBucket): as in :func:`powerSGD_hook`.
+
+    Example::
+
+        >>> net.register_comm_hook(state, powerSGD_hook.batched_powerSGD_hook)  # doctest: +SKIP
     """
     if state.waits():
         state.maybe_increase_iter(bucket)

@@ -17,6 +17,13 @@ class ModelAverager(ABC):
 
     Args:
         process_group (ProcessGroup): None for the default one.
+
+    Example::
+
+        >>> class Always(ModelAverager):  # doctest: +SKIP
+        ...     def average_parameters(self, params):
+        ...         for p in params:
+        ...             dist.all_reduce(p.data, dist.ReduceOp.AVG, self.process_group)
     """
 
     def __init__(self, process_group=None):
