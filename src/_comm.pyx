@@ -100,6 +100,7 @@ cdef const char* CAPSULE = "nnlib.distributed.Queue"
 _here = threading.local()  # .serving is true in communication threads
 cdef double SIGNAL_SLICE = 0.1  # seconds between looks for Ctrl-C while the main thread waits
 cdef double LINK_SLICE = 0.005  # seconds in shared memory between looks at deadlines and departed ranks
+cdef int MOVED = 2  # what a generator yields when a part of its data is there
 cdef double IDLE_SLICE = 1.0    # the queue wakes the thread at once: this only bounds a missed wake-up
 
 
@@ -355,12 +356,14 @@ cdef class Queue:
                         return
                     transport.idle()
             else:
-                pace.rest(collective.moving)
+                pace.rest(collective.moved != 0)
             if queue.closed():
                 for op in active:
                     (<Operation> op).drop(transport.closed_error(queue.reason().decode()))
             for op in active:
                 (<Operation> op).step(transport)
+            if collective is not None and collective.moved == MOVED:
+                pace.restart()  # the next part may be as quick
             if any((<Operation> op).over for op in active):
                 for op in active:
                     if (<Operation> op).over:
@@ -377,14 +380,15 @@ cdef class Operation:
     cdef Work work
     cdef object generator
     cdef double began, deadline, looked
-    cdef cbool over, moving
+    cdef cbool over
+    cdef int moved  # what it has yielded: false while ranks are awaited, true while data moves, 2 after a part of it
 
     cdef step(self, transport):
         """Goes on until the transfer has to wait again; ends it when it is done, too late, or hopeless."""
         if self.over:
             return
         try:
-            self.moving = next(self.generator)
+            self.moved = next(self.generator)
         except StopIteration:
             self.end(None)
             return

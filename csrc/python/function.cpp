@@ -63,7 +63,16 @@ PyGetSetDef getset[] = {
     {"saved_tensors", saved_tensors, nullptr, "the tensors given to save_for_backward", nullptr},
     {"next_functions", context_next, nullptr, "the nodes that take this node's results", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyObject* context_set_sequence(PyObject* o, PyObject* number) {
+  const uint64_t sequence = PyLong_AsUnsignedLongLong(number);
+  if (PyErr_Occurred()) return nullptr;
+  if (PythonNode* n = ((Context*)o)->node) n->sequence = sequence;
+  Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {{"name", context_name, METH_NOARGS, "The function's name with Backward."},
+                         {"_set_sequence_nr", context_set_sequence, METH_O,
+                          "Of the nodes that are ready, backward runs those with larger numbers first."},
                          {nullptr, nullptr, 0, nullptr}};
 
 PyTypeObject make_type() {

@@ -6,12 +6,19 @@ its node's values of lane k, straight from the memory that the node's ranks shar
 the ranks at position k of the other nodes, adds these up in the order of the nodes, and writes the total where
 all ranks of its node find it. Sums between nodes travel in the type in which they are made (float32 for
 16 bits) and are rounded once. Whatever the size and the way that data took, an element's sum is made in one
-order: within the nodes, then over the nodes.
+order: within the nodes, then over the nodes. Lanes are summed in slices: while the network has one, the processor
+adds up the next and copies the last.
 """
 
+import collections
+
 from .. import _comm
-from ._request import ITEM_BYTES, WIDE_BYTES
+from ._request import DTYPES, ITEM_BYTES, WIDE_BYTES
 from ._slices import GATHER_ALL, split
+
+SLICE = 256 << 10  # bytes of a lane that are exchanged at once
+MOVED = 2  # yielded where True would be, after a part of the data
+FLOATS = (DTYPES.index("float32"), DTYPES.index("float64"))  # dtypes that are summed as they are
 
 
 class Levels:
@@ -33,6 +40,11 @@ class Levels:
     def sum_staged(self, source, out, count, dtype, op):
         """out = the sum of all ranks' `count` elements at `source`, through the node's staging memory; generator."""
         item = ITEM_BYTES[dtype]
+        if len(self.nodes.here()) == 1:  # the node's sum is this rank's values
+            if out != source:
+                self.view(out, count * item)[:] = self.view(source, count * item)
+            yield from self.sum_parts([out], count, dtype, op)
+            return
         parts = [self.link.staging(position) for position in range(len(self.nodes.here()))]
         mine = parts[self.nodes.position]
         step = self.link.staging_bytes() // item
@@ -59,31 +71,82 @@ class Levels:
         yield from self.meet()
 
     def _sum_lane(self, parts, count, dtype, op):
-        MPI, nodes = self.MPI, self.nodes
-        item, wide, n = ITEM_BYTES[dtype], WIDE_BYTES[dtype], nodes.count()
+        wide, n = WIDE_BYTES[dtype], self.nodes.count()
         size = count * wide
-        every = size * n <= GATHER_ALL  # then each node sums all of it: one message's time less
-        counts, starts = split(count, n)
-        slot = size if every else counts[nodes.index] * wide
-        memory = self.scratch(size + n * slot)
-        sent, came = memory[:size], memory[size:]
-        _comm.reduce_node(dtype, op, count, parts, sent.ctypes.data)
-        if every:
-            yield from self.wait(nodes.lane.Iallgather([sent, MPI.BYTE], [came, slot, MPI.BYTE]))
-            _comm.reduce_nodes(dtype, op, count, _addresses(came, slot, n), parts, self.size)
-            return
-        out = ([c * wide for c in counts], [s * wide for s in starts])
+        if size * n <= GATHER_ALL:  # then each node sums all of it: one message's time less
+            memory = self.scratch(size + n * size)
+            sent, came = memory[:size], memory[size:]
+            _comm.reduce_node(dtype, op, count, parts, sent.ctypes.data)
+            byte = self.MPI.BYTE
+            yield from self.wait(self.nodes.lane.Iallgather([sent, byte], [came, size, byte]))
+            _comm.reduce_nodes(dtype, op, count, _addresses(came, size, n), parts, self.size)
+        else:
+            yield from self._sum_in_slices(parts, count, dtype, op)
+
+    def _sum_in_slices(self, parts, count, dtype, op):
+        """Slice by slice: while one is exchanged, the next is summed within the node, and the last comes back."""
+        step = SLICE // WIDE_BYTES[dtype]
+        exchanged, returned = collections.deque(), collections.deque()
+        room = 2 * SLICE + 64 * self.nodes.count() * WIDE_BYTES[dtype]
+        memory = self.scratch(2 * room)
+        for turn, start in enumerate(range(0, count, step)):
+            places = [part + start * ITEM_BYTES[dtype] for part in parts]
+            one = _Slice(self, places, min(step, count - start), dtype, op)
+            one.exchange(memory[turn % 2 * room :][:room])
+            exchanged.append(one)
+            if len(exchanged) == 2:
+                returned.append(exchanged.popleft())
+                yield from returned[-1].total()
+            if len(returned) == 2:
+                yield from returned.popleft().finish()
+                yield MOVED
+        for one in exchanged:
+            yield from one.total()
+        for one in (*returned, *exchanged):
+            yield from one.finish()
+
+
+class _Slice:
+    """A piece of a lane on its way: each node's sum to the nodes that own a part of it, and the totals back."""
+
+    def __init__(self, transport, parts, count, dtype, op):
+        self.transport, self.parts, self.count, self.dtype, self.op = transport, parts, count, dtype, op
+        self.counts, self.starts = split(count, transport.nodes.count())
+        self.mine = parts[transport.nodes.position]
+
+    def exchange(self, memory):
+        """Sums within the node, and starts to send."""
+        nodes, wide, byte = self.transport.nodes, WIDE_BYTES[self.dtype], self.transport.MPI.BYTE
+        size, n = self.count * wide, nodes.count()
+        slot = self.counts[nodes.index] * wide
+        sent, came = memory[:size], memory[size : size + n * slot]
+        if len(self.parts) == 1 and self.dtype in FLOATS:
+            sent = self.transport.view(self.mine, size)  # there is nothing to add
+        else:
+            _comm.reduce_node(self.dtype, self.op, self.count, self.parts, sent.ctypes.data)
+        out = ([c * wide for c in self.counts], [s * wide for s in self.starts])
         into = ([slot] * n, [i * slot for i in range(n)])
-        yield from self.wait(nodes.lane.Ialltoallv([sent, out, MPI.BYTE], [came, into, MPI.BYTE]))
-        mine = parts[nodes.position]
-        total = mine + starts[nodes.index] * item
-        _comm.reduce_nodes(dtype, op, counts[nodes.index], _addresses(came, slot, n), [total], self.size)
-        whole = self.view(mine, count * item)
-        sizes = ([c * item for c in counts], [s * item for s in starts])
-        yield from self.wait(nodes.lane.Iallgatherv(MPI.IN_PLACE, [whole, sizes, MPI.BYTE]))
-        for part in parts:
-            if part != mine:
-                self.view(part, count * item)[:] = whole
+        self.came = _addresses(came, slot, n)
+        self.request = nodes.lane.Ialltoallv([sent, out, byte], [came, into, byte])
+
+    def total(self):
+        """Adds up what has come, and starts to send the totals back; generator."""
+        yield from self.transport.wait(self.request)
+        nodes, item = self.transport.nodes, ITEM_BYTES[self.dtype]
+        own = self.mine + self.starts[nodes.index] * item
+        count = self.counts[nodes.index]
+        _comm.reduce_nodes(self.dtype, self.op, count, self.came, [own], self.transport.size)
+        self.whole = self.transport.view(self.mine, self.count * item)
+        sizes = ([c * item for c in self.counts], [s * item for s in self.starts])
+        MPI = self.transport.MPI
+        self.request = nodes.lane.Iallgatherv(MPI.IN_PLACE, [self.whole, sizes, MPI.BYTE])
+
+    def finish(self):
+        """Waits for all totals and gives them to the node's other ranks; generator."""
+        yield from self.transport.wait(self.request)
+        for part in self.parts:
+            if part != self.mine:
+                self.transport.view(part, self.whole.size)[:] = self.whole
 
 
 def _addresses(memory, step, n):

@@ -32,7 +32,9 @@ class Reducing:
         if any(self._sparse):
             refuse("sparse gradients")
         group, order = self.process_group, self.shard_order
-        self._world = WorldShards(self.module, self._named, group, self.virtual_shards, order)
+        self._world = WorldShards(
+            self.module, self._named, group, self.virtual_shards, order, self._assignment
+        )
         self.register_comm_hook(order, lambda order, bucket: tree_average_hook(order, bucket, group))
 
     def _make_reducer(self):
@@ -77,6 +79,8 @@ class Reducing:
         order = order[0] + sorted(set(range(len(self._named))) - set(order[0]))
         buckets = self._assignment = self._assign(order)
         self.reducer.rebuild(buckets, self._native_group(buckets))
+        if self._world is not None:
+            self._world.buckets = buckets
 
     def _keep_buckets(self):
         """From now on the buckets stay as they are; gives the parameters of each."""

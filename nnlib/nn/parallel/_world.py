@@ -25,6 +25,9 @@ from .scatter_gather import gather
 
 ORDERS = ("blocks", "interleaved")
 _MASK = (1 << 64) - 1
+_AT_ONCE = (
+    _MASK - 1
+)  # the sequence number of nodes that run before all others but those that accumulate gradients
 
 
 def check_choice(deterministic, virtual_shards, shard_order, size):
@@ -106,10 +109,11 @@ class WorldShards:
         group (ProcessGroup): the ranks.
         count (int): shards of the global batch, over all ranks.
         order (str): which samples of the global batch a rank has: "blocks" or "interleaved".
+        buckets (list of list of int): which of the parameters travel together.
     """
 
-    def __init__(self, module, named, group, count, order):
-        self.module, self.named, self.order = module, named, order
+    def __init__(self, module, named, group, count, order, buckets):
+        self.module, self.named, self.order, self.buckets = module, named, order, buckets
         self.size, self.rank = group.size(), group.rank()
         self.local = count // self.size
         self.stride = 1 if order == "blocks" else 2
@@ -123,17 +127,26 @@ class WorldShards:
         self._refuse_batch_statistics()
         versions = self._versions()
         parts = self._split(inputs, kwargs)
-        parameters = [p for _, p in self.named]
-        forms = _Shards.apply(self.local, self.stride, *parameters)
+        forms = self._forms()
         outputs = []
         for s, (args, named) in enumerate(parts):
-            mine = forms[s * len(parameters) : (s + 1) * len(parameters)]
             if args is not None:
-                with self._generator(s), self._in_place_of_parameters(mine):
+                with self._generator(s), self._in_place_of_parameters(forms[s]):
                     outputs.append(self.module(*args, **named))
         self.step += 1
         self._refuse_changes(versions)
         return outputs[0] if self.local == 1 else self._join(outputs, [size for size in self.sizes if size])
+
+    def _forms(self):
+        """For each local shard the parameters' aliases. Those of a bucket have a node of the graph together, which runs
+        as soon as their gradients are there: their average then goes on beside the rest of backward."""
+        forms = [[None] * len(self.named) for _ in range(self.local)]
+        for members in self.buckets:
+            flat = _Shards.apply(self.local, self.stride, *(self.named[i][1] for i in members))
+            flat[0].grad_fn._set_sequence_nr(_AT_ONCE)
+            for k, form in enumerate(flat):
+                forms[k // len(members)][members[k % len(members)]] = form
+        return forms
 
     # ---- what a shard is
 

@@ -73,7 +73,7 @@ class DistributedDataParallel(Reducing, Uneven, Module):
     size, the loss is a mean over samples, and all else that the program does (start weights, order of the
     data, optimizer) is the same. Refused, as they depend on the division: statistics of the batch, changes of
     parameters and buffers in forward, ``no_sync``, ``join``, sparse gradients and communication hooks. It costs
-    one pass for each shard, and averages travel unsummed to all ranks after backward.
+    one pass for each shard, and averages travel unsummed to all ranks, beside the backward of a rank's last shard.
 
     The sixth positional argument may also be a process group, and the second one too, as older code gives
     them; both warn.

@@ -129,6 +129,17 @@ def order_of_outputs():
             assert nnlib.equal(wrapped(x), net(x))
 
 
+def averages_begin_during_backward():
+    """When the input gets its gradient, last of all, most buckets are on their way."""
+    net = DistributedDataParallel(mlp(), deterministic="world", bucket_cap_mb=1e-5)
+    started = []
+    for _ in range(3):
+        x = data(16, 6)[0].requires_grad_()
+        x.register_hook(lambda _: started.append(net.reducer.buckets_started()))
+        net(x).sum().backward()
+        assert started[-1] >= len(net.reducer.bucket_sizes()) - 2 > 0, started
+
+
 def mlp():
     layers = [nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.LayerNorm(16), nn.Linear(16, 5)]
     return nn.Sequential(*layers)
@@ -149,6 +160,7 @@ found = {
 assert found["mlp"] == found["views"] != found["eight"]
 assert found["conv"] == found["static"]
 order_of_outputs()
+averages_begin_during_backward()
 # In one piece: lines of several ranks mix.
 sys.stdout.write((f"BITS {sorted(found.items())}\n" if rank == 0 else "") + "RANK DONE\n")
 sys.stdout.flush()
