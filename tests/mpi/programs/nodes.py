@@ -5,6 +5,7 @@ import numpy as np
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
+from nnlib.distributed import _levels
 from nnlib.nn.parallel import DistributedDataParallel as DDP
 
 dist.init_process_group("mpi", timeout=30)
@@ -49,6 +50,13 @@ def all_ranks_meet_where_they_lie():
         t = torch.full((5000,), float(rank))
         dist.all_reduce(t, group=pair)
         assert bool((t == world - 1).all())
+        for dtype in ("float32", "float16", "int64"):  # a node's sum is one rank's values, in several slices
+            first, last = (values(r, 300_001, dtype) for r in (0, world - 1))
+            t = torch.from_numpy(values(rank, 300_001, dtype))
+            dist.all_reduce(t, group=pair)
+            wide = np.float32 if dtype == "float16" else dtype
+            expected = (first.astype(wide) + last.astype(wide)).astype(dtype)
+            assert t.numpy().tobytes() == expected.tobytes(), dtype
     others = dist.new_group(list(range(1, world)))
     if rank > 0:
         assert others.nodes() == ([[1], [2, 3]] if world == 4 else [[1], [2]])
@@ -129,6 +137,9 @@ def bucket_sizes_do_not_change_a_bit():
         seen = [None] * world
         mine = [train(dtype, bucket_cap_mb=size) for size in sizes]
         mine.append(train(dtype, gradient_as_bucket_view=True))
+        whole, _levels.SLICE = _levels.SLICE, 8 << 10
+        mine.append(train(dtype))
+        _levels.SLICE = whole
         dist.all_gather_object(seen, mine)
         assert len({bits for results in seen for bits in results}) == 1, dtype
 
