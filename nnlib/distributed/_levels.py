@@ -16,7 +16,7 @@ from .. import _comm
 from ._request import DTYPES, ITEM_BYTES, WIDE_BYTES
 from ._slices import GATHER_ALL, split
 
-SLICE = 256 << 10  # bytes of a lane that are exchanged at once
+SLICE = 1 << 20  # bytes of a lane that are exchanged at once
 MOVED = 2  # yielded where True would be, after a part of the data
 FLOATS = (DTYPES.index("float32"), DTYPES.index("float64"))  # dtypes that are summed as they are
 
