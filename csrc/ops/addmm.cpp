@@ -19,15 +19,23 @@ bool is_one(Scalar s) { return s.to_double() == 1; }
 bool is_zero(Scalar s) { return s.to_double() == 0; }
 Tensor times(const Tensor& t, Scalar s) { return is_one(s) ? t : t * s; }
 
-// New memory of these sizes that holds self, broadcast, unless beta is 0.
-Tensor addend(const Tensor& self, const Dims& sizes, Scalar beta) {
+// New memory of these sizes that holds self, broadcast, unless *beta is 0; times *beta, which becomes 1,
+// where that rounds no further.
+Tensor addend(const Tensor& self, const Dims& sizes, Scalar* beta) {
   Tensor out = empty(sizes, self.dtype());
   const Tensor whole = [&] {
     NoGradGuard guard;
     return expand(detach(self), sizes);
   }();
-  if (!is_zero(beta)) copy_values(out, whole);
-  return out;
+  if (is_zero(*beta)) return out;
+  if (is_one(*beta) || (self.dtype() != Dtype::Float32 && self.dtype() != Dtype::Float64)) {
+    copy_values(out, whole);
+    return out;
+  }
+  NoGradGuard guard;
+  const Tensor scaled = whole * *beta;
+  *beta = 1;
+  return scaled.is_contiguous() ? scaled : contiguous_values(scaled);
 }
 
 }  // namespace
@@ -47,8 +55,9 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta, 
     out = empty(sizes, a.dtype());
     detail::gemm_values(out, a, b, 0, alpha, self, !recorded);
   } else {
-    out = addend(self, sizes, beta);
-    detail::gemm_values(out, a, b, beta, alpha, Tensor(), !recorded);
+    Scalar rest = beta;
+    out = addend(self, sizes, &rest);
+    detail::gemm_values(out, a, b, rest, alpha, Tensor(), !recorded);
   }
   if (recorded) {
     record(out, "AddmmBackward0", {self, a, b},
@@ -71,8 +80,9 @@ Tensor baddbmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta
   NNLIB_CHECK(self.dtype() == a.dtype(),
               "Input dtypes must be the same, got: input: ", dtype_legacy_name(self.dtype()),
               ", batch1: ", dtype_legacy_name(a.dtype()), ", batch2: ", dtype_legacy_name(b.dtype()));
-  Tensor out = addend(self, {a.size(0), a.size(1), b.size(2)}, beta);
-  detail::batched_gemm_values(out, a, b, beta, alpha);
+  Scalar rest = beta;
+  Tensor out = addend(self, {a.size(0), a.size(1), b.size(2)}, &rest);
+  detail::batched_gemm_values(out, a, b, rest, alpha);
   if (wants_grad(self, a, b)) {
     record(out, "BaddbmmBackward0", {self, a, b},
            [from = self.sizes(), a = save(a), b = save(b), beta, alpha](Backward& ctx, const TensorList& g) {

@@ -31,14 +31,13 @@ bool planes_suit_weight_grad(const ConvShape& s) {
 }
 
 // Whether lanes are to be channels in a depthwise convolution. Planes of fewer pixels than this are turned
-// round for it: handling each alone takes longer.
-constexpr int64_t kSmallPlane = 256;
+// round for it: handling each alone takes longer. So are their inputs, up to this.
+constexpr int64_t kSmallPlane = 256, kSmallInput = 1024;
 bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
   if (s.in_group() != 1 || s.out_group() != 1) return false;
   if (a.channels_last && b.channels_last) return true;
-  const bool strided = s.stride[0] * s.stride[1] * s.stride[2] > 1;
-  return planes<float>(a) && planes<float>(b) && !strided && s.in_channels >= 16 &&
-         s.out_pixels() <= kSmallPlane;
+  return planes<float>(a) && planes<float>(b) && s.in_channels >= 16 && s.out_pixels() <= kSmallPlane &&
+         s.in_pixels() <= kSmallInput;
 }
 
 // y = x w (+ bias) where the images are matrices in memory, x with `from` channels and y with `to`; false
@@ -49,7 +48,7 @@ bool multiply_pixels(const ConvShape& s, const ConvImages& x, int64_t from, cons
   if (!detail::pointwise_suits<T>(s, x, y)) return false;
   const T* in = static_cast<const T*>(x.data);
   T* out = static_cast<T*>(const_cast<void*>(y.data));
-  if (!x.channels_last) {
+  if (!x.channels_last && s.out_pixels() > 1) {
     return detail::pointwise_product(s.batch, s.out_pixels(), from, in, to, w, to_step, from_step, bias, out);
   }
   gemm<T>(s.batch * s.out_pixels(), to, from, T(1), {in, from, 1}, {w, from_step, to_step}, T(0), out, to,
@@ -98,6 +97,7 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
     }
   }
   if (multiply_pixels(s, x, s.in_channels, y, s.out_channels, w.data, w.out_step, w.in_step, bias)) return;
+  if (detail::rows_suit<T>(s, x, y)) return detail::rows_forward(s, x, w, bias, y);
   detail::gemm_forward(s, x, w, bias, y);
 }
 
@@ -114,6 +114,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
+  if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
 

@@ -85,11 +85,24 @@ void gemm_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
 template <class T>
 void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
+// The input gradient by the product W^T gy, whose elements are added up where they land.
+bool columns_suit_input_grad(const ConvShape& s);
+template <class T>
+void columns_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                        const ConvImages& gx);
+
+// Images of T with their channels last, whose lines of pixels are the rows of a matrix.
+template <class T>
+bool rows_suit(const ConvShape& s, const ConvImages& x, const ConvImages& y);
+template <class T>
+void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y);
+
 // 1x1, stride 1, one group, images of T in one layout.
 template <class T>
 bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b);
 // y[image, to, pixel] = the sum over `from` of w[to * to_step + from * from_step] x[image, from, pixel] (+
-// bias[to]) where bfloat16 tiles are quicker for it; false where nothing was done.
+// bias[to]) where that is quicker: by bfloat16 tiles, or for few channels; false where nothing was done.
 template <class T>
 bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
                        const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y);

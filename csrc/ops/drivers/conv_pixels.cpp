@@ -1,6 +1,6 @@
 // Depthwise convolutions of images with their channels last: lanes are channels, blocks of them in frames of
 // pixels that stay in the near caches. Frames of several blocks are filled together, as they lie side by
-// side.
+// side. Small planes are turned round for it, whole.
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_depthwise.h"
@@ -62,47 +62,77 @@ void read_pixels(const ConvImages& t, int64_t image, int64_t channel, int64_t pi
 // The frames of n channels from `channel` on, lanes() * frame.channel_size() floats each.
 const float* framed_pixels(ConvFrame& frame, const ConvImages& x, int64_t channel, int64_t n, int64_t at_once,
                            int64_t step) {
-  const int64_t block = frame.channel_size() * lanes();
+  const int64_t width = lanes(), block = frame.channel_size() * width;
   bool kept;
   float* framed = frame.room<float>(at_once * block, &kept);
   if (!kept) std::fill_n(framed, at_once * block, 0.f);
-  frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
-    if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * lanes(), block);
-  });
-  return framed;
+  if (x.channels_last) {
+    frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
+      if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * width, block);
+    });
+    return framed;
+  }
+  float* turned = scratch<Scratch::ImagesIn, float>(x.pixels * width);
+  for (int64_t c = 0; c < n; c += width, framed += block) {
+    int64_t done = -1;
+    frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
+      if (image != done) {
+        read_pixels(x, image, channel + c, 0, std::min(width, n - c), 1, x.pixels, turned, 0);
+        done = image;
+      }
+      if (step == 1) {
+        std::copy_n(turned + pixel * width, count * width, framed + at * width);
+        return;
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        std::memcpy(framed + (at + i) * width, turned + (pixel + i * step) * width, sizeof(float) * 16);
+      }
+    });
+  }
+  return framed - (n + width - 1) / width * block;
 }
 
-// The rectangle of results that kernels write: straight into images of floats that have their channels last.
+// Where kernels write rectangles of results: straight into images of floats that have their channels last.
+// Planes are made from whole turned images at the end of a task, other types from each rectangle.
 class PixelOutput {
  public:
-  PixelOutput(const ConvImages& y, int64_t pixels)
-      : y_(y), direct_(y.channels_last && y.dtype == Dtype::Float32) {
-    if (!direct_) scratch_ = scratch<Scratch::Output, float>(pixels * lanes());
+  PixelOutput(const ConvImages& y, int64_t blocks, int64_t pixels) : y_(y) {
+    if (!y.channels_last) {
+      scratch_ = scratch<Scratch::Output, float>(blocks * y.pixels * lanes());
+    } else if (y.dtype != Dtype::Float32) {
+      scratch_ = scratch<Scratch::Output, float>(pixels * lanes());
+    }
   }
-  // rows and cols: those that exist, apart by row_step and step pixels.
+  // Channels from `first` + c on. rows and cols: those that exist, apart by row_step and step pixels.
   template <class F>
-  void write(int64_t image, int64_t channel, int64_t n, int64_t pixel, int64_t rows, int64_t cols,
+  void write(int64_t image, int64_t first, int64_t c, int64_t n, int64_t pixel, int64_t rows, int64_t cols,
              int64_t row_step, int64_t step, F kernel) {
     if (rows <= 0 || cols <= 0) return;
-    char* at = address(y_, image, channel, pixel);
-    if (direct_) {
+    const int64_t width = lanes();
+    if (!y_.channels_last) {
+      return kernel(rows, cols, scratch_ + (c / width * y_.pixels + pixel) * width, row_step * width,
+                    step * width);
+    }
+    char* at = address(y_, image, first + c, pixel);
+    if (!scratch_) {
       return kernel(rows, cols, reinterpret_cast<float*>(at), row_step * y_.channels, step * y_.channels);
     }
-    kernel(rows, cols, scratch_, cols * lanes(), lanes());
-    for (int64_t r = 0; r < rows && !y_.channels_last; ++r) {
-      kernels::table().planes_from_pixels_f32(n, cols, scratch_ + r * cols * lanes(), lanes(),
-                                              reinterpret_cast<float*>(at) + r * row_step, y_.pixels);
-    }
-    if (!y_.channels_last) return;
+    kernel(rows, cols, scratch_, cols * width, width);
     const int64_t bytes = y_.channels * element_size(y_);
-    for (int64_t i = 0; i < rows * cols; ++i) {
-      write_row(y_.dtype, n, scratch_ + i * lanes(), at + (i / cols * row_step + i % cols * step) * bytes);
+    for (int64_t i = 0; i < rows * cols; ++i)
+      write_row(y_.dtype, n, scratch_ + i * width, at + (i / cols * row_step + i % cols * step) * bytes);
+  }
+  void finish(int64_t image, int64_t first, int64_t size) const {
+    const int64_t width = lanes();
+    for (int64_t c = 0; c < size && !y_.channels_last; c += width) {
+      kernels::table().planes_from_pixels_f32(
+          std::min(width, size - c), y_.pixels, scratch_ + c / width * y_.pixels * width, width,
+          reinterpret_cast<float*>(address(y_, image, first + c, 0)), y_.pixels);
     }
   }
 
  private:
   const ConvImages& y_;
-  bool direct_;
   float* scratch_ = nullptr;
 };
 
@@ -127,6 +157,29 @@ class PixelWeights {
 
 }  // namespace
 
+namespace {
+
+// Calls f(row, rows, first tap, taps) for runs of output rows, from row `top` of the image on, whose taps lie
+// within the image; the other taps would multiply zeros.
+template <class F>
+void for_reached(const ConvShape& s, int64_t top, int64_t rows, F f) {
+  const int64_t line = s.kernel[2];
+  if (s.kernel[0] > 1) return f(0, rows, 0, s.taps());
+  const auto first_of = [&](int64_t row, int64_t from) {  // the first tap at or below input row `from`
+    const int64_t above = from - (row * s.stride[1] - s.padding[1]);
+    return std::clamp<int64_t>(above > 0 ? (above + s.dilation[1] - 1) / s.dilation[1] : 0, 0, s.kernel[1]);
+  };
+  for (int64_t r = 0; r < rows;) {
+    const int64_t low = first_of(top + r, 0), high = first_of(top + r, s.in[1]);
+    int64_t end = r + 1;
+    while (end < rows && first_of(top + end, 0) == low && first_of(top + end, s.in[1]) == high) ++end;
+    f(r, end - r, low * line, std::max<int64_t>(0, high - low) * line);
+    r = end;
+  }
+}
+
+}  // namespace
+
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y) {
   const int64_t out = s.out_pixels(), width = lanes();
@@ -137,21 +190,26 @@ void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<f
     ConvFrame& frame = frames.get(s);
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
+      PixelOutput output(y, tasks.at_once, kBand + s.out[2]);
       for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
         const float* framed = framed_pixels(frame, x, first, size, tasks.at_once, s.stride[2]);
-        PixelOutput output(y, rows * cols);
+        const int64_t top = pixel / s.out[2] % s.out[1];
         for (int64_t c = 0; c < size; c += width) {
           const int64_t n = std::min(width, size - c);
-          output.write(image, first + c, n, pixel, rows, cols, s.out[2], 1,
+          const float *seen = framed + c * frame.channel_size(), *taps = weights.taps(first + c);
+          output.write(image, first, c, n, pixel, rows, cols, s.out[2], 1,
                        [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
-                         kernels::table().depthwise_pixels_f32(m, k, n, s.taps(), frame.taps(),
-                                                               framed + c * frame.channel_size(),
-                                                               frame.line_size(), weights.taps(first + c),
-                                                               weights.bias(first + c), dst, row, step);
+                         for_reached(s, top, m, [&](int64_t r, int64_t count, int64_t tap, int64_t reached) {
+                           kernels::table().depthwise_pixels_f32(
+                               count, k, n, reached, frame.taps() + tap, seen + r * frame.line_size() * width,
+                               frame.line_size(), taps + tap * width, weights.bias(first + c), dst + r * row,
+                               row, step);
+                         });
                        });
         }
       });
+      output.finish(image, first, size);
     }
   });
 }
@@ -170,12 +228,12 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
     std::vector<float> reached;
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
+      PixelOutput output(gx, tasks.at_once, kBand + back.out[2]);
       for_bands(back, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
         const float* framed = framed_pixels(frame, gy, first, size, tasks.at_once, 1);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
                               pixel % back.out[2]};
-        PixelOutput output(gx, rows * cols);
         b.for_phases([&](const AxisPhase& z, const AxisPhase& y, const AxisPhase& v) {
           if (q[0] >= z.count) return;
           b.list(frame, z, y, v, &taps);
@@ -188,7 +246,7 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
             const int64_t n = std::min(width, size - c);
             for (int64_t t = 0; t < count; ++t)
               std::copy_n(weights.taps(first + c) + taps.tap[t] * width, width, reached.data() + t * width);
-            output.write(image, first + c, n, at, std::min(rows, y.count - q[1]),
+            output.write(image, first, c, n, at, std::min(rows, y.count - q[1]),
                          std::min(cols, v.count - q[2]), s.stride[1] * s.in[2], s.stride[2],
                          [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
                            kernels::table().depthwise_pixels_f32(
@@ -198,6 +256,7 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
           }
         });
       });
+      output.finish(image, first, size);
     }
   });
 }

@@ -110,14 +110,19 @@ void axpy_kernel(int64_t n, int64_t k, const double* a, int64_t lda, const doubl
   kernels::table().gemv_axpy_f64(n, k, a, lda, x, y);
 }
 
-// y = alpha M x + beta y (+ bias), y of step incy; false where M has unit stride neither way.
+// y = alpha M x + beta y (+ bias), y of step incy, the bias of step incb; false where M has unit stride
+// neither way.
 template <class T>
 bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t incx, T beta, T* y, int64_t incy,
-          const T* bias) {
+          const T* bias, int64_t incb) {
   if (mat.cs != 1 && mat.rs != 1) return false;
-  T* v = scratch<Scratch::Vector, T>(k + m);
-  T* out = v + k;
-  for (int64_t i = 0; i < k; ++i) v[i] = x[i * incx];
+  T* out = scratch<Scratch::Vector, T>(k + m);
+  const T* v = x;
+  if (incx != 1) {
+    T* copy = out + m;
+    for (int64_t i = 0; i < k; ++i) copy[i] = x[i * incx];
+    v = copy;
+  }
   // Memory sets the pace here, not multiplications. Long shares let it stream.
   const int64_t elements = kSerialProduct / 8, unit = 64, shares = 2 * num_threads();
   const int64_t enough = std::max<int64_t>(1, elements / std::max<int64_t>(k, 1));
@@ -132,10 +137,25 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
   });
   for (int64_t i = 0; i < m; ++i) {
     T value = alpha * out[i];
-    if (bias) value += bias[i];
+    if (bias) value += bias[i * incb];
     y[i * incy] = beta == 0 ? value : value + beta * y[i * incy];
   }
   return true;
+}
+
+// Products of a few numbers, whose plan would take longer than they do.
+constexpr int64_t kTinyProduct = 128;
+template <class T>
+void tiny_gemm(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b, T beta, T* c,
+               int64_t ldc) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      T sum = 0;
+      for (int64_t p = 0; p < k; ++p) sum += a.data[i * a.rs + p * a.cs] * b.data[p * b.rs + j * b.cs];
+      T& to = c[i * ldc + j];
+      to = beta == 0 ? alpha * sum : alpha * sum + beta * to;
+    }
+  }
 }
 
 // C = a b for a column a and a contiguous row b; false where there is no kernel for it.
@@ -182,8 +202,9 @@ void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Str
     if (gemm_by_tiles<T>(m, n, k, alpha, a, b, beta, c, ldc, bias)) return;
   }
   if constexpr (is_kernel_type<T>) {
-    if (n == 1 && !bias && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias)) return;
-    if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias)) return;
+    if (n == 1 && gemv(m, k, alpha, a, b.data, b.rs, beta, c, ldc, bias, 0)) return;
+    if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias, 1))
+      return;
     if (k == 1 && alpha == 1 && beta == 0 && !bias && outer(m, n, a, b, c, ldc)) return;
     GemmPlan<T>(m, n, k, alpha, a, b).run(a.data, b.data, beta, c, ldc, bias, b.weight);
   } else if constexpr (is_half_type<T>) {
@@ -216,6 +237,12 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
     });
   };
   if constexpr (is_kernel_type<T>) {
+    if (m * n * k <= kTinyProduct) {
+      return each([&](int64_t p) {
+        tiny_gemm<T>(m, n, k, alpha, {a.data + p * a_batch, a.rs, a.cs}, {b.data + p * b_batch, b.rs, b.cs},
+                     beta, c + p * c_batch, ldc);
+      });
+    }
     if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
       const GemmPlan<T> plan(m, n, k, alpha, a, b);
       return each([&](int64_t p) {

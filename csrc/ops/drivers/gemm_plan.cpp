@@ -1,6 +1,7 @@
 #include "ops/drivers/gemm_plan.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/parallel.h"
 #include "ops/drivers/gemm.h"
@@ -53,6 +54,13 @@ void scale_rows(int64_t m, int64_t n, T beta, T* c, int64_t ldc) {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Whether `count` lines of the cache this many bytes apart find room in half of a first-level cache of 64
+// sets and 8 ways: those a power of two apart fall on few sets.
+bool fit_the_sets(int64_t count, int64_t bytes) {
+  const int64_t step = std::max<int64_t>(64, std::gcd(bytes, int64_t(4096)));
+  return count <= 4096 / step * 8 / 2;
+}
+
 }  // namespace
 
 template <class T>
@@ -82,7 +90,8 @@ typename GemmPlan<T>::Tiles GemmPlan<T>::plan_tiles(bool turned, bool q_is_kept)
   const int64_t nr = tile_.nr, mr = tile_.mr, panels = ceil_div(t.N, nr), tail = t.N % nr;
   const double blocks = double(ceil_div(std::max<int64_t>(k_, 1), kc_));
   // P, where its elements lie apart along k, would use a part of each cache line only.
-  const bool rows = t.pks == 1, columns = t.prs == 1 && k_ <= 64;
+  const bool rows = t.pks == 1, columns = t.prs == 1 && k_ <= 64 &&
+                                          (panels <= 2 || fit_the_sets(k_, t.pks * int64_t(sizeof(T))));
   t.pack_p = (scaled && !turned) || (!rows && !columns);
   if (t.pack_p) t.cycles += pack_cost(t.pks, t.prs) * double(t.M) * double(k_);
   if (q_is_kept) {

@@ -1,0 +1,288 @@
+// Convolutions of images that have their channels last as products of rows: what a tap line sees of a pixel
+// is one stretch of memory, so that lines of pixels are the rows of a matrix that needs no packing. Where
+// such a stretch is short, a few pixels' stretches are copied side by side.
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include "core/parallel.h"
+#include "ops/drivers/conv.h"
+#include "ops/drivers/conv_layout.h"
+#include "ops/drivers/gemm_block.h"
+
+namespace nnlib::drivers::detail {
+
+namespace {
+
+// Elements of a stretch that is worth a product of its own; elements of the rows that are copied together;
+// pixels of a task; elements of the padded lines of a task; elements that a copy may run over.
+constexpr int64_t kStretch = 64, kCopied = 4096, kTaskPixels = 512, kLines = 96 << 10, kOver = 8;
+// Multiplications that are worth waking a thread.
+constexpr int64_t kSerialConv = 1 << 20;
+
+void rows_kernel(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, const float* b, int64_t ldb,
+                 float* c, int64_t ldc, const float* bias, bool add) {
+  kernels::table().sgemm_rows(m, n, kc, a, rs, 1, b, ldb, c, ldc, bias, add, false);
+}
+void rows_kernel(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, const double* b, int64_t ldb,
+                 double* c, int64_t ldc, const double* bias, bool add) {
+  kernels::table().dgemm_rows(m, n, kc, a, rs, 1, b, ldb, c, ldc, bias, add, false);
+}
+
+// y[i * y_step + j] = x[i * x_step + j] for i < rows and j < n, and a few elements more.
+template <int V, class T>
+void copy_stretches(int64_t rows, const T* x, int64_t x_step, T* y, int64_t y_step) {
+  for (int64_t i = 0; i < rows; ++i, x += x_step, y += y_step) std::memcpy(y, x, V * 32);
+}
+template <class T>
+void copy_stretches(int64_t rows, int64_t n, const T* x, int64_t x_step, T* y, int64_t y_step) {
+  constexpr int64_t some = 32 / sizeof(T);
+  for (int64_t j = 0; j < n; j += 4 * some, x += 4 * some, y += 4 * some) {
+    const int64_t rest = n - j;
+    if (rest <= some) {
+      copy_stretches<1>(rows, x, x_step, y, y_step);
+    } else if (rest <= 2 * some) {
+      copy_stretches<2>(rows, x, x_step, y, y_step);
+    } else if (rest <= 3 * some) {
+      copy_stretches<3>(rows, x, x_step, y, y_step);
+    } else {
+      copy_stretches<4>(rows, x, x_step, y, y_step);
+    }
+  }
+}
+
+template <class T>
+class RowProduct {
+ public:
+  RowProduct(const ConvShape& s, const ConvImages& x, const T* bias, const ConvImages& y)
+      : s_(s),
+        x_(static_cast<const T*>(x.data)),
+        bias_(bias),
+        y_(static_cast<T*>(const_cast<void*>(y.data))),
+        tile_(tile_kernel<T>()) {
+    panels_ = (s.out_group() + tile_.nr - 1) / tile_.nr;
+    depth_ = s.in_group() * s.taps();
+    joined_ = s.groups == 1 && s.dilation[2] == 1;  // the taps of a line see one stretch
+    stretch_ = s.in_group() * (joined_ ? s.kernel[2] : 1);
+    copied_ = s.groups > 1 || stretch_ < kStretch;
+    // Pixels of the input that the taps of a line see, from -padding on.
+    width_ = (s.out[2] - 1) * s.stride[2] + (s.kernel[2] - 1) * s.dilation[2] + 1;
+    framed_ = copied_ || s.padding[2] != 0 || width_ > s.in[2];
+  }
+  int64_t panel_size() const { return depth_ * tile_.nr; }
+  int64_t weights_size() const { return s_.groups * panels_ * panel_size(); }
+
+  // Panels of nr output channels: [group][panel][tap][input channel][nr].
+  void pack(const ConvWeights<T>& w, const std::vector<int64_t>& taps, T* dst) {
+    weights_ = dst;
+    const int64_t nr = tile_.nr, ci = s_.in_group(), co = s_.out_group();
+    const bool whole = w.in_step == 1 && w.tap_step == ci && taps[0] == 0;
+    const int64_t grain = std::max<int64_t>(1, 16384 / panel_size());
+    parallel_for(0, s_.groups * panels_, grain, [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; ++p) {
+        const int64_t j = p % panels_ * nr, n = std::min(nr, co - j);
+        const T* from = w.data + (p / panels_ * co + j) * w.out_step;
+        T* to = dst + p * panel_size();
+        if (whole) {
+          pack_panel(nr, n, depth_, from, w.out_step, 1, T(1), to);
+          continue;
+        }
+        for (size_t t = 0; t < taps.size(); ++t, to += ci * nr)
+          pack_panel(nr, n, ci, from + taps[t], w.out_step, w.in_step, T(1), to);
+      }
+    });
+  }
+
+  void run() const {
+    const int64_t threads = num_threads(), lines = s_.batch * s_.out[0] * s_.out[1];
+    // Bands of lines of one plane each, whose padded lines stay in the second-level cache.
+    const int64_t share = std::max<int64_t>(1, lines / (2 * threads));
+    const int64_t fit = std::max<int64_t>(
+        1, kLines / (width_ * s_.in_channels * s_.stride[1] * (copied_ ? s_.kernel[0] : 1)));
+    const int64_t some = std::max<int64_t>(1, kTaskPixels / s_.out[2]);
+    const int64_t band = std::min({share, fit, some, s_.out[1]}), bands = (s_.out[1] + band - 1) / band;
+    const int64_t work = s_.out_channels * depth_ * band * s_.out[2];
+    parallel_for(0, s_.batch * s_.out[0] * bands,
+                 std::max<int64_t>(1, kSerialConv / std::max<int64_t>(1, work)),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t t = first; t < last; ++t) {
+                     const int64_t y = t % bands * band;
+                     const int64_t count = std::min(band, s_.out[1] - y);
+                     copied_ ? by_copies(t / bands, y, count) : in_place(t / bands, y, count);
+                   }
+                 });
+  }
+
+ private:
+  const T* panel(int64_t p) const { return weights_ + p * panel_size(); }
+
+  // Lines [first, first + count) of plane `plane` of the batch's outputs.
+  void in_place(int64_t plane, int64_t first, int64_t count) const {
+    const int64_t nr = tile_.nr, c = s_.in_channels, ow = s_.out[2], co = s_.out_channels;
+    const int64_t image = plane / s_.out[0], oz = plane % s_.out[0];
+    const int64_t low = first * s_.stride[1] - s_.padding[1];
+    const int64_t high = low + (count - 1) * s_.stride[1] + (s_.kernel[1] - 1) * s_.dilation[1] + 1;
+    const int64_t line = (framed_ ? width_ : s_.in[2]) * c;
+    const int64_t parts = joined_ ? 1 : s_.kernel[2];
+    T* out = y_ + (plane * s_.out[1] + first) * ow * co;
+    bool begun = false;
+    for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
+      const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
+      const bool last = kz + 1 == s_.kernel[0];
+      if ((iz < 0 || iz >= s_.in[0]) && !(last && !begun)) continue;
+      const bool seen = iz >= 0 && iz < s_.in[0];
+      const T* from = x_ + (image * s_.in[0] + (seen ? iz : 0)) * s_.in[1] * s_.in[2] * c;
+      if (framed_ && seen)
+        from = padded(from, std::max<int64_t>(low, 0), std::min(high, s_.in[1]),
+                      padding(std::max<int64_t>(1, high - low)));
+      const int64_t origin = framed_ ? std::max<int64_t>(low, 0) : 0;
+      for (int64_t p = 0; p < panels_; ++p) {
+        const int64_t j = p * nr, n = std::min(nr, co - j);
+        if (!begun) {  // lines that see nothing need their bias too
+          for (int64_t i = 0; i < count * ow; ++i) {
+            for (int64_t q = j; q < j + n; ++q) out[i * co + q] = bias_ ? bias_[q] : T(0);
+          }
+        }
+        for (int64_t ky = 0; seen && ky < s_.kernel[1]; ++ky) {
+          const T* b = panel(p) + (kz * s_.kernel[1] + ky) * s_.kernel[2] * s_.in_group() * nr;
+          for (int64_t kx = 0; kx < parts; ++kx, b += stretch_ * nr) {
+            for (int64_t r = 0; r < count; ++r) {
+              const int64_t iy = low + r * s_.stride[1] + ky * s_.dilation[1];
+              if (iy < 0 || iy >= s_.in[1]) continue;
+              const T* a = from + (iy - origin) * line + kx * s_.dilation[2] * c;
+              for (int64_t k = 0; k < stretch_; k += tile_.kc) {
+                rows_kernel(ow, n, std::min(tile_.kc, stretch_ - k), a + k, s_.stride[2] * c, b + k * nr, nr,
+                            out + r * ow * co + j, co, nullptr, true);
+              }
+            }
+          }
+        }
+      }
+      begun = true;
+    }
+  }
+  // Lines [low, high) of a plane with the zeros that the taps see at their sides.
+  const T* padded(const T* plane, int64_t low, int64_t high, T* dst) const {
+    const int64_t c = s_.in_channels, from = std::max<int64_t>(0, -s_.padding[2]);
+    const int64_t left = std::clamp<int64_t>(s_.padding[2], 0, width_);
+    const int64_t n = std::clamp<int64_t>(s_.in[2] - from, 0, width_ - left);
+    T* to = dst;
+    for (int64_t y = low; y < high; ++y, to += width_ * c) {
+      std::fill_n(to, left * c, T(0));
+      std::copy_n(plane + (y * s_.in[2] + from) * c, n * c, to + left * c);
+      std::fill_n(to + (left + n) * c, (width_ - left - n) * c, T(0));
+    }
+    return dst;
+  }
+
+  // Where a band's padded lines lie, a plane's after the other.
+  int64_t plane_size(int64_t lines) const { return lines * width_ * s_.in_channels; }
+  T* padding(int64_t lines) const {
+    return scratch<Scratch::Padded, T>((copied_ ? s_.kernel[0] : 1) * plane_size(lines) + 4 * kOver);
+  }
+
+  // Lines [first, first + count) of a plane as in_place, by copies of what a few pixels see.
+  void by_copies(int64_t plane, int64_t first, int64_t count) const {
+    const int64_t ow = s_.out[2], image = plane / s_.out[0], oz = plane % s_.out[0];
+    const int64_t low = first * s_.stride[1] - s_.padding[1];
+    const int64_t from = std::clamp<int64_t>(low, 0, s_.in[1]),
+                  to = std::clamp<int64_t>(
+                      low + (count - 1) * s_.stride[1] + (s_.kernel[1] - 1) * s_.dilation[1] + 1, from,
+                      s_.in[1]);
+    T* lines = padding(to - from);
+    for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
+      const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
+      if (iz < 0 || iz >= s_.in[0]) continue;
+      padded(x_ + (image * s_.in[0] + iz) * s_.in[1] * s_.in[2] * s_.in_channels, from, to,
+             lines + kz * plane_size(to - from));
+    }
+    const int64_t step = depth_ + 4 * kOver, most = std::max<int64_t>(12, kCopied / depth_);
+    const int64_t whole = std::max<int64_t>(1, most / ow);  // lines at once
+    for (int64_t r = 0; r < count; r += whole) {
+      const int64_t some = std::min(whole, count - r), part = some > 1 ? ow : most;
+      for (int64_t x = 0; x < ow; x += part) {
+        const int64_t cols = std::min(part, ow - x), pixel = ((plane * s_.out[1]) + first + r) * ow + x;
+        T* rows = scratch<Scratch::PanelsA, T>(some * cols * step);
+        for (int64_t g = 0; g < s_.groups; ++g) {
+          for (int64_t i = 0; i < some; ++i) {
+            copy_line(lines + g * s_.in_group(), to - from, from, oz, first + r + i, x, cols,
+                      rows + i * cols * step, step);
+          }
+          multiply(rows, step, g, pixel, some * cols);
+        }
+      }
+    }
+  }
+  void copy_line(const T* lines, int64_t held, int64_t from, int64_t oz, int64_t oy, int64_t x, int64_t cols,
+                 T* to, int64_t step) const {
+    const int64_t c = s_.in_channels, parts = joined_ ? 1 : s_.kernel[2];
+    for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
+      const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
+      for (int64_t ky = 0; ky < s_.kernel[1]; ++ky) {
+        const int64_t iy = oy * s_.stride[1] - s_.padding[1] + ky * s_.dilation[1];
+        const bool inside = iz >= 0 && iz < s_.in[0] && iy >= 0 && iy < s_.in[1];
+        const T* line = lines + kz * plane_size(held) + ((iy - from) * width_ + x * s_.stride[2]) * c;
+        for (int64_t kx = 0; kx < parts; ++kx, to += stretch_) {
+          if (inside) {
+            copy_stretches(cols, stretch_, line + kx * s_.dilation[2] * c, s_.stride[2] * c, to, step);
+          } else {
+            for (int64_t i = 0; i < cols; ++i) std::fill_n(to + i * step, stretch_, T(0));
+          }
+        }
+      }
+    }
+  }
+  void multiply(const T* rows, int64_t step, int64_t group, int64_t pixel, int64_t count) const {
+    const int64_t nr = tile_.nr, co = s_.out_group();
+    for (int64_t p = 0; p < panels_; ++p) {
+      const int64_t j = p * nr, n = std::min(nr, co - j);
+      T* to = y_ + pixel * s_.out_channels + group * co + j;
+      const T* bias = bias_ ? bias_ + group * co + j : nullptr;
+      for (int64_t k = 0; k < depth_; k += tile_.kc) {
+        rows_kernel(count, n, std::min(tile_.kc, depth_ - k), rows + k, step,
+                    panel(group * panels_ + p) + k * nr, nr, to, s_.out_channels, k == 0 ? bias : nullptr,
+                    k > 0);
+      }
+    }
+  }
+
+  const ConvShape& s_;
+  const T* x_;
+  const T* bias_;
+  T* y_;
+  TileKernel<T> tile_;
+  const T* weights_ = nullptr;
+  int64_t panels_, depth_, stretch_, width_;
+  bool joined_, copied_, framed_;
+};
+
+}  // namespace
+
+// Tiles of a few output channels would leave lanes idle; planes have none there.
+template <class T>
+bool rows_suit(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
+  const int64_t half = tile_kernel<T>().nr / 2, co = s.out_group();
+  return x.channels_last && y.channels_last && x.dtype == DtypeOf<T>::value && y.dtype == x.dtype &&
+         co * 4 >= (co + half - 1) / half * half * 3;
+}
+
+template <class T>
+void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y) {
+  RowProduct<T> product(s, x, bias, y);
+  std::vector<int64_t> taps;
+  for (int64_t t = 0; t < s.taps(); ++t) taps.push_back(t * w.tap_step);
+  product.pack(w, taps, scratch<Scratch::Weights, T>(product.weights_size()));
+  product.run();
+}
+
+#define NNLIB_INSTANTIATE(T)                                                                          \
+  template bool rows_suit<T>(const ConvShape&, const ConvImages&, const ConvImages&);                 \
+  template void rows_forward<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*, \
+                                const ConvImages&);
+NNLIB_INSTANTIATE(float)
+NNLIB_INSTANTIATE(double)
+#undef NNLIB_INSTANTIATE
+
+}  // namespace nnlib::drivers::detail
