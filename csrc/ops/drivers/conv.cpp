@@ -115,6 +115,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
   if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
+  if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
 

@@ -97,6 +97,10 @@ bool rows_suit(const ConvShape& s, const ConvImages& x, const ConvImages& y);
 template <class T>
 void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& y);
+// False where nothing was done.
+template <class T>
+bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx);
 
 // 1x1, stride 1, one group, images of T in one layout.
 template <class T>

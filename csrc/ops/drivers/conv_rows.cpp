@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/parallel.h"
@@ -68,21 +69,23 @@ class RowProduct {
     copied_ = s.groups > 1 || stretch_ < kStretch;
     // Pixels of the input that the taps of a line see, from -padding on.
     width_ = (s.out[2] - 1) * s.stride[2] + (s.kernel[2] - 1) * s.dilation[2] + 1;
-    framed_ = copied_ || s.padding[2] != 0 || width_ > s.in[2];
+    framed_ = copied_ || (joined_ && (s.padding[2] != 0 || width_ > s.in[2]));
   }
   int64_t panel_size() const { return depth_ * tile_.nr; }
   int64_t weights_size() const { return s_.groups * panels_ * panel_size(); }
 
   // Panels of nr output channels: [group][panel][tap][input channel][nr].
-  void pack(const ConvWeights<T>& w, const std::vector<int64_t>& taps, T* dst) {
+  // A group's weights begin group_step after the last one's.
+  void pack(const ConvWeights<T>& w, int64_t group_step, const std::vector<int64_t>& taps, T* dst) {
     weights_ = dst;
     const int64_t nr = tile_.nr, ci = s_.in_group(), co = s_.out_group();
-    const bool whole = w.in_step == 1 && w.tap_step == ci && taps[0] == 0;
+    const bool whole =
+        w.in_step == 1 && w.tap_step == ci && taps[0] == 0 && (taps.size() == 1 || taps[1] > 0);
     const int64_t grain = std::max<int64_t>(1, 16384 / panel_size());
     parallel_for(0, s_.groups * panels_, grain, [&](int64_t first, int64_t last) {
       for (int64_t p = first; p < last; ++p) {
         const int64_t j = p % panels_ * nr, n = std::min(nr, co - j);
-        const T* from = w.data + (p / panels_ * co + j) * w.out_step;
+        const T* from = w.data + p / panels_ * group_step + j * w.out_step;
         T* to = dst + p * panel_size();
         if (whole) {
           pack_panel(nr, n, depth_, from, w.out_step, 1, T(1), to);
@@ -147,13 +150,20 @@ class RowProduct {
         for (int64_t ky = 0; seen && ky < s_.kernel[1]; ++ky) {
           const T* b = panel(p) + (kz * s_.kernel[1] + ky) * s_.kernel[2] * s_.in_group() * nr;
           for (int64_t kx = 0; kx < parts; ++kx, b += stretch_ * nr) {
+            // Pixels [begin, end) of a line see this stretch, all of them in padded lines.
+            const int64_t at = kx * s_.dilation[2] - (framed_ ? 0 : s_.padding[2]), step = s_.stride[2];
+            const int64_t begin = at < 0 ? (-at + step - 1) / step : 0;
+            const int64_t end =
+                framed_ ? ow : std::min(ow, at < s_.in[2] ? (s_.in[2] - 1 - at) / step + 1 : 0);
+            if (begin >= end) continue;
             for (int64_t r = 0; r < count; ++r) {
               const int64_t iy = low + r * s_.stride[1] + ky * s_.dilation[1];
               if (iy < 0 || iy >= s_.in[1]) continue;
-              const T* a = from + (iy - origin) * line + kx * s_.dilation[2] * c;
+              const T* a = from + (iy - origin) * line + (begin * step + at) * c;
+              T* to = out + (r * ow + begin) * co + j;
               for (int64_t k = 0; k < stretch_; k += tile_.kc) {
-                rows_kernel(ow, n, std::min(tile_.kc, stretch_ - k), a + k, s_.stride[2] * c, b + k * nr, nr,
-                            out + r * ow * co + j, co, nullptr, true);
+                rows_kernel(end - begin, n, std::min(tile_.kc, stretch_ - k), a + k, step * c, b + k * nr, nr,
+                            to, co, nullptr, true);
               }
             }
           }
@@ -273,14 +283,37 @@ void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
   RowProduct<T> product(s, x, bias, y);
   std::vector<int64_t> taps;
   for (int64_t t = 0; t < s.taps(); ++t) taps.push_back(t * w.tap_step);
-  product.pack(w, taps, scratch<Scratch::Weights, T>(product.weights_size()));
+  product.pack(w, s.out_group() * w.out_step, taps, scratch<Scratch::Weights, T>(product.weights_size()));
   product.run();
 }
 
-#define NNLIB_INSTANTIATE(T)                                                                          \
-  template bool rows_suit<T>(const ConvShape&, const ConvImages&, const ConvImages&);                 \
-  template void rows_forward<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*, \
-                                const ConvImages&);
+// With stride 1 the gradient is the convolution of gy with the taps in reverse.
+template <class T>
+bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx) {
+  ConvShape back = s;
+  std::swap(back.in_channels, back.out_channels);
+  for (int d = 0; d < 3; ++d) {
+    if (s.stride[d] != 1) return false;
+    std::swap(back.in[d], back.out[d]);
+    back.padding[d] = s.dilation[d] * (s.kernel[d] - 1) - s.padding[d];
+  }
+  if (!rows_suit<T>(back, gy, gx)) return false;
+  RowProduct<T> product(back, gy, bias, gx);
+  std::vector<int64_t> taps;
+  for (int64_t t = s.taps() - 1; t >= 0; --t) taps.push_back(t * w.tap_step);
+  product.pack({w.data, w.in_step, w.out_step, w.tap_step}, s.out_group() * w.out_step, taps,
+               scratch<Scratch::Weights, T>(product.weights_size()));
+  product.run();
+  return true;
+}
+
+#define NNLIB_INSTANTIATE(T)                                                                             \
+  template bool rows_suit<T>(const ConvShape&, const ConvImages&, const ConvImages&);                    \
+  template void rows_forward<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*,    \
+                                const ConvImages&);                                                      \
+  template bool rows_input_grad<T>(const ConvShape&, const ConvImages&, const ConvWeights<T>&, const T*, \
+                                   const ConvImages&);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)
 #undef NNLIB_INSTANTIATE
