@@ -18,20 +18,36 @@ constexpr int64_t kTasks = 16;
 int64_t lanes() { return kernels::table().pixel_lanes; }
 int64_t blocks_of(int64_t channels) { return (channels + lanes() - 1) / lanes(); }
 
-// How the channels of an image are shared among tasks.
+// How images are shared among tasks: blocks of channels that are served together and, with the channels last,
+// bands of lines. Neighbouring tasks have the same band of different images, whose frames are alike.
 struct PixelTasks {
-  // s: the convolution whose frames are filled.
-  explicit PixelTasks(const ConvShape& s) : channels(s.in_channels), blocks(blocks_of(channels)) {
-    const int64_t cols = std::min(kBand, s.out[2]), rows = std::clamp<int64_t>(kBand / s.out[2], 1, s.out[1]);
+  struct Band {
+    int64_t pixel, rows, cols;
+  };
+  // s: the convolution whose frames are filled; y: images that are written, or null where sums are made.
+  PixelTasks(const ConvShape& s, const ConvImages* y)
+      : channels(s.in_channels), blocks(blocks_of(channels)), batch(s.batch) {
+    for_bands(s, kBand,
+              [&](int64_t pixel, int64_t rows, int64_t cols) { bands.push_back({pixel, rows, cols}); });
+    bands_of_task = y && y->channels_last ? 1 : int64_t(bands.size());
+    parts = int64_t(bands.size()) / bands_of_task;
     ConvFrame frame(s);
-    frame.place(0, (rows - 1) * s.out[2] + cols);
-    const int64_t fit = kFrames / (frame.channel_size() * lanes()), shared = s.batch * blocks / kTasks;
+    frame.place(0, (bands[0].rows - 1) * s.out[2] + bands[0].cols);
+    const int64_t fit = kFrames / (frame.channel_size() * lanes()), shared = batch * parts * blocks / kTasks;
     at_once = std::clamp<int64_t>(std::min(fit, shared), 1, blocks);
     count = (blocks + at_once - 1) / at_once;
   }
+  int64_t tasks() const { return parts * batch * count; }
+  int64_t image(int64_t i) const { return i / count % batch; }
   int64_t first(int64_t i) const { return i % count * at_once * lanes(); }
   int64_t size(int64_t i) const { return std::min(at_once * lanes(), channels - first(i)); }
-  int64_t channels, blocks, at_once = 1, count = 1;  // count: tasks of an image
+  template <class F>
+  void for_bands_of(int64_t i, F f) const {
+    const int64_t part = i / (count * batch) * bands_of_task;
+    for (int64_t b = part; b < part + bands_of_task; ++b) f(bands[b].pixel, bands[b].rows, bands[b].cols);
+  }
+  int64_t channels, blocks, batch, at_once = 1, count = 1, parts = 1, bands_of_task = 1;
+  std::vector<Band> bands;
 };
 
 // n channels of `pixels` pixels `step` apart: a block of lanes() channels after the other, `block` floats
@@ -183,15 +199,15 @@ void for_reached(const ConvShape& s, int64_t top, int64_t rows, F f) {
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y) {
   const int64_t out = s.out_pixels(), width = lanes();
-  const PixelTasks tasks(s);
+  const PixelTasks tasks(s, &y);
   const PixelWeights weights(s, w, bias);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, s.batch * tasks.count, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, tasks.tasks(), 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
     for (int64_t task = from; task < to; ++task) {
-      const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
+      const int64_t image = tasks.image(task), first = tasks.first(task), size = tasks.size(task);
       PixelOutput output(y, tasks.at_once, kBand + s.out[2]);
-      for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
+      tasks.for_bands_of(task, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
         const float* framed = framed_pixels(frame, x, first, size, tasks.at_once, s.stride[2]);
         const int64_t top = pixel / s.out[2] % s.out[1];
@@ -219,17 +235,17 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
   const DepthwiseBack b(s);
   const ConvShape& back = b.shape;
   const int64_t width = lanes();
-  const PixelTasks tasks(back);
+  const PixelTasks tasks(back, &gx);
   const PixelWeights weights(s, w, bias);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, s.batch * tasks.count, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, tasks.tasks(), 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(back);
     PhaseTaps taps;
     std::vector<float> reached;
     for (int64_t task = from; task < to; ++task) {
-      const int64_t image = task / tasks.count, first = tasks.first(task), size = tasks.size(task);
+      const int64_t image = tasks.image(task), first = tasks.first(task), size = tasks.size(task);
       PixelOutput output(gx, tasks.at_once, kBand + back.out[2]);
-      for_bands(back, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
+      tasks.for_bands_of(task, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
         const float* framed = framed_pixels(frame, gy, first, size, tasks.at_once, 1);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
@@ -263,7 +279,7 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
 
 void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
   const int64_t out = s.out_pixels(), width = lanes(), taps = s.taps();
-  const PixelTasks tasks(s);
+  const PixelTasks tasks(s, nullptr);
   const int64_t chunks = std::min(s.batch, (kTasks + tasks.count - 1) / tasks.count);
   const int64_t size = tasks.blocks * taps * width;
   float* sums = scratch<Scratch::Sums, float>(chunks * size);
