@@ -32,7 +32,7 @@ bool planes_suit_weight_grad(const ConvShape& s) {
 
 // Whether lanes are to be channels in a depthwise convolution. Planes of fewer pixels than this are turned
 // round for it: handling each alone takes longer. So are their inputs, up to this.
-constexpr int64_t kSmallPlane = 256, kSmallInput = 1024;
+constexpr int64_t kSmallPlane = 512, kSmallInput = 1024;
 bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
   if (s.in_group() != 1 || s.out_group() != 1) return false;
   if (a.channels_last && b.channels_last) return true;
