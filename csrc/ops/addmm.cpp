@@ -61,10 +61,12 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, Scalar beta, 
   }
   if (recorded) {
     record(out, "AddmmBackward0", {self, a, b},
-           [from = self.sizes(), a = save(a), b = save(b), beta, alpha](Backward& ctx, const TensorList& g) {
-             return TensorList{ctx.needs(0) ? times(sum_to_size(g[0], from), beta) : Tensor(),
-                               ctx.needs(1) ? times(mm(g[0], t(b.get(ctx))), alpha) : Tensor(),
-                               ctx.needs(2) ? times(mm(t(a.get(ctx)), g[0]), alpha) : Tensor()};
+           [from = self.sizes(), a = save(a), b = save(b), a_turned = detail::by_columns(a),
+            b_turned = detail::by_columns(b), beta, alpha](Backward& ctx, const TensorList& g) {
+             return TensorList{
+                 ctx.needs(0) ? times(sum_to_size(g[0], from), beta) : Tensor(),
+                 ctx.needs(1) ? times(detail::mm_as(a_turned, g[0], t(b.get(ctx))), alpha) : Tensor(),
+                 ctx.needs(2) ? times(detail::mm_as(b_turned, t(a.get(ctx)), g[0]), alpha) : Tensor()};
            });
   }
   return out;

@@ -39,6 +39,11 @@ namespace detail {
 void gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha,
                  const Tensor& bias = Tensor(), bool weight = false);
 // The same over a batch; a and b may have a batch stride of 0.
+// Whether a matrix lies column after column; and a b in such memory if `columns`: the layout that the
+// gradient of such a matrix should have.
+bool by_columns(const Tensor& t);
+Tensor mm_as(bool columns, const Tensor& a, const Tensor& b);
+
 void batched_gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha);
 void check_same_dtype(const Tensor& a, const Tensor& b, const char* what_a, const char* what_b);
 }  // namespace detail

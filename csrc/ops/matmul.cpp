@@ -53,6 +53,13 @@ void batched_gemm_values(const Tensor& out, const Tensor& a, const Tensor& b, Sc
   });
 }
 
+bool by_columns(const Tensor& t) {
+  return !t.is_contiguous() && t.stride(0) == 1 && t.stride(1) == t.size(0);
+}
+Tensor mm_as(bool columns, const Tensor& a, const Tensor& b) {
+  return columns ? t(mm(t(b), t(a))) : mm(a, b);
+}
+
 void check_same_dtype(const Tensor& a, const Tensor& b, const char* what_a, const char* what_b) {
   NNLIB_CHECK(a.dtype() == b.dtype(), "expected ", what_a, " and ", what_b,
               " to have the same dtype, but got: ", dtype_legacy_name(a.dtype()),
@@ -71,10 +78,13 @@ Tensor mm(const Tensor& a, const Tensor& b) {
   const bool recorded = wants_grad(a, b);
   detail::gemm_values(out, a, b, 0, 1, Tensor(), !recorded);
   if (recorded) {
-    record(out, "MmBackward0", {a, b}, [a = save(a), b = save(b)](Backward& ctx, const TensorList& g) {
-      return TensorList{make_gradient(ctx, 0, [&] { return mm(g[0], t(b.get(ctx))); }),
-                        make_gradient(ctx, 1, [&] { return mm(t(a.get(ctx)), g[0]); })};
-    });
+    record(out, "MmBackward0", {a, b},
+           [a = save(a), b = save(b), a_turned = detail::by_columns(a), b_turned = detail::by_columns(b)](
+               Backward& ctx, const TensorList& g) {
+             return TensorList{
+                 make_gradient(ctx, 0, [&] { return detail::mm_as(a_turned, g[0], t(b.get(ctx))); }),
+                 make_gradient(ctx, 1, [&] { return detail::mm_as(b_turned, t(a.get(ctx)), g[0]); })};
+           });
   }
   return out;
 }

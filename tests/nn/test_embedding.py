@@ -86,3 +86,20 @@ def test_sparse_is_added_to_dense(coalesced):
     np.add.at(expected, places, -0.5 * values)
     got = nnlib.from_numpy(dense.copy()).add_(sparse.coalesce() if coalesced else sparse, alpha=-0.5)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", [None, 1])
+def test_bags_with_and_without_padding(padding):
+    weight = nnlib.ones(4, 3, requires_grad=True)
+    indices, offsets = nnlib.tensor([0, 1, 2, 3, 3]), nnlib.tensor([0, 2])
+    F.embedding_bag(indices, weight, offsets, mode="sum", padding_idx=padding).sum().backward()
+    counts = [1.0, 0.0 if padding == 1 else 1.0, 1.0, 2.0]
+    assert weight.grad.tolist() == [[c] * 3 for c in counts]
+
+
+def test_changed_indices_of_bags_are_an_error():
+    weight, indices = nnlib.ones(4, 3, requires_grad=True), nnlib.tensor([0, 1, 2, 3, 3])
+    out = F.embedding_bag(indices, weight, nnlib.tensor([0, 2]), mode="sum")
+    indices.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()

@@ -40,6 +40,21 @@ bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
          s.in_pixels() <= kSmallInput;
 }
 
+// Images of one channel or one pixel lie in both layouts: they are said to be in the other images' one.
+struct Agreeing {
+  Agreeing(const ConvImages& x, const ConvImages& y) : a(x), b(y) {
+    const auto either = [](const ConvImages& t) { return t.channels == 1 || t.pixels == 1; };
+    if (either(a) && either(b)) {
+      a.channels_last = b.channels_last = a.channels > 1 || b.channels > 1;
+    } else if (either(a)) {
+      a.channels_last = b.channels_last;
+    } else if (either(b)) {
+      b.channels_last = a.channels_last;
+    }
+  }
+  ConvImages a, b;
+};
+
 // y = x w (+ bias) where the images are matrices in memory, x with `from` channels and y with `to`; false
 // where they are not, or a gathered product is quicker.
 template <class T>
@@ -48,7 +63,7 @@ bool multiply_pixels(const ConvShape& s, const ConvImages& x, int64_t from, cons
   if (!detail::pointwise_suits<T>(s, x, y)) return false;
   const T* in = static_cast<const T*>(x.data);
   T* out = static_cast<T*>(const_cast<void*>(y.data));
-  if (!x.channels_last && s.out_pixels() > 1) {
+  if (!x.channels_last) {
     return detail::pointwise_product(s.batch, s.out_pixels(), from, in, to, w, to_step, from_step, bias, out);
   }
   gemm<T>(s.batch * s.out_pixels(), to, from, T(1), {in, from, 1}, {w, from_step, to_step}, T(0), out, to,
@@ -74,8 +89,10 @@ ConvChoice choose_conv(const ConvShape& s) {
 }
 
 template <class T>
-void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
-                  const ConvImages& y) {
+void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& out) {
+  const Agreeing layouts(images, out);
+  const ConvImages &x = layouts.a, &y = layouts.b;
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
   if (s.in_group() == 0) {  // a sum of nothing
     const std::vector<T> zeros(s.out_channels, T(0));
@@ -102,8 +119,10 @@ void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
 }
 
 template <class T>
-void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
-                     const ConvImages& gx) {
+void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& out) {
+  const Agreeing layouts(grad, out);
+  const ConvImages &gy = layouts.a, &gx = layouts.b;
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
     if (s.in_group() == 1 && s.out_group() == 1) {
@@ -120,7 +139,9 @@ void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
 }
 
 template <class T>
-void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
+void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvImages& grad, T* gw) {
+  const Agreeing layouts(images, grad);
+  const ConvImages &x = layouts.a, &gy = layouts.b;
   const int64_t size = s.out_channels * s.in_group() * s.taps(), pixels = s.batch * s.out_pixels();
   if (size == 0) return;
   if (pixels == 0) {

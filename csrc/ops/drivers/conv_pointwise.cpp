@@ -15,8 +15,9 @@ namespace {
 
 // Pixels of an image that make a product worth its passes over the gradient.
 constexpr int64_t kLeastPixels = 128;
-// So few output channels that a product reads the images where they lie.
-constexpr int64_t kFewChannels = 24;
+// So few output channels that a product reads the images where they lie; so few pixels that weights are
+// better the operand in panels, which products weigh.
+constexpr int64_t kFewChannels = 24, kFewPixels = 64;
 // Partial sums of weight gradients: how many, of how many elements together, and the pixels of one at least.
 constexpr int64_t kChunks = 32, kPartialSums = int64_t(1) << 21, kChunkPixels = 1024;
 
@@ -37,14 +38,16 @@ void for_products(int64_t count, F product) {
 
 template <class T>
 bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
-  return s.pointwise() && s.groups == 1 && (a.channels_last == b.channels_last || s.out_pixels() == 1) &&
+  return s.pointwise() && s.groups == 1 && a.channels_last == b.channels_last &&
          a.dtype == DtypeOf<T>::value && b.dtype == a.dtype;
 }
 
 template <class T>
 bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
                        const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y) {
-  if (to_channels > kFewChannels && !takes_tiles<T>(to_channels, pixels, from_channels)) return false;
+  if (to_channels > kFewChannels && batch * pixels > kFewPixels &&
+      !takes_tiles<T>(to_channels, pixels, from_channels))
+    return false;
   for_products(batch, [&](int64_t i) {
     T* out = y + i * to_channels * pixels;
     for (int64_t c = 0; bias && c < to_channels; ++c) std::fill_n(out + c * pixels, pixels, bias[c]);
@@ -58,7 +61,7 @@ bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, con
 template <class T>
 bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t pixels = s.out_pixels(), all = s.batch * pixels, ci = s.in_channels, co = s.out_channels;
-  const bool last = x.channels_last || pixels == 1;
+  const bool last = x.channels_last;
   if (!pointwise_suits<T>(s, x, gy) || (!last && pixels < kLeastPixels)) return false;
   const T *from = static_cast<const T*>(x.data), *grad = static_cast<const T*>(gy.data);
   const int64_t size = co * ci, most = last ? all / kChunkPixels : s.batch;
