@@ -15,8 +15,9 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Elements of the product that are held at once, its rows, and the pixels that make it worth a product.
-constexpr int64_t kHeld = 192 << 10, kRows = 128, kPixels = 256;
+// Elements of the product that are held at once, and at most where bands are as narrow as they can be; its
+// rows, and the pixels that make it worth a product.
+constexpr int64_t kHeld = 192 << 10, kMostHeld = 4 << 20, kRows = 128, kPixels = 256;
 
 void transpose_block(int64_t rows, int64_t cols, const float* x, int64_t ldx, float* y, int64_t ldy) {
   kernels::table().transpose_u32(rows, cols, reinterpret_cast<const uint32_t*>(x), ldx,
@@ -80,6 +81,19 @@ struct Landing {
   std::vector<int64_t> phase, shift;
 };
 
+// The dimension that is cut into bands, and the channels that are served together.
+int banded(const ConvShape& s) {
+  return s.in[0] > 1 || s.out[0] > 1 ? 0 : s.in[1] > 1 || s.out[1] > 1 ? 1 : 2;
+}
+int64_t channels_at_once(const ConvShape& s) {
+  return balanced_block(s.in_group(), std::max<int64_t>(1, kRows / s.taps()), 1);
+}
+// How many lines around its own the taps reach from a band.
+int64_t reach_of(const ConvShape& s) {
+  const int d = banded(s);
+  return (s.kernel[d] - 1) * s.dilation[d] / s.stride[d];
+}
+
 // What is computed at once: input pixels [low, high) of one dimension, of images [image, image + images), and
 // the output pixels [first, first + count) of that dimension that send something there.
 struct Band {
@@ -97,14 +111,13 @@ class Columns {
         bias_(bias),
         landing_{Landing(s, 0), Landing(s, 1), Landing(s, 2)} {
     const int64_t ci = s.in_group(), pixels = s.out_pixels();
-    along_ = s.in[0] > 1 || s.out[0] > 1 ? 0 : s.in[1] > 1 || s.out[1] > 1 ? 1 : 2;
-    channels_ = balanced_block(ci, std::max<int64_t>(1, kRows / s.taps()), 1);
+    along_ = banded(s), channels_ = channels_at_once(s);
     parts_ = (ci + channels_ - 1) / channels_;
     images_ = std::clamp<int64_t>(kPixels / std::max<int64_t>(1, pixels), 1, s.batch);
     inner_ = pixels / s.out[along_];
     const int64_t lines = std::max<int64_t>(1, kHeld / (channels_ * s.taps() * inner_ * images_));
     // What the taps reach over the edges of a band is computed twice.
-    const int64_t reach = (s.kernel[along_] - 1) * s.dilation[along_] / s.stride[along_];
+    const int64_t reach = reach_of(s);
     const int64_t band = std::max(lines - reach, reach + 1) * s.stride[along_];
     bands_ = (s.in[along_] + band - 1) / band;
     band_ = (s.in[along_] + bands_ - 1) / bands_;
@@ -251,7 +264,10 @@ bool columns_suit_input_grad(const ConvShape& s) {
   for (int d = 0; d < 3; ++d) reached *= double(s.in[d]) / double(s.stride[d]);
   const double rows = std::max(4., ci), gathered = reached * co * (rows + 4);
   const double columns = double(s.out_pixels()) * taps * ci * (co + 10);
-  return columns > 0 && columns < gathered;
+  if (!(columns > 0 && columns < gathered)) return false;
+  const double least = double(channels_at_once(s)) * taps * double(2 * reach_of(s) + 1) *
+                       double(s.out_pixels() / s.out[banded(s)]);
+  return least <= double(kMostHeld);
 }
 
 template <class T>
