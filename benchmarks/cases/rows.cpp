@@ -71,6 +71,45 @@ void add_transpose(Cases& cases, const char* name,
   cases.add(name, "32x32", {0, 2.0 * sizeof(T) * 32 * 32}, [=] { kernel(32, 32, x, 32, y, 32); });
 }
 
+// Kernels that there are for each element type.
+void add_types(Cases& cases) {
+  const Table& t = cases.t;
+#define NNLIB_ROWS(name, type, T, x, y, z)                                     \
+  cases.add(#name "_rows_" #type, "8x512", {kValues, 3 * sizeof(T) * kValues}, \
+            [&t] { t.name##_rows_##type(kRows, kCols, x, kCols, 1, y, kCols, 1, z, kCols); });
+#define NNLIB_TYPE(type, T, x, y, z)                              \
+  NNLIB_ROWS(add, type, T, x, y, z)                               \
+  NNLIB_ROWS(sub, type, T, x, y, z)                               \
+  NNLIB_ROWS(mul, type, T, x, y, z)                               \
+  NNLIB_ROWS(div, type, T, x, y, z)                               \
+  NNLIB_ROWS(maximum, type, T, x, y, z)                           \
+  NNLIB_ROWS(minimum, type, T, x, y, z)                           \
+  NNLIB_ROWS(prelu, type, T, x, y, z)                             \
+  cases.add("sum_rows_" #type, "8x512", {0, sizeof(T) * kValues}, \
+            [&t] { t.sum_rows_##type(kRows, kCols, x, kCols, output_f64(1)); });
+  NNLIB_TYPE(f32, float, input(0), input(1), output(0))
+  NNLIB_TYPE(f64, double, input_f64(0), input_f64(1), output_f64(0))
+  NNLIB_TYPE(bf16, uint16_t, input_half(), input_half(), output_half())
+  NNLIB_TYPE(f16, uint16_t, input_half(), input_half(), output_half())
+#undef NNLIB_TYPE
+#undef NNLIB_ROWS
+  cases.add("convert", "2048 of float32 to int64", {0, 12.0 * 2048},
+            [&t] { t.convert(8, 5, 2048, input(0), output_f64(2)); });
+  cases.add("prod_rows_f32", "8x512", {kValues, 4 * kValues},
+            [&t] { t.prod_rows_f32(kRows, kCols, input(0), kCols, output_f64(1)); });
+  cases.add("sum_short_rows_f32", "512x8", {kValues, 4 * kValues},
+            [&t] { t.sum_short_rows_f32(kCols, kRows, input(0), output(0)); });
+  cases.add("max_short_rows_f32", "512x8", {0, 4 * kValues},
+            [&t] { t.max_short_rows_f32(kCols, kRows, input(0), output(0), nullptr); });
+  cases.add("min_short_rows_f32", "512x8", {0, 4 * kValues},
+            [&t] { t.min_short_rows_f32(kCols, kRows, input(0), output(0), nullptr); });
+  cases.add("square_distances_f32", "8x64 of 32", {3.0 * 8 * 64 * 32, 0},
+            [&t] { t.square_distances_f32(8, 64, 32, input(0), input(1), 64, output(0), 64); });
+  cases.add("sum_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.sum_i64(2048, zeros()); });
+  cases.add("max_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.max_i64(2048, zeros()); });
+  cases.add("min_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.min_i64(2048, zeros()); });
+}
+
 }  // namespace
 
 void add_rows(Cases& cases) {
@@ -93,8 +132,7 @@ void add_rows(Cases& cases) {
   add_transpose(cases, "transpose_u16", t.transpose_u16);
   add_transpose(cases, "transpose_u32", t.transpose_u32);
   add_transpose(cases, "transpose_u64", t.transpose_u64);
-  cases.add("sum_rows_f32", "8x512", {0, 4 * kValues},
-            [&t] { t.sum_rows_f32(kRows, kCols, input(0), kCols, output_f64(0)); });
+  add_types(cases);
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},
             [&t] { t.sum_rows_indexed_f32(kRows, kCols, zeros(), input(0), kCols, nullptr, output(0)); });
   cases.add("box_muller_f32", "128 blocks", {0, 8.0 * 128 * 16}, [&t] {

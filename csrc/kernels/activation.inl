@@ -1,5 +1,6 @@
-// Activations and their gradients over contiguous arrays; the formulas stand in activation.def. A comparison
-// with NaN is false, and every choice is made so that a NaN comes through.
+// Activations and their gradients over contiguous arrays; the formulas stand in
+// activation.def. A comparison with NaN is false, and every choice is made so
+// that a NaN comes through.
 #pragma once
 #include "elementwise.inl"
 #include "vec.h"
@@ -8,66 +9,85 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-NNLIB_INLINE Vec num(float x) { return set1(x); }
-NNLIB_INLINE Vec clamp_vec(Vec x, Vec low, Vec high) { return min(high, max(low, x)); }
-NNLIB_INLINE Vec inside(Vec x, Vec low, Vec high, Vec v) {
-  return select(gt(x, low) & lt(x, high), v, zero());
+template <class V>
+NNLIB_INLINE V clamp_vec(V x, V low, V high) {
+  return min(high, max(low, x));
 }
-NNLIB_INLINE Vec gelu_inner(Vec x) { return num(0.79788456f) * x * fma(num(0.044715f) * x, x, num(1.f)); }
+template <class V>
+NNLIB_INLINE V inside(V x, V low, V high, V v) {
+  return select(gt(x, low) & lt(x, high), v, all_lanes<V>(0));
+}
+template <class V>
+NNLIB_INLINE V gelu_inner(V x) {
+  return all_lanes<V>(0.7978845608028654) * x * fma(all_lanes<V>(0.044715) * x, x, all_lanes<V>(1));
+}
 // tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2).
-NNLIB_INLINE Vec mish_factor(Vec x) {
-  const Vec e = exp_below(min(num(20.f), x)), n = e * (e + num(2.f));
-  return n / (n + num(2.f));
+template <class V>
+NNLIB_INLINE V mish_factor(V x) {
+  const V two = all_lanes<V>(2), e = exp_below(min(all_lanes<V>(20), x)), n = e * (e + two);
+  return n / (n + two);
 }
 
-#define NNLIB_ACTIVATION(name, value, gradient)                                                   \
-  void name##_act_f32(int64_t n, const float* px, float pa, float pb, float pc, float* py) {      \
-    [[maybe_unused]] const Vec a = set1(pa), b = set1(pb), c = set1(pc);                          \
-    map1(n, px, py, [=](Vec x) { return value; });                                                \
-  }                                                                                               \
-  void name##_grad_f32(int64_t n, const float* pg, const float* px, float pa, float pb, float pc, \
-                       float* py) {                                                               \
-    [[maybe_unused]] const Vec a = set1(pa), b = set1(pb), c = set1(pc);                          \
-    map2(n, pg, px, py, [=](Vec g, [[maybe_unused]] Vec x) { return gradient; });                 \
+// In the formulas x, g and a, b, c are vectors, and num(v) is v in every lane.
+#define NNLIB_ACTIVATION_OF(name, type_name, lanes, value, gradient)                                         \
+  void name##_act_##type_name(int64_t n, const lanes::type* px, lanes::One pa, lanes::One pb, lanes::One pc, \
+                              lanes::type* py) {                                                             \
+    [[maybe_unused]] const auto num = [](double v) { return all_lanes<lanes::V>(v); };                       \
+    [[maybe_unused]] const lanes::V a = lanes::splat(pa), b = lanes::splat(pb), c = lanes::splat(pc);        \
+    map1<lanes>(n, px, py, [=](lanes::V x) { return value; });                                               \
+  }                                                                                                          \
+  void name##_grad_##type_name(int64_t n, const lanes::type* pg, const lanes::type* px, lanes::One pa,       \
+                               lanes::One pb, lanes::One pc, lanes::type* py) {                              \
+    [[maybe_unused]] const auto num = [](double v) { return all_lanes<lanes::V>(v); };                       \
+    [[maybe_unused]] const lanes::V a = lanes::splat(pa), b = lanes::splat(pb), c = lanes::splat(pc);        \
+    map2<lanes>(n, pg, px, py, [=](lanes::V g, [[maybe_unused]] lanes::V x) { return gradient; });           \
   }
+#define NNLIB_ACTIVATION(name, value, gradient)                 \
+  NNLIB_ACTIVATION_OF(name, f32, LanesF32, value, (gradient))   \
+  NNLIB_ACTIVATION_OF(name, f64, LanesF64, value, (gradient))   \
+  NNLIB_ACTIVATION_OF(name, bf16, LanesBf16, value, (gradient)) \
+  NNLIB_ACTIVATION_OF(name, f16, LanesF16, value, (gradient))
 
-NNLIB_ACTIVATION(relu, max(zero(), x), select(gt(x, zero()), g, zero()))
-NNLIB_ACTIVATION(leaky_relu, select(gt(x, zero()), x, a* x), select(gt(x, zero()), g, a* g))
-NNLIB_ACTIVATION(elu, select(le(x, zero()), a* expm1(c* x), b* x),
-                 select(le(x, zero()), g * a * c * exp(c * x), g* b))
+NNLIB_ACTIVATION(relu, max(num(0), x), select(gt(x, num(0)), g, num(0)))
+NNLIB_ACTIVATION(leaky_relu, select(gt(x, num(0)), x, a* x), select(gt(x, num(0)), g, a* g))
+NNLIB_ACTIVATION(elu, select(le(x, num(0)), a* expm1(c* x), b* x),
+                 select(le(x, num(0)), g * a * c * exp(c * x), g* b))
 NNLIB_ACTIVATION(gelu, x* normal(x).cdf, ([&] {
-                   const Normal p = normal(x);
+                   const auto p = normal(x);
                    return g * fma(x, p.density, p.cdf);
                  }()))
-NNLIB_ACTIVATION(gelu_tanh, num(0.5f) * x * (num(1.f) + tanh(gelu_inner(x))), ([&] {
-                   const Vec t = tanh(gelu_inner(x)), half = num(0.5f);
-                   const Vec slope = num(0.79788456f) * fma(num(3 * 0.044715f) * x, x, num(1.f));
-                   return g * (half * (num(1.f) + t) + half * x * ((num(1.f) - t) * (num(1.f) + t)) * slope);
+NNLIB_ACTIVATION(gelu_tanh, num(0.5) * x * (num(1) + tanh(gelu_inner(x))), ([&] {
+                   const auto t = tanh(gelu_inner(x)), half = num(0.5);
+                   const auto slope = num(0.7978845608028654) * fma(num(3 * 0.044715) * x, x, num(1));
+                   return g * (half * (num(1) + t) + half * x * ((num(1) - t) * (num(1) + t)) * slope);
                  }()))
 NNLIB_ACTIVATION(silu, x* sigmoid(x), ([&] {
-                   const Vec s = sigmoid(x);
-                   return g * s * fma(x, num(1.f) - s, num(1.f));
+                   const auto s = sigmoid(x);
+                   return g * s * fma(x, num(1) - s, num(1));
                  }()))
 NNLIB_ACTIVATION(mish, x* mish_factor(x), ([&] {
-                   const Vec t = mish_factor(x);
-                   return g * fma(x * sigmoid(x), (num(1.f) - t) * (num(1.f) + t), t);
+                   const auto t = mish_factor(x);
+                   return g * fma(x * sigmoid(x), (num(1) - t) * (num(1) + t), t);
                  }()))
 NNLIB_ACTIVATION(hardtanh, clamp_vec(x, a, b), inside(x, a, b, g))
-NNLIB_ACTIVATION(hardswish, x* clamp_vec(x + num(3.f), zero(), num(6.f)) / num(6.f),
-                 select(le(x, num(-3.f)), zero(),
-                        select(lt(x, num(3.f)), g* fma(x, num(1 / 3.f), num(0.5f)), g)))
-NNLIB_ACTIVATION(hardsigmoid, clamp_vec(x + num(3.f), zero(), num(6.f)) / num(6.f),
-                 inside(x, num(-3.f), num(3.f), g / num(6.f)))
+NNLIB_ACTIVATION(hardswish, x* clamp_vec(x + num(3), num(0), num(6)) / num(6),
+                 select(le(x, num(-3)), num(0), select(lt(x, num(3)), g* fma(x, num(1.0 / 3), num(0.5)), g)))
+NNLIB_ACTIVATION(hardsigmoid, clamp_vec(x + num(3), num(0), num(6)) / num(6),
+                 inside(x, num(-3), num(3), g / num(6)))
 NNLIB_ACTIVATION(softplus, select(gt(x* a, b), x, log1p(exp(x* a)) / a),
                  select(gt(x* a, b), g, g* sigmoid(x* a)))
-NNLIB_ACTIVATION(logsigmoid, min(zero(), x) - log1p(exp_below(-abs(x))), g* sigmoid(-x))
-NNLIB_ACTIVATION(hardshrink, select(ge(x, -a) & le(x, a), zero(), x), select(ge(x, -a) & le(x, a), zero(), g))
-NNLIB_ACTIVATION(softshrink, select(gt(x, a), x - a, select(lt(x, -a), x + a, x* zero())),
-                 select(ge(x, -a) & le(x, a), zero(), g))
-NNLIB_ACTIVATION(threshold, select(le(x, a), b, x), select(le(x, a), zero(), g))
-NNLIB_ACTIVATION(tanh, tanh(x), g*((num(1.f) - x) * (num(1.f) + x)))
-NNLIB_ACTIVATION(sigmoid, sigmoid(x), g*((num(1.f) - x) * x))
+NNLIB_ACTIVATION(logsigmoid, min(num(0), x) - log1p(exp_below(-abs(x))), g* sigmoid(-x))
+NNLIB_ACTIVATION(hardshrink, select(ge(x, -a) & le(x, a), num(0), x), select(ge(x, -a) & le(x, a), num(0), g))
+NNLIB_ACTIVATION(softshrink, select(gt(x, a), x - a, select(lt(x, -a), x + a, x* num(0))),
+                 select(ge(x, -a) & le(x, a), num(0), g))
+NNLIB_ACTIVATION(threshold, select(le(x, a), b, x), select(le(x, a), num(0), g))
+NNLIB_ACTIVATION(nan_to_num,
+                 select(is_nan(x), a, select(eq(x, num(INFINITY)), b, select(eq(x, num(-INFINITY)), c, x))),
+                 select(lt(abs(x), num(INFINITY)), g, num(0)))
+NNLIB_ACTIVATION(tanh, tanh(x), g*((num(1) - x) * (num(1) + x)))
+NNLIB_ACTIVATION(sigmoid, sigmoid(x), g*((num(1) - x) * x))
 #undef NNLIB_ACTIVATION
+#undef NNLIB_ACTIVATION_OF
 
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -1,39 +1,47 @@
 // Sums. A fixed order of additions: lanes, then blocks, so that the result depends on the sizes alone.
 #pragma once
-#include "vec.h"
+#include "lane_types.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-constexpr int64_t kSumBlock = 64 * kWidth;
-
-// Sums of four vectors are what the lanes add up: a quarter of the roundings, and two chains hide the latency
-// of an addition. n <= kSumBlock.
-NNLIB_INLINE Vec sum_of_four(const float* x) {
-  return (load(x) + load(x + kWidth)) + (load(x + 2 * kWidth) + load(x + 3 * kWidth));
+// A block is 64 vectors. Sums of four vectors are what the lanes add up: a quarter of the roundings, and two
+// chains hide the latency of an addition.
+template <class L>
+NNLIB_INLINE typename L::V sum_of_four(const typename L::type* x) {
+  constexpr int64_t w = L::kLanes;
+  return (L::get(x) + L::get(x + w)) + (L::get(x + 2 * w) + L::get(x + 3 * w));
 }
-NNLIB_INLINE float sum_block(int64_t n, const float* x) {
-  Vec a = zero(), b = zero();
+template <class L>
+NNLIB_INLINE typename L::One sum_block(int64_t n, const typename L::type* x) {
+  constexpr int64_t w = L::kLanes;
+  typename L::V a = L::splat(0), b = L::splat(0);
   int64_t i = 0;
-  for (; i + 8 * kWidth <= n; i += 8 * kWidth) {
-    a = a + sum_of_four(x + i);
-    b = b + sum_of_four(x + i + 4 * kWidth);
+  for (; i + 8 * w <= n; i += 8 * w) {
+    a = a + sum_of_four<L>(x + i);
+    b = b + sum_of_four<L>(x + i + 4 * w);
   }
-  for (; i < n; i += kWidth) a = a + load_n(x + i, n - i);
+  for (; i < n; i += w) a = a + L::get(x + i, n - i);
   return reduce_add(a + b);
 }
-
-double sum_f32(int64_t n, const float* x) {
+template <class L>
+NNLIB_INLINE double sum_blocks(int64_t n, const typename L::type* x) {
+  constexpr int64_t block = 64 * L::kLanes;
   double total = 0;
-  for (int64_t i = 0; i < n; i += kSumBlock) total += sum_block(n - i < kSumBlock ? n - i : kSumBlock, x + i);
+  for (int64_t i = 0; i < n; i += block) total += sum_block<L>(n - i < block ? n - i : block, x + i);
   return total;
 }
+double sum_f32(int64_t n, const float* x) { return sum_blocks<LanesF32>(n, x); }
+double sum_f64(int64_t n, const double* x) { return sum_blocks<LanesF64>(n, x); }
+double sum_bf16(int64_t n, const uint16_t* x) { return sum_blocks<LanesBf16>(n, x); }
+double sum_f16(int64_t n, const uint16_t* x) { return sum_blocks<LanesF16>(n, x); }
 
 double sum_squares_f32(int64_t n, const float* x, float shift) {
+  constexpr int64_t block = 64 * kWidth;
   const Vec s = set1(shift);
   double total = 0;
-  for (int64_t from = 0; from < n; from += kSumBlock) {
-    const int64_t end = n - from < kSumBlock ? n : from + kSumBlock;
+  for (int64_t from = 0; from < n; from += block) {
+    const int64_t end = n - from < block ? n : from + block;
     Vec a = zero(), b = zero();
     int64_t i = from;
     for (; i + 2 * kWidth <= end; i += 2 * kWidth) {
@@ -47,43 +55,90 @@ double sum_squares_f32(int64_t n, const float* x, float shift) {
   return total;
 }
 
-template <class F>
-NNLIB_INLINE float extreme(int64_t n, const float* x, float start, F f) {
-  Vec a = set1(start), b = set1(start);
-  int64_t i = 0;
-  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    a = f(a, load(x + i));
-    b = f(b, load(x + i + kWidth));
-  }
-  float lanes[kWidth];
-  store(lanes, f(a, b));
-  for (int64_t half = kWidth / 2; half > 0; half /= 2)
-    for (int64_t k = 0; k < half; k++) lanes[k] = f(lanes[k], lanes[k + half]);
-  float r = lanes[0];
-  for (; i < n; i++) r = f(r, x[i]);
-  return r;
-}
 struct Largest {
-  NNLIB_INLINE Vec operator()(Vec a, Vec b) const { return max_nan(a, b); }
-  NNLIB_INLINE float operator()(float a, float b) const { return a != a || a > b ? a : b; }
+  template <class V>
+  NNLIB_INLINE V operator()(V a, V b) const {
+    if constexpr (__is_class(V))
+      return max_nan(a, b);
+    else
+      return a != a || a > b ? a : b;
+  }
 };
 struct Smallest {
-  NNLIB_INLINE Vec operator()(Vec a, Vec b) const { return min_nan(a, b); }
-  NNLIB_INLINE float operator()(float a, float b) const { return a != a || a < b ? a : b; }
+  template <class V>
+  NNLIB_INLINE V operator()(V a, V b) const {
+    if constexpr (__is_class(V))
+      return min_nan(a, b);
+    else
+      return a != a || a < b ? a : b;
+  }
 };
-float max_f32(int64_t n, const float* x) { return extreme(n, x, -INFINITY, Largest()); }
-float min_f32(int64_t n, const float* x) { return extreme(n, x, INFINITY, Smallest()); }
 
-// Columns j to j + kVecs * kWidth, of which the last vector has n values.
-template <int kVecs>
-NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const float* x, int64_t ld, double* acc) {
-  const auto get = [=](const float* p, int v) {
-    return v + 1 < kVecs ? load(p + v * kWidth) : load_n(p + v * kWidth, n);
+template <class L, class F>
+NNLIB_INLINE typename L::One extreme(int64_t n, const typename L::type* x, typename L::One start, F f) {
+  constexpr int64_t w = L::kLanes;
+  typename L::V a = L::splat(start), b = a, c = a, d = a;
+  int64_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    a = f(a, L::get(x + i));
+    b = f(b, L::get(x + i + w));
+    c = f(c, L::get(x + i + 2 * w));
+    d = f(d, L::get(x + i + 3 * w));
+  }
+  for (; i + w <= n; i += w) a = f(a, L::get(x + i));
+  typename L::One lanes[w];
+  store(lanes, f(f(a, b), f(c, d)));
+  for (int64_t half = w / 2; half > 0; half /= 2)
+    for (int64_t k = 0; k < half; k++) lanes[k] = f(lanes[k], lanes[k + half]);
+  typename L::One r = lanes[0];
+  for (; i < n; i++) r = f(r, L::value(x + i));
+  return r;
+}
+float max_f32(int64_t n, const float* x) { return extreme<LanesF32>(n, x, -INFINITY, Largest()); }
+float min_f32(int64_t n, const float* x) { return extreme<LanesF32>(n, x, INFINITY, Smallest()); }
+double max_f64(int64_t n, const double* x) { return extreme<LanesF64>(n, x, -INFINITY, Largest()); }
+double min_f64(int64_t n, const double* x) { return extreme<LanesF64>(n, x, INFINITY, Smallest()); }
+float max_bf16(int64_t n, const uint16_t* x) { return extreme<LanesBf16>(n, x, -INFINITY, Largest()); }
+float min_bf16(int64_t n, const uint16_t* x) { return extreme<LanesBf16>(n, x, INFINITY, Smallest()); }
+float max_f16(int64_t n, const uint16_t* x) { return extreme<LanesF16>(n, x, -INFINITY, Largest()); }
+float min_f16(int64_t n, const uint16_t* x) { return extreme<LanesF16>(n, x, INFINITY, Smallest()); }
+
+// Integers: plain loops with as many chains as the compiler needs for vectors.
+template <class T, class A, class F>
+NNLIB_INLINE A fold_integers(int64_t n, const T* x, A start, F f) {
+  constexpr int64_t kChains = 32;
+  A part[kChains];
+  for (int64_t k = 0; k < kChains; k++) part[k] = start;
+  int64_t i = 0;
+  for (; i + kChains <= n; i += kChains)
+    for (int64_t k = 0; k < kChains; k++) part[k] = f(part[k], A(x[i + k]));
+  for (; i < n; i++) part[0] = f(part[0], A(x[i]));
+  for (int64_t k = 1; k < kChains; k++) part[0] = f(part[0], part[k]);
+  return part[0];
+}
+int64_t max_i64(int64_t n, const int64_t* x) {
+  return fold_integers(n, x, INT64_MIN, [](int64_t a, int64_t b) { return a > b ? a : b; });
+}
+int64_t min_i64(int64_t n, const int64_t* x) {
+  return fold_integers(n, x, INT64_MAX, [](int64_t a, int64_t b) { return a < b ? a : b; });
+}
+// Wraps.
+int64_t sum_i64(int64_t n, const int64_t* x) {
+  return int64_t(fold_integers(n, x, uint64_t(0), [](uint64_t a, uint64_t b) { return a + b; }));
+}
+
+// Columns j to j + kVecs * lanes, of which the last vector has n values.
+template <class L, int kVecs>
+NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const typename L::type* x, int64_t ld, double* acc) {
+  constexpr int64_t w = L::kLanes;
+  using V = typename L::V;
+  const auto get = [=](const typename L::type* p, int v) {
+    return v + 1 < kVecs || n == w ? L::get(p + v * w) : L::get(p + v * w, n);
   };
   for (int64_t r0 = 0; r0 < rows; r0 += 16) {
     const int64_t r1 = rows - r0 < 16 ? rows : r0 + 16;
-    Vec a[kVecs], b[kVecs];
-    for (int v = 0; v < kVecs; ++v) a[v] = b[v] = zero();
+    V a[kVecs], b[kVecs];
+    for (int v = 0; v < kVecs; ++v) a[v] = b[v] = L::splat(0);
     int64_t r = r0;
     for (; r + 2 <= r1; r += 2) {
       for (int v = 0; v < kVecs; ++v) {
@@ -93,16 +148,123 @@ NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const float* x, int64_t l
     }
     if (r < r1)
       for (int v = 0; v < kVecs; ++v) a[v] = a[v] + get(x + r * ld, v);
-    float part[kVecs * kWidth];
-    for (int v = 0; v < kVecs; ++v) store(part + v * kWidth, a[v] + b[v]);
-    for (int64_t k = 0; k < (kVecs - 1) * kWidth + n; k++) acc[k] += part[k];
+    typename L::One part[kVecs * w];
+    for (int v = 0; v < kVecs; ++v) store(part + v * w, a[v] + b[v]);
+    for (int64_t k = 0; k < (kVecs - 1) * w + n; k++) acc[k] += part[k];
   }
 }
-void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+template <class L>
+NNLIB_INLINE void sum_rows(int64_t rows, int64_t cols, const typename L::type* x, int64_t ld, double* acc) {
+  constexpr int64_t w = L::kLanes;
   int64_t j = 0;
-  for (; j + 4 * kWidth <= cols; j += 4 * kWidth) sum_columns<4>(rows, kWidth, x + j, ld, acc + j);
-  for (; j < cols; j += kWidth)
-    sum_columns<1>(rows, cols - j < kWidth ? cols - j : kWidth, x + j, ld, acc + j);
+  for (; j + 4 * w <= cols; j += 4 * w) sum_columns<L, 4>(rows, w, x + j, ld, acc + j);
+  for (; j < cols; j += w) sum_columns<L, 1>(rows, cols - j < w ? cols - j : w, x + j, ld, acc + j);
+}
+void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  sum_rows<LanesF32>(rows, cols, x, ld, acc);
+}
+void sum_rows_f64(int64_t rows, int64_t cols, const double* x, int64_t ld, double* acc) {
+  sum_rows<LanesF64>(rows, cols, x, ld, acc);
+}
+void sum_rows_bf16(int64_t rows, int64_t cols, const uint16_t* x, int64_t ld, double* acc) {
+  sum_rows<LanesBf16>(rows, cols, x, ld, acc);
+}
+void sum_rows_f16(int64_t rows, int64_t cols, const uint16_t* x, int64_t ld, double* acc) {
+  sum_rows<LanesF16>(rows, cols, x, ld, acc);
+}
+
+// Products, in double: chains that the compiler makes vectors of.
+double prod_f32(int64_t n, const float* x) {
+  constexpr int64_t kChains = 32;
+  double part[kChains], total = 1;
+  for (int64_t k = 0; k < kChains; k++) part[k] = 1;
+  int64_t i = 0;
+  for (; i + kChains <= n; i += kChains)
+    for (int64_t k = 0; k < kChains; k++) part[k] *= double(x[i + k]);
+  for (; i < n; i++) total *= x[i];
+  for (int64_t k = 0; k < kChains; k++) total *= part[k];
+  return total;
+}
+void prod_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  constexpr int64_t kCols = 32;  // accumulators in registers
+  int64_t j = 0;
+  for (; j + kCols <= cols; j += kCols) {
+    double part[kCols];
+    for (int64_t k = 0; k < kCols; k++) part[k] = acc[j + k];
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t k = 0; k < kCols; k++) part[k] *= double(x[r * ld + j + k]);
+    for (int64_t k = 0; k < kCols; k++) acc[j + k] = part[k];
+  }
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t k = j; k < cols; k++) acc[k] *= double(x[r * ld + k]);
+}
+
+// Short rows: a lane for each of kWidth rows, whose values are gathered. `rest`
+// does the rows that are left.
+template <class Step, class Rest>
+NNLIB_INLINE void each_short_row(int64_t rows, int64_t n, const float* x, Step step, Rest rest) {
+  const IVec places = iota() * set1i(int32_t(n));
+  int64_t r = 0;
+  for (; r + kWidth <= rows; r += kWidth) step(r, x + r * n, places);
+  for (; r < rows; r++) rest(r, x + r * n);
+}
+void sum_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y) {
+  each_short_row(
+      rows, n, x,
+      [=](int64_t r, const float* p, IVec places) {
+        Vec a = zero(), b = zero();
+        int64_t j = 0;
+        for (; j + 2 <= n; j += 2) {
+          a = a + gather(p + j, places);
+          b = b + gather(p + j + 1, places);
+        }
+        if (j < n) a = a + gather(p + j, places);
+        store(y + r, a + b);
+      },
+      [=](int64_t r, const float* p) {
+        float a = 0, b = 0;
+        int64_t j = 0;
+        for (; j + 2 <= n; j += 2) {
+          a += p[j];
+          b += p[j + 1];
+        }
+        if (j < n) a += p[j];
+        y[r] = a + b;
+      });
+}
+template <bool Max>
+NNLIB_INLINE void extreme_short_rows(int64_t rows, int64_t n, const float* x, float* y, int64_t* at) {
+  each_short_row(
+      rows, n, x,
+      [=](int64_t r, const float* p, IVec places) {
+        Vec best = gather(p, places);
+        IVec place = set1i(0);
+        for (int64_t j = 1; j < n; j++) {
+          const Vec v = gather(p + j, places);
+          const Mask wins = ((Max ? gt(v, best) : lt(v, best)) | is_nan(v)) & ~is_nan(best);
+          best = select(wins, v, best);
+          place = select(wins, set1i(int32_t(j)), place);
+        }
+        store(y + r, best);
+        if (at) {
+          int32_t lanes[kWidth];
+          store_i(lanes, place);
+          for (int64_t k = 0; k < kWidth; k++) at[r + k] = lanes[k];
+        }
+      },
+      [=](int64_t r, const float* p) {
+        int64_t place = 0;
+        for (int64_t j = 1; j < n; j++)
+          if (p[place] == p[place] && (p[j] != p[j] || (Max ? p[j] > p[place] : p[j] < p[place]))) place = j;
+        y[r] = p[place];
+        if (at) at[r] = place;
+      });
+}
+void max_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y, int64_t* at) {
+  extreme_short_rows<true>(rows, n, x, y, at);
+}
+void min_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y, int64_t* at) {
+  extreme_short_rows<false>(rows, n, x, y, at);
 }
 
 }  // namespace

@@ -184,8 +184,12 @@ void remainder_f32(int64_t n, const float* x, const float* y, float* z) {
       n, x, y, z,
       [](const float* a, const float* b, float* r) {
         const bool plain = fmod_block(a, b, r);
-        for (int64_t k = 0; k < kPlain; ++k)
-          r[k] = (r[k] != 0) & ((b[k] < 0) != (r[k] < 0)) ? r[k] + b[k] : r[k];
+        for (int64_t k = 0; k < kPlain; k += kWidth) {
+          const Vec rest = load(r + k), divisor = load(b + k);
+          const Mask below = lt(rest, zero()), turned = lt(divisor, zero());
+          const Mask other = ((below & ~turned) | (turned & ~below)) & ne(rest, zero());
+          store(r + k, select(other, rest + divisor, rest));
+        }
         return plain;
       },
       [](float a, float b) {

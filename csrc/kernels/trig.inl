@@ -1,5 +1,5 @@
-// Sine, cosine and tangent (the polynomials of Cephes' sinf and cosf, S. Moshier) and the inverse ones.
-// Errors as in vmath.inl.
+// Sine, cosine and tangent (the polynomials of Cephes' sinf and cosf, S.
+// Moshier) and the inverse ones. Errors as in vmath.inl.
 #pragma once
 #include "elementwise.inl"
 #include "vec.h"
@@ -8,7 +8,8 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// Up to here the parts of n pi/2 are exact but the last; beyond it C's functions serve, one value at a time.
+// Up to here the parts of n pi/2 are exact but the last; beyond it C's
+// functions serve, one value at a time.
 constexpr float kTrigLimit = 8192.f;
 
 struct SinCos {
@@ -66,7 +67,8 @@ NNLIB_TRIG(cos, cosf)
 NNLIB_TRIG(tan, tanf)
 #undef NNLIB_TRIG
 
-// atan x; 3 ulp (Cephes' atanf): the argument goes below tan(pi/8) by -1/x or (x - 1) / (x + 1).
+// atan x; 3 ulp (Cephes' atanf): the argument goes below tan(pi/8) by -1/x or
+// (x - 1) / (x + 1).
 NNLIB_INLINE Vec atan(Vec x) {
   const Vec a = abs(x), one = set1(1.f);
   const Mask far = gt(a, set1(2.414213562f)), mid = gt(a, set1(0.4142135623f));
@@ -78,7 +80,8 @@ NNLIB_INLINE Vec atan(Vec x) {
   return copysign(base + fma(p * z, r, r), x);
 }
 
-// asin a for 0 <= a <= 1/2, and from (1 - a) / 2 for the rest; 3 ulp (Cephes' asinf). NaN past 1.
+// asin a for 0 <= a <= 1/2, and from (1 - a) / 2 for the rest; 3 ulp (Cephes'
+// asinf). NaN past 1.
 struct Asin {
   Vec value;  // asin a, or asin sqrt((1 - a) / 2)
   Mask far;
@@ -102,7 +105,8 @@ NNLIB_INLINE Vec acos(Vec x) {
   return select(v.far, select(lt(x, zero()), set1(3.14159265f) - twice, twice), near);
 }
 
-// sinh and cosh; 3 ulp. Half of e^x is made as e^(x/2) twice, which overflows where the result does.
+// sinh and cosh; 3 ulp. Half of e^x is made as e^(x/2) twice, which overflows
+// where the result does.
 NNLIB_INLINE Vec sinh(Vec x) {
   const Vec a = abs(x), h = exp(set1(0.5f) * a), e = expm1_near(min(set1(80.f), a));
   const Vec near = set1(0.5f) * (e + e / (e + set1(1.f)));
@@ -111,6 +115,13 @@ NNLIB_INLINE Vec sinh(Vec x) {
 NNLIB_INLINE Vec cosh(Vec x) {
   const Vec h = exp(set1(0.5f) * abs(x)), e = set1(0.5f) * h * h;
   return e + set1(0.25f) / e;
+}
+
+void sin_f64(int64_t n, const double* x, double* y) {
+  map1<LanesF64>(n, x, y, [](VecD a) { return sin(a); });
+}
+void cos_f64(int64_t n, const double* x, double* y) {
+  map1<LanesF64>(n, x, y, [](VecD a) { return cos(a); });
 }
 
 #define NNLIB_UNARY(op)                                \

@@ -49,6 +49,8 @@ NNLIB_INLINE VecD operator+(VecD a, VecD b) { return {a.v + b.v}; }
 NNLIB_INLINE VecD operator-(VecD a, VecD b) { return {a.v - b.v}; }
 NNLIB_INLINE VecD operator*(VecD a, VecD b) { return {a.v * b.v}; }
 NNLIB_INLINE VecD operator/(VecD a, VecD b) { return {a.v / b.v}; }
+NNLIB_INLINE VecD max_nan(VecD a, VecD b) { return {(a.v > b.v) | (a.v != a.v) ? a.v : b.v}; }
+NNLIB_INLINE VecD min_nan(VecD a, VecD b) { return {(a.v < b.v) | (a.v != a.v) ? a.v : b.v}; }
 
 // The same names for both element types, for templates.
 template <class T>

@@ -78,6 +78,36 @@ inline double ulps(float got, float want) {
   return std::fabs(double(got) - want) / std::ldexp(1.0, std::max(exponent - 24, -149));
 }
 
+inline double ulps(double got, double want) {
+  if (std::isnan(got) || std::isnan(want)) return std::isnan(got) && std::isnan(want) ? 0 : INFINITY;
+  if (got == want) return 0;
+  if (std::isinf(got) || std::isinf(want)) return INFINITY;
+  int exponent;
+  std::frexp(want, &exponent);
+  return std::fabs(got - want) / std::ldexp(1.0, std::max(exponent - 53, -1074));
+}
+
+// 16-bit floats: bfloat16 where `brain`, float16 otherwise.
+inline float from_half(uint16_t h, bool brain) {
+  float x;
+  brain ? truth().bf16_to_f32(1, &h, &x) : truth().f16_to_f32(1, &h, &x);
+  return x;
+}
+inline uint16_t to_half(float x, bool brain) {
+  uint16_t h;
+  brain ? truth().f32_to_bf16(1, &x, &h) : truth().f32_to_f16(1, &x, &h);
+  return h;
+}
+inline bool is_bfloat16(const std::string& kernel) {
+  return kernel.size() > 5 && kernel.compare(kernel.size() - 5, 5, "_bf16") == 0;
+}
+// Neighbours at the most: results that were computed in float and rounded.
+inline bool near_half(uint16_t got, uint16_t want, bool brain) {
+  const float g = from_half(got, brain), w = from_half(want, brain);
+  if (std::isnan(g) || std::isnan(w)) return std::isnan(g) && std::isnan(w);
+  return g == w || std::abs(int(got) - int(want)) <= 1;
+}
+
 template <class T>
 bool close(T got, T want, double rtol, double atol) {
   if (std::isnan(double(got)) || std::isnan(double(want)))

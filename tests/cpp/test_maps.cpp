@@ -50,6 +50,48 @@ bool check(const char* kernel, const char* isa, Map2 got, Map2 want) {
   return true;
 }
 
+// In double the same: the reference is C's, which is within one unit itself.
+using Map1F64 = void (*)(int64_t, const double*, double*);
+bool check(const char* kernel, const char* isa, Map1F64 got, Map1F64 want) {
+  std::vector<double> values = {0.,     -0.,      1.,        -1.,      0.5,
+                                -0.5,   1e-310,   -1e-310,   1e-6,     -1e-6,
+                                709.,   -709.,    709.9,     -746.,    1e300,
+                                -1e300, INFINITY, -INFINITY, NAN,      1e308,
+                                37.,    -37.3,    1e9,       -123456., 4503599627370497.5};
+  std::uniform_real_distribution<double> u(-12, 12);
+  while (values.size() < 515) values.push_back(u(rng()));
+  for (int64_t n : odd_sizes()) {
+    for (int64_t from : {int64_t(0), int64_t(values.size()) - n}) {
+      Guarded<double> y(n), z(n);
+      got(n, values.data() + from, y.data());
+      want(n, values.data() + from, z.data());
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(ulps(y[i], z[i]) <= 4, kernel, " ", isa, " of ", values[from + i], " is ", y[i], " not ", z[i]);
+      CHECK(y.intact(), kernel, " ", isa, " wrote past its ", n, " values");
+    }
+  }
+  return true;
+}
+
+using Map1Half = void (*)(int64_t, const uint16_t*, uint16_t*);
+bool check(const char* kernel, const char* isa, Map1Half got, Map1Half want) {
+  const bool brain = is_bfloat16(kernel);
+  std::vector<uint16_t> values;
+  for (float x : interesting_values()) values.push_back(to_half(x, brain));
+  for (int64_t n : odd_sizes()) {
+    for (int64_t from : {int64_t(0), int64_t(values.size()) - n}) {
+      Guarded<uint16_t> y(n), z(n);
+      got(n, values.data() + from, y.data());
+      want(n, values.data() + from, z.data());
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(near_half(y[i], z[i], brain), kernel, " ", isa, " of ", from_half(values[from + i], brain),
+              " is ", from_half(y[i], brain), " not ", from_half(z[i], brain));
+      CHECK(y.intact(), kernel, " ", isa, " wrote past its ", n, " values");
+    }
+  }
+  return true;
+}
+
 // Other signatures have tests of their own.
 template <class F>
 bool check(const char*, const char*, F, F) {

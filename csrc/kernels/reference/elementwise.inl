@@ -1,4 +1,6 @@
 // The truth of elementwise.inl: C's functions in double, rounded once.
+#include "half.inl"
+
 namespace nnlib::kernels::reference {
 namespace {
 
@@ -33,11 +35,15 @@ void clamp_f32(int64_t n, const float* x, float low, float high, float* y) {
 void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * a[i] * b[i]);
 }
+void lerp_f32(int64_t n, const float* x, const float* y, const float* w, float* z) {
+  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(w[i]) * (double(y[i]) - x[i]));
+}
 void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * (double(a[i]) / b[i]));
 }
 
-// The inverse of erf by bisection, and sin(pi x) / (pi x) without the whole turns.
+// The inverse of erf by bisection, and sin(pi x) / (pi x) without the whole
+// turns.
 double inverse_of_erf(double x) {
   const double a = ::fabs(x);
   if (!(a < 1)) return a == 1 ? ::copysign(INFINITY, x) : NAN;
@@ -55,6 +61,45 @@ double cardinal_sine(double x) {
   return (::fmod(n, 2) == 0 ? s : -s) / (3.141592653589793238 * x);
 }
 
+// The functions that there are for every type.
+#define NNLIB_UNARY_OF(name, type, T, get, put, expression) \
+  void name##_##type(int64_t n, const T* x, T* y) {         \
+    for (int64_t i = 0; i < n; ++i) {                       \
+      const double a = get(x[i]);                           \
+      y[i] = put(expression);                               \
+    }                                                       \
+  }
+#define NNLIB_UNARY(name, expression)                                         \
+  NNLIB_UNARY_OF(name, f32, float, double, float, expression)                 \
+  NNLIB_UNARY_OF(name, f64, double, double, double, expression)               \
+  NNLIB_UNARY_OF(name, bf16, uint16_t, from_bf16, to_bf16, float(expression)) \
+  NNLIB_UNARY_OF(name, f16, uint16_t, from_f16, to_f16, float(expression))
+NNLIB_UNARY(neg, -a)
+NNLIB_UNARY(abs, ::fabs(a))
+NNLIB_UNARY(sqrt, ::sqrt(a))
+NNLIB_UNARY(rsqrt, 1 / ::sqrt(a))
+NNLIB_UNARY(reciprocal, 1 / a)
+NNLIB_UNARY(square, a* a)
+NNLIB_UNARY(floor, ::floor(a))
+NNLIB_UNARY(ceil, ::ceil(a))
+NNLIB_UNARY(trunc, ::trunc(a))
+NNLIB_UNARY(round, ::nearbyint(a))
+NNLIB_UNARY(frac, a - ::trunc(a))
+NNLIB_UNARY(sign, a != a ? a : (a > 0) - (a < 0))
+NNLIB_UNARY(exp, ::exp(a))
+NNLIB_UNARY(exp2, ::exp2(a))
+NNLIB_UNARY(expm1, ::expm1(a))
+NNLIB_UNARY(log, ::log(a))
+NNLIB_UNARY(log2, ::log2(a))
+NNLIB_UNARY(log1p, ::log1p(a))
+NNLIB_UNARY(tanh, ::tanh(a))
+NNLIB_UNARY(sigmoid, 1 / (1 + ::exp(-a)))
+NNLIB_UNARY(erf, ::erf(a))
+#undef NNLIB_UNARY
+NNLIB_UNARY_OF(sin, f64, double, double, double, ::sin(a))
+NNLIB_UNARY_OF(cos, f64, double, double, double, ::cos(a))
+#undef NNLIB_UNARY_OF
+
 #define NNLIB_UNARY(name, expression)                    \
   void name##_f32(int64_t n, const float* x, float* y) { \
     for (int64_t i = 0; i < n; ++i) {                    \
@@ -62,26 +107,6 @@ double cardinal_sine(double x) {
       y[i] = float(expression);                          \
     }                                                    \
   }
-NNLIB_UNARY(neg, -a)
-NNLIB_UNARY(exp, ::exp(a))
-NNLIB_UNARY(expm1, ::expm1(a))
-NNLIB_UNARY(log, ::log(a))
-NNLIB_UNARY(log1p, ::log1p(a))
-NNLIB_UNARY(tanh, ::tanh(a))
-NNLIB_UNARY(sigmoid, 1 / (1 + ::exp(-a)))
-NNLIB_UNARY(erf, ::erf(a))
-NNLIB_UNARY(sqrt, ::sqrt(a))
-NNLIB_UNARY(rsqrt, 1 / ::sqrt(a))
-NNLIB_UNARY(abs, ::fabs(a))
-NNLIB_UNARY(reciprocal, 1 / a)
-NNLIB_UNARY(square, a* a)
-NNLIB_UNARY(floor, ::floor(a))
-NNLIB_UNARY(ceil, ::ceil(a))
-NNLIB_UNARY(trunc, ::trunc(a))
-NNLIB_UNARY(round, ::nearbyint(a))
-NNLIB_UNARY(sign, a != a ? a : (a > 0) - (a < 0))
-NNLIB_UNARY(exp2, ::exp2(a))
-NNLIB_UNARY(log2, ::log2(a))
 NNLIB_UNARY(sin, ::sin(a))
 NNLIB_UNARY(cos, ::cos(a))
 NNLIB_UNARY(tan, ::tan(a))

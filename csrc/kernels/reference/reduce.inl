@@ -1,11 +1,49 @@
 // The truth of reduce.inl.
+#include "half.inl"
+
 namespace nnlib::kernels::reference {
 namespace {
 
-double sum_f32(int64_t n, const float* x) {
-  double total = 0;
-  for (int64_t i = 0; i < n; ++i) total += x[i];
-  return total;
+#define NNLIB_REDUCTIONS(suffix, T, One, get)                                               \
+  double sum_##suffix(int64_t n, const T* x) {                                              \
+    double total = 0;                                                                       \
+    for (int64_t i = 0; i < n; ++i) total += get(x[i]);                                     \
+    return total;                                                                           \
+  }                                                                                         \
+  One max_##suffix(int64_t n, const T* x) {                                                 \
+    One m = -INFINITY;                                                                      \
+    for (int64_t i = 0; i < n; ++i) m = m != m || m > get(x[i]) ? m : get(x[i]);            \
+    return m;                                                                               \
+  }                                                                                         \
+  One min_##suffix(int64_t n, const T* x) {                                                 \
+    One m = INFINITY;                                                                       \
+    for (int64_t i = 0; i < n; ++i) m = m != m || m < get(x[i]) ? m : get(x[i]);            \
+    return m;                                                                               \
+  }                                                                                         \
+  void sum_rows_##suffix(int64_t rows, int64_t cols, const T* x, int64_t ld, double* acc) { \
+    for (int64_t r = 0; r < rows; ++r)                                                      \
+      for (int64_t j = 0; j < cols; ++j) acc[j] += get(x[r * ld + j]);                      \
+  }
+NNLIB_REDUCTIONS(f32, float, float, float)
+NNLIB_REDUCTIONS(f64, double, double, double)
+NNLIB_REDUCTIONS(bf16, uint16_t, float, from_bf16)
+NNLIB_REDUCTIONS(f16, uint16_t, float, from_f16)
+#undef NNLIB_REDUCTIONS
+
+int64_t sum_i64(int64_t n, const int64_t* x) {
+  uint64_t total = 0;
+  for (int64_t i = 0; i < n; ++i) total += uint64_t(x[i]);
+  return int64_t(total);
+}
+int64_t max_i64(int64_t n, const int64_t* x) {
+  int64_t m = INT64_MIN;
+  for (int64_t i = 0; i < n; ++i) m = m > x[i] ? m : x[i];
+  return m;
+}
+int64_t min_i64(int64_t n, const int64_t* x) {
+  int64_t m = INT64_MAX;
+  for (int64_t i = 0; i < n; ++i) m = m < x[i] ? m : x[i];
+  return m;
 }
 
 double sum_squares_f32(int64_t n, const float* x, float shift) {
@@ -14,20 +52,35 @@ double sum_squares_f32(int64_t n, const float* x, float shift) {
   return total;
 }
 
-float max_f32(int64_t n, const float* x) {
-  float m = -INFINITY;
-  for (int64_t i = 0; i < n; ++i) m = m != m || m > x[i] ? m : x[i];
-  return m;
+double prod_f32(int64_t n, const float* x) {
+  double total = 1;
+  for (int64_t i = 0; i < n; ++i) total *= x[i];
+  return total;
 }
-float min_f32(int64_t n, const float* x) {
-  float m = INFINITY;
-  for (int64_t i = 0; i < n; ++i) m = m != m || m < x[i] ? m : x[i];
-  return m;
-}
-
-void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+void prod_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < cols; ++j) acc[j] += x[r * ld + j];
+    for (int64_t j = 0; j < cols; ++j) acc[j] *= x[r * ld + j];
+}
+void sum_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y) {
+  for (int64_t r = 0; r < rows; ++r) y[r] = float(sum_f32(n, x + r * n));
+}
+// The first place of the extreme of a row.
+int64_t place_of(int64_t n, const float* x, float extreme) {
+  int64_t j = 0;
+  while (j + 1 < n && !(x[j] == extreme || x[j] != x[j])) ++j;
+  return j;
+}
+void max_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y, int64_t* at) {
+  for (int64_t r = 0; r < rows; ++r) {
+    y[r] = max_f32(n, x + r * n);
+    if (at) at[r] = place_of(n, x + r * n, y[r]);
+  }
+}
+void min_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y, int64_t* at) {
+  for (int64_t r = 0; r < rows; ++r) {
+    y[r] = min_f32(n, x + r * n);
+    if (at) at[r] = place_of(n, x + r * n, y[r]);
+  }
 }
 
 }  // namespace

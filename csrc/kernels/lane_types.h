@@ -1,0 +1,84 @@
+// How vectors of each element type are read and written, for kernels written
+// once for all of them:
+//   type, V, kLanes                    an element, the vector it is computed
+//   in, and that vector's lanes One                                a single
+//   value of the compute type: 16-bit floats are computed in float get(p)
+//   get(p, n) put(p, v) put(p, v, n) splat(x) value(p)
+#pragma once
+#include "vec_double.h"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+// x in every lane.
+template <class V>
+NNLIB_INLINE V all_lanes(double x);
+template <>
+NNLIB_INLINE Vec all_lanes<Vec>(double x) {
+  return set1(float(x));
+}
+template <>
+NNLIB_INLINE VecD all_lanes<VecD>(double x) {
+  return set1d(x);
+}
+
+struct LanesF32 {
+  using type = float;
+  using One = float;
+  using V = Vec;
+  static constexpr int64_t kLanes = kWidth;
+  static NNLIB_INLINE Vec get(const float* p) { return load(p); }
+  static NNLIB_INLINE Vec get(const float* p, int64_t n) { return load_n(p, n); }
+  static NNLIB_INLINE void put(float* p, Vec a) { store(p, a); }
+  static NNLIB_INLINE void put(float* p, Vec a, int64_t n) { store_n(p, a, n); }
+  static NNLIB_INLINE Vec splat(float x) { return set1(x); }
+  static NNLIB_INLINE float value(const float* p) { return *p; }
+};
+struct LanesBf16 {
+  using type = uint16_t;
+  using One = float;
+  using V = Vec;
+  static constexpr int64_t kLanes = kWidth;
+  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_bf16(p); }
+  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_bf16_n(p, n); }
+  static NNLIB_INLINE void put(uint16_t* p, Vec a) { store_bf16(p, a); }
+  static NNLIB_INLINE void put(uint16_t* p, Vec a, int64_t n) { store_bf16_n(p, a, n); }
+  static NNLIB_INLINE Vec splat(float x) { return set1(x); }
+  static NNLIB_INLINE float value(const uint16_t* p) {
+    const uint32_t bits = uint32_t(*p) << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+  }
+};
+struct LanesF16 {
+  using type = uint16_t;
+  using One = float;
+  using V = Vec;
+  static constexpr int64_t kLanes = kWidth;
+  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_f16(p); }
+  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_f16_n(p, n); }
+  static NNLIB_INLINE void put(uint16_t* p, Vec a) { store_f16(p, a); }
+  static NNLIB_INLINE void put(uint16_t* p, Vec a, int64_t n) { store_f16_n(p, a, n); }
+  static NNLIB_INLINE Vec splat(float x) { return set1(x); }
+  static NNLIB_INLINE float value(const uint16_t* p) {
+    float lanes[kWidth];
+    store(lanes, load_f16_n(p, 1));
+    return lanes[0];
+  }
+};
+struct LanesF64 {
+  using type = double;
+  using One = double;
+  using V = VecD;
+  static constexpr int64_t kLanes = kWidthD;
+  static NNLIB_INLINE VecD get(const double* p) { return load_d(p); }
+  static NNLIB_INLINE VecD get(const double* p, int64_t n) { return load_dn(p, n); }
+  static NNLIB_INLINE void put(double* p, VecD a) { store_d(p, a); }
+  static NNLIB_INLINE void put(double* p, VecD a, int64_t n) { store_dn(p, a, n); }
+  static NNLIB_INLINE VecD splat(double x) { return set1d(x); }
+  static NNLIB_INLINE double value(const double* p) { return *p; }
+};
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -1,0 +1,52 @@
+// The truth of rows.inl: one value after the other, in float for 16-bit types.
+#include "half.inl"
+
+namespace nnlib::kernels::reference {
+namespace {
+
+template <class One, class T, class Get>
+One operand_of(const void* x, int64_t row, int64_t step, int64_t r, int64_t i, Get get) {
+  if (row == 0 && step == 0) return *static_cast<const One*>(x);
+  return get(static_cast<const T*>(x)[r * row + i * step]);
+}
+
+template <class One, class T, class Get, class Put, class F>
+void rows2(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, const void* y,
+           int64_t y_row, int64_t y_step, void* z, int64_t z_row, Get get, Put put, F f) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < n; ++i) {
+      const One a = operand_of<One, T>(x, x_row, x_step, r, i, get);
+      const One b = operand_of<One, T>(y, y_row, y_step, r, i, get);
+      static_cast<T*>(z)[r * z_row + i] = put(f(a, b));
+    }
+  }
+}
+
+template <class T>
+T same_value(T x) {
+  return x;
+}
+
+#define NNLIB_ROWS_OF(name, suffix, One, T, get, put, expression)                                   \
+  void name##_rows_##suffix(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,  \
+                            const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) { \
+    rows2<One, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put,                  \
+                  [](One a, One b) { return One(expression); });                                    \
+  }
+#define NNLIB_ROWS(name, expression)                                                           \
+  NNLIB_ROWS_OF(name, f32, float, float, same_value<float>, same_value<float>, expression)     \
+  NNLIB_ROWS_OF(name, f64, double, double, same_value<double>, same_value<double>, expression) \
+  NNLIB_ROWS_OF(name, bf16, float, uint16_t, from_bf16, to_bf16, expression)                   \
+  NNLIB_ROWS_OF(name, f16, float, uint16_t, from_f16, to_f16, expression)
+NNLIB_ROWS(add, a + b)
+NNLIB_ROWS(sub, a - b)
+NNLIB_ROWS(mul, a* b)
+NNLIB_ROWS(div, a / b)
+NNLIB_ROWS(maximum, a != a || a > b ? a : b)
+NNLIB_ROWS(minimum, a != a || a < b ? a : b)
+NNLIB_ROWS(prelu, a > 0 ? a : b * a)
+#undef NNLIB_ROWS
+#undef NNLIB_ROWS_OF
+
+}  // namespace
+}  // namespace nnlib::kernels::reference

@@ -1,0 +1,209 @@
+// Kernels of two operands over rows of every type (rows.inl), and the reductions of every type.
+#include "harness.h"
+
+using namespace harness;
+using nnlib::kernels::Table;
+
+namespace {
+
+using Rows2 = void (*)(int64_t, int64_t, const void*, int64_t, int64_t, const void*, int64_t, int64_t, void*,
+                       int64_t);
+
+double value_of(float x, bool) { return x; }
+double value_of(double x, bool) { return x; }
+double value_of(uint16_t h, bool brain) { return from_half(h, brain); }
+template <class T>
+T stored(double x, bool brain) {
+  if constexpr (std::is_same_v<T, uint16_t>)
+    return to_half(float(x), brain);
+  else
+    return T(x);
+}
+
+template <class T>
+std::vector<T> some_values(int64_t n, bool brain) {
+  static const double special[] = {0, -0.0, 1, INFINITY, -INFINITY, NAN, 1e-6, -1e-6};
+  std::uniform_real_distribution<double> u(-3, 3);
+  std::vector<T> x;
+  for (int64_t i = 0; i < n; ++i) x.push_back(stored<T>(i % 11 == 3 ? special[i / 11 % 8] : u(rng()), brain));
+  return x;
+}
+
+// Operands that run, stand still along rows or altogether, or have steps, rows that touch or lie apart.
+template <class T, class One>
+void check_rows(const char* name, const char* isa, Rows2 got, Rows2 want, bool brain) {
+  struct Walk {
+    int64_t row, step;
+  };
+  for (const int64_t n : {0, 1, 3, 4, 7, 8, 13, 16, 33, 70}) {
+    for (const Walk x : {Walk{n + 2, 1}, Walk{1, 0}, Walk{0, 0}, Walk{2 * n, 2}, Walk{0, 1}, Walk{1, 3}}) {
+      for (const Walk y : {Walk{n, 1}, Walk{1, 0}, Walk{0, 0}, Walk{3 * n, 3}}) {
+        const int64_t rows = 3, z_row = n + 1;
+        const auto length = [&](Walk w) {
+          return 1 + (rows - 1) * w.row + std::max<int64_t>(0, n - 1) * w.step;
+        };
+        const std::vector<T> a = some_values<T>(length(x), brain), b = some_values<T>(length(y), brain);
+        const One one_a = One(1.7), one_b = One(-0.3);
+        const void* px = x.row || x.step ? static_cast<const void*>(a.data()) : &one_a;
+        const void* py = y.row || y.step ? static_cast<const void*>(b.data()) : &one_b;
+        Guarded<T> z(rows * z_row), z0(rows * z_row);
+        got(rows, n, px, x.row, x.step, py, y.row, y.step, z.data(), z_row);
+        want(rows, n, px, x.row, x.step, py, y.row, y.step, z0.data(), z_row);
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t i = 0; i < z_row; ++i) {
+            const double g = value_of(z[r * z_row + i], brain), w = value_of(z0[r * z_row + i], brain);
+            CHECK(g == w || (g != g && w != w), name, " ", isa, " row ", r, " value ", i, " of ", n,
+                  ", steps ", x.step, " and ", y.step, ": ", g, " not ", w);
+          }
+        }
+        CHECK(z.intact(), name, " ", isa, " wrote past its rows");
+      }
+    }
+  }
+}
+
+template <class T>
+std::vector<T> sum_values(int64_t n, bool brain) {
+  std::uniform_real_distribution<double> u(-2, 2);
+  std::vector<T> x;
+  for (int64_t i = 0; i < n; ++i) x.push_back(stored<T>(u(rng()), brain));
+  return x;
+}
+
+template <class T, class R, class Rows>
+void check_reductions(const char* isa, const char* type, bool brain, double rtol,
+                      double (*sum)(int64_t, const T*), double (*sum0)(int64_t, const T*),
+                      R (*max)(int64_t, const T*), R (*max0)(int64_t, const T*), R (*min)(int64_t, const T*),
+                      R (*min0)(int64_t, const T*), Rows sum_rows, Rows sum_rows0) {
+  for (int64_t n : {0, 1, 3, 5, 16, 33, 63, 64, 100, 511, 513, 1025, 5000}) {
+    std::vector<T> x = sum_values<T>(n + 1, brain);
+    const T* p = x.data() + 1;
+    CHECK(close(sum(n, p), sum0(n, p), rtol, 1e-3), isa, " sum of ", n, " ", type);
+    CHECK(max(n, p) == max0(n, p), isa, " max of ", n, " ", type);
+    CHECK(min(n, p) == min0(n, p), isa, " min of ", n, " ", type);
+    for (int64_t at = 0; at < n; at += 7) {
+      const T was = x[at + 1];
+      x[at + 1] = stored<T>(NAN, brain);
+      CHECK(std::isnan(max(n, p)) && std::isnan(min(n, p)), isa, " NaN at ", at, " of ", n, " ", type);
+      x[at + 1] = was;
+    }
+  }
+  for (int64_t rows : {0, 1, 2, 17, 33}) {
+    for (int64_t cols : odd_sizes()) {
+      const std::vector<T> x = sum_values<T>(rows * (cols + 2) + 1, brain);
+      Guarded<double> a(cols), b(cols);
+      fill(a), b = a;
+      sum_rows(rows, cols, x.data(), cols + 2, a.data());
+      sum_rows0(rows, cols, x.data(), cols + 2, b.data());
+      for (int64_t j = 0; j < cols; ++j)
+        CHECK(close(a[j], b[j], rtol, 1e-4), isa, " sum_rows ", rows, "x", cols, " ", type);
+      CHECK(a.intact(), isa, " sum_rows wrote outside");
+    }
+  }
+}
+
+}  // namespace
+
+#define NNLIB_EACH_TYPE(X, name) \
+  X(name, f32, float, float)     \
+  X(name, f64, double, double) X(name, bf16, uint16_t, float) X(name, f16, uint16_t, float)
+
+TEST(rows_of_two_operands) {
+  for_each_isa([](const Table& t, const char* isa) {
+#define NNLIB_CHECK_ROWS(name, type, T, One)                                                      \
+  check_rows<T, One>(#name "_rows_" #type, isa, t.name##_rows_##type, truth().name##_rows_##type, \
+                     std::string(#type) == "bf16");                                               \
+  covered().insert(#name "_rows_" #type);
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, add)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, sub)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, mul)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, div)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, maximum)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, minimum)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, prelu)
+  });
+}
+
+TEST(reductions_of_each_type) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+#define NNLIB_CHECK_REDUCTIONS(rtol, type, T, One)                                                \
+  check_reductions<T>(isa, #type, std::string(#type) == "bf16", rtol, t.sum_##type, o.sum_##type, \
+                      t.max_##type, o.max_##type, t.min_##type, o.min_##type, t.sum_rows_##type,  \
+                      o.sum_rows_##type);                                                         \
+  for (const char* name : {"sum_", "max_", "min_", "sum_rows_"}) covered().insert(std::string(name) + #type);
+    NNLIB_EACH_TYPE(NNLIB_CHECK_REDUCTIONS, 1e-5)
+    for (int64_t n : {0, 1, 3, 31, 32, 33, 100, 1000}) {
+      std::vector<int64_t> x(size_t(n) + 1);
+      for (int64_t& v : x) v = int64_t(rng()()) * int64_t(rng()()) * 7;  // sums wrap
+      const int64_t* p = x.data() + 1;
+      CHECK(t.sum_i64(n, p) == o.sum_i64(n, p), isa, " sum of ", n, " integers");
+      CHECK(t.max_i64(n, p) == o.max_i64(n, p), isa, " max of ", n, " integers");
+      CHECK(t.min_i64(n, p) == o.min_i64(n, p), isa, " min of ", n, " integers");
+    }
+  });
+  covered().insert({"sum_i64", "max_i64", "min_i64"});
+}
+
+TEST(products_and_short_rows) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+    for (int64_t n : {0, 1, 5, 31, 32, 33, 64, 100, 300}) {
+      std::vector<float> x(size_t(n) + 1);
+      fill(x, 0.9, 1.1);
+      CHECK(close(t.prod_f32(n, x.data() + 1), o.prod_f32(n, x.data() + 1), 1e-13, 0), isa, " product of ",
+            n);
+      std::vector<float> y(size_t(7 * (n + 2)));
+      fill(y);
+      Guarded<double> a(n), b(n);
+      fill(a), b = a;
+      t.prod_rows_f32(7, n, y.data(), n + 2, a.data());
+      o.prod_rows_f32(7, n, y.data(), n + 2, b.data());
+      for (int64_t j = 0; j < n; ++j) CHECK(close(a[j], b[j], 1e-13, 0), isa, " products of ", n, " columns");
+      CHECK(a.intact(), isa, " prod_rows wrote outside");
+    }
+    for (int64_t rows : {0, 1, 3, 8, 16, 21, 40}) {
+      for (int64_t n : {1, 2, 3, 7, 8, 10, 24, 64}) {
+        std::vector<float> x(size_t(rows * n));
+        for (float& v : x) v = float(int(rng()() % 9) - 4);  // with ties
+        for (size_t i = 5; i < x.size(); i += 37) x[i] = NAN;
+        Guarded<float> y(rows), y0(rows);
+        t.sum_short_rows_f32(rows, n, x.data(), y.data());
+        o.sum_short_rows_f32(rows, n, x.data(), y0.data());
+        for (int64_t r = 0; r < rows; ++r) CHECK(ulps(y[r], y0[r]) <= 0, isa, " sum of row ", r, " of ", n);
+        for (bool max : {true, false}) {
+          Guarded<int64_t> at(rows), at0(rows);
+          (max ? t.max_short_rows_f32 : t.min_short_rows_f32)(rows, n, x.data(), y.data(), at.data());
+          (max ? o.max_short_rows_f32 : o.min_short_rows_f32)(rows, n, x.data(), y0.data(), at0.data());
+          for (int64_t r = 0; r < rows; ++r) {
+            CHECK(ulps(y[r], y0[r]) <= 0, isa, " extreme of row ", r, " of ", n, ": ", y[r], " not ", y0[r]);
+            CHECK(at[r] == at0[r], isa, " place in row ", r, " of ", n, ": ", at[r], " not ", at0[r]);
+          }
+          CHECK(y.intact() && at.intact(), isa, " short rows wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert(
+      {"prod_f32", "prod_rows_f32", "sum_short_rows_f32", "max_short_rows_f32", "min_short_rows_f32"});
+}
+
+TEST(square_distances) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int64_t rows : {0, 1, 4, 7}) {
+      for (int64_t cols : odd_sizes()) {
+        const int64_t m = 5, ldb = cols + 3, ldy = cols + 2;
+        std::vector<float> a(size_t(rows * m)), b(size_t(m * ldb));
+        fill(a), fill(b);
+        Guarded<float> y(rows * ldy), y0(rows * ldy);
+        for (int64_t i = 0; i < rows * ldy; ++i) y[i] = y0[i] = 1;
+        t.square_distances_f32(rows, cols, m, a.data(), b.data(), ldb, y.data(), ldy);
+        truth().square_distances_f32(rows, cols, m, a.data(), b.data(), ldb, y0.data(), ldy);
+        for (int64_t i = 0; i < rows * ldy; ++i)
+          CHECK(close(y[i], y0[i], 1e-5, 0), isa, " distance ", i, " of ", rows, " x ", cols);
+        CHECK(y.intact(), isa, " square_distances wrote outside");
+      }
+    }
+  });
+  covered().insert("square_distances_f32");
+}
