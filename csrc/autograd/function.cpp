@@ -291,10 +291,39 @@ Tensor before_change(const Tensor& self, bool copy) {
   return r;
 }
 
+namespace {
+
+// The tensor that assign_inplace's operator is computed for, until a copy of it was asked for.
+thread_local TensorImpl* t_target = nullptr;
+
+struct TargetGuard {
+  TensorImpl* before = t_target;
+  explicit TargetGuard(TensorImpl* target) { t_target = target; }
+  ~TargetGuard() { t_target = before; }
+};
+
+}  // namespace
+
+Tensor copy_to_change(const Tensor& x, std::initializer_list<const Tensor*> read) {
+  bool direct = x.impl() == t_target && x.is_contiguous();
+  for (const Tensor* t : read) direct = direct && t->storage() != x.storage();
+  if (direct) {
+    t_target = nullptr;
+    return x;
+  }
+  Tensor r = empty(x.sizes(), x.dtype());
+  copy_values(r, x);
+  return r;
+}
+
 Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tensor&)>& op, bool wants) {
   check_inplace(self, wants);
   const bool recording = GradMode::enabled() && (wants || self.requires_grad());
-  Tensor r = op(recording ? before_change(self, true) : self);
+  Tensor r;
+  {
+    const TargetGuard target(recording ? nullptr : self.impl());
+    r = op(recording ? before_change(self, true) : self);
+  }
   NNLIB_CHECK(r.sizes() == self.sizes(), "output with shape ", self.sizes(),
               " doesn't match the broadcast shape ", r.sizes());
   NNLIB_CHECK(can_cast(r.dtype(), self.dtype()), "result type ", dtype_legacy_name(r.dtype()),

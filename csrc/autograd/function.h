@@ -168,6 +168,10 @@ Tensor before_change(const Tensor& self, bool copy);
 // where a graph is recorded, self otherwise. Checks that the result's sizes equal self's and that its type
 // may be stored in self's.
 Tensor assign_inplace(const Tensor& self, const std::function<Tensor(const Tensor&)>& op, bool wants = false);
+// What an operator changes in place of x: a contiguous copy, or x itself where assign_inplace called the
+// operator for it, nothing is recorded, and none of the tensors that are read meanwhile shares its memory.
+// Checks come before: what has been changed cannot be taken back.
+Tensor copy_to_change(const Tensor& x, std::initializer_list<const Tensor*> read);
 
 // A gradient of a broadcast operand, summed down to the operand's sizes. Differentiable.
 Tensor sum_to_size(const Tensor& grad, const Dims& sizes);

@@ -128,17 +128,11 @@ Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor
   return at;
 }
 
-Tensor fresh_copy(const Tensor& x) {
-  Tensor r = empty(x.sizes(), x.dtype());
-  copy_values(r, x);
-  return r;
-}
-
 enum class Combine { Set, Add, Multiply, Max, Min };
 
 // x's values with src's combined in at the places, without history.
 Tensor scatter_values(const Tensor& x, int64_t d, const Tensor& at, const Tensor& src, Combine how) {
-  Tensor r = fresh_copy(x), s = contiguous_values(src);
+  Tensor s = contiguous_values(src), r = copy_to_change(x, {&at, &s});
   if (at.numel() == 0) return r;
   const Dims xs = at_least_1d(x).sizes(), ss = at_least_1d(src).sizes();
   const int64_t* w = at.data<int64_t>();
@@ -421,7 +415,7 @@ Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accu
               "put_(): self and source expected to have the same dtype, but got self.dtype = ",
               dtype_legacy_name(x.dtype()), " and source.dtype = ", dtype_legacy_name(source.dtype()));
   const int64_t n = x.numel();
-  Tensor at = empty(index.sizes(), Dtype::Int64), s = contiguous_values(source), r = fresh_copy(x);
+  Tensor at = empty(index.sizes(), Dtype::Int64), s = contiguous_values(source);
   copy_values(at, index);
   int64_t* w = at.data<int64_t>();
   for (int64_t i = 0; i < at.numel(); i++) {
@@ -429,6 +423,7 @@ Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accu
                       " on a tensor of ", n, " elements.");
     if (w[i] < 0) w[i] += n;
   }
+  const Tensor r = copy_to_change(x, {&at, &s});
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* o = (T*)r.raw();

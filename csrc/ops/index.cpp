@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/creation.h"
 #include "ops/index.h"
 #include "ops/shape.h"
@@ -175,12 +176,24 @@ void take_values(const Tensor& x, const Plan& p, const Tensor& out) {
   });
 }
 
+// to += from, in the type that T is computed in.
+template <class T>
+void add_values(int64_t n, T* to, const T* from) {
+  if constexpr (std::is_same_v<T, float>)
+    kernels::table().add_f32(n, to, from, to);
+  else if constexpr (std::is_same_v<T, bool>)
+    for (int64_t j = 0; j < n; j++) to[j] = to[j] || from[j];
+  else
+    for (int64_t j = 0; j < n; j++) to[j] = (T)((compute_t<T>)to[j] + (compute_t<T>)from[j]);
+}
+
 // x[plan] = values, or += ; duplicates are served in order. Columns are independent of each other.
 void put_values(const Tensor& x, const Plan& p, const Tensor& values, bool accumulate) {
   const int64_t nb = (int64_t)p.before.size(), ni = (int64_t)p.picked.size(), na = (int64_t)p.after.size();
   if (values.numel() == 0) return;
-  auto each = [&](auto* to, const auto* from, auto put) {
-    constexpr int64_t kColumns = 256;
+  const bool together = is_run(p.after);
+  auto each = [&](auto* to, const auto* from, auto put, auto run) {
+    const int64_t kColumns = together ? 4096 : 256;
     const int64_t strips = (na + kColumns - 1) / kColumns;
     const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, ni * std::min(na, kColumns)));
     parallel_for(0, nb * strips, grain, [&](int64_t b, int64_t e) {
@@ -189,7 +202,12 @@ void put_values(const Tensor& x, const Plan& p, const Tensor& values, bool accum
         for (int64_t i = 0; i < ni; i++) {
           auto* d = to + p.before[row] + p.picked[i];
           const auto* s = from + (row * ni + i) * na;
-          for (int64_t j = j0; j < j1; j++) put(d[p.after[j]], s[j]);
+          if (na == 1)
+            put(*d, *s);
+          else if (together)
+            run(j1 - j0, d + j0, s + j0);
+          else
+            for (int64_t j = j0; j < j1; j++) put(d[p.after[j]], s[j]);
         }
       }
     });
@@ -197,18 +215,15 @@ void put_values(const Tensor& x, const Plan& p, const Tensor& values, bool accum
   if (!accumulate) {
     dispatch_size(x.itemsize(), [&](auto tag) {
       using T = typename decltype(tag)::type;
-      each((T*)x.raw(), (const T*)values.raw(), [](T& d, const T& s) { d = s; });
+      each((T*)x.raw(), (const T*)values.raw(), [](T& d, const T& s) { d = s; },
+           [](int64_t n, T* d, const T* s) { std::memcpy(d, s, (size_t)n * sizeof(T)); });
     });
     return;
   }
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
-    each((T*)x.raw(), (const T*)values.raw(), [](T& d, const T& s) {
-      if constexpr (std::is_same_v<T, bool>)
-        d = d || s;
-      else
-        d = (T)((compute_t<T>)d + (compute_t<T>)s);
-    });
+    each((T*)x.raw(), (const T*)values.raw(), [](T& d, const T& s) { add_values(1, &d, &s); },
+         [](int64_t n, T* d, const T* s) { add_values(n, d, s); });
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
@@ -48,6 +49,19 @@ void check_range(const Tensor& index, int64_t n, int64_t d, bool negative, const
         concat(prefix, "index ", v[i], " is out of bounds for dimension ", d, " with size ", n);
     if (index_error) throw IndexError(text);
     throw Error(text);
+  }
+}
+
+// to += scale from
+template <class T, class C>
+void add_scaled(int64_t n, T* to, C scale, const T* from) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (scale == 1)
+      kernels::table().add_f32(n, to, from, to);
+    else
+      kernels::table().axpy_f32(n, scale, from, to, to);
+  } else {
+    for (int64_t j = 0; j < n; j++) to[j] = (T)((C)to[j] + scale * (C)from[j]);
   }
 }
 
@@ -119,8 +133,7 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
               ") should be equal to source.size(dim): (", extent(source, d), "), for dim: ", d);
   check_source(x, d, at, source, "index_add");
   check_range(at, extent(x, d), d, false, "", false);
-  Tensor r = empty(x.sizes(), x.dtype()), s = contiguous_values(source);
-  copy_values(r, x);
+  const Tensor s = contiguous_values(source), r = copy_to_change(x, {&at, &s});
   const Rows rows(x.sizes(), d);
   const int64_t* v = at.data<int64_t>();
   dispatch_all(x.dtype(), [&](auto tag) {
@@ -129,19 +142,29 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
     const C scale = alpha.to<C>();
     T* o = (T*)r.raw();
     const T* p = (const T*)s.raw();
+    const int64_t k = at.numel();
+    if (rows.inner == 1) {
+      // Single values of each row.
+      parallel_for(0, rows.outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k)),
+                   [&](int64_t b, int64_t e) {
+                     for (int64_t t = b; t < e; t++) {
+                       T* to = o + t * rows.n;
+                       const T* from = p + t * k;
+                       for (int64_t i = 0; i < k; i++) to[v[i]] = (T)((C)to[v[i]] + scale * (C)from[i]);
+                     }
+                   });
+      return;
+    }
     // Outer slices, and columns within one, are independent; additions to one place keep their order.
     constexpr int64_t kColumns = 1024;
     const int64_t strips = (rows.inner + kColumns - 1) / kColumns;
-    parallel_for(0, rows.outer * strips,
-                 std::max<int64_t>(1, 16384 / std::max<int64_t>(1, at.numel() * rows.inner)),
+    parallel_for(0, rows.outer * strips, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k * rows.inner)),
                  [&](int64_t b, int64_t e) {
                    for (int64_t t = b; t < e; t++) {
-                     const int64_t j0 = t % strips * kColumns, j1 = std::min(rows.inner, j0 + kColumns);
-                     for (int64_t i = 0; i < at.numel(); i++) {
-                       T* to = o + (t / strips * rows.n + v[i]) * rows.inner;
-                       const T* from = p + (t / strips * at.numel() + i) * rows.inner;
-                       for (int64_t j = j0; j < j1; j++) to[j] = (T)((C)to[j] + scale * (C)from[j]);
-                     }
+                     const int64_t j0 = t % strips * kColumns, m = std::min(rows.inner - j0, kColumns);
+                     for (int64_t i = 0; i < k; i++)
+                       add_scaled(m, o + (t / strips * rows.n + v[i]) * rows.inner + j0, scale,
+                                  p + (t / strips * k + i) * rows.inner + j0);
                    }
                  });
   });
@@ -173,8 +196,7 @@ Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
                     ") should be equal to source.size(dim) (", extent(source, d), ")");
   check_source(x, d, at, source, "index_copy");
   check_range(at, extent(x, d), d, false, "index_copy_(): ", true);
-  Tensor r = empty(x.sizes(), x.dtype()), s = contiguous_values(source);
-  copy_values(r, x);
+  const Tensor s = contiguous_values(source), r = copy_to_change(x, {&at, &s});
   const Rows rows(x.sizes(), d);
   const int64_t* v = at.data<int64_t>();
   const int64_t bytes = rows.inner * (int64_t)x.itemsize(), k = at.numel();
@@ -207,13 +229,16 @@ Tensor index_fill_tensor(const Tensor& x, int64_t dim, const Tensor& index, cons
   if (at.storage() == index.storage()) at = detach(clone(at));
   for (int64_t i = 0; i < at.numel(); i++)
     if (at.data<int64_t>()[i] < 0) at.data<int64_t>()[i] += n;
-  Tensor r = empty(x.sizes(), x.dtype()), v = cast_values(value, x.dtype());
-  copy_values(r, x);
-  const int64_t* p = at.data<int64_t>();
-  {
-    NoGradGuard guard;
-    for (int64_t i = 0; i < at.numel(); i++) fill_values(x.dim() == 0 ? r : select(r, d, p[i]), v.item());
-  }
+  const Tensor v = cast_values(value, x.dtype()), r = copy_to_change(x, {&at, &v});
+  const Rows rows(r.sizes(), d);
+  const int64_t *p = at.data<int64_t>(), k = at.numel();
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T fill = *(const T*)v.raw();
+    T* o = (T*)r.raw();
+    for (int64_t t = 0; t < rows.outer; t++)
+      for (int64_t i = 0; i < k; i++) std::fill_n(o + (t * rows.n + p[i]) * rows.inner, rows.inner, fill);
+  });
   if (wants_grad(x, value))
     record(r, "IndexFillBackward0", {x, value}, [d, at](Backward& ctx, const TensorList& g) {
       Tensor gv;
