@@ -4,11 +4,13 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/iterator.h"
+#include "ops/linear.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -115,6 +117,24 @@ Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
     turned = empty({b.size(0), M, R}, b.dtype());
     copy_values(turned, nnlib::alias(b, {b.size(0), M, R}, {R * M, 1, M}, b.storage_offset()));
   }
+  if (by_columns && p == 2 && a.dtype() == Dtype::Float32) {
+    // Some rows at a time, against columns whose values stay in the second-level cache.
+    constexpr int64_t kRows = 32;
+    const int64_t strips = (P + kRows - 1) / kRows;
+    const int64_t columns = std::max<int64_t>(64, 32768 / std::max<int64_t>(1, M) / 16 * 16);
+    parallel_for(0, a.size(0) * strips, 1, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        const int64_t batch = t / strips, i0 = t % strips * kRows, rows = std::min(kRows, P - i0);
+        const float* from = a.data<float>() + (batch * P + i0) * M;
+        float* to = out.data<float>() + (batch * P + i0) * R;
+        for (int64_t j = 0; j < R; j += columns)
+          kernels::table().square_distances_f32(rows, std::min(columns, R - j), M, from,
+                                                turned.data<float>() + batch * R * M + j, R, to + j, R);
+        kernels::table().sqrt_f32(rows * R, to, to);
+      }
+    });
+    return out;
+  }
   dispatch_distance(a.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
     parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, R * M)),
@@ -135,6 +155,16 @@ Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
                  });
   });
   return out;
+}
+
+// For p = 2, weights w (B, P, R) = g / dist, 0 where the distance is: the
+// gradient of a (B, P, M) is the sum over j of w_ij (a_i - b_j), a matrix
+// product.
+Tensor euclidean_weights(const Tensor& dist, const Tensor& grad) {
+  return masked_fill(grad / dist, eq(dist, wrapped_number(0)), wrapped_number(0));
+}
+Tensor euclidean_gradient(const Tensor& w, const Tensor& a, const Tensor& b) {
+  return a * sum(w, Dims{-1}, true) - bmm(w, b);
 }
 
 // The gradient of a.
@@ -175,6 +205,11 @@ Tensor cdist_batch(const Tensor& x1, const Tensor& x2, double p) {
           }
           const Tensor a = prepared(v1, d), b = prepared(v2, d), gv = prepared(g[0], d);
           const Tensor dist = prepared(result.get(ctx), d);
+          if (p == 2) {
+            const Tensor w = euclidean_weights(dist, gv);
+            return TensorList{ctx.needs(0) ? euclidean_gradient(w, a, b) : Tensor(),
+                              ctx.needs(1) ? euclidean_gradient(transpose(w, 1, 2), b, a) : Tensor()};
+          }
           return TensorList{ctx.needs(0) ? cdist_gradient(a, b, dist, gv, p, false) : Tensor(),
                             ctx.needs(1) ? cdist_gradient(b, a, dist, gv, p, true) : Tensor()};
         });
@@ -258,6 +293,13 @@ Tensor pdist(const Tensor& input, double p) {
                  ctx, {input}, g, [p](const TensorList& in) { return TensorList{pdist_formula(in[0], p)}; });
            }
            const Tensor x = prepared(input, d), gv = prepared(g[0], d), dist = prepared(result.get(ctx), d);
+           if (p == 2) {
+             // The weights of all pairs, from those above the diagonal.
+             const Tensor pairs = triu_indices(n, n, 1, Dtype::Int64), upper = zeros({n, n}, d);
+             index_put_(upper, {select(pairs, 0, 0), select(pairs, 0, 1)}, euclidean_weights(dist, gv));
+             const Tensor w = unsqueeze(upper + transpose(upper, 0, 1), 0), all = unsqueeze(x, 0);
+             return TensorList{reshape(euclidean_gradient(w, all, all), {n, m})};
+           }
            Tensor r = empty({n, m}, d);
            fill_values(r, 0);
            dispatch_distance(d, [&](auto tag) {

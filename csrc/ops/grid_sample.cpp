@@ -46,6 +46,14 @@ Coordinate<C> clip(Coordinate<C> c, int64_t size) {
   return c;
 }
 
+// The largest whole number that is not above x; the processor's conversion serves what fits.
+template <class C>
+C whole_below(C x) {
+  if (!(std::abs(x) < C(1e9))) return std::floor(x);
+  const C whole = (C)(int32_t)x;
+  return whole > x ? whole - 1 : whole;
+}
+
 // Reflects at low / 2 and high / 2.
 template <class C>
 Coordinate<C> reflect(Coordinate<C> c, int64_t low, int64_t high) {
@@ -56,6 +64,7 @@ Coordinate<C> reflect(Coordinate<C> c, int64_t low, int64_t high) {
     x = -x;
     sign = -1;
   }
+  if (x < span) return {x + from, c.slope * sign};
   const C extra = std::fmod(x, span), flips = std::floor(x / span);
   if (std::fmod(flips, C(2)) == 0) return {extra + from, c.slope * sign};
   return {span - extra + from, -c.slope * sign};
@@ -100,7 +109,7 @@ void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
   Coordinate<C> c = s.align_corners ? Coordinate<C>{(v + 1) / 2 * (C)(size - 1), (C)(size - 1) / 2}
                                     : Coordinate<C>{((v + 1) * (C)size - 1) / 2, (C)size / 2};
   if (s.method == Method::Bicubic) {
-    const C first = std::floor(c.x);
+    const C first = whole_below(c.x);
     for (int k = 0; k < 4; k++) {
       const C place = into_image<C>({first - 1 + (C)k, 0}, s, size).x, distance = c.x - first + 1 - (C)k;
       taps[k] = {checked<C>((int64_t)place, size), cubic(distance), cubic_slope(distance) * c.slope};
@@ -112,78 +121,143 @@ void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
     taps[0] = {checked<C>((int64_t)std::nearbyint(c.x), size), 1, 0};
     return;
   }
-  const C first = std::floor(c.x), part = c.x - first;
+  const C first = whole_below(c.x), part = c.x - first;
   taps[0] = {checked<C>((int64_t)first, size), 1 - part, -c.slope};
   taps[1] = {checked<C>((int64_t)first + 1, size), part, c.slope};
 }
 
-// Calls f(place in the image, taps of the three axes) for each tap of the point that lies inside.
-template <class T, class F>
-void each_tap(const Sampling& s, const T* point, F f) {
+// The taps of some points, tap by tap: place in a plane, weight, and the weight's derivatives along x, y, z.
+// A tap that lies outside is not `inside`, with place and weight 0.
+template <class T, int kTaps>
+struct PointBlock {
+  static constexpr int64_t kPoints = 64;
   using C = compute_t<T>;
-  Tap<C> taps[3][4] = {{{0, 1, 0}}, {}, {}};
-  const int n = s.taps(), depth = s.dims == 3 ? n : 1;
-  for (int i = 0; i < s.dims; i++) find_taps<C>((C)point[i], s, s.size[2 - i], taps[2 - i]);  // x, y, z
-  for (int a = 0; a < depth; a++) {
-    if (taps[0][a].at < 0) continue;
-    for (int b = 0; b < n; b++) {
-      if (taps[1][b].at < 0) continue;
-      for (int c = 0; c < n; c++) {
-        if (taps[2][c].at < 0) continue;
-        const int64_t at = (taps[0][a].at * s.size[1] + taps[1][b].at) * s.size[2] + taps[2][c].at;
-        f(at, taps[0][a], taps[1][b], taps[2][c]);
-      }
+  int64_t n = 0;
+  bool all_inside = true;
+  int64_t at[kTaps][kPoints];
+  C weight[kTaps][kPoints], slope[3][kTaps][kPoints];
+  uint8_t inside[kTaps][kPoints];
+
+  void find(const Sampling& s, const T* grid, int64_t count, bool slopes) {
+    n = count;
+    all_inside = true;
+    const int taps = s.taps(), depth = s.dims == 3 ? taps : 1;
+    for (int64_t p = 0; p < n; p++) {
+      Tap<C> axis[3][4] = {{{0, 1, 0}}, {}, {}};
+      for (int i = 0; i < s.dims; i++)  // x, y, z
+        find_taps<C>((C)grid[p * s.dims + i], s, s.size[2 - i], axis[2 - i]);
+      int t = 0;
+      for (int i = 0; i < depth; i++)
+        for (int j = 0; j < taps; j++)
+          for (int k = 0; k < taps; k++, t++) {
+            const Tap<C>&a = axis[0][i], &b = axis[1][j], &c = axis[2][k];
+            const bool in = a.at >= 0 && b.at >= 0 && c.at >= 0;
+            all_inside = all_inside && in;
+            inside[t][p] = in;
+            at[t][p] = in ? (a.at * s.size[1] + b.at) * s.size[2] + c.at : 0;
+            weight[t][p] = in ? a.weight * b.weight * c.weight : 0;
+            if (!slopes) continue;
+            slope[0][t][p] = in ? a.weight * b.weight * c.slope : 0;
+            slope[1][t][p] = in ? a.weight * b.slope * c.weight : 0;
+            slope[2][t][p] = in ? a.slope * b.weight * c.weight : 0;
+          }
     }
   }
+  // The value at tap t of point p; 0 outside, whatever the image holds.
+  C value(const T* plane, int t, int64_t p) const {
+    return all_inside || inside[t][p] ? (C)plane[at[t][p]] : C(0);
+  }
+};
+
+// Calls f(block of points, sample, first point) for blocks of every sample's points.
+template <class T, int kTaps, class F>
+void for_each_block(const Sampling& s, const T* grid, bool slopes, F f) {
+  constexpr int64_t kPoints = PointBlock<T, kTaps>::kPoints;
+  const int64_t blocks = (s.points + kPoints - 1) / kPoints;
+  const int64_t grain = std::max<int64_t>(1, 16384 / (kPoints * kTaps * (s.channels + 8)));
+  parallel_for(0, s.batch * blocks, grain, [&](int64_t first, int64_t end) {
+    PointBlock<T, kTaps> block;
+    for (int64_t i = first; i < end; i++) {
+      const int64_t n = i / blocks, p = i % blocks * kPoints;
+      block.find(s, grid + (n * s.points + p) * s.dims, std::min(kPoints, s.points - p), slopes);
+      f(block, n, p);
+    }
+  });
 }
 
-template <class T>
+template <class T, int kTaps>
 void sample(const Sampling& s, const T* x, const T* grid, T* y) {
   using C = compute_t<T>;
-  parallel_for(0, s.batch * s.points, 256, [&](int64_t first, int64_t end) {
-    std::vector<C> sums((size_t)s.channels);
-    for (int64_t i = first; i < end; i++) {
-      const int64_t n = i / s.points, p = i % s.points;
-      const T* image = x + n * s.channels * s.area();
-      std::fill(sums.begin(), sums.end(), C(0));
-      each_tap<T>(s, grid + i * s.dims, [&](int64_t at, const Tap<C>& a, const Tap<C>& b, const Tap<C>& c) {
-        const C w = a.weight * b.weight * c.weight;
-        for (int64_t k = 0; k < s.channels; k++) sums[(size_t)k] += w * (C)image[k * s.area() + at];
-      });
-      for (int64_t k = 0; k < s.channels; k++) y[(n * s.channels + k) * s.points + p] = (T)sums[(size_t)k];
+  for_each_block<T, kTaps>(s, grid, false, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
+    for (int64_t k = 0; k < s.channels; k++) {
+      const T* plane = x + (n * s.channels + k) * s.area();
+      T* to = y + (n * s.channels + k) * s.points + first;
+      for (int64_t p = 0; p < block.n; p++) {
+        C sum = 0;
+        for (int t = 0; t < kTaps; t++) sum += block.weight[t][p] * block.value(plane, t, p);
+        to[p] = (T)sum;
+      }
     }
   });
 }
 
-// A sample on its own at a time: its points may share places. gx and gg may be null.
-template <class T>
-void sample_backward(const Sampling& s, const T* g, const T* x, const T* grid, T* gx, T* gg) {
+// The grid's gradient: each point's own.
+template <class T, int kTaps>
+void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* grid, T* gg) {
   using C = compute_t<T>;
-  const int64_t plane = s.channels * s.area();
-  parallel_for(0, s.batch, 1, [&](int64_t first, int64_t end) {
-    std::vector<C> sums((size_t)(gx ? plane : 0));
-    for (int64_t n = first; n < end; n++) {
-      std::fill(sums.begin(), sums.end(), C(0));
-      for (int64_t p = 0; p < s.points; p++) {
-        const int64_t i = n * s.points + p;
-        C by_axis[3] = {0, 0, 0};
-        each_tap<T>(s, grid + i * s.dims, [&](int64_t at, const Tap<C>& a, const Tap<C>& b, const Tap<C>& c) {
-          const C w = a.weight * b.weight * c.weight;
-          C dot = 0;
-          for (int64_t k = 0; k < s.channels; k++) {
-            const C gk = (C)g[(n * s.channels + k) * s.points + p];
-            if (gx) sums[(size_t)(k * s.area() + at)] += w * gk;
-            dot += gk * (C)x[n * plane + k * s.area() + at];
-          }
-          by_axis[0] += dot * a.weight * b.weight * c.slope;
-          by_axis[1] += dot * a.weight * b.slope * c.weight;
-          by_axis[2] += dot * a.slope * b.weight * c.weight;
-        });
-        for (int d = 0; gg && d < s.dims; d++) gg[i * s.dims + d] = (T)by_axis[d];
+  for_each_block<T, kTaps>(s, grid, true, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
+    C dot[kTaps][PointBlock<T, kTaps>::kPoints] = {};
+    for (int64_t k = 0; k < s.channels; k++) {
+      const T* plane = x + (n * s.channels + k) * s.area();
+      const T* from = g + (n * s.channels + k) * s.points + first;
+      for (int64_t p = 0; p < block.n; p++)
+        for (int t = 0; t < kTaps; t++) dot[t][p] += (C)from[p] * block.value(plane, t, p);
+    }
+    for (int64_t p = 0; p < block.n; p++)
+      for (int d = 0; d < s.dims; d++) {
+        C sum = 0;
+        for (int t = 0; t < kTaps; t++)
+          if (block.inside[t][p]) sum += dot[t][p] * block.slope[d][t][p];
+        gg[(n * s.points + first + p) * s.dims + d] = (T)sum;
       }
-      for (int64_t k = 0; gx && k < plane; k++) gx[n * plane + k] = (T)sums[(size_t)k];
+  });
+}
+
+// The image's gradient: planes of their own, whose points may share places and come in order.
+template <class T, int kTaps>
+void sample_backward_image(const Sampling& s, const T* g, const T* grid, T* gx) {
+  using C = compute_t<T>;
+  constexpr int64_t kPoints = PointBlock<T, kTaps>::kPoints, kPlanes = 16;  // that share the search for taps
+  const int64_t groups = (s.channels + kPlanes - 1) / kPlanes, area = s.area();
+  parallel_for(0, s.batch * groups, 1, [&](int64_t begin, int64_t end) {
+    PointBlock<T, kTaps> block;
+    std::vector<C> sums((size_t)(std::min(kPlanes, s.channels) * area));
+    for (int64_t i = begin; i < end; i++) {
+      const int64_t k0 = i % groups * kPlanes, planes = std::min(kPlanes, s.channels - k0);
+      const int64_t n = i / groups, plane = n * s.channels + k0;
+      std::fill(sums.begin(), sums.end(), C(0));
+      for (int64_t first = 0; first < s.points; first += kPoints) {
+        block.find(s, grid + (n * s.points + first) * s.dims, std::min(kPoints, s.points - first), false);
+        for (int64_t k = 0; k < planes; k++) {
+          const T* from = g + (plane + k) * s.points + first;
+          C* to = sums.data() + k * area;
+          for (int64_t p = 0; p < block.n; p++)
+            for (int t = 0; t < kTaps; t++)
+              if (block.all_inside || block.inside[t][p])
+                to[block.at[t][p]] += block.weight[t][p] * (C)from[p];
+        }
+      }
+      for (int64_t j = 0; j < planes * area; j++) gx[plane * area + j] = (T)sums[(size_t)j];
     }
   });
+}
+
+// Calls f with the number of taps of a point as a constant.
+template <class F>
+void dispatch_taps(const Sampling& s, F f) {
+  if (s.method == Method::Nearest) return f(std::integral_constant<int, 1>());
+  if (s.method == Method::Bicubic) return f(std::integral_constant<int, 16>());
+  return s.dims == 3 ? f(std::integral_constant<int, 8>()) : f(std::integral_constant<int, 4>());
 }
 
 Sampling sampling_of(const Tensor& input, const Tensor& grid, const std::string& mode,
@@ -247,7 +321,9 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& m
   Tensor out = empty(sizes, x.dtype());
   dispatch_floating(x.dtype(), "grid_sampler", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    sample<T>(s, x.data<T>(), points.data<T>(), out.data<T>());
+    dispatch_taps(s, [&](auto taps) {
+      sample<T, decltype(taps)::value>(s, x.data<T>(), points.data<T>(), out.data<T>());
+    });
   });
   if (wants_grad(input, grid)) {
     record(out, s.dims == 2 ? "GridSampler2DBackward0" : "GridSampler3DBackward0", {input, grid},
@@ -260,9 +336,12 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& m
              if (ctx.needs(1)) r[1] = empty(points.sizes(), points.dtype());
              dispatch_floating(x.dtype(), "grid_sampler_backward", [&](auto tag) {
                using T = typename decltype(tag)::type;
-               sample_backward<T>(s, g.data<T>(), x.data<T>(), points.data<T>(),
-                                  r[0].defined() ? r[0].data<T>() : nullptr,
-                                  r[1].defined() ? r[1].data<T>() : nullptr);
+               dispatch_taps(s, [&](auto taps) {
+                 constexpr int kTaps = decltype(taps)::value;
+                 const T *gv = g.data<T>(), *at = points.data<T>();
+                 if (r[0].defined()) sample_backward_image<T, kTaps>(s, gv, at, r[0].data<T>());
+                 if (r[1].defined()) sample_backward_grid<T, kTaps>(s, gv, x.data<T>(), at, r[1].data<T>());
+               });
              });
              for (const Tensor& t : r) record_end(t, {grads[0], input, grid});
              return r;

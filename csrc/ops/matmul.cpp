@@ -1,3 +1,5 @@
+#include "core/parallel.h"
+#include "kernels/dispatch.h"
 #include "ops/drivers/gemm.h"
 #include "ops/elementwise.h"
 #include "ops/linear.h"
@@ -115,6 +117,40 @@ Tensor mv(const Tensor& a, const Tensor& x) {
   return squeeze(mm(a, unsqueeze(x, 1)), 1);
 }
 
+namespace {
+
+// By chunks whose sums are added in order; false where the values do not lie
+// together.
+bool dot_values(const Tensor& out, const Tensor& a, const Tensor& b) {
+  constexpr int64_t kChunk = 16384;
+  const int64_t n = a.numel(), chunks = (n + kChunk - 1) / kChunk;
+  if ((a.dtype() != Dtype::Float32 && a.dtype() != Dtype::Float64) || !a.is_contiguous() ||
+      !b.is_contiguous())
+    return false;
+  const auto& k = kernels::table();
+  const auto run = [&](auto* y, const auto* x, const auto* z, auto kernel) {
+    std::vector<double> part((size_t)chunks);
+    parallel_for(0, chunks, 2, [&](int64_t first, int64_t end) {
+      for (int64_t c = first; c < end; c++) {
+        std::remove_reference_t<decltype(*y)> sum = 0;
+        const int64_t m = std::min(kChunk, n - c * kChunk);
+        kernel(1, m, x + c * kChunk, m, z + c * kChunk, &sum);
+        part[(size_t)c] = sum;
+      }
+    });
+    double total = 0;
+    for (double p : part) total += p;
+    *y = (std::remove_reference_t<decltype(*y)>)total;
+  };
+  if (a.dtype() == Dtype::Float32)
+    run(out.data<float>(), a.data<float>(), b.data<float>(), k.gemv_dot_f32);
+  else
+    run(out.data<double>(), a.data<double>(), b.data<double>(), k.gemv_dot_f64);
+  return true;
+}
+
+}  // namespace
+
 Tensor dot(const Tensor& a, const Tensor& b) {
   NNLIB_CHECK(a.dim() == 1 && b.dim() == 1, "1D tensors expected, but got ", a.dim(), "D and ", b.dim(),
               "D tensors");
@@ -124,7 +160,7 @@ Tensor dot(const Tensor& a, const Tensor& b) {
               b.numel(), "] to have the same number of elements, but got ", a.numel(), " and ", b.numel(),
               " elements respectively");
   Tensor out = empty({}, a.dtype());
-  {
+  if (!dot_values(out, a, b)) {
     const Tensor matrix = alias(out, {1, 1}, {1, 1}, out.storage_offset());
     detail::gemm_values(matrix, alias(a, {1, a.numel()}, {a.numel(), a.stride(0)}, a.storage_offset()),
                         alias(b, {b.numel(), 1}, {b.stride(0), 1}, b.storage_offset()), 0, 1);
