@@ -49,21 +49,10 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
       return (D)(compute_t<D>)(compute_t<S>)v;
   };
   if (ds == 1 && ss == 1) {
-    if constexpr (std::is_same_v<D, S>) {
+    if constexpr (std::is_same_v<D, S>)
       copy_row(d, s, n);
-    } else {
-      // Groups of a known size become vector instructions.
-      constexpr int kGroup = 16;
-      int64_t i = 0;
-      for (; i + kGroup <= n; i += kGroup) {
-        S in[kGroup];
-        D out[kGroup];
-        std::memcpy(in, s + i, sizeof in);
-        for (int k = 0; k < kGroup; k++) out[k] = one(in[k]);
-        std::memcpy(d + i, out, sizeof out);
-      }
-      for (; i < n; i++) d[i] = one(s[i]);
-    }
+    else
+      kernels::table().convert((int64_t)DtypeOf<S>::value, (int64_t)DtypeOf<D>::value, n, s, d);
     return;
   }
   if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, one(*s));
@@ -310,8 +299,15 @@ void fill_values(const Tensor& t, Scalar value) {
     using T = typename decltype(tag)::type;
     const T v = (T)value.to<compute_t<T>>();
     if (t.is_contiguous()) {
-      T* p = (T*)t.raw();
-      parallel_for(0, t.numel(), kGrain, [&](int64_t b, int64_t e) { fill_row(p + b, e - b, v); });
+      // As bits, which the compiler stores by vectors whatever the type is.
+      using Bits =
+          std::conditional_t<sizeof(T) == 1, uint8_t,
+                             std::conditional_t<sizeof(T) == 2, uint16_t,
+                                                std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
+      Bits bits;
+      std::memcpy(&bits, &v, sizeof bits);
+      Bits* p = (Bits*)t.raw();
+      parallel_for(0, t.numel(), kGrain, [&](int64_t b, int64_t e) { fill_row(p + b, e - b, bits); });
       return;
     }
     // Through a scalar of stride zero.

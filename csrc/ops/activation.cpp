@@ -1,10 +1,10 @@
-// Activations: one table of kernels, with the composite gradient of each for second derivatives.
+// Activations: one table of kernels, with the composite gradient of each for
+// second derivatives.
 #include "ops/activation.h"
 
 #include <cmath>
 
 #include "kernels/dispatch.h"
-#include "kernels/scalar_activation.h"
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -13,64 +13,84 @@ namespace nnlib::ops {
 
 namespace {
 
-namespace scalar = kernels::scalar;
-
 // The numbers of an activation: slopes, bounds, thresholds.
 struct Numbers {
   double a = 0, b = 0, c = 0;
 };
-using FloatForward = void (*)(int64_t, const float*, float, float, float, float*);
-using FloatGradient = void (*)(int64_t, const float*, const float*, float, float, float, float*);
-using DoubleForward = double (*)(double, double, double, double);
-using DoubleGradient = double (*)(double, double, double, double, double);
+// Kernels of element type T that compute in C.
+template <class T, class C>
+using Forward = void (*)(int64_t, const T*, C, C, C, T*);
+template <class T, class C>
+using Gradient = void (*)(int64_t, const T*, const T*, C, C, C, T*);
 using Composite = Tensor (*)(const Tensor& g, const Tensor& x, const Numbers&);
 
 struct Activation {
   const char* name;
   const char* node;
-  FloatForward kernels::Table::* forward;
-  FloatGradient kernels::Table::* gradient;
-  DoubleForward forward_f64;
-  DoubleGradient gradient_f64;
-  // The gradient out of differentiable operators; null where the slope is constant almost everywhere.
+  Forward<float, float> kernels::Table::* forward_f32;
+  Gradient<float, float> kernels::Table::* gradient_f32;
+  Forward<double, double> kernels::Table::* forward_f64;
+  Gradient<double, double> kernels::Table::* gradient_f64;
+  Forward<uint16_t, float> kernels::Table::* forward_bf16;
+  Gradient<uint16_t, float> kernels::Table::* gradient_bf16;
+  Forward<uint16_t, float> kernels::Table::* forward_f16;
+  Gradient<uint16_t, float> kernels::Table::* gradient_f16;
+  // The gradient out of differentiable operators; null where the slope is
+  // constant almost everywhere.
   Composite composite = nullptr;
   bool integers = false;
+  int64_t grain = kCostly;
 };
 
+template <class T, class C>
+void run_forward_as(Dtype type, Forward<T, C> kernel, const Tensor& out, const Tensor& x, const Numbers& p,
+                    int64_t grain) {
+  for_each_row(
+      out, type, {{&x, type}},
+      [&](int64_t n, const void* const* in, void* o) {
+        kernel(n, (const T*)in[0], (C)p.a, (C)p.b, (C)p.c, (T*)o);
+      },
+      grain);
+}
 void run_forward(const Activation& f, const Tensor& out, const Tensor& x, const Numbers& p) {
-  const Dtype c = compute_dtype(out.dtype());
-  if (c == Dtype::Float32) {
-    const auto kernel = kernels::table().*f.forward;
-    for_each_row(
-        out, c, {{&x, c}},
-        [&](int64_t n, const void* const* in, void* o) {
-          kernel(n, (const float*)in[0], (float)p.a, (float)p.b, (float)p.c, (float*)o);
-        },
-        kCostly);
-  } else {
-    if (c == Dtype::Int64 && (!f.integers || x.dtype() == Dtype::Bool))
-      throw NotImplementedError(
-          concat("\"", f.name, "_cpu\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
-    map_values<double>(out, kCostly, [&](double v) { return f.forward_f64(v, p.a, p.b, p.c); }, x);
-  }
+  const auto& table = kernels::table();
+  const Dtype type = out.dtype();
+  if (!is_floating(type) && (!f.integers || x.dtype() == Dtype::Bool))
+    throw NotImplementedError(
+        concat("\"", f.name, "_cpu\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
+  if (type == Dtype::BFloat16)
+    run_forward_as(type, table.*f.forward_bf16, out, x, p, f.grain);
+  else if (type == Dtype::Float16)
+    run_forward_as(type, table.*f.forward_f16, out, x, p, f.grain);
+  else if (type == Dtype::Float32)
+    run_forward_as(type, table.*f.forward_f32, out, x, p, f.grain);
+  else
+    run_forward_as(Dtype::Float64, table.*f.forward_f64, out, x, p, f.grain);
 }
 
+template <class T, class C>
+void run_gradient_as(Dtype type, Gradient<T, C> kernel, const Tensor& out, const Tensor& g, const Tensor& x,
+                     const Numbers& p, int64_t grain) {
+  for_each_row(
+      out, type, {{&g, type}, {&x, type}},
+      [&](int64_t n, const void* const* in, void* o) {
+        kernel(n, (const T*)in[0], (const T*)in[1], (C)p.a, (C)p.b, (C)p.c, (T*)o);
+      },
+      grain);
+}
 // g times the slope at x, as one pass without history.
 Tensor run_gradient(const Activation& f, const Tensor& g, const Tensor& x, const Numbers& p) {
+  const auto& table = kernels::table();
   Tensor out = make_output(broadcast_sizes({g, x}), result_type(g, x), {&x, &g});
-  const Dtype c = compute_dtype(out.dtype());
-  if (c == Dtype::Float32) {
-    const auto kernel = kernels::table().*f.gradient;
-    for_each_row(
-        out, c, {{&g, c}, {&x, c}},
-        [&](int64_t n, const void* const* in, void* o) {
-          kernel(n, (const float*)in[0], (const float*)in[1], (float)p.a, (float)p.b, (float)p.c, (float*)o);
-        },
-        kCostly);
-  } else {
-    map_values<double>(
-        out, kCostly, [&](double d, double v) { return f.gradient_f64(d, v, p.a, p.b, p.c); }, g, x);
-  }
+  const Dtype type = out.dtype();
+  if (type == Dtype::BFloat16 && g.dtype() == type && x.dtype() == type)
+    run_gradient_as(type, table.*f.gradient_bf16, out, g, x, p, f.grain);
+  else if (type == Dtype::Float16 && g.dtype() == type && x.dtype() == type)
+    run_gradient_as(type, table.*f.gradient_f16, out, g, x, p, f.grain);
+  else if (compute_dtype(type) == Dtype::Float32)
+    run_gradient_as(Dtype::Float32, table.*f.gradient_f32, out, g, x, p, f.grain);
+  else
+    run_gradient_as(Dtype::Float64, table.*f.gradient_f64, out, g, x, p, f.grain);
   return out;
 }
 
@@ -92,7 +112,8 @@ Tensor activate(const Activation& f, const Tensor& self, const Numbers& p = {}) 
   return out;
 }
 
-// In place. Where the slope shows in the result as well (`from_result`), nothing is copied.
+// In place. Where the slope shows in the result as well (`from_result`),
+// nothing is copied.
 Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {}, bool from_result = false) {
   const bool recording = wants_grad(self);
   if (recording && !from_result)
@@ -108,15 +129,16 @@ Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {},
   return self;
 }
 
-#define NNLIB_ROW(name, node)                                                                           \
-  #name, node, &kernels::Table::name##_act_f32, &kernels::Table::name##_grad_f32, scalar::name<double>, \
-      scalar::name##_grad<double>
+#define NNLIB_ROW(name, node)                                                                              \
+  #name, node, &kernels::Table::name##_act_f32, &kernels::Table::name##_grad_f32,                          \
+      &kernels::Table::name##_act_f64, &kernels::Table::name##_grad_f64, &kernels::Table::name##_act_bf16, \
+      &kernels::Table::name##_grad_bf16, &kernels::Table::name##_act_f16, &kernels::Table::name##_grad_f16
 
 Scalar num(double v) { return Scalar(v); }
 Tensor wrapped(double v) { return wrapped_number(v); }
 
-const Activation kRelu{NNLIB_ROW(relu, "ReluBackward0"), nullptr, true};
-const Activation kLeakyRelu{NNLIB_ROW(leaky_relu, "LeakyReluBackward0")};
+const Activation kRelu{NNLIB_ROW(relu, "ReluBackward0"), nullptr, true, kCheap};
+const Activation kLeakyRelu{NNLIB_ROW(leaky_relu, "LeakyReluBackward0"), nullptr, false, kCheap};
 const Activation kElu{NNLIB_ROW(elu, "EluBackward0"), [](const Tensor& g, const Tensor& x, const Numbers& p) {
                         return where(le(x, wrapped(0)), g * num(p.a * p.c) * exp(x * num(p.c)), g * num(p.b));
                       }};
@@ -143,7 +165,7 @@ const Activation kMish{NNLIB_ROW(mish, "MishBackward0"),
                          const Tensor t = tanh(softplus(x, 1, 20));
                          return g * (t + x * sigmoid(x) * (num(1) - t * t));
                        }};
-const Activation kHardtanh{NNLIB_ROW(hardtanh, "HardtanhBackward0"), nullptr, true};
+const Activation kHardtanh{NNLIB_ROW(hardtanh, "HardtanhBackward0"), nullptr, true, kCheap};
 const Activation kHardswish{
     NNLIB_ROW(hardswish, "HardswishBackward0"), [](const Tensor& g, const Tensor& x, const Numbers&) {
       const Tensor middle = g * (x / num(3) + num(0.5));
@@ -161,6 +183,7 @@ const Activation kLogsigmoid{
 const Activation kHardshrink{NNLIB_ROW(hardshrink, "HardshrinkBackward0")};
 const Activation kSoftshrink{NNLIB_ROW(softshrink, "SoftshrinkBackward0")};
 const Activation kThreshold{NNLIB_ROW(threshold, "ThresholdBackward0"), nullptr, true};
+const Activation kNanToNum{NNLIB_ROW(nan_to_num, "NanToNumBackward0"), nullptr, false, kCheap};
 // These two are called with their result in place of x.
 const Activation kTanh{NNLIB_ROW(tanh, "TanhBackward0"),
                        [](const Tensor& g, const Tensor& y, const Numbers&) { return g * (num(1) - y * y); }};
@@ -256,13 +279,26 @@ Tensor threshold_(const Tensor& self, Scalar at, Scalar value) {
   return activate_(kThreshold, self, {at.to_double(), value.to_double(), 0});
 }
 
+Tensor nan_to_num(const Tensor& self, std::optional<double> nan, std::optional<double> posinf,
+                  std::optional<double> neginf) {
+  if (!is_floating(self.dtype())) return basic_ops().clone(self);
+  const double largest = dispatch_floating(self.dtype(), "nan_to_num", [](auto tag) -> double {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_same_v<T, Half>) return 65504;
+    if constexpr (std::is_same_v<T, BFloat16>) return 3.38953138925153547e38;
+    return (double)std::numeric_limits<compute_t<T>>::max();
+  });
+  return activate(kNanToNum, self, {nan.value_or(0), posinf.value_or(largest), neginf.value_or(-largest)});
+}
+
 // ---- those with a second operand or random slopes
 
 namespace {
 
 const auto kPrelu = [](auto x, auto w) { return x > 0 ? x : w * x; };
 
-// The weight, one for all or one a channel (dimension 1), shaped so that it broadcasts.
+// The weight, one for all or one a channel (dimension 1), shaped so that it
+// broadcasts.
 Tensor prelu_weight(const Tensor& self, const Tensor& weight) {
   NNLIB_CHECK(weight.dtype() == self.dtype(), "prelu: Type promoting not supported. Got ",
               dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(weight.dtype()));
@@ -270,7 +306,8 @@ Tensor prelu_weight(const Tensor& self, const Tensor& weight) {
     NNLIB_CHECK(self.dim() > 0, "Not allow zero-dim input tensor.");
     const int64_t channels = self.dim() > 1 ? self.size(1) : 1;
     NNLIB_CHECK(channels == weight.numel(),
-                "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
+                "Mismatch of parameter numbers and input channel size. Found "
+                "parameter numbers = ",
                 weight.numel(), " and channel size = ", channels, ".");
   }
   NNLIB_CHECK(weight.dim() <= 1,
@@ -288,7 +325,9 @@ Tensor prelu(const Tensor& self, const Tensor& weight) {
   if (!is_floating(self.dtype()))
     throw NotImplementedError(
         concat("\"prelu_cpu\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
-  Tensor out = binary<true>(self, w, self.dtype(), nullptr, kPrelu);
+  const auto& k = kernels::table();
+  const BinaryKernels rows(nullptr, k.prelu_rows_f32, k.prelu_rows_f64, k.prelu_rows_bf16, k.prelu_rows_f16);
+  Tensor out = binary<true>(self, w, self.dtype(), rows, kPrelu);
   if (wants_grad(self, w)) {
     record(out, "PreluKernelBackward0", {self, w},
            [x = save(self), w = save(w)](Backward& ctx, const TensorList& g) {

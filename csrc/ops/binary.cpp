@@ -59,9 +59,11 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
   const auto& k = kernels::table();
   const double a = alpha.to_double();
   if (a == 1) {
-    run_binary(out, self, other, common, k.add_f32, [](auto x, auto y) { return wrap_add(x, y); });
+    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS(add),
+               [](auto x, auto y) { return wrap_add(x, y); });
   } else if (a == -1) {
-    run_binary(out, self, other, common, k.sub_f32, [](auto x, auto y) { return wrap_sub(x, y); });
+    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS(sub),
+               [](auto x, auto y) { return wrap_sub(x, y); });
   } else if (compute_dtype(common) == Dtype::Float32) {
     for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&other, Dtype::Float32}},
                  [&](int64_t n, const void* const* in, void* o) {
@@ -159,7 +161,7 @@ Tensor sub_(const Tensor& self, const Tensor& other, Scalar alpha) {
 
 Tensor mul(const Tensor& self, const Tensor& other) {
   if (self.is_sparse() || other.is_sparse()) return sparse_scale(self, other, false);
-  Tensor out = binary(self, other, result_type(self, other), kernels::table().mul_f32, kMul);
+  Tensor out = binary(self, other, result_type(self, other), NNLIB_BINARY_KERNELS(mul), kMul);
   if (wants_grad(self, other))
     record(out, "MulBackward0", {self, other},
            mul_backward(save_if(other.requires_grad(), self), save_if(self.requires_grad(), other)));
@@ -171,7 +173,7 @@ Tensor mul_(const Tensor& self, const Tensor& other) {
   check_inplace(self);
   const bool recording = wants_grad(self);
   Tensor factor = recording && other.is_same(self) ? before_change(self, true) : other;
-  binary_into(self, other, result_type(self, other), kernels::table().mul_f32, kMul);
+  binary_into(self, other, result_type(self, other), NNLIB_BINARY_KERNELS(mul), kMul);
   mark_changed(self);
   if (recording) record_inplace(self, "MulBackward0", {self, factor}, mul_backward(Saved(), save(factor)));
   return self;
@@ -180,7 +182,7 @@ Tensor mul_(const Tensor& self, const Tensor& other) {
 Tensor div(const Tensor& self, const Tensor& other) {
   if (self.is_sparse()) return sparse_scale(self, other, true);
   Tensor out =
-      binary<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
+      binary<true>(self, other, to_floating(result_type(self, other)), NNLIB_BINARY_KERNELS(div), kDiv);
   if (wants_grad(self, other))
     record(out, "DivBackward0", {self, other},
            div_backward(save_if(other.requires_grad(), self), save(other)));
@@ -190,7 +192,7 @@ Tensor div_(const Tensor& self, const Tensor& other) {
   if (self.is_sparse()) return sparse_assign_(self, sparse_scale(self, other, true));
   if (wants_grad(other)) return assign_inplace(self, [&](const Tensor& s) { return div(s, other); }, true);
   check_inplace(self);
-  binary_into<true>(self, other, to_floating(result_type(self, other)), kernels::table().div_f32, kDiv);
+  binary_into<true>(self, other, to_floating(result_type(self, other)), NNLIB_BINARY_KERNELS(div), kDiv);
   mark_changed(self);
   if (wants_grad(self))
     record_inplace(self, "DivBackward0", {self, other}, div_backward(Saved(), save(other)));

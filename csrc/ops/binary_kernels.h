@@ -7,6 +7,35 @@ namespace nnlib::ops {
 
 using KernelBinary = void (*)(int64_t, const float*, const float*, float*);
 
+// The kernels of an operator: over contiguous float32 values, and over rows of each type; those that there
+// are.
+struct BinaryKernels {
+  KernelBinary f32 = nullptr;
+  Rows2 rows_f32 = nullptr, rows_f64 = nullptr, rows_bf16 = nullptr, rows_f16 = nullptr;
+
+  BinaryKernels(KernelBinary f32) : f32(f32) {}
+  BinaryKernels(KernelBinary f32, Rows2 rows_f32, Rows2 rows_f64, Rows2 rows_bf16, Rows2 rows_f16)
+      : f32(f32), rows_f32(rows_f32), rows_f64(rows_f64), rows_bf16(rows_bf16), rows_f16(rows_f16) {}
+  Rows2 rows(Dtype d) const {
+    switch (d) {
+      case Dtype::Float32:
+        return rows_f32;
+      case Dtype::Float64:
+        return rows_f64;
+      case Dtype::BFloat16:
+        return rows_bf16;
+      case Dtype::Float16:
+        return rows_f16;
+      default:
+        return nullptr;
+    }
+  }
+};
+#define NNLIB_BINARY_KERNELS(name)                                                   \
+  BinaryKernels(kernels::table().name##_f32, kernels::table().name##_rows_f32,       \
+                kernels::table().name##_rows_f64, kernels::table().name##_rows_bf16, \
+                kernels::table().name##_rows_f16)
+
 template <class F>
 void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, const F& f,
                   int64_t grain) {
@@ -25,15 +54,17 @@ void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype com
 // out = f(a, b) computed in the compute type of `common`, small integers in their own; float32 by the kernel
 // where there is one.
 template <bool FloatOnly = false, class F>
-void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel,
-                const F& f, int64_t grain = kCheap) {
+void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common,
+                const BinaryKernels& kernel, const F& f, int64_t grain = kCheap) {
+  const Rows2 rows = out.dtype() == common ? kernel.rows(common) : nullptr;
+  if (rows && for_each_rows2(out, a, b, rows, grain)) return;
   const Dtype c = compute_dtype(common);
   if (c == Dtype::Float32) {
-    if (kernel)
+    if (kernel.f32)
       for_each_row(
           out, c, {{&a, c}, {&b, c}},
           [&](int64_t n, const void* const* in, void* o) {
-            kernel(n, (const float*)in[0], (const float*)in[1], (float*)o);
+            kernel.f32(n, (const float*)in[0], (const float*)in[1], (float*)o);
           },
           grain);
     else
@@ -50,7 +81,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype commo
 
 // The same into a new tensor of type `common`.
 template <bool FloatOnly = false, class F>
-Tensor binary(const Tensor& a, const Tensor& b, Dtype common, KernelBinary kernel, const F& f,
+Tensor binary(const Tensor& a, const Tensor& b, Dtype common, const BinaryKernels& kernel, const F& f,
               int64_t grain = kCheap) {
   Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
   run_binary<FloatOnly>(out, a, b, common, kernel, f, grain);
@@ -63,8 +94,8 @@ void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result);
 
 // self = f(self, other) in self's own memory; no history.
 template <bool FloatOnly = false, class F>
-void binary_into(const Tensor& self, const Tensor& other, Dtype common, KernelBinary kernel, const F& f,
-                 int64_t grain = kCheap) {
+void binary_into(const Tensor& self, const Tensor& other, Dtype common, const BinaryKernels& kernel,
+                 const F& f, int64_t grain = kCheap) {
   check_result_fits(self, broadcast_sizes({self, other}), common);
   check_no_partial_overlap(self, other);
   run_binary<FloatOnly>(self, self, other, common, kernel, f, grain);

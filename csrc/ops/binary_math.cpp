@@ -1,4 +1,5 @@
-// Rounded division, remainders, powers, extremes and other functions of two operands.
+// Rounded division, remainders, powers, extremes and other functions of two
+// operands.
 #include <cmath>
 
 #include "ops/binary_kernels.h"
@@ -25,7 +26,8 @@ const auto kDivTrunc = [](auto a, auto b) {
   else
     return (T)std::trunc(a / b);
 };
-// Quotient towards minus infinity, as Python's //: from fmod, so that it agrees with remainder.
+// Quotient towards minus infinity, as Python's //: from fmod, so that it agrees
+// with remainder.
 const auto kDivFloor = [](auto a, auto b) {
   using T = decltype(a);
   check_divisor(b);
@@ -136,7 +138,9 @@ Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& 
   const Dtype common = arithmetic_type(self, other, mode == "trunc" ? "div_trunc_cpu" : "div_floor_cpu");
   if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
   NNLIB_CHECK(mode == "floor",
-              "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode, "'");
+              "div expected rounding_mode to be one of None, 'trunc', or "
+              "'floor' but found '",
+              mode, "'");
   return binary(self, other, common, div_floor_row, kDivFloor, kCostly);
 }
 
@@ -149,10 +153,11 @@ Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, c
   return out;
 }
 
-// maximum, minimum, fmax and fmin: `first(a, b)` is where the gradient goes to self alone.
+// maximum, minimum, fmax and fmin: `first(a, b)` is where the gradient goes to
+// self alone.
 template <class F, class B>
-Tensor extreme(const Tensor& self, const Tensor& other, KernelBinary kernel, const char* node, const F& f,
-               const B& backward) {
+Tensor extreme(const Tensor& self, const Tensor& other, const BinaryKernels& kernel, const char* node,
+               const F& f, const B& backward) {
   Tensor out = binary(self, other, result_type(self, other), kernel, f);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other)));
   return out;
@@ -228,23 +233,21 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
   NNLIB_CHECK(!number || is_floating(common) || e >= 0,
               "Integers to negative integer powers are not allowed.");
   Tensor out = make_output(broadcast_sizes({self, exponent}), common, {&self, &exponent});
-  if (number && e == 2) {
-    run_binary(out, self, self, common, k.mul_f32, [](auto x, auto) {
-      return (decltype(x))(std::is_integral_v<decltype(x)>
-                               ? (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x)
-                               : x * x);
-    });
+  if (number && e == 2 && is_floating(common)) {
+    run_unary<true>(out, self, common, NNLIB_UNARY_KERNELS(square), [](auto x) { return x * x; }, kCheap);
+  } else if (number && e == 2) {
+    run_binary(out, self, self, common, nullptr,
+               [](auto x, auto) { return (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x); });
   } else if (number && e == 0.5 && is_floating(common)) {
-    run_unary<true>(out, self, common, k.sqrt_f32, [](auto x) { return std::sqrt(x); }, kCheap);
+    run_unary<true>(
+        out, self, common, NNLIB_UNARY_KERNELS(sqrt), [](auto x) { return std::sqrt(x); }, kCheap);
   } else if (number && e == -0.5 && is_floating(common)) {
-    run_unary<true>(out, self, common, k.rsqrt_f32, [](auto x) { return 1 / std::sqrt(x); }, kCheap);
-  } else if (number && e == 3) {
-    run_binary(out, self, self, common, nullptr, [](auto x, auto) {
-      using T = decltype(x);
-      return std::is_integral_v<T> ? (T)power((int64_t)x, 3) : (T)(x * x * x);
-    });
+    run_unary<true>(
+        out, self, common, NNLIB_UNARY_KERNELS(rsqrt), [](auto x) { return 1 / std::sqrt(x); }, kCheap);
+  } else if (number && e == 3 && is_floating(common)) {
+    run_unary<true>(out, self, common, nullptr, [](auto x) { return x * x * x; }, kCheap);
   } else if (number && e == -1) {
-    run_unary<true>(out, self, common, k.reciprocal_f32, [](auto x) { return 1 / x; }, kCheap);
+    run_unary<true>(out, self, common, NNLIB_UNARY_KERNELS(reciprocal), [](auto x) { return 1 / x; }, kCheap);
   } else if (number && e == -2) {
     run_unary<true>(out, self, common, nullptr, [](auto x) { return 1 / (x * x); }, kCheap);
   } else {
@@ -390,12 +393,12 @@ Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wra
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
   return extreme(
-      self, other, kernels::table().maximum_f32, "MaximumBackward0",
+      self, other, NNLIB_BINARY_KERNELS(maximum), "MaximumBackward0",
       [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
 }
 Tensor minimum(const Tensor& self, const Tensor& other) {
   return extreme(
-      self, other, kernels::table().minimum_f32, "MinimumBackward0",
+      self, other, NNLIB_BINARY_KERNELS(minimum), "MinimumBackward0",
       [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
 }
 Tensor fmax(const Tensor& self, const Tensor& other) {

@@ -135,14 +135,22 @@ Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
 }
 Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
   const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
-  return bitwise("lshift", a, b, false, [bits](int64_t x, int64_t y) {
-    return y < 0 || y >= bits ? (int64_t)0 : (int64_t)((uint64_t)x << y);
+  return bitwise("lshift", a, b, false, [bits](auto x, auto y) {
+    using T = decltype(x);
+    if constexpr (std::is_same_v<T, bool>)
+      return x;  // never called: bools are not shifted
+    else
+      return y < 0 || y >= (T)bits ? (T)0 : (T)((uint64_t)x << y);
   });
 }
 Tensor bitwise_right_shift(const Tensor& a, const Tensor& b) {
   const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
-  return bitwise("rshift", a, b, false, [bits](int64_t x, int64_t y) {
-    return x >> (y < 0 || y >= bits ? std::min<int64_t>(bits - 1, 63) : y);
+  return bitwise("rshift", a, b, false, [bits](auto x, auto y) {
+    using T = decltype(x);
+    if constexpr (std::is_same_v<T, bool>)
+      return x;
+    else
+      return (T)(x >> (y < 0 || y >= (T)bits ? (T)(bits - 1) : y));
   });
 }
 Tensor bitwise_not(const Tensor& a) {

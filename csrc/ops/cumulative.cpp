@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/lanes.h"
@@ -267,6 +268,8 @@ void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor
   const StoreRow store = store_row(kWhole ? Dtype::Int64 : Dtype::Float64, out.dtype());
   const int64_t item = (int64_t)out.itemsize();
   const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, A* acc) {
+    if constexpr (std::is_same_v<decltype(x), const float*>)
+      return kernels::table().prod_rows_f32(rows, cols, x, ld, acc);
     for (int64_t r = 0; r < rows; r++)
       for (int64_t k = 0; k < cols; k++) acc[k] *= (A)x[r * ld + k];
   };
@@ -283,7 +286,10 @@ void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor
       return a.f[0];
   };
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
-    value(a) = (A)value(a) * row_product<A>(n, (const C*)x);
+    if constexpr (std::is_same_v<C, float>)
+      value(a) *= kernels::table().prod_f32(n, (const float*)x);
+    else
+      value(a) = (A)value(a) * row_product<A>(n, (const C*)x);
   };
   auto merge = [&](Acc& a, const Acc& b) { value(a) = (A)value(a) * (A)value(b); };
   Acc start{};

@@ -129,17 +129,10 @@ template <class S, class C>
 void load_typed(int64_t n, const char* src, int64_t stride, void* dst) {
   C* out = (C*)dst;
   if (stride == (int64_t)sizeof(S)) {
-    if constexpr (std::is_same_v<S, C>) {
+    if constexpr (std::is_same_v<S, C>)
       std::memcpy(out, src, (size_t)n * sizeof(S));
-    } else {
-      const S* s = (const S*)src;
-      if constexpr (std::is_same_v<C, float> && std::is_same_v<S, BFloat16>)
-        kernels::table().bf16_to_f32(n, (const uint16_t*)src, out);
-      else if constexpr (std::is_same_v<C, float> && std::is_same_v<S, Half>)
-        kernels::table().f16_to_f32(n, (const uint16_t*)src, out);
-      else
-        for (int64_t i = 0; i < n; i++) out[i] = convert<C>(s[i]);
-    }
+    else
+      kernels::table().convert((int64_t)DtypeOf<S>::value, (int64_t)DtypeOf<C>::value, n, src, out);
   } else if (stride == 0) {
     std::fill(out, out + n, convert<C>(*(const S*)src));
   } else {
@@ -151,15 +144,10 @@ template <class C, class D>
 void store_typed(int64_t n, const void* src, char* dst, int64_t stride) {
   const C* in = (const C*)src;
   if (stride == (int64_t)sizeof(D)) {
-    D* d = (D*)dst;
     if constexpr (std::is_same_v<C, D>)
       std::memcpy(dst, src, (size_t)n * sizeof(D));
-    else if constexpr (std::is_same_v<C, float> && std::is_same_v<D, BFloat16>)
-      kernels::table().f32_to_bf16(n, in, (uint16_t*)dst);
-    else if constexpr (std::is_same_v<C, float> && std::is_same_v<D, Half>)
-      kernels::table().f32_to_f16(n, in, (uint16_t*)dst);
     else
-      for (int64_t i = 0; i < n; i++) d[i] = convert<D>(in[i]);
+      kernels::table().convert((int64_t)DtypeOf<C>::value, (int64_t)DtypeOf<D>::value, n, in, dst);
   } else {
     for (int64_t i = 0; i < n; i++) *(D*)(dst + i * stride) = convert<D>(in[i]);
   }
@@ -410,12 +398,6 @@ bool is_turned(const Tensor& out, const Tensor& t) {
   return false;
 }
 
-void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int count, Row row, int64_t grain);
-
-}  // namespace
-
-namespace {
-
 // Every operand lies contiguously in its compute type and has out's sizes: there is nothing to plan.
 bool run_flat(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
               int64_t grain) {
@@ -441,50 +423,18 @@ bool run_flat(const Tensor& out, Dtype out_compute, std::initializer_list<Operan
   return true;
 }
 
-}  // namespace
-
-void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
-                  int64_t grain) {
-  NNLIB_CHECK(inputs.size() < kMaxOperands, "at most ", kMaxOperands, " operands, got ", inputs.size() + 1);
-  if (run_flat(out, out_compute, inputs, row, grain)) return;
-  bool turned = false;
-  for (const Operand& o : inputs) turned |= is_turned(out, *o.tensor);
-  if (!turned) return run_rows(out, out_compute, inputs.begin(), (int)inputs.size(), row, grain);
-  // Copies of them in out's layout.
-  Operand operands[kMaxOperands];
-  Tensor copies[kMaxOperands];
-  int k = 0;
-  for (const Operand& o : inputs) {
-    operands[k] = o;
-    if (is_turned(out, *o.tensor)) {
-      copies[k] = empty_like(out, o.tensor->dtype());
-      copy_values(copies[k], *o.tensor);
-      operands[k].tensor = &copies[k];
-    }
-    k++;
-  }
-  run_rows(out, out_compute, operands, k, row, grain);
-}
-
-namespace {
-
-void run_rows(const Tensor& out, Dtype out_compute, const Operand* begin, int count, Row row, int64_t grain) {
-  struct {
-    const Operand *first, *last;
-    const Operand* begin() const { return first; }
-    const Operand* end() const { return last; }
-  } const inputs{begin, begin + count};
-  for (const Operand& o : inputs)
+// out and inputs as a plan; false where there is nothing to compute.
+bool make_plan(Plan& p, const Tensor& out, Dtype out_compute, const Operand* inputs, int count) {
+  for (int i = 0; i < count; i++)
     NNLIB_CHECK_AS(
-        NotImplementedError, !o.tensor->is_sparse(),
+        NotImplementedError, !inputs[i].tensor->is_sparse(),
         "expected a dense tensor but got a sparse one, which this operator does not take; to_dense() gives "
         "a dense one");
-  Plan p;
   p.numel = out.numel();
   if (p.numel == 0) {
     Dims unused;
-    for (const Operand& o : inputs) broadcast_strides(*o.tensor, out.sizes(), unused);
-    return;
+    for (int i = 0; i < count; i++) broadcast_strides(*inputs[i].tensor, out.sizes(), unused);
+    return false;
   }
   p.n = count + 1;
   bool simple = is_non_overlapping_and_dense(out.sizes(), out.strides());
@@ -505,22 +455,27 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* begin, int co
     }
   };
   fill(0, out, out_compute);
-  int k = 1;
-  for (const Operand& o : inputs) fill(k++, *o.tensor, o.compute);
+  for (int i = 0; i < count; i++) fill(i + 1, *inputs[i].tensor, inputs[i].compute);
   if (simple) {
     p.sizes.push_back(p.numel);
     for (int i = 0; i < p.n; i++) p.args[i].strides.push_back(p.args[i].constant ? 0 : p.args[i].item);
   } else {
     broadcast_strides(out, out.sizes(), p.args[0].strides);
-    k = 1;
-    for (const Operand& o : inputs) broadcast_strides(*o.tensor, out.sizes(), p.args[k++].strides);
+    for (int i = 0; i < count; i++) broadcast_strides(*inputs[i].tensor, out.sizes(), p.args[i + 1].strides);
     coalesce(p, out.sizes());
   }
+  for (int i = 0; i < p.n; i++) p.args[i].inner = p.args[i].strides.back();
+  return true;
+}
+
+void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int count, Row row,
+              int64_t grain) {
+  Plan p;
+  if (!make_plan(p, out, out_compute, inputs, count)) return;
   const bool by_rows = p.sizes.back() >= kLongRow;
   bool spreads = false, others = false;
   for (int i = 0; i < p.n; i++) {
     Arg& a = p.args[i];
-    a.inner = a.strides.back();
     a.flat = !a.constant && p.sizes.size() == 1 && (a.inner == a.item || p.numel == 1);
     if (!a.flat && !a.constant) {
       a.flat = true;
@@ -542,6 +497,88 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* begin, int co
   parallel_for(0, p.numel, grain, [&](int64_t b, int64_t e) { run(p, b, e, row); });
 }
 
+// Operands that lie turned in relation to out are replaced by copies in its layout.
+struct Straightened {
+  Operand operands[kMaxOperands];
+  Tensor copies[kMaxOperands];
+  int count = 0;
+  Straightened(const Tensor& out, const Operand* inputs, int n) {
+    for (; count < n; count++) {
+      operands[count] = inputs[count];
+      if (!is_turned(out, *inputs[count].tensor)) continue;
+      copies[count] = empty_like(out, inputs[count].tensor->dtype());
+      copy_values(copies[count], *inputs[count].tensor);
+      operands[count].tensor = &copies[count];
+    }
+  }
+};
+
 }  // namespace
+
+void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
+                  int64_t grain) {
+  NNLIB_CHECK(inputs.size() < kMaxOperands, "at most ", kMaxOperands, " operands, got ", inputs.size() + 1);
+  if (run_flat(out, out_compute, inputs, row, grain)) return;
+  bool turned = false;
+  for (const Operand& o : inputs) turned |= is_turned(out, *o.tensor);
+  if (!turned) return run_rows(out, out_compute, inputs.begin(), (int)inputs.size(), row, grain);
+  const Straightened s(out, inputs.begin(), (int)inputs.size());
+  run_rows(out, out_compute, s.operands, s.count, row, grain);
+}
+
+bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Rows2 kernel, int64_t grain) {
+  const Dtype type = out.dtype(), compute = compute_dtype(type);
+  const auto fits = [&](const Tensor& t) { return t.dtype() == type || t.numel() == 1; };
+  if (!fits(a) || !fits(b)) return false;
+  if (run_flat(
+          out, type, {{&a, type}, {&b, type}},
+          [&](int64_t n, const void* const* in, void* o) { kernel(1, n, in[0], n, 1, in[1], n, 1, o, n); },
+          grain))
+    return true;
+  const Operand inputs[] = {{&a, compute}, {&b, compute}};
+  if (is_turned(out, a) || is_turned(out, b)) {
+    const Straightened s(out, inputs, 2);
+    return for_each_rows2(out, *s.operands[0].tensor, *s.operands[1].tensor, kernel, grain);
+  }
+  Plan p;
+  if (!make_plan(p, out, compute, inputs, 2)) return true;
+  const int64_t item = p.args[0].item, n = p.sizes.back(), rows = p.numel / n;
+  if (p.args[0].inner != item && n != 1) return false;
+  if ((a.dtype() != type && !p.args[1].constant) || (b.dtype() != type && !p.args[2].constant)) return false;
+  // Long rows are cut, short ones go together along the dimension outside of them.
+  const int64_t piece = n >= 2 * grain ? grain : n, pieces = (n + piece - 1) / piece;
+  Dims outer(p.sizes.data(), p.sizes.size() - 1);
+  if (outer.empty()) outer.push_back(1);
+  const size_t d = outer.size() - 1;
+  const bool flat = p.sizes.size() == 1;
+  parallel_for(0, rows * pieces, std::max<int64_t>(1, grain / piece), [&](int64_t begin, int64_t end) {
+    Cursor c(outer);
+    c.seek(begin / pieces);
+    for (int64_t t = begin; t < end;) {
+      const int64_t from = t % pieces * piece, m = std::min(piece, n - from);
+      const int64_t count = pieces > 1 ? 1 : std::min(end - t, c.left());
+      const char* base[3];
+      int64_t row[3], step[3];
+      double one[3];
+      for (int k = 0; k < 3; k++) {
+        const Arg& x = p.args[k];
+        base[k] = x.base + (flat ? 0 : c.offset(x.strides)) + from * x.inner;
+        row[k] = flat || x.constant ? 0 : x.strides[d] / item;
+        step[k] = x.constant ? 0 : x.inner / item;
+        if (k > 0 && row[k] == 0 && step[k] == 0) {
+          x.load(1, base[k], 0, &one[k]);
+          base[k] = (const char*)&one[k];
+        }
+      }
+      kernel(count, m, base[1], row[1], step[1], base[2], row[2], step[2], (char*)base[0], row[0]);
+      t += count;
+      if (pieces == 1)
+        c.advance(count);
+      else if (t % pieces == 0)
+        c.advance(1);
+    }
+  });
+  return true;
+}
 
 }  // namespace nnlib::ops

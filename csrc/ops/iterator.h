@@ -136,10 +136,22 @@ constexpr int64_t kCostly = 4096;  // functions such as exp or pow
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
                   int64_t grain = kCheap);
 
+// A kernel of two operands of one type over rows (rows.inl).
+using Rows2 = void (*)(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, const void* y,
+                       int64_t y_row, int64_t y_step, void* z, int64_t z_row);
+// out = kernel(a, b) where a and b have out's type or are single values, which the kernel reads where they
+// lie. False, and nothing done, where they do not, or out's values do not lie together.
+bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Rows2 kernel, int64_t grain);
+
 namespace detail {
 template <class C, class O, class F, size_t... I>
 inline void map_row(const F& f, int64_t n, const void* const* in, O* out, std::index_sequence<I...>) {
-  for (int64_t i = 0; i < n; i++) out[i] = (O)f(((const C*)in[I])[i]...);
+  // Copies of what the loop needs, and a word that out is at most an operand itself: vectors can be made of
+  // it.
+  const F g = f;
+  const C* const x[] = {(const C*)in[I]...};
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) out[i] = (O)g(x[I][i]...);
 }
 }  // namespace detail
 

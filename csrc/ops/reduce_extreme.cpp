@@ -32,37 +32,59 @@ inline bool better(T v, T than) {
   return v != v || (Max ? v > than : v < than);
 }
 
+// The extreme of n > 0 values by the kernel.
+template <bool Max>
+float extreme_of(int64_t n, const float* x) {
+  return Max ? kernels::table().max_f32(n, x) : kernels::table().min_f32(n, x);
+}
+template <bool Max>
+double extreme_of(int64_t n, const double* x) {
+  return Max ? kernels::table().max_f64(n, x) : kernels::table().min_f64(n, x);
+}
+template <bool Max>
+float extreme_of(int64_t n, const BFloat16* x) {
+  return Max ? kernels::table().max_bf16(n, &x->bits) : kernels::table().min_bf16(n, &x->bits);
+}
+template <bool Max>
+float extreme_of(int64_t n, const Half* x) {
+  return Max ? kernels::table().max_f16(n, &x->bits) : kernels::table().min_f16(n, &x->bits);
+}
+template <bool Max>
+int64_t extreme_of(int64_t n, const int64_t* x) {
+  return Max ? kernels::table().max_i64(n, x) : kernels::table().min_i64(n, x);
+}
+
+// By pieces, so that the place is looked for in one of them alone.
 template <bool Max, class T>
 void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
+  constexpr int64_t kPiece = 256;
   using V = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
   V& best = value_of<V>(a);
-  if constexpr (std::is_same_v<T, float>) {
-    // The row's extreme by the kernel; its place is looked for only where it wins.
-    const double v = Max ? kernels::table().max_f32(n, x) : kernels::table().min_f32(n, x);
-    if (a.i[1] >= 0 && !better<Max, double>(v, best)) return;
+  const int64_t piece = positions ? kPiece : n;
+  int64_t winner = -1;
+  for (int64_t from = 0; from < n; from += piece) {
+    const V v = (V)extreme_of<Max>(std::min(piece, n - from), x + from);
+    if (a.i[1] >= 0 && !better<Max, V>(v, best)) continue;
     best = v;
-    int64_t at = 0;
-    if (positions)
-      while (at < n - 1 && !(x[at] == (float)v || x[at] != x[at])) at++;
-    a.i[1] = first + at;
-  } else {
-    if (!positions) {
-      // Without places, so that the compiler may make vectors of it.
-      V found[4] = {(V)x[0], (V)x[0], (V)x[0], (V)x[0]};
-      int64_t i = 0;
-      for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; k++) found[k] = better<Max, V>((V)x[i + k], found[k]) ? (V)x[i + k] : found[k];
-      for (; i < n; i++) found[0] = better<Max, V>((V)x[i], found[0]) ? (V)x[i] : found[0];
-      for (V v : found)
-        if (a.i[1] < 0 || better<Max, V>(v, best)) best = v, a.i[1] = first;
-      return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-      if (a.i[1] >= 0 && !better<Max, V>((V)x[i], best)) continue;
-      best = (V)x[i];
-      a.i[1] = first + i;
-    }
+    winner = from;
+    a.i[1] = first + from;
   }
+  if (!positions || winner < 0) return;
+  const T* p = x + winner;
+  const int64_t m = std::min(piece, n - winner);
+  using W = compute_t<T>;
+  const W v = (W)best;
+  int64_t at = 0;
+  while (at < m - 1 && !((W)p[at] == v || (W)p[at] != (W)p[at])) at++;
+  a.i[1] = first + winner + at;
+}
+// The type whose rows are taken as they are.
+Dtype taken_dtype(Dtype d) { return is_reduced_float(d) ? d : compute_dtype(d); }
+template <class F>
+void dispatch_taken(Dtype d, F&& f) {
+  if (d == Dtype::BFloat16) return f(TypeTag<BFloat16>{});
+  if (d == Dtype::Float16) return f(TypeTag<Half>{});
+  dispatch_compute(d, f);
 }
 
 // Extremes whose outputs lie beside each other: whole rows are compared, column by column.
@@ -97,16 +119,34 @@ bool extreme_columns(const Tensor& self, const std::vector<bool>& mask, const Te
       });
 }
 
-// Rows of float32 values that lie together, each one's extreme an output.
+// Short rows of floats that lie together: a few at once.
 template <bool Max>
+bool extreme_of_short_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
+                           const Tensor& indices) {
+  constexpr int64_t kShort = 24;
+  const int64_t n = contiguous_row(self, mask);
+  if (self.dtype() != Dtype::Float32 || n < 1 || n > kShort) return false;
+  const float* x = (const float*)self.raw();
+  const auto kernel = Max ? kernels::table().max_short_rows_f32 : kernels::table().min_short_rows_f32;
+  parallel_for(0, self.numel() / n, 32768 / n, [&](int64_t b, int64_t e) {
+    constexpr int64_t kPart = 512;
+    float unwanted[kPart];
+    for (int64_t r = b; r < e; r += kPart)
+      kernel(std::min(kPart, e - r), n, x + r * n, values.defined() ? (float*)values.raw() + r : unwanted,
+             indices.defined() ? (int64_t*)indices.raw() + r : nullptr);
+  });
+  return true;
+}
+
+// Rows that lie together, each one's extreme an output.
+template <bool Max, class T>
 bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
   const int64_t n = contiguous_row(self, mask);
-  if (self.dtype() != Dtype::Float32 || n < 1 || n > 4096) return false;
-  const float* x = (const float*)self.raw();
-  float* y = (float*)values.raw();
-  const auto kernel = Max ? kernels::table().max_f32 : kernels::table().min_f32;
+  if (self.dtype() != DtypeOf<T>::value || n < 1 || n > 4096) return false;
+  const T* x = (const T*)self.raw();
+  T* y = (T*)values.raw();
   parallel_for(0, values.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
-    for (int64_t o = b; o < e; o++) y[o] = kernel(n, x + o * n);
+    for (int64_t o = b; o < e; o++) y[o] = (T)extreme_of<Max>(n, x + o * n);
   });
   return true;
 }
@@ -114,22 +154,25 @@ bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Te
 // Values and, where defined, positions (int64) of the extremes over `mask`.
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
-  const Dtype c = compute_dtype(self.dtype());
+  if (extreme_of_short_rows<Max>(self, mask, values, indices)) return;
+  const Dtype c = compute_dtype(self.dtype()), taken = taken_dtype(self.dtype());
   const bool by_columns = !indices.defined() && dispatch_compute(c, [&](auto tag) {
     return extreme_columns<Max, typename decltype(tag)::type>(self, mask, values);
   });
   if (by_columns) return;
-  if (!indices.defined() && extreme_of_rows<Max>(self, mask, values)) return;
+  bool by_rows = false;
+  if (!indices.defined())
+    dispatch_taken(taken, [&](auto tag) {
+      by_rows = extreme_of_rows<Max, typename decltype(tag)::type>(self, mask, values);
+    });
+  if (by_rows) return;
   const bool floating = is_floating(self.dtype());
   Acc start{};
   start.i[1] = -1;  // nothing yet
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t first) {
-    if (c == Dtype::Float32)
-      take<Max>(a, n, (const float*)x, first, indices.defined());
-    else if (c == Dtype::Float64)
-      take<Max>(a, n, (const double*)x, first, indices.defined());
-    else
-      take<Max>(a, n, (const int64_t*)x, first, indices.defined());
+    dispatch_taken(taken, [&](auto tag) {
+      take<Max>(a, n, (const typename decltype(tag)::type*)x, first, indices.defined());
+    });
   };
   auto merge = [&](Acc& a, const Acc& b) {
     if (b.i[1] < 0) return;
@@ -139,7 +182,7 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
   std::optional<ElementWriter> w, p;
   if (values.defined()) w.emplace(values);
   if (indices.defined()) p.emplace(indices);
-  reduce(self, mask, {c, start, row, merge, indices.defined()}, [&](int64_t i, const Acc& a) {
+  reduce(self, mask, {taken, start, row, merge, indices.defined()}, [&](int64_t i, const Acc& a) {
     if (w) floating ? w->set(i, a.f[0]) : w->set(i, a.i[0]);
     if (p) p->set(i, a.i[1]);
   });

@@ -30,7 +30,9 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
     if constexpr (std::is_same_v<T, float>) {
       t += kernels::table().sum_squares_f32(n, x, 0);
     } else {
-      for (int64_t i = 0; i < n; i++) t += x[i] * x[i];
+      double square = 0;
+      kernels::table().gemv_dot_f64(1, n, x, n, x, &square);
+      t += square;
     }
   } else if (std::isinf(p)) {
     for (int64_t i = 0; i < n; i++) {

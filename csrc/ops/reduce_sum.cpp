@@ -16,22 +16,24 @@ namespace nnlib::ops {
 
 namespace {
 
-template <class T>
-double plain_sum(int64_t n, const T* x) {
-  constexpr int kChains = 8;  // additions overlap
-  double part[kChains] = {};
-  int64_t i = 0;
-  for (; i + kChains <= n; i += kChains)
-    for (int k = 0; k < kChains; k++) part[k] += x[i + k];
-  double total = 0;
-  for (; i < n; i++) total += x[i];
-  for (int k = 0; k < kChains; k++) total += part[k];
-  return total;
-}
+// The sum of n values by the kernel.
+double sum_of(int64_t n, const float* x) { return kernels::table().sum_f32(n, x); }
+double sum_of(int64_t n, const double* x) { return kernels::table().sum_f64(n, x); }
+double sum_of(int64_t n, const BFloat16* x) { return kernels::table().sum_bf16(n, &x->bits); }
+double sum_of(int64_t n, const Half* x) { return kernels::table().sum_f16(n, &x->bits); }
 
 // acc[j] += the sum of column j.
 void fold_sum(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
   kernels::table().sum_rows_f32(rows, cols, x, ld, acc);
+}
+void fold_sum(int64_t rows, int64_t cols, const double* x, int64_t ld, double* acc) {
+  kernels::table().sum_rows_f64(rows, cols, x, ld, acc);
+}
+void fold_sum(int64_t rows, int64_t cols, const BFloat16* x, int64_t ld, double* acc) {
+  kernels::table().sum_rows_bf16(rows, cols, &x->bits, ld, acc);
+}
+void fold_sum(int64_t rows, int64_t cols, const Half* x, int64_t ld, double* acc) {
+  kernels::table().sum_rows_f16(rows, cols, &x->bits, ld, acc);
 }
 template <class C, class A>
 void fold_sum(int64_t rows, int64_t cols, const C* x, int64_t ld, A* acc) {
@@ -58,16 +60,22 @@ bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor
       });
 }
 
-// Sums of short rows of float32 values that lie together.
+// Sums of short rows that lie together.
+template <class T>
 bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
   const int64_t n = contiguous_row(self, mask);
-  if (self.dtype() != Dtype::Float32 || out.dtype() != Dtype::Float32) return false;
-  if (n < 1 || n > 4096) return false;
-  const float* x = (const float*)self.raw();
-  float* y = (float*)out.raw();
-  const auto sum = kernels::table().sum_f32;
+  if (out.dtype() != self.dtype() || n < 1 || n > 4096) return false;
+  const T* x = (const T*)self.raw();
+  T* y = (T*)out.raw();
   parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
-    for (int64_t o = b; o < e; o++) y[o] = (float)(sum(n, x + o * n) * scale);
+    if constexpr (std::is_same_v<T, float>) {
+      if (n <= 24) {
+        kernels::table().sum_short_rows_f32(e - b, n, x + b * n, y + b);
+        for (int64_t o = b; scale != 1 && o < e; o++) y[o] = (float)(y[o] * scale);
+        return;
+      }
+    }
+    for (int64_t o = b; o < e; o++) y[o] = (T)(compute_t<T>)(sum_of(n, x + o * n) * scale);
   });
   return true;
 }
@@ -75,22 +83,25 @@ bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Ten
 // out = scale * sum(self) without history.
 void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
               bool skip_nan) {
-  const Dtype compute =
-      is_floating(out.dtype()) && !is_floating(self.dtype()) ? Dtype::Float64 : compute_dtype(self.dtype());
+  // Floats come as they are, others in the type that they are added in.
+  const Dtype compute = is_floating(self.dtype())  ? (skip_nan ? compute_dtype(self.dtype()) : self.dtype())
+                        : is_floating(out.dtype()) ? Dtype::Float64
+                                                   : Dtype::Int64;
   if (!skip_nan) {
-    if (sum_short_rows(self, mask, out, scale)) return;
-    if (compute == Dtype::Float32 ? sum_columns<float>(self, mask, out, scale)
-        : compute == Dtype::Int64 ? sum_columns<int64_t>(self, mask, out, scale)
-                                  : sum_columns<double>(self, mask, out, scale))
-      return;
+    bool done = false;
+    if (is_floating(self.dtype()))
+      dispatch_floating(self.dtype(), "sum", [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        done = sum_short_rows<T>(self, mask, out, scale) || sum_columns<T>(self, mask, out, scale);
+      });
+    else
+      done = compute == Dtype::Int64 ? sum_columns<int64_t>(self, mask, out, scale)
+                                     : sum_columns<double>(self, mask, out, scale);
+    if (done) return;
   }
-  const auto& k = kernels::table();
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     if (compute == Dtype::Int64) {
-      const int64_t* v = (const int64_t*)x;
-      uint64_t t = (uint64_t)a.i[0];
-      for (int64_t i = 0; i < n; i++) t += (uint64_t)v[i];
-      a.i[0] = (int64_t)t;
+      a.i[0] = (int64_t)((uint64_t)a.i[0] + (uint64_t)kernels::table().sum_i64(n, (const int64_t*)x));
     } else if (skip_nan) {
       auto add = [&](auto* v) {
         for (int64_t i = 0; i < n; i++)
@@ -98,7 +109,8 @@ void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& ma
       };
       compute == Dtype::Float32 ? add((const float*)x) : add((const double*)x);
     } else {
-      a.f[0] += compute == Dtype::Float32 ? k.sum_f32(n, (const float*)x) : plain_sum(n, (const double*)x);
+      dispatch_floating(compute, "sum",
+                        [&](auto tag) { a.f[0] += sum_of(n, (const typename decltype(tag)::type*)x); });
     }
   };
   auto merge = [](Acc& a, const Acc& b) {

@@ -15,11 +15,20 @@ namespace nnlib::ops {
 
 namespace {
 
+// In double, by the kernels, which go over parts that stay cached.
+constexpr int64_t kPart = 512;
+
 void softmax_row(int64_t n, const double* x, double* y, bool log) {
-  double m = -INFINITY;
-  for (int64_t i = 0; i < n; i++) m = x[i] > m || x[i] != x[i] ? x[i] : m;
-  double total = 0;
-  for (int64_t i = 0; i < n; i++) total += log ? std::exp(x[i] - m) : (y[i] = std::exp(x[i] - m));
+  const auto& k = kernels::table();
+  const double m = k.max_f64(n, x);
+  double total = 0, part[kPart];
+  for (int64_t from = 0; from < n; from += kPart) {
+    const int64_t w = std::min(kPart, n - from);
+    double* to = log ? part : y + from;
+    for (int64_t i = 0; i < w; i++) to[i] = x[from + i] - m;
+    k.exp_f64(w, to, to);
+    total += k.sum_f64(w, to);
+  }
   if (log) {
     const double shift = m + std::log(total);
     for (int64_t i = 0; i < n; i++) y[i] = x[i] - shift;
@@ -28,9 +37,21 @@ void softmax_row(int64_t n, const double* x, double* y, bool log) {
   }
 }
 void softmax_grad_row(int64_t n, const double* g, const double* y, double* out, bool log) {
-  double total = 0;
-  for (int64_t i = 0; i < n; i++) total += log ? g[i] : g[i] * y[i];
-  for (int64_t i = 0; i < n; i++) out[i] = log ? g[i] - std::exp(y[i]) * total : (g[i] - total) * y[i];
+  const auto& k = kernels::table();
+  double total = 0, part[kPart];
+  if (log)
+    total = k.sum_f64(n, g);
+  else if (n > 0)
+    k.gemv_dot_f64(1, n, g, n, y, &total);
+  if (!log) {
+    for (int64_t i = 0; i < n; i++) out[i] = (g[i] - total) * y[i];
+    return;
+  }
+  for (int64_t from = 0; from < n; from += kPart) {
+    const int64_t w = std::min(kPart, n - from);
+    k.exp_f64(w, y + from, part);
+    for (int64_t i = 0; i < w; i++) out[from + i] = g[from + i] - part[i] * total;
+  }
 }
 
 bool rows_lie_ready(const Tensor& t, int64_t dim) {

@@ -163,21 +163,53 @@ const auto kClamp = [](auto x, auto low, auto high) {
   return y > high ? high : y;
 };
 
+// Floats by hardtanh's kernels, which bound as they are stored.
+template <class T, class C>
+void run_clamp_as(const Tensor& out, const Tensor& self, C low, C high,
+                  void (*kernel)(int64_t, const T*, C, C, C, T*)) {
+  const Dtype type = out.dtype();
+  for_each_row(out, type, {{&self, type}}, [&](int64_t n, const void* const* in, void* o) {
+    kernel(n, (const T*)in[0], low, high, 0, (T*)o);
+  });
+}
 void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar>& min,
                const std::optional<Scalar>& max) {
-  dispatch_compute(out.dtype(), [&](auto tag) {
+  const auto& k = kernels::table();
+  const Dtype type = out.dtype();
+  const bool kept = self.dtype() == type;
+  dispatch_compute(type, [&](auto tag) {
     using C = typename decltype(tag)::type;
     const C low = bound<C>(min, true), high = bound<C>(max, false);
-    if constexpr (std::is_same_v<C, float>) {
-      if (low == low && high == high) {
-        for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}},
-                     [&](int64_t n, const void* const* in, void* o) {
-                       kernels::table().clamp_f32(n, (const float*)in[0], low, high, (float*)o);
-                     });
-        return;
-      }
+    const auto f = [=](auto x) { return (decltype(x))kClamp((C)x, low, high); };
+    if constexpr (std::is_integral_v<C>) {
+      // Small integers in their own type where the bounds fit it.
+      if (kept && type != Dtype::Bool)
+        return dispatch_integral(type, "clamp", [&](auto own) {
+          using T = typename decltype(own)::type;
+          using Limits = std::numeric_limits<T>;
+          const T from = (T)std::min<C>(std::max<C>(low, Limits::min()), Limits::max());
+          const T to = (T)std::min<C>(std::max<C>(high, Limits::min()), Limits::max());
+          // Results that do not fit wrap, as a cast would.
+          if (low > (C)Limits::max() || high < (C)Limits::min()) return map_values<C>(out, kCheap, f, self);
+          map_values<T>(
+              out, kCheap,
+              [=](T x) {
+                const T y = x < from ? from : x;
+                return y > to ? to : y;
+              },
+              self);
+        });
+    } else if (low == low && high == high) {
+      if (type == Dtype::BFloat16)
+        return run_clamp_as<uint16_t>(out, self, (float)low, (float)high, k.hardtanh_act_bf16);
+      if (type == Dtype::Float16)
+        return run_clamp_as<uint16_t>(out, self, (float)low, (float)high, k.hardtanh_act_f16);
+      if constexpr (std::is_same_v<C, float>)
+        return run_clamp_as<float>(out, self, low, high, k.hardtanh_act_f32);
+      else
+        return run_clamp_as<double>(out, self, low, high, k.hardtanh_act_f64);
     }
-    map_values<C>(out, kCheap, [=](C x) { return kClamp(x, low, high); }, self);
+    map_values<C>(out, kCheap, f, self);
   });
 }
 
@@ -251,8 +283,8 @@ Tensor clamp_tensor_(const Tensor& self, const Tensor& min, const Tensor& max) {
 namespace {
 
 template <class F>
-Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, KernelBinary kernel, const F& f,
-                 Tensor (*passes)(const Tensor&, const Tensor&)) {
+Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, const BinaryKernels& kernel,
+                 const F& f, Tensor (*passes)(const Tensor&, const Tensor&)) {
   Tensor out = binary(self, bound, result_type(self, bound), kernel, f);
   if (wants_grad(self, bound)) {
     record(out, node, {self, bound},
@@ -270,12 +302,12 @@ Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, Kern
 Tensor clamp_min(const Tensor& self, const Tensor& min) {
   return clamp_one(
       self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
-      kernels::table().maximum_f32, [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
+      NNLIB_BINARY_KERNELS(maximum), [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
 }
 Tensor clamp_max(const Tensor& self, const Tensor& max) {
   return clamp_one(
       self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
-      kernels::table().minimum_f32, [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
+      NNLIB_BINARY_KERNELS(minimum), [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
 }
 
 // ---- lerp, addcmul, addcdiv
@@ -287,6 +319,14 @@ const auto kLerp = [](auto a, auto b, auto w) {
   const auto step = b - a;
   return (w < (decltype(w))0.5) & (w > (decltype(w))-0.5) ? a + w * step : b - step * (1 - w);
 };
+
+void run_lerp(const Tensor& out, const Tensor& self, const Tensor& end, const Tensor& weight) {
+  const Dtype c = Dtype::Float32;
+  if (compute_dtype(out.dtype()) != c) return run_ternary(out, out.dtype(), self, end, weight, kLerp);
+  for_each_row(out, c, {{&self, c}, {&end, c}, {&weight, c}}, [](int64_t n, const void* const* in, void* o) {
+    kernels::table().lerp_f32(n, (const float*)in[0], (const float*)in[1], (const float*)in[2], (float*)o);
+  });
+}
 
 Dtype lerp_type(const Tensor& self, const Tensor& end, const Tensor& weight) {
   NNLIB_CHECK(self.dtype() == end.dtype(), "expected dtype ", dtype_legacy_name(self.dtype()),
@@ -313,7 +353,7 @@ auto lerp_backward(const Tensor& self, const Tensor& end, const Tensor& weight) 
 
 Tensor lerp(const Tensor& self, const Tensor& end, const Tensor& weight) {
   Tensor out = make_output(broadcast_sizes({self, end, weight}), lerp_type(self, end, weight), {&self, &end});
-  run_ternary(out, out.dtype(), self, end, weight, kLerp);
+  run_lerp(out, self, end, weight);
   if (wants_grad(self, end, weight))
     record(out, weight.is_wrapped_number() ? "LerpBackward0" : "LerpBackward1", {self, end, weight},
            lerp_backward(self, end, weight));
@@ -324,7 +364,7 @@ Tensor lerp_(const Tensor& self, const Tensor& end, const Tensor& weight) {
     return assign_inplace(self, [&](const Tensor& s) { return lerp(s, end, weight); }, true);
   check_inplace(self);
   check_result_fits(self, broadcast_sizes({self, end, weight}), lerp_type(self, end, weight));
-  run_ternary(self, self.dtype(), self, end, weight, kLerp);
+  run_lerp(self, self, end, weight);
   mark_changed(self);
   return self;
 }

@@ -1,4 +1,5 @@
-// Functions of one operand. Each line of the lists gives the value, what backward keeps, and the gradient.
+// Functions of one operand. Each line of the lists gives the value, what
+// backward keeps, and the gradient.
 #include <cmath>
 
 #include "ops/activation.h"
@@ -30,11 +31,15 @@ Tensor unary_inplace(const Tensor& self, Dtype type, Tensor (*op)(const Tensor&)
   return self;
 }
 
-// Functions that keep the operand's type say nothing about bools, sign excepted.
+// Functions that keep the operand's type say nothing about bools, sign
+// excepted.
 void check_operand(const std::string& name, const Tensor& x) {
+  if (name == "frac" && !is_floating(x.dtype()))
+    throw NotImplementedError(concat("\"frac\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
   if (x.dtype() != Dtype::Bool) return;
   NNLIB_CHECK(name != "neg",
-              "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+              "Negation, the `-` operator, on a bool tensor is "
+              "not supported. If you are trying to invert a "
               "mask, use "
               "the `~` or `logical_not()` operator instead.");
   for (const char* no : {"abs", "floor", "ceil", "trunc", "square"})
@@ -74,8 +79,9 @@ Tensor zeros_of(const Tensor& g) {
     return out;                                                                                              \
   }
 
-// Results are floats, for integers the default float. FROM_INPUT: in the gradient v is the operand;
-// FROM_OUTPUT: v is the result; NOTHING: it needs neither. g is the gradient of the result.
+// Results are floats, for integers the default float. FROM_INPUT: in the
+// gradient v is the operand; FROM_OUTPUT: v is the result; NOTHING: it needs
+// neither. g is the gradient of the result.
 #define FROM_INPUT save(self)
 #define FROM_OUTPUT save_output(out)
 #define NOTHING Saved()
@@ -89,31 +95,37 @@ Tensor zeros_of(const Tensor& g) {
 
 #define WHOLE_OR(expression) std::is_integral_v<T> ? x : (T)(expression)
 
-NNLIB_FLOAT(exp, "ExpBackward0", table.exp_f32, std::exp(x), FROM_OUTPUT, g* v)
-NNLIB_FLOAT(exp2, "Exp2Backward0", table.exp2_f32, std::exp2(x), FROM_OUTPUT, g * v * Scalar(M_LN2))
-NNLIB_FLOAT(expm1, "Expm1Backward0", table.expm1_f32, std::expm1(x), FROM_OUTPUT, g*(v + Scalar(1)))
-NNLIB_FLOAT(log, "LogBackward0", table.log_f32, std::log(x), FROM_INPUT, g / v)
-NNLIB_FLOAT(log2, "Log2Backward0", table.log2_f32, std::log2(x), FROM_INPUT, g / (v * Scalar(M_LN2)))
+NNLIB_FLOAT(exp, "ExpBackward0", NNLIB_UNARY_KERNELS(exp), std::exp(x), FROM_OUTPUT, g* v)
+NNLIB_FLOAT(exp2, "Exp2Backward0", NNLIB_UNARY_KERNELS(exp2), std::exp2(x), FROM_OUTPUT,
+            g * v * Scalar(M_LN2))
+NNLIB_FLOAT(expm1, "Expm1Backward0", NNLIB_UNARY_KERNELS(expm1), std::expm1(x), FROM_OUTPUT,
+            g*(v + Scalar(1)))
+NNLIB_FLOAT(log, "LogBackward0", NNLIB_UNARY_KERNELS(log), std::log(x), FROM_INPUT, g / v)
+NNLIB_FLOAT(log2, "Log2Backward0", NNLIB_UNARY_KERNELS(log2), std::log2(x), FROM_INPUT,
+            g / (v * Scalar(M_LN2)))
 NNLIB_FLOAT(log10, "Log10Backward0", table.log10_f32, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
-NNLIB_FLOAT(log1p, "Log1PBackward0", table.log1p_f32, std::log1p(x), FROM_INPUT, g / (v + Scalar(1)))
-NNLIB_FLOAT(sqrt, "SqrtBackward0", table.sqrt_f32, std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
-NNLIB_FLOAT(rsqrt, "RsqrtBackward0", table.rsqrt_f32, 1 / std::sqrt(x), FROM_OUTPUT,
+NNLIB_FLOAT(log1p, "Log1PBackward0", NNLIB_UNARY_KERNELS(log1p), std::log1p(x), FROM_INPUT,
+            g / (v + Scalar(1)))
+NNLIB_FLOAT(sqrt, "SqrtBackward0", NNLIB_UNARY_KERNELS(sqrt), std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
+NNLIB_FLOAT(rsqrt, "RsqrtBackward0", NNLIB_UNARY_KERNELS(rsqrt), 1 / std::sqrt(x), FROM_OUTPUT,
             g* Scalar(-0.5) * (v * v * v))
-NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", table.reciprocal_f32, 1 / x, FROM_OUTPUT, -g*(v* v))
-NNLIB_FLOAT(sin, "SinBackward0", table.sin_f32, std::sin(x), FROM_INPUT, g* cos(v))
-NNLIB_FLOAT(cos, "CosBackward0", table.cos_f32, std::cos(x), FROM_INPUT, g * -sin(v))
+NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", NNLIB_UNARY_KERNELS(reciprocal), 1 / x, FROM_OUTPUT, -g*(v* v))
+NNLIB_FLOAT(sin, "SinBackward0", UnaryKernels(table.sin_f32, table.sin_f64), std::sin(x), FROM_INPUT,
+            g* cos(v))
+NNLIB_FLOAT(cos, "CosBackward0", UnaryKernels(table.cos_f32, table.cos_f64), std::cos(x), FROM_INPUT,
+            g * -sin(v))
 NNLIB_FLOAT(tan, "TanBackward0", table.tan_f32, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
 NNLIB_FLOAT(asin, "AsinBackward0", table.asin_f32, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
 NNLIB_FLOAT(acos, "AcosBackward0", table.acos_f32, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
 NNLIB_FLOAT(atan, "AtanBackward0", table.atan_f32, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
 NNLIB_FLOAT(sinh, "SinhBackward0", table.sinh_f32, std::sinh(x), FROM_INPUT, g* cosh(v))
 NNLIB_FLOAT(cosh, "CoshBackward0", table.cosh_f32, std::cosh(x), FROM_INPUT, g* sinh(v))
-NNLIB_FLOAT(tanh, "TanhBackward0", table.tanh_f32, std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
+NNLIB_FLOAT(tanh, "TanhBackward0", NNLIB_UNARY_KERNELS(tanh), std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
 NNLIB_FLOAT(asinh, "AsinhBackward0", table.asinh_f32, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
 NNLIB_FLOAT(acosh, "AcoshBackward0", table.acosh_f32, std::acosh(x), FROM_INPUT,
             g* rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
 NNLIB_FLOAT(atanh, "AtanhBackward0", table.atanh_f32, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
-NNLIB_FLOAT(erf, "ErfBackward0", table.erf_f32, std::erf(x), FROM_INPUT,
+NNLIB_FLOAT(erf, "ErfBackward0", NNLIB_UNARY_KERNELS(erf), std::erf(x), FROM_INPUT,
             g* Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
 NNLIB_FLOAT(erfc, "ErfcBackward0", table.erfc_f32, std::erfc(x), FROM_INPUT,
             g* Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
@@ -121,7 +133,7 @@ NNLIB_FLOAT(erfinv, "ErfinvBackward0", table.erfinv_f32, (T)special::erfinv(x), 
             g* Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
 NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
 NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
-NNLIB_FLOAT(sigmoid, "SigmoidBackward0", table.sigmoid_f32, 1 / (1 + std::exp(-x)), FROM_OUTPUT,
+NNLIB_FLOAT(sigmoid, "SigmoidBackward0", NNLIB_UNARY_KERNELS(sigmoid), 1 / (1 + std::exp(-x)), FROM_OUTPUT,
             sigmoid_backward(g, v))
 NNLIB_FLOAT(sinc, "SincBackward0", table.sinc_f32, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)),
             FROM_INPUT,
@@ -131,17 +143,19 @@ NNLIB_FLOAT(sinc, "SincBackward0", table.sinc_f32, x == 0 ? (T)1 : (T)(std::sin(
 NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x*(T)(kPi / 180), NOTHING, g* Scalar(kPi / 180))
 NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x*(T)(180 / kPi), NOTHING, g* Scalar(180 / kPi))
 
-NNLIB_SAME(abs, "AbsBackward0", table.abs_f32, x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
-NNLIB_SAME(sign, "SignBackward0", table.sign_f32, x != x ? x : (T)((T)(x > 0) - (T)(x < 0)), NOTHING,
-           zeros_of(g))
-NNLIB_SAME(square, "PowBackward0", table.square_f32, x* x, FROM_INPUT, g*(v* Scalar(2)))
-NNLIB_SAME(floor, "FloorBackward0", table.floor_f32, WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
-NNLIB_SAME(ceil, "CeilBackward0", table.ceil_f32, WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
-NNLIB_SAME(trunc, "TruncBackward0", table.trunc_f32, WHOLE_OR(std::trunc(x)), NOTHING, zeros_of(g))
+NNLIB_SAME(abs, "AbsBackward0", NNLIB_UNARY_KERNELS(abs), x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
+NNLIB_SAME(sign, "SignBackward0", NNLIB_UNARY_KERNELS(sign), x != x ? x : (T)((T)(x > 0) - (T)(x < 0)),
+           NOTHING, zeros_of(g))
+NNLIB_SAME(square, "PowBackward0", NNLIB_UNARY_KERNELS(square), x* x, FROM_INPUT, g*(v* Scalar(2)))
+NNLIB_SAME(floor, "FloorBackward0", NNLIB_UNARY_KERNELS(floor), WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
+NNLIB_SAME(ceil, "CeilBackward0", NNLIB_UNARY_KERNELS(ceil), WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
+NNLIB_SAME(frac, "FracBackward0", NNLIB_UNARY_KERNELS(frac), WHOLE_OR(x - std::trunc(x)), NOTHING, g)
+NNLIB_SAME(trunc, "TruncBackward0", NNLIB_UNARY_KERNELS(trunc), WHOLE_OR(std::trunc(x)), NOTHING, zeros_of(g))
 
 Tensor trigamma(const Tensor& self) { return polygamma(1, self); }
 
-NNLIB_RUN(neg, 's', table.neg_f32, kCheap, (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
+NNLIB_RUN(neg, 's', NNLIB_UNARY_KERNELS(neg), kCheap,
+          (T)(std::is_integral_v<T> ? (T)(0 - (uint64_t)(int64_t)x) : -x))
 Tensor neg(const Tensor& self) {
   if (self.is_sparse()) return sparse_scale(self, wrapped_number(-1), false);
   Tensor out = make_output(self.sizes(), self.dtype(), {&self});
@@ -149,12 +163,6 @@ Tensor neg(const Tensor& self) {
   if (wants_grad(self))
     record(out, "NegBackward0", {self}, [](Backward&, const TensorList& g) { return TensorList{neg(g[0])}; });
   return out;
-}
-
-Tensor frac(const Tensor& self) {
-  if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"frac\" not implemented for '", dtype_legacy_name(self.dtype()), "'"));
-  return self - trunc(self);
 }
 
 #define NNLIB_DEFINE_INPLACE(name, type) \
@@ -190,7 +198,8 @@ Tensor round(const Tensor& self, int64_t decimals) {
     const T s = (T)scale;
     return decimals > 0 ? std::nearbyint(x * s) / s : std::nearbyint(x / s) * s;
   };
-  run_unary<true>(out, self, self.dtype(), decimals ? nullptr : kernels::table().round_f32, f, kCheap);
+  run_unary<true>(out, self, self.dtype(), decimals ? UnaryKernels(nullptr) : NNLIB_UNARY_KERNELS(round), f,
+                  kCheap);
   if (wants_grad(self))
     record(out, decimals ? "RoundBackward1" : "RoundBackward0", {self},
            [](Backward&, const TensorList& g) { return TensorList{zeros_of(g[0])}; });
@@ -226,30 +235,6 @@ Tensor logit(const Tensor& self, std::optional<double> eps) {
       const double low = eps ? *eps : 0;
       const Tensor inside = logical_and(ge(v, wrapped_number(low)), le(v, wrapped_number(1 - low)));
       return TensorList{where(inside, g[0] / (v * (Scalar(1) - v)), wrapped_number(eps ? 0.0 : (double)NAN))};
-    });
-  }
-  return out;
-}
-
-Tensor nan_to_num(const Tensor& self, std::optional<double> nan, std::optional<double> posinf,
-                  std::optional<double> neginf) {
-  if (!is_floating(self.dtype())) return basic_ops().clone(self);
-  Tensor out = make_output(self.sizes(), self.dtype(), {&self});
-  const double largest = dispatch_floating(self.dtype(), "nan_to_num", [](auto tag) -> double {
-    using T = typename decltype(tag)::type;
-    if constexpr (std::is_same_v<T, Half>) return 65504;
-    if constexpr (std::is_same_v<T, BFloat16>) return 3.38953138925153547e38;
-    return (double)std::numeric_limits<compute_t<T>>::max();
-  });
-  const double a = nan.value_or(0), b = posinf.value_or(largest), c = neginf.value_or(-largest);
-  auto f = [=](auto x) {
-    using T = decltype(x);
-    return x != x ? (T)a : x == (T)INFINITY ? (T)b : x == (T)-INFINITY ? (T)c : x;
-  };
-  run_unary<true>(out, self, self.dtype(), nullptr, f, kCheap);
-  if (wants_grad(self)) {
-    record(out, "NanToNumBackward0", {self}, [x = save(self)](Backward& ctx, const TensorList& g) {
-      return TensorList{where(isfinite(x.get(ctx)), g[0], wrapped_number(0.0))};
     });
   }
   return out;
