@@ -25,7 +25,6 @@ struct Sampling {
   int64_t size[3];  // depth, height, width; the first is 1 for two dimensions
   int64_t batch, channels, points;
   int64_t area() const { return size[0] * size[1] * size[2]; }
-  int taps() const { return method == Method::Bicubic ? 4 : method == Method::Bilinear ? 2 : 1; }
 };
 
 template <class C>
@@ -141,7 +140,7 @@ struct PointBlock {
   void find(const Sampling& s, const T* grid, int64_t count, bool slopes) {
     n = count;
     all_inside = true;
-    const int taps = s.taps(), depth = s.dims == 3 ? taps : 1;
+    constexpr int taps = kTaps == 1 ? 1 : kTaps == 16 ? 4 : 2, depth = kTaps == 8 ? 2 : 1;
     for (int64_t p = 0; p < n; p++) {
       Tap<C> axis[3][4] = {{{0, 1, 0}}, {}, {}};
       for (int i = 0; i < s.dims; i++)  // x, y, z
