@@ -1,5 +1,7 @@
 #include "python/autograd.h"
 
+#include <unordered_map>
+
 #include "autograd/engine.h"
 #include "core/shape.h"
 #include "python/bind.h"
@@ -145,6 +147,18 @@ PyObject* set_node_class(PyObject*, PyObject* cls) {
   Py_RETURN_NONE;
 }
 
+// A class per operator, as programs that draw graphs go by type(tensor.grad_fn).__name__. Made when first
+// asked for; there are as many as operators, so they are kept.
+PyTypeObject* node_class(const std::string& name) {
+  if (!g_node_class) return &NodeType;
+  static auto* classes = new std::unordered_map<std::string, PyObject*>;
+  PyObject*& cls = (*classes)[name];
+  if (!cls)
+    cls = checked(PyObject_CallFunction((PyObject*)&PyType_Type, "s(O){s:(),s:s}", name.c_str(), g_node_class,
+                                        "__slots__", "__module__", "nnlib.autograd.graph"));
+  return (PyTypeObject*)cls;
+}
+
 }  // namespace
 
 PyObject* next_functions(Node* n) { return next_functions_of(n); }
@@ -159,7 +173,7 @@ PyObject* node_object(const Ref<Node>& node) {
     Py_INCREF(node->pyobj);
     return node->pyobj;
   }
-  PyTypeObject* type = g_node_class ? (PyTypeObject*)g_node_class : &NodeType;
+  PyTypeObject* type = node_class(node->name());
   NodeObject* o = (NodeObject*)checked(type->tp_alloc(type, 0));
   new (&o->node) Ref<Node>(node);
   node->pyobj = (PyObject*)o;

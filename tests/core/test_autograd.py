@@ -425,3 +425,13 @@ def test_jacobian_and_hessian():
         [6.0, 0.0],
         [0.0, 12.0],
     ]
+
+
+def test_a_node_is_of_the_class_of_its_operator():
+    x = nnlib.ones(2, requires_grad=True)
+    times, other = (x * x).grad_fn, (x * 2).grad_fn
+    assert type(times).__name__ == "MulBackward0" and type(times) is type(other)
+    assert isinstance(times, nnlib.autograd.graph.Node) and type(times) is not type(x.exp().grad_fn)
+    leaf = times.next_functions[0][0]
+    assert type(leaf).__name__ == "AccumulateGrad" and leaf.variable is x
+    assert not hasattr(times, "__dict__")
