@@ -160,9 +160,9 @@ def set_float32_matmul_precision(precision: str) -> None:
     - ``"highest"``: K 2^-24 S, that of float32. Computed by multiply-adds, or on processors with AMX, where it is
       quicker, by six products of bfloat16 parts, for which the same bound is proven.
     - ``"high"``: 2^-14 S more. On AMX three products of bfloat16 parts.
-    - ``"medium"``: 2^-6 S more. On AMX one product of numbers rounded to bfloat16.
+    - ``"medium"``: 2^-6 S more. On AMX and with AVX512-BF16 one product of numbers rounded to bfloat16.
 
-    Where there is no AMX, every level is computed as ``"highest"``, and so are parts of matrices whose numbers the
+    Elsewhere every level is computed as ``"highest"``, and so are parts of matrices whose numbers the
     bfloat16 products cannot keep: below 2^-98, near the largest number, infinite or NaN. It concerns ``matmul``,
     ``linear``, ``bmm`` and their kin, and their gradients, in all threads.
 

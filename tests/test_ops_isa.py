@@ -10,7 +10,7 @@ import pytest
 from op_cases import CASES
 
 ROOT = Path(__file__).resolve().parent.parent
-ISAS = ("reference", "baseline", "avx2", "avx512", "amx", "neon")
+ISAS = ("reference", "baseline", "avx2", "avx512", "avx512_bf16", "amx", "neon")
 
 # Run in a process of its own: the instruction set is chosen once. Results go by the number of the case.
 PROGRAM = """

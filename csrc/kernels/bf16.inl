@@ -1,6 +1,6 @@
 // Products of float32 numbers split into bfloat16 parts, without an instruction for them: plain loops that
-// round where the tiles of bf16_tiles.inl round. The drivers do not choose them (bf16_rate); with them a test
-// runs everywhere.
+// round where the tiles of bf16_tiles.inl round. The drivers do not choose them (bf16_rate) unless a test
+// asks for it.
 #pragma once
 #include "vec.h"
 
@@ -36,6 +36,10 @@ NNLIB_INLINE uint16_t bf16_take_part(float* x) {
   return part;
 }
 
+NNLIB_INLINE int64_t place_of_pair(int64_t k, int64_t j) {
+  return (j / 16) * 512 + (k / 2) * 32 + (j % 16) * 2 + k % 2;
+}
+
 void bf16_split_rows(int64_t parts, const float* x, int64_t ldx, uint16_t* y, uint32_t* range) {
   for (int64_t i = 0; i < 1024; ++i) {
     float rest = x[i / 32 * ldx + i % 32];
@@ -49,8 +53,54 @@ void bf16_split_pairs(int64_t parts, const float* x, int64_t ldx, uint16_t* y, u
     for (int64_t j = 0; j < 32; ++j) {
       float rest = x[k * ldx + j];
       widen_range(rest, range);
-      uint16_t* to = y + (j / 16) * 512 + (k / 2) * 32 + (j % 16) * 2 + k % 2;
+      uint16_t* to = y + place_of_pair(k, j);
       for (int64_t p = 0; p < parts; ++p) to[p * 1024] = bf16_take_part(&rest);
+    }
+  }
+}
+
+void bf16_pack_rows(int64_t n, int64_t kc, const uint16_t* x, int64_t rs, int64_t cs, uint16_t* y,
+                    uint32_t* range) {
+  memset(y, 0, 2048);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t k = 0; k < kc; ++k) {
+      y[i * 32 + k] = x[i * rs + k * cs];
+      widen_range(bf16_value(x[i * rs + k * cs]), range);
+    }
+  }
+}
+
+void bf16_pack_pairs(int64_t n, int64_t kc, const uint16_t* x, int64_t rs, int64_t cs, uint16_t* y,
+                     uint32_t* range) {
+  memset(y, 0, 2048);
+  for (int64_t k = 0; k < kc; ++k) {
+    for (int64_t j = 0; j < n; ++j) {
+      y[place_of_pair(k, j)] = x[k * rs + j * cs];
+      widen_range(bf16_value(x[k * rs + j * cs]), range);
+    }
+  }
+}
+
+void bf16_gather_rows(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                      const uint16_t* x, uint16_t* y) {
+  memset(y, 0, 2048);
+  for (int64_t i = 0; i < lines; ++i) {
+    uint16_t* to = y + i * 32;
+    for (int64_t q = 0; q < pieces; ++q) {
+      memcpy(to, x + offset[i] + piece[2 * q], size_t(piece[2 * q + 1]) * 2);
+      to += piece[2 * q + 1];
+    }
+  }
+}
+
+void bf16_gather_pairs(int64_t kc, const int64_t* offset, int64_t pieces, const int64_t* piece,
+                       const uint16_t* x, uint16_t* y) {
+  memset(y, 0, 2048);
+  for (int64_t k = 0; k < kc; ++k) {
+    int64_t j = 0;
+    for (int64_t q = 0; q < pieces; ++q) {
+      for (int64_t i = 0; i < piece[2 * q + 1]; ++i)
+        y[place_of_pair(k, j++)] = x[offset[k] + piece[2 * q] + i];
     }
   }
 }

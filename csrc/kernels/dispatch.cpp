@@ -29,8 +29,11 @@ extern const Table kernel_table;
 namespace avx512 {
 extern const Table kernel_table;
 }
+namespace avx512_bf16 {
+void use_bf16(Table* t);
+}
 namespace amx {
-void use_tiles(Table* t);
+void use_bf16(Table* t);
 }
 #elif defined(__aarch64__)
 namespace neon {
@@ -55,6 +58,11 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+bool has_avx512_bf16() {
+  unsigned a, b, c, d;
+  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
+
 // AMX takes three yeses: the processor's (CPUID), the kernel's support of the tile state (XCR0), and its
 // permission for this process, since the state is 8 KiB a thread (arch_prctl).
 bool has_amx() {
@@ -77,15 +85,12 @@ bool has_amx() {
 #endif
 
 #if defined(__x86_64__)
-// AVX-512's kernels but for those that AMX does better: compiling all of them once more would give the same
-// code.
-const Table& amx_table() {
-  static const Table t = [] {
-    Table made = avx512::kernel_table;
-    amx::use_tiles(&made);
-    return made;
-  }();
-  return t;
+// AVX-512's kernels but for those that are better on bfloat16: compiling all of them once more would give the
+// same code.
+Table with_bf16(void (*use)(Table*)) {
+  Table made = avx512::kernel_table;
+  use(&made);
+  return made;
 }
 #endif
 
@@ -93,8 +98,9 @@ Isa named_isa(const char* name) {
   for (int i = 0; i < kIsaCount; ++i) {
     if (strcmp(name, isa_name(Isa(i))) == 0) return Isa(i);
   }
-  throw std::runtime_error("NNLIB_ISA: expected reference, baseline, avx2, avx512, amx or neon, got '" +
-                           std::string(name) + "'");
+  throw std::runtime_error(
+      "NNLIB_ISA: expected reference, baseline, avx2, avx512, avx512_bf16, amx or neon, got '" +
+      std::string(name) + "'");
 }
 
 Isa choose_isa() {
@@ -134,11 +140,19 @@ bool isa_available(Isa isa) { return table_for(isa) != nullptr; }
 const Table* table_for(Isa isa) {
   if (isa == Isa::Reference) return &reference::kernel_table;
 #if defined(__x86_64__)
-  static const bool avx2_runs = has_avx2(), avx512_runs = has_avx512(), amx_runs = has_amx();
+  static const bool avx2_runs = has_avx2(), avx512_runs = has_avx512();
+  static const bool bf16_runs = has_avx512_bf16(), amx_runs = has_amx();
   if (isa == Isa::Baseline) return &baseline::kernel_table;
   if (isa == Isa::Avx2 && avx2_runs) return &avx2::kernel_table;
   if (isa == Isa::Avx512 && avx512_runs) return &avx512::kernel_table;
-  if (isa == Isa::Amx && amx_runs) return &amx_table();
+  if (isa == Isa::Avx512Bf16 && bf16_runs) {
+    static const Table made = with_bf16(avx512_bf16::use_bf16);
+    return &made;
+  }
+  if (isa == Isa::Amx && amx_runs) {
+    static const Table made = with_bf16(amx::use_bf16);
+    return &made;
+  }
 #elif defined(__aarch64__)
   if (isa == Isa::Neon) return &neon::kernel_table;
 #else
@@ -148,7 +162,8 @@ const Table* table_for(Isa isa) {
 }
 
 const char* isa_name(Isa isa) {
-  static const char* const names[kIsaCount] = {"reference", "baseline", "avx2", "avx512", "amx", "neon"};
+  static const char* const names[kIsaCount] = {"reference",   "baseline", "avx2", "avx512",
+                                               "avx512_bf16", "amx",      "neon"};
   return names[int(isa)];
 }
 

@@ -1,5 +1,5 @@
 // Which table of kernels this process uses. The processor is looked at once; the environment variable
-// NNLIB_ISA = reference | baseline | avx2 | avx512 | amx | neon forces a table.
+// NNLIB_ISA = reference | baseline | avx2 | avx512 | avx512_bf16 | amx | neon forces a table.
 #pragma once
 #include <atomic>
 
@@ -7,8 +7,8 @@
 
 namespace nnlib::kernels {
 
-enum class Isa { Reference, Baseline, Avx2, Avx512, Amx, Neon };
-constexpr int kIsaCount = 6;
+enum class Isa { Reference, Baseline, Avx2, Avx512, Avx512Bf16, Amx, Neon };
+constexpr int kIsaCount = 7;
 
 namespace detail {
 extern std::atomic<const Table*> chosen_table;
@@ -30,7 +30,7 @@ const Table* table_for(Isa isa);
 // Whether the processor and the operating system can run the set, and the build has it.
 bool isa_available(Isa isa);
 
-// "reference", "baseline", "avx2", "avx512", "amx" or "neon".
+// "reference", "baseline", "avx2", "avx512", "avx512_bf16", "amx" or "neon".
 const char* isa_name(Isa isa);
 
 // All sets that can be forced here, the best last: the names go into `out` (at least kIsaCount places).

@@ -112,6 +112,8 @@ void bind_settings(py::module_& m) {
   m.def("_float32_matmul_precision", [] { return int(drivers::float32_matmul_precision()); });
   m.def("_set_float32_matmul_precision",
         [](int p) { drivers::set_float32_matmul_precision(drivers::MatmulPrecision(p)); });
+  m.def("_always_bf16_tiles", &drivers::always_tiles);
+  m.def("_set_always_bf16_tiles", &drivers::set_always_tiles);
   m.def("_bf16_tile_counts", [] {
     const drivers::TileCounts c = drivers::tile_counts();
     return py::make_tuple(c.split, c.whole);

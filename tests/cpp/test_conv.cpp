@@ -2,6 +2,8 @@
 #include "core/parallel.h"
 #include "harness.h"
 #include "ops/drivers/conv.h"
+#include "ops/drivers/conv_tiles.h"
+#include "ops/drivers/gemm_bf16.h"
 
 using namespace harness;
 using namespace nnlib::drivers;
@@ -306,6 +308,8 @@ void check_conv(ConvShape s, double eps, Dtype dtype, double rounding) {
         sg(s.out_channels, s.out_pixels(), ny, dtype, false);
     for (int64_t i = 0; i < nx; ++i) sx.set(i, x[i]), x[i] = sx.get(i);
     for (int64_t i = 0; i < ny; ++i) sg.set(i, gy[i]), gy[i] = sg.get(i);
+    Stored<T> sw(1, 1, nw, dtype, false);
+    for (int64_t i = 0; i < nw; ++i) sw.set(i, w[i]), w[i] = sw.get(i);
   }
   const int64_t ci = s.in_group(), taps = s.taps();
   for (int64_t i = 0; i < nw; ++i) turned[i / (ci * taps) * ci * taps + i % taps * ci + i / taps % ci] = w[i];
@@ -415,6 +419,24 @@ TEST(conv_drivers) {
     check_conv<float>(s, 2e-5, Dtype::Float16, 1. / 2048);
     check_conv<double>(s, 1e-13, Dtype::Float64, 0);
   }
+}
+
+// On a processor without instructions for it, by plain loops that round where these do.
+TEST(conv_by_blocks_of_bfloat16) {
+  set_always_tiles(true);
+  for (const ConvShape& s : kShapes) check_conv<float>(s, 2e-5, Dtype::BFloat16, 1. / 256);
+  set_always_tiles(false);
+}
+
+TEST(conv_blocks_of_bfloat16_are_chosen_where_they_pay) {
+  const int64_t rate = kernels::table().bf16_rate;
+  using nnlib::drivers::detail::tiles_pay;
+  CHECK(tiles_pay(Dtype::BFloat16, 64, 576, 1024) == (rate > 1), "many channels");
+  CHECK(!tiles_pay(Dtype::BFloat16, 1, 9, 1024), "one channel");
+  CHECK(!tiles_pay(Dtype::BFloat16, 64, 0, 1024), "nothing to sum");
+  CHECK(!tiles_pay(Dtype::Float16, 64, 576, 1024) && !tiles_pay(Dtype::Float32, 64, 576, 1024),
+        "other types");
+  CHECK(!tiles_pay(Dtype::BFloat16, 64, 576, 1024, 100), "something else is quicker by far");
 }
 
 // More images than are read at once.

@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_layout.h"
+#include "ops/drivers/conv_tiles.h"
 #include "ops/drivers/gemm.h"
 #include "ops/drivers/scratch.h"
 
@@ -108,6 +109,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
       return pixels_suit(s, x, y) ? detail::pixels_forward(s, x, w, bias, y)
                                   : detail::depthwise_forward(s, x, w, bias, y);
     }
+    if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
     if (algorithm == ConvAlgorithm::Winograd &&
         detail::winograd_images_forward(s, detail::winograd_size(s), x, w, bias, y)) {
       return;
@@ -129,6 +131,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
       return pixels_suit(s, gy, gx) ? detail::pixels_input_grad(s, gy, w, bias, gx)
                                     : detail::depthwise_input_grad(s, gy, w, bias, gx);
     }
+    if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
     const int64_t size = detail::winograd_input_grad_size(s);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
@@ -150,6 +153,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
   }
   if constexpr (std::is_same_v<T, float>) {
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
+    if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s);
     if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
     if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)

@@ -36,7 +36,8 @@ struct ConvImages {
   bool channels_last;
   int64_t channels, pixels;
 };
-// Weights of any strides: output channel, input channel of a group, tap.
+// Weights of any strides: output channel, input channel of a group, tap. Of bfloat16 images they are bfloat16
+// numbers too, whatever type they have here.
 template <class T>
 struct ConvWeights {
   const T* data;
@@ -130,6 +131,9 @@ void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
 int64_t winograd_size(const ConvShape& s);
 int64_t winograd_input_grad_size(const ConvShape& s);
 int64_t winograd_weight_grad_size(const ConvShape& s);
+// How many times quicker than a matrix product it is then, 1 where it is not taken.
+double winograd_gain(const ConvShape& s);
+double winograd_input_grad_gain(const ConvShape& s);
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
                       float* y);
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,

@@ -49,6 +49,15 @@ inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64
     std::fill_n(y + low + n, high, 0.);
   }
 }
+inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const BFloat16* x,
+                       int64_t x_row, BFloat16* y, int64_t y_row) {
+  for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
+    std::fill_n(y, low, BFloat16());
+    if (step == 1) std::copy_n(x, n, y + low);
+    for (int64_t i = 0; i < n && step != 1; ++i) y[low + i] = x[i * step];
+    std::fill_n(y + low + n, high, BFloat16());
+  }
+}
 inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                          const float* x, float* y, int64_t ldy) {
   kernels::table().conv_gather_f32(lines, offset, pieces, piece, x, y, ldy);

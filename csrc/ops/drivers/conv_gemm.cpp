@@ -1,12 +1,14 @@
 // Convolution as a matrix product, W im2col(x), whose right side is gathered a block of pixels at a time and
 // never held whole. After Dukhan, "The indirect convolution algorithm", 2019, in that addresses are looked up
 // rather than computed; here lines are.
+#include <optional>
 #include <type_traits>
 #include <vector>
 
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_frame.h"
+#include "ops/drivers/conv_tiles.h"
 #include "ops/drivers/gemm_block.h"
 
 namespace nnlib::drivers::detail {
@@ -24,22 +26,14 @@ constexpr int64_t kNearFrame = 6 << 10;
 constexpr int64_t kNearPanels = 32 << 10;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
-// The left side: element (row, channel * taps + t) of group g is w[g * group + row * rs + channel * cs +
-// tap[t]].
-template <class T>
-struct Weights {
-  const T* w;
-  int64_t group, rs, cs;
-  std::vector<int64_t> tap;
-  bool rows_contiguous;
-};
 
 // How a matrix of W times im2col(x) is computed.
 template <class T>
 struct Plan {
-  explicit Plan(const ConvShape& shape) : s(shape), tile(tile_kernel<T>()) {
+  Plan(const ConvShape& shape, Dtype images) : s(shape), tile(tile_kernel<T>()) {
     rows = s.out_group(), k = s.in_group() * s.taps();
     pointwise = s.pointwise();
+    tiles = std::is_same_v<T, float> && tiles_pay(images, rows, k, s.batch * s.out_pixels());
     const int64_t width = kernels::table().lines_nr / 2;
     // Straight from the frame, lanes past the end of a line idle. The gathered panel costs about as much as
     // four rows of products.
@@ -55,6 +49,7 @@ struct Plan {
     const int64_t least = frame_size(frame, kPixels);
     channels = std::clamp<int64_t>(kMostFrame / least, 1, channels);
     kc = taps <= tile.kc ? balanced_block(s.in_group(), channels, 1) * taps : balanced_block(k, tile.kc, 1);
+    if (tiles) kc = tile_channels(s, least) * taps;
     channels = (kc + taps - 1) / taps;
     // Whole lines of vectors whose part of the frame stays in the first-level cache while the rows pass.
     const int64_t line = (s.out[2] + width - 1) / width, some = std::max<int64_t>(1, kPixels / width / line);
@@ -82,7 +77,7 @@ struct Plan {
   }
   const ConvShape& s;
   TileKernel<T> tile;
-  bool pointwise, direct;
+  bool pointwise, direct, tiles;  // tiles: of bfloat16
   // Panels of the weights have room for mr rows and hold `step`; kc lines are taken at once.
   int64_t rows, k, mr, step, panels, kc = 0;
   int64_t pixels = kPixels;  // of a task
@@ -94,10 +89,20 @@ template <class T>
 class PackedWeights {
  public:
   explicit PackedWeights(const Plan<T>& plan)
-      : k_(plan.k), kc_(plan.kc), mr_(plan.mr), step_(plan.step), rows_(plan.rows), panels_(plan.panels) {}
-  int64_t size(int64_t groups) const { return groups * panels_ * mr_ * k_; }
+      : k_(plan.k), kc_(plan.kc), mr_(plan.mr), step_(plan.step), rows_(plan.rows), panels_(plan.panels) {
+    if (plan.tiles) tiles_.emplace(plan.rows, plan.k, plan.s.taps(), plan.kc / plan.s.taps());
+  }
+  // In elements of T.
+  int64_t size(int64_t groups) const {
+    return tiles_ ? tiles_->size(groups) / int64_t(sizeof(T) / sizeof(uint16_t))
+                  : groups * panels_ * mr_ * k_;
+  }
+  const TileWeights* tiles() const { return tiles_ ? &*tiles_ : nullptr; }
 
   void pack(const Weights<T>& w, int64_t groups, T* dst) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (tiles_) return tiles_->pack(w, groups, reinterpret_cast<uint16_t*>(dst));
+    }
     data_ = dst;
     const int64_t grain = std::max<int64_t>(1, 8192 / (mr_ * k_));
     parallel_for(0, groups * panels_, grain, [&](int64_t first, int64_t last) {
@@ -127,6 +132,7 @@ class PackedWeights {
   }
   int64_t k_, kc_, mr_, step_, rows_, panels_;
   T* data_ = nullptr;
+  std::optional<TileWeights> tiles_;
 };
 
 // One thread's work on blocks of pixels of one group each: C = W im2col(x) + bias, C with rows of ldc.
@@ -134,10 +140,15 @@ template <class T>
 class BlockProduct {
  public:
   BlockProduct(const Plan<T>& plan, const PackedWeights<T>& weights)
-      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s) {}
+      : plan_(plan), s_(plan.s), weights_(weights), frame_(plan.s) {
+    if (weights.tiles()) tiles_.emplace(plan.s, *weights.tiles());
+  }
 
   void run(const ConvImages& x, const T* bias, int64_t group, int64_t pixel, int64_t count, T* c,
            int64_t ldc) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (tiles_) return tiles_->run(x, bias, group, pixel, count, c, ldc);
+    }
     const int64_t pixels = s_.out_pixels();
     const bool in_place = plan_.pointwise && pixel / pixels == (pixel + count - 1) / pixels;
     if (!in_place && frame_.place(pixel, count)) {
@@ -257,6 +268,7 @@ class BlockProduct {
   const ConvShape& s_;
   const PackedWeights<T>& weights_;
   ConvFrame frame_;
+  std::optional<TileProduct> tiles_;
   std::vector<int64_t> pieces_, starts_, offsets_, vectors_;
 };
 
@@ -278,7 +290,7 @@ constexpr int64_t kTurned = 1 << 16;
 template <class T>
 void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, const T* bias,
                const ConvImages& y) {
-  const Plan<T> plan(s);
+  const Plan<T> plan(s, x.dtype);
   PackedWeights<T> weights(plan);
   weights.pack(w, s.groups, scratch<Scratch::Weights, T>(weights.size(s.groups)));
   T* whole = const_cast<T*>(planes<T>(y));
@@ -376,7 +388,7 @@ void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeight
   std::vector<PackedWeights<T>> packed;
   int64_t size = 0, work = 0, most = std::min(kTaskPixels, (int64_t(1) << 19) / (s.in_group() * stride));
   for (const Back<T>& back : backs) {
-    plans.emplace_back(back.shape);
+    plans.emplace_back(back.shape, gy.dtype);
     packed.emplace_back(plans.back());
     size += packed.back().size(s.groups);
     work += plans.back().rows * plans.back().k;

@@ -110,6 +110,13 @@ inline void read_planes(const ConvImages& t, int64_t image, int64_t channel, int
   }
 }
 
+// Of bfloat16 images as they are, channels last.
+inline void read_planes(const ConvImages& t, int64_t image, int64_t channel, int64_t channels, int64_t pixel,
+                        int64_t step, int64_t n, BFloat16* y, int64_t y_step) {
+  kernels::table().transpose_u16(n, channels, words(address(t, image, channel, pixel)), step * t.channels,
+                                 reinterpret_cast<uint16_t*>(y), y_step);
+}
+
 // The inverse of read_planes; pixels `step` apart for channels_last alone.
 inline void write_planes(const ConvImages& t, int64_t image, int64_t channel, int64_t channels, int64_t pixel,
                          int64_t step, int64_t n, const float* x, int64_t x_step) {

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_frame.h"
+#include "ops/drivers/conv_tiles.h"
 #include "ops/drivers/gemm_block.h"
 
 namespace nnlib::drivers::detail {
@@ -18,6 +19,8 @@ constexpr int64_t kRows = 256;
 constexpr int64_t kTasks = 32, kPartialSums = int64_t(1) << 21;
 // Channels beside each other that are served in turn.
 constexpr int64_t kTogether = 64;
+// Pixels of a block for products of bfloat16: of k, so that adding to the sums costs little.
+constexpr int64_t kTilePixels = 512;
 
 int64_t tile_rows(float) { return kernels::table().lines_mr; }
 int64_t tile_rows(double) { return tile_kernel<double>().mr; }
@@ -42,8 +45,17 @@ void run_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double*
 template <class T>
 void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks, const ConvImages& x,
                 const ConvImages& gy, int64_t group, int64_t channel, int64_t channels, int64_t from,
-                int64_t to, bool add, T* sum) {
+                int64_t to, bool add, bool tiles, T* sum) {
   const int64_t taps = s.taps(), rows = channels * taps, co = s.out_group();
+  if constexpr (std::is_same_v<T, float>) {
+    if (tiles) {
+      for (int64_t t = from; t < to; ++t) {
+        sum_pixels_by_tiles(s, frame, x, gy, group, channel, channels, blocks.first(t), blocks.size(t),
+                            add || t > from, sum);
+      }
+      return;
+    }
+  }
   const int64_t nr = tile_columns(T()), ld = kernels::table().lines_ld, most = tile_rows(T());
   const int64_t panels = (rows + most - 1) / most, mr = (rows + panels - 1) / panels;
   T* a = scratch<Scratch::PanelsA, T>(most * ld + kLineSlack);
@@ -80,7 +92,9 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
 template <class T>
 void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t taps = s.taps(), k = s.in_group() * taps, co = s.out_group(), size = s.out_channels * k;
-  const PixelBlocks blocks(s, kernels::table().lines_ld, 1);
+  const bool tiles =
+      std::is_same_v<T, float> && x.dtype == gy.dtype && tiles_pay(x.dtype, co, k, s.batch * s.out_pixels());
+  const PixelBlocks blocks(s, tiles ? kTilePixels : kernels::table().lines_ld, 1);
   const int64_t channels = balanced_block(s.in_group(), std::max<int64_t>(1, kRows / taps), 1);
   const int64_t parts = (s.in_group() + channels - 1) / channels;
   // Groups of channels that lie last share lines of the cache: a block of pixels serves several of them in
@@ -102,7 +116,7 @@ void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
       for (int64_t block = from; block < to; block += step) {
         for (int64_t group = set * together; group < std::min(s.groups, (set + 1) * together); ++group) {
           sum_pixels(s, frame, blocks, x, gy, group, channel, std::min(channels, s.in_group() - channel),
-                     block, block + step, block > from,
+                     block, block + step, block > from, tiles,
                      sums + chunk * size + (group * k + channel * taps) * co);
         }
       }

@@ -39,10 +39,17 @@ int64_t best_size(const ConvShape& s) {
   return small < large ? 2 : 4;
 }
 
+double gain(const ConvShape& s) {
+  const int64_t size = best_size(s);
+  return size > 0 ? gemm_cost(s) / winograd_cost(s, size) : 1;
+}
+
 }  // namespace
 
 int64_t winograd_size(const ConvShape& s) { return best_size(s); }
 int64_t winograd_input_grad_size(const ConvShape& s) { return best_size(turned(s)); }
 int64_t winograd_weight_grad_size(const ConvShape& s) { return best_size(s); }
+double winograd_gain(const ConvShape& s) { return gain(s); }
+double winograd_input_grad_gain(const ConvShape& s) { return gain(turned(s)); }
 
 }  // namespace nnlib::drivers::detail

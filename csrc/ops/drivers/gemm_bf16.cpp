@@ -18,7 +18,12 @@
 //
 // One part: (2 * 2^-8 + 2^-16) S < 2^-6.9 S, and the roundings. Nothing is left out of bfloat16 operands.
 //
-// NOTE ON THE RANGE. Tile instructions take bfloat16 numbers under 2^-126 for 0 and flush sums under it to 0.
+// AVX512-BF16's dot products sum 2 products into their sum with at most 2 roundings. One part is summed in
+// chains of 256 that are added to the sum of a block: (256 + 2 + K/d) u S, less than the float32 path's. More
+// parts are summed in chains of 32 and are never chosen: three products at twice the rate of float32's take
+// longer.
+//
+// NOTE ON THE RANGE. Both instructions take bfloat16 numbers under 2^-126 for 0 and flush sums under it to 0.
 // For the bound a block of 32 rows of A and one of 32 columns of B, over kDepth numbers at most, have to
 // keep:
 //
@@ -56,10 +61,12 @@ constexpr int64_t kMostKept = 16 << 20;
 constexpr int64_t kTogether = 8;  // blocks whose lines are read together
 constexpr int64_t kGroup = 12;    // blocks of columns that stay in a core's second-level cache
 constexpr int64_t kBlock = kSide * kSide;
-// Multiplications of float32 in the time that packing one part of a number takes.
-constexpr double kPackCost = 24;
+// Multiplications of float32 in the time that packing takes: one part of a float32 number, and a bfloat16
+// one.
+constexpr double kSplitCost = 24, kPackCost = 12;
 
 std::atomic<MatmulPrecision> g_precision{MatmulPrecision::Highest};
+std::atomic<bool> g_always{false};
 std::atomic<int64_t> g_split{0}, g_whole{0};
 
 int64_t blocks_of(int64_t n) { return (n + kSide - 1) / kSide; }
@@ -103,6 +110,18 @@ void pack_block(int parts, const Operand<T>& x, const T* from, int64_t n, int64_
   const auto split = x.pairs ? t.bf16_split_pairs : t.bf16_split_rows;
   const int64_t along = x.pairs ? x.side : x.depth, line = x.pairs ? x.depth : x.side;
   uint32_t seen[2] = {range->low, range->high};
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (x.scale == 1) {
+      const uint16_t* words = reinterpret_cast<const uint16_t*>(from);
+      if (x.pairs) {
+        t.bf16_pack_pairs(n, depth, words, x.depth, x.side, to, seen);
+      } else {
+        t.bf16_pack_rows(n, depth, words, x.side, x.depth, to, seen);
+      }
+      *range = {seen[0], seen[1]};
+      return;
+    }
+  }
   bool in_place = false;
   if constexpr (std::is_same_v<T, float>) {
     in_place = along == 1 && n == kSide && depth == kSide && x.scale == 1;
@@ -323,14 +342,17 @@ class Product {
 
 // Whether tiles are quicker: the multiplications of the float32 path against tiles with their rims and
 // packing.
+template <class T>
 bool tiles_pay(int parts, int64_t m, int64_t n, int64_t k) {
+  constexpr bool split = std::is_same_v<T, float>;
   const int64_t rate = kernels::table().bf16_rate;
-  if (rate <= 1 || k < kLeastDepth) return false;
+  if (g_always.load(std::memory_order_relaxed)) return k > 0;
+  if (rate <= 1 || k == 0 || (split && k < kLeastDepth)) return false;
   const double rows = double(blocks_of(m) * kSide), columns = double(blocks_of(n) * kSide);
-  const double depth = double(blocks_of(k) * kSide);
+  const double depth = double(blocks_of(k) * kSide), packing = split ? kSplitCost : kPackCost;
   const int products = parts * (parts + 1) / 2;
   const double tiles =
-      products * rows * columns * depth / double(rate) + kPackCost * parts * (rows + columns) * depth;
+      products * rows * columns * depth / double(rate) + packing * parts * (rows + columns) * depth;
   return tiles < double(m) * double(n) * double(k);
 }
 
@@ -338,6 +360,9 @@ bool tiles_pay(int parts, int64_t m, int64_t n, int64_t k) {
 
 MatmulPrecision float32_matmul_precision() { return g_precision.load(std::memory_order_relaxed); }
 void set_float32_matmul_precision(MatmulPrecision p) { g_precision.store(p, std::memory_order_relaxed); }
+
+bool always_tiles() { return g_always.load(std::memory_order_relaxed); }
+void set_always_tiles(bool on) { g_always.store(on, std::memory_order_relaxed); }
 
 TileCounts tile_counts() { return {g_split.load(), g_whole.load()}; }
 
@@ -357,7 +382,7 @@ int parts_of(int64_t m, int64_t n, int64_t k) {
     const int parts = std::is_same_v<T, BFloat16> || p == MatmulPrecision::Medium ? 1
                       : p == MatmulPrecision::High                                ? 2
                                                                                   : 3;
-    return tiles_pay(parts, m, n, k) ? parts : 0;
+    return tiles_pay<T>(parts, m, n, k) ? parts : 0;
   }
   return 0;
 }

@@ -1,5 +1,5 @@
-// Matrix products by bfloat16 tiles: of bfloat16 tensors, and of float32 ones whose numbers are split into
-// parts.
+// Matrix products by bfloat16 tiles, AMX's or blocks of AVX512-BF16's dot products: of bfloat16 tensors, and
+// of float32 ones whose numbers are split into parts.
 #pragma once
 #include "core/dtype.h"
 #include "ops/drivers/gemm_block.h"
@@ -26,6 +26,11 @@ bool takes_tiles(int64_t m, int64_t n, int64_t k);
 template <class T>
 void gemm_in_parts(int parts, int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
                    compute_t<T> beta, T* c, int64_t ldc, const T* bias);
+
+// Tiles for all products, convolutions and attention that can take them, also where they do not pay: for
+// tests.
+bool always_tiles();
+void set_always_tiles(bool on);
 
 // Tiles of C that were computed by bfloat16 products, and those that took the float32 path for the sake of
 // their range.
