@@ -35,7 +35,7 @@ def check(call, *arguments, share=2.0**-7):
     for a, b in zip(got, expected, strict=True):
         assert a.dtype == BF16 and a.shape == b.shape
         scale = b.square().mean().sqrt().item()
-        assert (a.double() - b).abs().max().item() <= 8 * share * scale
+        assert (a.double() - b).abs().max().item() <= 8 * share * scale + 1e-5
 
 
 def counts():
@@ -134,7 +134,7 @@ def test_autocast_trains():
 
     for a, b in zip(gradients(True), gradients(False), strict=True):
         assert a.dtype == nnlib.float32
-        assert (a - b).norm().item() <= 0.03 * b.norm().item() + 1e-6
+        assert (a - b).norm().item() <= 0.06 * b.norm().item() + 1e-6
 
 
 def test_threads_give_the_same_bits():
