@@ -47,6 +47,16 @@ void add_gemv(Cases& cases) {
             [=, &t] { t.gemv_axpy_f32(k, m, input(0), k, input(1), output(0)); });
   cases.add("gemv_axpy_f64", sizes(1, k, m), {2 * n, 8 * n, true},
             [=, &t] { t.gemv_axpy_f64(k, m, input_f64(0), k, input_f64(1), output_f64(0)); });
+  const std::string across = sizes(m, 1, k), along = sizes(1, k, m);
+  const Work half{2 * n, 2 * n};
+  cases.add("gemv_dot_bf16", across, half,
+            [=, &t] { t.gemv_dot_bf16(m, k, input_half(), k, input(1), output(0)); });
+  cases.add("gemv_dot_f16", across, half,
+            [=, &t] { t.gemv_dot_f16(m, k, input_half(), k, input(1), output(0)); });
+  cases.add("gemv_axpy_bf16", along, half,
+            [=, &t] { t.gemv_axpy_bf16(k, m, input_half(), k, input(1), output(0)); });
+  cases.add("gemv_axpy_f16", along, half,
+            [=, &t] { t.gemv_axpy_f16(k, m, input_half(), k, input(1), output(0)); });
 }
 
 // Small products without packing.

@@ -5,6 +5,10 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
+struct FromF64 {
+  static NNLIB_INLINE VecD get(const double* p) { return load(p); }
+  static NNLIB_INLINE VecD get(const double* p, int64_t n) { return load_n(p, n); }
+};
 struct FromF32 {
   static NNLIB_INLINE Vec get(const float* p) { return load(p); }
   static NNLIB_INLINE Vec get(const float* p, int64_t n) { return load_n(p, n); }
@@ -91,8 +95,8 @@ void pack_f64(int64_t width, int64_t n, int64_t kc, const double* src, int64_t r
 }
 
 // Four rows at a time: x is loaded once for all of them.
-template <int R, class T>
-NNLIB_INLINE void dot_rows(int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+template <int R, class From, class A, class T>
+NNLIB_INLINE void dot_rows(int64_t k, const A* a, int64_t lda, const T* x, T* y) {
   constexpr int W = VecFor<T>::width;
   VecOf<T> s0[R], s1[R];
 #pragma GCC unroll 4
@@ -102,34 +106,40 @@ NNLIB_INLINE void dot_rows(int64_t k, const T* a, int64_t lda, const T* x, T* y)
     const VecOf<T> x0 = load(x + i), x1 = load(x + i + W);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      s0[r] = fma(x0, load(a + r * lda + i), s0[r]);
-      s1[r] = fma(x1, load(a + r * lda + i + W), s1[r]);
+      s0[r] = fma(x0, From::get(a + r * lda + i), s0[r]);
+      s1[r] = fma(x1, From::get(a + r * lda + i + W), s1[r]);
     }
   }
   for (; i < k; i += W) {
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) s0[r] = fma(load_n(x + i, k - i), load_n(a + r * lda + i, k - i), s0[r]);
+    for (int r = 0; r < R; ++r) s0[r] = fma(load_n(x + i, k - i), From::get(a + r * lda + i, k - i), s0[r]);
   }
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) y[r] = reduce_add(s0[r] + s1[r]);
 }
 
-template <class T>
-NNLIB_INLINE void gemv_dot(int64_t m, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+template <class From, class A, class T>
+NNLIB_INLINE void gemv_dot(int64_t m, int64_t k, const A* a, int64_t lda, const T* x, T* y) {
   int64_t i = 0;
-  for (; i + 4 <= m; i += 4) dot_rows<4>(k, a + i * lda, lda, x, y + i);
-  for (; i < m; ++i) dot_rows<1>(k, a + i * lda, lda, x, y + i);
+  for (; i + 4 <= m; i += 4) dot_rows<4, From>(k, a + i * lda, lda, x, y + i);
+  for (; i < m; ++i) dot_rows<1, From>(k, a + i * lda, lda, x, y + i);
 }
 void gemv_dot_f32(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
-  gemv_dot(m, k, a, lda, x, y);
+  gemv_dot<FromF32>(m, k, a, lda, x, y);
 }
 void gemv_dot_f64(int64_t m, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
-  gemv_dot(m, k, a, lda, x, y);
+  gemv_dot<FromF64>(m, k, a, lda, x, y);
+}
+void gemv_dot_bf16(int64_t m, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  gemv_dot<FromBf16>(m, k, a, lda, x, y);
+}
+void gemv_dot_f16(int64_t m, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  gemv_dot<FromF16>(m, k, a, lda, x, y);
 }
 
 // y (+)= the sum of R rows times their x, in the order of the rows: memory is read in R long streams.
-template <int R, class T>
-NNLIB_INLINE void axpy_rows(int64_t n, const T* a, int64_t lda, const T* x, T* y, bool add) {
+template <int R, class From, class A, class T>
+NNLIB_INLINE void axpy_rows(int64_t n, const A* a, int64_t lda, const T* x, T* y, bool add) {
   constexpr int W = VecFor<T>::width;
   VecOf<T> xv[R];
 #pragma GCC unroll 8
@@ -138,32 +148,38 @@ NNLIB_INLINE void axpy_rows(int64_t n, const T* a, int64_t lda, const T* x, T* y
   for (; j + W <= n; j += W) {
     VecOf<T> s = add ? load(y + j) : splat(T(0));
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) s = fma(xv[r], load(a + r * lda + j), s);
+    for (int r = 0; r < R; ++r) s = fma(xv[r], From::get(a + r * lda + j), s);
     store(y + j, s);
   }
   if (j == n) return;
   VecOf<T> s = add ? load_n(y + j, n - j) : splat(T(0));
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) s = fma(xv[r], load_n(a + r * lda + j, n - j), s);
+  for (int r = 0; r < R; ++r) s = fma(xv[r], From::get(a + r * lda + j, n - j), s);
   store_n(y + j, s, n - j);
 }
 
-template <class T>
-NNLIB_INLINE void gemv_axpy(int64_t n, int64_t k, const T* a, int64_t lda, const T* x, T* y) {
+template <class From, class A, class T>
+NNLIB_INLINE void gemv_axpy(int64_t n, int64_t k, const A* a, int64_t lda, const T* x, T* y) {
   const int64_t strip = 2048;  // of y, which stays in the first-level cache
   for (int64_t j = 0; j < n; j += strip) {
     const int64_t width = n - j < strip ? n - j : strip;
     for (int64_t q = 0; k <= 0 && q < width; ++q) y[j + q] = 0;
     int64_t i = 0;
-    for (; i + 8 <= k; i += 8) axpy_rows<8>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
-    for (; i < k; ++i) axpy_rows<1>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
+    for (; i + 8 <= k; i += 8) axpy_rows<8, From>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
+    for (; i < k; ++i) axpy_rows<1, From>(width, a + i * lda + j, lda, x + i, y + j, i > 0);
   }
 }
 void gemv_axpy_f32(int64_t n, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
-  gemv_axpy(n, k, a, lda, x, y);
+  gemv_axpy<FromF32>(n, k, a, lda, x, y);
 }
 void gemv_axpy_f64(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
-  gemv_axpy(n, k, a, lda, x, y);
+  gemv_axpy<FromF64>(n, k, a, lda, x, y);
+}
+void gemv_axpy_bf16(int64_t n, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  gemv_axpy<FromBf16>(n, k, a, lda, x, y);
+}
+void gemv_axpy_f16(int64_t n, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  gemv_axpy<FromF16>(n, k, a, lda, x, y);
 }
 
 void bf16_to_f32(int64_t n, const uint16_t* x, float* y) {

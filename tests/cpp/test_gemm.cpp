@@ -215,6 +215,39 @@ TEST(pack) {
   covered().insert({"pack_f32", "pack_f64", "pack_bf16", "pack_f16"});
 }
 
+namespace {
+
+template <class H, class Gemv>
+void check_half_gemv(const char* isa, Gemv got, Gemv want) {
+  for (int64_t m : {0, 1, 3, 4, 9, 130}) {
+    for (int64_t k : {0, 1, 5, 16, 33, 100}) {
+      const int64_t lda = std::max(m, k) + 1;
+      std::vector<float> x(k + 1), values(lda * lda);
+      fill(values), fill(x);
+      std::vector<uint16_t> a;
+      for (float v : values) a.push_back(H(v).bits);
+      Guarded<float> y(m), z(m);
+      got(m, k, a.data(), lda, x.data(), y.data());
+      want(m, k, a.data(), lda, x.data(), z.data());
+      for (int64_t i = 0; i < m; ++i)
+        CHECK(close(y[i], z[i], 1e-6, 1e-6 * (1 + 4 * k)), isa, " gemv of 16 bits ", m, "x", k);
+      CHECK(y.intact(), isa, " gemv wrote outside");
+    }
+  }
+}
+
+}  // namespace
+
+TEST(gemv_of_16_bits) {
+  for_each_isa([](const Table& t, const char* isa) {
+    check_half_gemv<BFloat16>(isa, t.gemv_dot_bf16, truth().gemv_dot_bf16);
+    check_half_gemv<BFloat16>(isa, t.gemv_axpy_bf16, truth().gemv_axpy_bf16);
+    check_half_gemv<Half>(isa, t.gemv_dot_f16, truth().gemv_dot_f16);
+    check_half_gemv<Half>(isa, t.gemv_axpy_f16, truth().gemv_axpy_f16);
+  });
+  covered().insert({"gemv_dot_bf16", "gemv_axpy_bf16", "gemv_dot_f16", "gemv_axpy_f16"});
+}
+
 TEST(gemv) {
   for_each_isa([](const Table& t, const char* isa) {
     check_gemv<float>(isa, t.gemv_dot_f32, truth().gemv_dot_f32, 1e-6);

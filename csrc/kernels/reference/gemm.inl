@@ -122,6 +122,27 @@ void gemv_axpy_f32(int64_t n, int64_t k, const float* a, int64_t lda, const floa
 void gemv_axpy_f64(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
   gemv(n, k, a, 1, lda, x, y);
 }
+template <class Wide>
+void half_gemv(int64_t m, int64_t k, const uint16_t* a, int64_t rs, int64_t cs, const float* x, float* y,
+               Wide wide) {
+  for (int64_t i = 0; i < m; ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < k; ++j) sum += double(wide(a[i * rs + j * cs])) * x[j];
+    y[i] = float(sum);
+  }
+}
+void gemv_dot_bf16(int64_t m, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  half_gemv(m, k, a, lda, 1, x, y, from_bf16);
+}
+void gemv_dot_f16(int64_t m, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  half_gemv(m, k, a, lda, 1, x, y, from_f16);
+}
+void gemv_axpy_bf16(int64_t n, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  half_gemv(n, k, a, 1, lda, x, y, from_bf16);
+}
+void gemv_axpy_f16(int64_t n, int64_t k, const uint16_t* a, int64_t lda, const float* x, float* y) {
+  half_gemv(n, k, a, 1, lda, x, y, from_f16);
+}
 
 void bf16_to_f32(int64_t n, const uint16_t* x, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = from_bf16(x[i]);

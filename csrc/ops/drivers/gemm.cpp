@@ -97,6 +97,18 @@ void half_share(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> 
   for (int64_t i = 0; i < m; ++i) from_float(n, sum + i * n, c + i * ldc);
 }
 
+void dot_kernel(int64_t m, int64_t k, const BFloat16* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_bf16(m, k, reinterpret_cast<const uint16_t*>(a), lda, x, y);
+}
+void dot_kernel(int64_t m, int64_t k, const Half* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_f16(m, k, reinterpret_cast<const uint16_t*>(a), lda, x, y);
+}
+void axpy_kernel(int64_t n, int64_t k, const BFloat16* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_bf16(n, k, reinterpret_cast<const uint16_t*>(a), lda, x, y);
+}
+void axpy_kernel(int64_t n, int64_t k, const Half* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_f16(n, k, reinterpret_cast<const uint16_t*>(a), lda, x, y);
+}
 void dot_kernel(int64_t m, int64_t k, const float* a, int64_t lda, const float* x, float* y) {
   kernels::table().gemv_dot_f32(m, k, a, lda, x, y);
 }
@@ -108,6 +120,42 @@ void axpy_kernel(int64_t n, int64_t k, const float* a, int64_t lda, const float*
 }
 void axpy_kernel(int64_t n, int64_t k, const double* a, int64_t lda, const double* x, double* y) {
   kernels::table().gemv_axpy_f64(n, k, a, lda, x, y);
+}
+
+// Vectors that a matrix of 16-bit floats is multiplied with where it lies: from more on, packing it pays.
+constexpr int64_t kFewVectors = 4;
+
+// The matrix times `count` vectors, y[i * row_step + r * vector_step] for row i and vector r; false where
+// packing is better. The bias has an element for each row or for each vector.
+template <class T>
+bool half_vectors(int64_t count, int64_t rows, int64_t k, float alpha, Strided<T> mat, Strided<T> vectors,
+                  float beta, T* y, int64_t row_step, int64_t vector_step, const T* bias, bool bias_of_rows) {
+  if (count > kFewVectors || k < 16 || (mat.cs != 1 && (mat.rs != 1 || count > 1))) return false;
+  float* x = scratch<Scratch::Vector, float>(count * (k + rows));
+  float* out = x + count * k;
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t i = 0; i < k; ++i)
+      x[r * k + i] = alpha * float(vectors.data[r * vectors.rs + i * vectors.cs]);
+  }
+  const int64_t unit = 64, shares = 2 * num_threads(), enough = std::max<int64_t>(1, kSerialProduct / 8 / k);
+  const int64_t grain = (std::max(enough, (rows + shares - 1) / shares) + unit - 1) / unit * unit;
+  const int64_t near = std::max<int64_t>(4, 8192 / k / 4 * 4);  // rows that stay in the first-level cache
+  parallel_for(0, rows, grain, [&](int64_t first, int64_t last) {
+    if (mat.cs != 1) return axpy_kernel(last - first, k, mat.data + first * mat.rs, mat.cs, x, out + first);
+    for (int64_t i = first; i < last; i += near) {
+      for (int64_t r = 0; r < count; ++r)
+        dot_kernel(std::min(near, last - i), k, mat.data + i * mat.rs, mat.rs, x + r * k, out + r * rows + i);
+    }
+  });
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t i = 0; i < rows; ++i) {
+      float value = out[r * rows + i] + (bias ? float(bias[bias_of_rows ? i : r]) : 0);
+      T* to = y + i * row_step + r * vector_step;
+      if (beta != 0) value += beta * float(*to);
+      *to = T(value);
+    }
+  }
+  return true;
 }
 
 // y = alpha M x + beta y (+ bias), y of step incy, the bias of step incb; false where M has unit stride
@@ -208,6 +256,9 @@ void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Str
     if (k == 1 && alpha == 1 && beta == 0 && !bias && outer(m, n, a, b, c, ldc)) return;
     GemmPlan<T>(m, n, k, alpha, a, b).run(a.data, b.data, beta, c, ldc, bias, b.weight);
   } else if constexpr (is_half_type<T>) {
+    const Strided<T> columns{b.data, b.cs, b.rs};
+    if (m <= n && half_vectors<T>(m, n, k, alpha, columns, a, beta, c, 1, ldc, bias, true)) return;
+    if (half_vectors<T>(n, m, k, alpha, a, columns, beta, c, ldc, 1, bias, false)) return;
     for_shares<T>(m, n, k, [&](int64_t i, int64_t j, int64_t rows, int64_t cols) {
       half_share<T>(rows, cols, k, alpha, {a.data + i * a.rs, a.rs, a.cs}, {b.data + j * b.cs, b.rs, b.cs},
                     beta, c + i * ldc + j, ldc, bias ? bias + j : nullptr);
