@@ -48,11 +48,24 @@ def test_batch_norm(dtype, sizes):
     x = (nnlib.randn(*sizes) * 2 + 3).to(dtype)
     w, b = nnlib.rand(sizes[1]) + 0.5, nnlib.randn(sizes[1])
     mean, var = nnlib.zeros(sizes[1]), nnlib.ones(sizes[1])
+    x.requires_grad_(), w.requires_grad_()
     got = F.batch_norm(x, mean, var, w, b, training=True)
     mean64, var64 = nnlib.zeros(sizes[1]).double(), nnlib.ones(sizes[1]).double()
-    want = F.batch_norm(x.double(), mean64, var64, w.double(), b.double(), training=True)
+    high, high_w = x.detach().double().requires_grad_(), w.detach().double().requires_grad_()
+    want = F.batch_norm(high, mean64, var64, high_w, b.double(), training=True)
     close(got, want, dtype)
     assert nnlib.allclose(mean.double(), mean64, rtol=1e-5) and nnlib.allclose(var.double(), var64, rtol=1e-4)
+    g = nnlib.randn(*sizes).to(dtype)
+    gx, gw = nnlib.autograd.grad(got, (x, w), g)
+    want_gx, want_gw = nnlib.autograd.grad(want, (high, high_w), g.double())
+    close(gx, want_gx, dtype)
+    assert nnlib.allclose(gw.double(), want_gw, rtol=1e-4, atol=1e-3)
+    x, w = x.detach().requires_grad_(), w.detach()
+    got = F.batch_norm(x, mean, var, w, b)
+    (gx,) = nnlib.autograd.grad(got, x, g)
+    close(
+        gx, g.double() * (w / (var + 1e-5).sqrt()).double().reshape([1, -1] + [1] * (len(sizes) - 2)), dtype
+    )
 
 
 @both

@@ -76,17 +76,19 @@ void scale_channel(const Batch& in, int64_t c, compute_t<T> a, compute_t<T> b, T
   }
 }
 
-// Elements of a channel of 16-bit floats that are made float32 once and stay in the second-level cache.
+// Elements of channels of 16-bit floats that are made float32 once and stay in the second-level cache.
 constexpr int64_t kMostWide = 1 << 16;
 
-// Such a channel as one run of its n planes: nothing but `wide`'s values has to be read again.
+// The n planes of a channel one after the other in float32, and back.
 template <class T>
-float* widened(const Batch& in, int64_t c) {
-  float* wide = drivers::scratch<drivers::Scratch::Rows, float>(in.rows());
-  for (int64_t i = 0; i < in.n; i++)
-    norm_loops::widen(in.s, in.x.data<T>() + (i * in.c + c) * in.s, wide + i * in.s);
-  return wide;
+void widen_channel(const Batch& in, int64_t c, const T* x, float* wide) {
+  for (int64_t i = 0; i < in.n; i++) norm_loops::widen(in.s, x + (i * in.c + c) * in.s, wide + i * in.s);
 }
+template <class T>
+void narrow_channel(const Batch& in, int64_t c, const float* wide, T* y) {
+  for (int64_t i = 0; i < in.n; i++) norm_loops::narrow(in.s, wide + i * in.s, y + (i * in.c + c) * in.s);
+}
+inline float* wide_values(int64_t n) { return drivers::scratch<drivers::Scratch::Rows, float>(n); }
 
 // What backward needs of the forward pass, in the compute type.
 struct Saved1d {
@@ -126,7 +128,8 @@ Saved1d forward(const Batch& in, const Tensor& weight, const Tensor& bias, const
       for (int64_t c = first; c < end; c++) {
         if constexpr (norm_loops::kHalf<T>) {
           if (training && in.rows() <= kMostWide) {
-            float* wide = widened<T>(in, c);
+            float* wide = wide_values(in.rows());
+            widen_channel(in, c, in.x.data<T>(), wide);
             double total = 0, squares = 0;
             for (int64_t i = 0; i < in.n; i++) total += norm_loops::sum(in.s, wide + i * in.s);
             mean[c] = total / (double)in.rows();
@@ -135,8 +138,7 @@ Saved1d forward(const Batch& in, const Tensor& weight, const Tensor& bias, const
             var[c] = squares / (double)in.rows();
             finish(c);
             norm_loops::apply(in.rows(), wide, scale[c], shift[c], wide);
-            for (int64_t i = 0; i < in.n; i++)
-              norm_loops::narrow(in.s, wide + i * in.s, y + (i * in.c + c) * in.s);
+            narrow_channel(in, c, wide, y);
             continue;
           }
         }
@@ -197,6 +199,26 @@ void backward(const Batch& in, const Tensor& grad, const Tensor& weight, const S
   parallel_for(0, in.c, rows_per_chunk(in.rows()), [&](int64_t first, int64_t end) {
     for (int64_t c = first; c < end; c++) {
       double sum_g = 0, sum_gx = 0;
+      if constexpr (norm_loops::kHalf<T>) {
+        if (2 * in.rows() <= kMostWide) {
+          float *wide_g = wide_values(2 * in.rows()), *wide_x = wide_g + in.rows();
+          widen_channel(in, c, g, wide_g), widen_channel(in, c, x, wide_x);
+          for (int64_t i = 0; i < in.n; i++) {
+            const norm_loops::GradSums s = norm_loops::grad_sums(in.s, wide_g + i * in.s, wide_x + i * in.s,
+                                                                 (const float*)nullptr, m[c]);
+            sum_g += s.g;
+            sum_gx += s.gx;
+          }
+          finish(c, sum_g, sum_gx);
+          if (!gx) continue;
+          if (training)
+            norm_loops::grad(in.rows(), wide_g, wide_x, k.a[c], k.b[c], k.c[c], wide_g);
+          else
+            norm_loops::apply(in.rows(), wide_g, k.a[c], 0.0f, wide_g);
+          narrow_channel(in, c, wide_g, gx);
+          continue;
+        }
+      }
       for (int64_t i = 0; i < in.n; i++) {
         const int64_t at = (i * in.c + c) * in.s;
         const norm_loops::GradSums s = norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, m[c]);
