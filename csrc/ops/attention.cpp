@@ -93,17 +93,18 @@ struct FusedBackward {
     if (GradMode::enabled())
       return composite_gradients(ctx, inputs, g, [&](const TensorList& in) { return formula(in); });
     const Dtype type = log_sum.dtype();
-    const AttentionState state{cast_values(g[0], type),
-                               cast_values(qv, type),
-                               cast_values(kv, type),
-                               cast_values(vv, type),
-                               wide.defined() ? wide : out.get(ctx),
-                               log_sum};
-    TensorList grads(inputs.size());
-    if (ctx.needs(0) || ctx.needs(1) || ctx.needs(2)) {
-      const TensorList three = attention_backward(state, args);
-      std::copy(three.begin(), three.end(), grads.begin());
+    AttentionState state{g[0], qv, kv, vv, wide.defined() ? wide : out.get(ctx), log_sum};
+    const bool tiles = attention_takes_tiles(qv, kv, vv, args);
+    bool of_masks = false;
+    for (size_t i = 3; i < inputs.size(); i++) of_masks = of_masks || ctx.needs(i);
+    TensorList grads(inputs.size()), three;
+    const bool of_operands = ctx.needs(0) || ctx.needs(1) || ctx.needs(2);
+    if (of_operands && tiles) three = attention_backward_tiles(state, args);
+    if (!tiles || of_masks) {
+      for (Tensor* t : {&state.grad, &state.q, &state.k, &state.v}) *t = cast_values(*t, type);
     }
+    if (of_operands && !tiles) three = attention_backward(state, args);
+    std::copy(three.begin(), three.end(), grads.begin());
     for (size_t i = 3; i < inputs.size(); i++)
       if (ctx.needs(i)) grads[i] = attention_mask_gradient(state, args, inputs[i].sizes());
     return grads;

@@ -28,6 +28,14 @@ struct AttentionState {
 };
 // Gradients of q, k and v.
 TensorList attention_backward(const AttentionState& state, const AttentionArgs& args);
+
+// The same by the drivers' blocks of bfloat16 (drivers/attention_tiles.h), where that is quicker: q, k, v and
+// grad are bfloat16 then, out and log_sum float32.
+bool attention_takes_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args);
+void attention_forward_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
+                             const Tensor& out, const Tensor& log_sum);
+TensorList attention_backward_tiles(const AttentionState& state, const AttentionArgs& args);
+
 // The gradient of a mask that is added: the scores' gradient, summed to `sizes`, (B, H, L, S) with 1 where
 // the mask was broadcast.
 Tensor attention_mask_gradient(const AttentionState& state, const AttentionArgs& args, const Dims& sizes);

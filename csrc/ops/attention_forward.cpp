@@ -182,19 +182,35 @@ struct Forward : AttentionSizes {
 void dots(int64_t rows, int64_t n, const float* a, int64_t lda, const float* x, float* y) {
   kernels::table().gemv_dot_f32(rows, n, a, lda, x, y);
 }
+void dots(int64_t rows, int64_t n, const BFloat16* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_bf16(rows, n, (const uint16_t*)a, lda, x, y);
+}
+void dots(int64_t rows, int64_t n, const Half* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_dot_f16(rows, n, (const uint16_t*)a, lda, x, y);
+}
 void weighted_rows(int64_t n, int64_t rows, const float* a, int64_t lda, const float* x, float* y) {
   kernels::table().gemv_axpy_f32(n, rows, a, lda, x, y);
 }
+void weighted_rows(int64_t n, int64_t rows, const BFloat16* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_bf16(n, rows, (const uint16_t*)a, lda, x, y);
+}
+void weighted_rows(int64_t n, int64_t rows, const Half* a, int64_t lda, const float* x, float* y) {
+  kernels::table().gemv_axpy_f16(n, rows, (const uint16_t*)a, lda, x, y);
+}
 
-struct FewQueries : Forward<float, float> {
-  using Forward::Forward;
+template <class T>
+struct FewQueries : Forward<T, float> {
+  using Base = Forward<T, float>;
+  using Base::args, Base::q, Base::k, Base::v, Base::B, Base::H, Base::L, Base::S, Base::E, Base::Ev,
+      Base::group;
+  using Base::Base, Base::visible, Base::out_row, Base::log_sum_of;
 
   void row(int64_t b, int64_t h, int64_t i) const {
-    const Head<float> query(q, b, h), key(k, b, h / group), value(v, b, h / group);
+    const Head<T> query(q, b, h), key(k, b, h / group), value(v, b, h / group);
     const int64_t n = visible(i);
     float* s = drivers::scratch<drivers::Scratch::Rows, float>(S + E + Ev);
     float *x = s + S, *sum = x + E;
-    for (int64_t e = 0; e < E; e++) x[e] = query.row(i)[e * query.cs] * (float)args.scale;
+    for (int64_t e = 0; e < E; e++) x[e] = (float)query.row(i)[e * query.cs] * (float)args.scale;
     dots(n, E, key.data, key.rs, x, s);
     for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, 0, {n, 1, 1}, s);
     float state[2] = {-std::numeric_limits<float>::infinity(), 0};
@@ -215,6 +231,16 @@ struct FewQueries : Forward<float, float> {
 // Below this many queries reading the keys once a query costs less than packing them.
 constexpr int64_t kFewQueries = 8;
 
+template <class T>
+void in_float32(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
+                const Tensor& out, const Tensor& log_sum) {
+  if (q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
+    FewQueries<T>(q, k, v, args, out, log_sum).run();
+  } else {
+    Forward<T, float>(q, k, v, args, out, log_sum).run();
+  }
+}
+
 }  // namespace
 
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
@@ -228,16 +254,17 @@ Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
       Forward<double, double>(q, k, v, args, out, *log_sum).run();
       break;
     case Dtype::BFloat16:
-      Forward<BFloat16, float>(q, k, v, args, out, *log_sum).run();
+      if (attention_takes_tiles(q, k, v, args)) {
+        attention_forward_tiles(q, k, v, args, out, *log_sum);
+      } else {
+        in_float32<BFloat16>(q, k, v, args, out, *log_sum);
+      }
       break;
     case Dtype::Float16:
-      Forward<Half, float>(q, k, v, args, out, *log_sum).run();
+      in_float32<Half>(q, k, v, args, out, *log_sum);
       break;
     default:
-      if (L <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1)
-        FewQueries(q, k, v, args, out, *log_sum).run();
-      else
-        Forward<float, float>(q, k, v, args, out, *log_sum).run();
+      in_float32<float>(q, k, v, args, out, *log_sum);
   }
   return out;
 }
