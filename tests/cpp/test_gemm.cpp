@@ -1,4 +1,5 @@
 // The kernels of gemm.inl and the driver over them.
+#include "core/half.h"
 #include "core/parallel.h"
 #include "harness.h"
 #include "ops/drivers/gemm.h"
@@ -240,10 +241,10 @@ void check_half_gemv(const char* isa, Gemv got, Gemv want) {
 
 TEST(gemv_of_16_bits) {
   for_each_isa([](const Table& t, const char* isa) {
-    check_half_gemv<BFloat16>(isa, t.gemv_dot_bf16, truth().gemv_dot_bf16);
-    check_half_gemv<BFloat16>(isa, t.gemv_axpy_bf16, truth().gemv_axpy_bf16);
-    check_half_gemv<Half>(isa, t.gemv_dot_f16, truth().gemv_dot_f16);
-    check_half_gemv<Half>(isa, t.gemv_axpy_f16, truth().gemv_axpy_f16);
+    check_half_gemv<nnlib::BFloat16>(isa, t.gemv_dot_bf16, truth().gemv_dot_bf16);
+    check_half_gemv<nnlib::BFloat16>(isa, t.gemv_axpy_bf16, truth().gemv_axpy_bf16);
+    check_half_gemv<nnlib::Half>(isa, t.gemv_dot_f16, truth().gemv_dot_f16);
+    check_half_gemv<nnlib::Half>(isa, t.gemv_axpy_f16, truth().gemv_axpy_f16);
   });
   covered().insert({"gemv_dot_bf16", "gemv_axpy_bf16", "gemv_dot_f16", "gemv_axpy_f16"});
 }
