@@ -257,13 +257,14 @@ class Columns {
 
 // Times of a group and image in multiply-adds of a full tile. A tile of a few rows takes as long as one of
 // four, gathering what it multiplies as long as four more; an element of the product that is added up takes
-// ten.
+// thirty, and each line of them 500 more.
 bool columns_suit_input_grad(const ConvShape& s) {
   const double ci = double(s.in_group()), co = double(s.out_group()), taps = double(s.taps());
   double reached = taps;  // by a pixel
   for (int d = 0; d < 3; ++d) reached *= double(s.in[d]) / double(s.stride[d]);
   const double rows = std::max(4., ci), gathered = reached * co * (rows + 4);
-  const double columns = double(s.out_pixels()) * taps * ci * (co + 10);
+  const double lines = double(s.out_pixels()) / double(std::max<int64_t>(1, s.out[2]));
+  const double columns = taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines);
   if (!(columns > 0 && columns < gathered)) return false;
   const double least = double(channels_at_once(s)) * taps * double(2 * reach_of(s) + 1) *
                        double(s.out_pixels() / s.out[banded(s)]);
