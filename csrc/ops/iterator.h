@@ -129,7 +129,9 @@ struct Operand {
 };
 // n values of each operand, contiguous, in its compute type.
 using Row = FunctionRef<void(int64_t n, const void* const* in, void* out)>;
-constexpr int64_t kCheap = 32768;  // elements a chunk of work has: additions
+// Elements that a chunk of work has. Short enough that the team stays awake between the products of a small
+// network: an operator that runs on one thread lets the others fall asleep.
+constexpr int64_t kCheap = 8192;   // additions
 constexpr int64_t kCostly = 4096;  // functions such as exp or pow
 
 // Inputs are broadcast to out's sizes. No history; out may be one of the inputs.
