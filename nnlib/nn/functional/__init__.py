@@ -48,7 +48,7 @@ from ._activation import (
     threshold,
     threshold_,
 )
-from ._attention import multi_head_attention_forward, scaled_dot_product_attention
+from ._attention import scaled_dot_product_attention
 from ._ctc import ctc_loss
 from ._distance import cosine_similarity, pairwise_distance, pdist
 from ._dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
@@ -91,6 +91,7 @@ from ._loss_composed import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ._multi_head import multi_head_attention_forward
 from ._norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, normalize, rms_norm
 from ._pooling import (
     adaptive_avg_pool1d,

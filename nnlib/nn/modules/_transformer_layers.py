@@ -1,7 +1,7 @@
 """The layers of transformers."""
 
 from .. import functional as F
-from ..functional._attention import _additive_mask
+from ..functional._multi_head import additive_mask
 from .attention import MultiheadAttention
 from .dropout import Dropout
 from .linear import Linear
@@ -120,8 +120,8 @@ class TransformerEncoderLayer(_Layer):
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
         """Encode; `src_mask` (S, S) and `src_key_padding_mask` (N, S) as in `MultiheadAttention`."""
         dtype = src.dtype
-        padding = _additive_mask(src_key_padding_mask, "src_key_padding_mask", dtype, src_mask, "src_mask")
-        mask = _additive_mask(src_mask, "src_mask", dtype)
+        padding = additive_mask(src_key_padding_mask, "src_key_padding_mask", dtype, src_mask, "src_mask")
+        mask = additive_mask(src_mask, "src_mask", dtype)
         x = src
         if self.norm_first:
             x = x + self._sa_block(self.norm1(x), mask, padding, is_causal)

@@ -1,7 +1,7 @@
 """Multi-head attention."""
 
 from .. import init
-from ..functional._attention import attend
+from ..functional._multi_head import attend
 from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .utils import new_parameter

@@ -7,7 +7,7 @@ from nnlib import _C
 
 from .. import functional as F
 from .. import init
-from ..functional._attention import _additive_mask
+from ..functional._multi_head import additive_mask
 from ._transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer, documented
 from .activation import GELU, ReLU
 from .container import ModuleList
@@ -81,8 +81,8 @@ class TransformerEncoder(Module):
     def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
         """Encode; masks as in `MultiheadAttention`. With `is_causal` None the mask is looked at."""
         dtype = src.dtype
-        padding = _additive_mask(src_key_padding_mask, "src_key_padding_mask", dtype, mask, "mask")
-        mask = _additive_mask(mask, "mask", dtype)
+        padding = additive_mask(src_key_padding_mask, "src_key_padding_mask", dtype, mask, "mask")
+        mask = additive_mask(mask, "mask", dtype)
         size = _length(src, self.layers[0].self_attn.batch_first)
         is_causal = _is_causal(mask, is_causal, size)
         output = src
