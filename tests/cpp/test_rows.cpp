@@ -135,7 +135,7 @@ TEST(reductions_of_each_type) {
     NNLIB_EACH_TYPE(NNLIB_CHECK_REDUCTIONS, 1e-5)
     for (int64_t n : {0, 1, 3, 31, 32, 33, 100, 1000}) {
       std::vector<int64_t> x(size_t(n) + 1);
-      for (int64_t& v : x) v = int64_t(rng()()) * int64_t(rng()()) * 7;  // sums wrap
+      for (int64_t& v : x) v = int64_t(uint64_t(rng()()) * uint64_t(rng()()) * 7);  // sums wrap
       const int64_t* p = x.data() + 1;
       CHECK(t.sum_i64(n, p) == o.sum_i64(n, p), isa, " sum of ", n, " integers");
       CHECK(t.max_i64(n, p) == o.max_i64(n, p), isa, " max of ", n, " integers");
