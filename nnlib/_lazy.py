@@ -10,7 +10,7 @@ import importlib
 
 from . import _C
 
-_LOSSES = "binary_cross_entropy_with_logits cosine_embedding_loss ctc_loss hinge_embedding_loss kl_div "
+_LOSSES = "binary_cross_entropy_with_logits cosine_embedding_loss ctc_loss hinge_embedding_loss kl_div"
 _WINDOWS = "bartlett_window blackman_window hamming_window hann_window kaiser_window"
 _SCATTERS = "as_strided_scatter diagonal_scatter select_scatter slice_scatter"
 _UNSAFE = "unsafe_chunk unsafe_split unsafe_split_with_sizes"

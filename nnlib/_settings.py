@@ -7,7 +7,6 @@ import warnings
 from . import _C, _functions
 from ._legacy import dtype_of_type_name
 
-_warn_only = False
 _warn_always = False
 _MODES = ("default", "warn", "error")
 
@@ -88,7 +87,6 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
     1
     >>> nnlib.set_deterministic_debug_mode(0)
     """
-    global _warn_only
     if not isinstance(debug_mode, (int, str)):
         raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode).__name__}")
     if debug_mode not in (*_MODES, 0, 1, 2):

@@ -1,13 +1,12 @@
-// Squares of distances between points, as they are: differences first, so that
-// close points keep their digits.
+// Squares of distances between points, as they are: differences first, so that close points keep their
+// digits.
 #pragma once
 #include "vec.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-// kRows points of a against two vectors of points of b, of which the second has
-// n.
+// kRows points of a against two vectors of points of b, of which the second has n.
 template <int kRows>
 NNLIB_INLINE void square_distances(int64_t cols, int64_t m, const float* a, const float* b, int64_t ldb,
                                    float* y, int64_t ldy) {

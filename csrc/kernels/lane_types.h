@@ -1,9 +1,9 @@
-// How vectors of each element type are read and written, for kernels written
-// once for all of them:
-//   type, V, kLanes                    an element, the vector it is computed
-//   in, and that vector's lanes One                                a single
-//   value of the compute type: 16-bit floats are computed in float get(p)
-//   get(p, n) put(p, v) put(p, v, n) splat(x) value(p)
+// How vectors of each element type are read and written, for kernels written once for all of them:
+//   type, V, kLanes    an element, the vector it is computed in, and that vector's lanes
+//   One                a single value of the compute type: 16-bit floats are computed in float
+//   get(p) get(p, n)   the vector at p, or its first n lanes
+//   put(p, v) put(p, v, n)
+//   splat(x) value(p)  x in every lane; the element at p as One
 #pragma once
 #include "vec_double.h"
 

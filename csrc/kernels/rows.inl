@@ -1,6 +1,5 @@
-// z = f(x, y) over rows that lie apart, for every element type: what
-// broadcasting and slicing make of two operands. A row's operand may be one
-// value for all of it, or have steps.
+// z = f(x, y) over rows that lie apart, for every element type: what broadcasting and slicing make of two
+// operands. A row's operand may be one value for all of it, or have steps.
 #pragma once
 #include "lane_types.h"
 

@@ -1,9 +1,8 @@
-// VecD with what Vec has, so that a formula is written once for float and
-// double. On the compiler's vector operators: every instruction set has them.
+// VecD with what Vec has, so that a formula is written once for float and double. On the compiler's vector
+// operators: every instruction set has them.
 //   MaskD; lt le gt ge eq ne is_nan & | ~ select(m, a, b) any
-//   min max (the second operand when one is NaN) neg abs copysign floor ceil
-//   trunc round_even LaneBits, bits_of(a), from_bits(b)      lanes as 64-bit
-//   integers, without a sign
+//   min max (the second operand when one is NaN) neg abs copysign floor ceil trunc round_even
+//   LaneBits, bits_of(a), from_bits(b)    lanes as 64-bit integers, without a sign
 #pragma once
 #include "vec.h"
 

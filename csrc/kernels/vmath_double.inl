@@ -1,7 +1,6 @@
-// The elementary functions of vmath.inl and trig.inl on VecD. The errors stated
-// are the largest seen against long double, in units in the last place; NaN
-// gives NaN, infinities and subnormals are handled as in C. The polynomials of
-// log, sin and cos are those of Sun's fdlibm, the others Taylor's.
+// The elementary functions of vmath.inl and trig.inl on VecD. The errors stated are the largest seen against
+// long double, in units in the last place; NaN gives NaN, infinities and subnormals are handled as in C. The
+// polynomials of log, sin and cos are those of Sun's fdlibm, the others Taylor's.
 #pragma once
 #include "vec_double.h"
 

@@ -35,8 +35,7 @@ struct Activation {
   Gradient<uint16_t, float> kernels::Table::* gradient_bf16;
   Forward<uint16_t, float> kernels::Table::* forward_f16;
   Gradient<uint16_t, float> kernels::Table::* gradient_f16;
-  // The gradient out of differentiable operators; null where the slope is
-  // constant almost everywhere.
+  // The gradient out of differentiable operators; null where the slope is constant almost everywhere.
   Composite composite = nullptr;
   bool integers = false;
   int64_t grain = kCostly;
@@ -112,8 +111,7 @@ Tensor activate(const Activation& f, const Tensor& self, const Numbers& p = {}) 
   return out;
 }
 
-// In place. Where the slope shows in the result as well (`from_result`),
-// nothing is copied.
+// In place. Where the slope shows in the result as well (`from_result`), nothing is copied.
 Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {}, bool from_result = false) {
   const bool recording = wants_grad(self);
   if (recording && !from_result)

@@ -107,6 +107,23 @@ class _Steps:
         self.zero._after_steps()
 
 
+def _stepping(hook, steps, interleaved):
+    """The hook that averages a bucket by `hook` and has `steps` follow."""
+
+    def stepping(state, bucket):
+        if bucket.index() == 0:
+            steps.clear()
+        elif interleaved and steps.waiting:
+            steps.step()
+        future = hook(state, bucket)
+        steps.add(bucket, future)
+        if bucket.is_last():
+            steps.finish()
+        return future
+
+    return stepping
+
+
 def hook_with_zero_step(hook, ddp, zero, shard_buckets=False):
     """A hook that averages a bucket as `hook` does, and steps `zero` when the last one has begun.
 
@@ -138,18 +155,7 @@ def hook_with_zero_step(hook, ddp, zero, shard_buckets=False):
         >>> net.register_comm_hook(None, hook_with_zero_step(allreduce_hook, net, zero))  # doctest: +SKIP
         >>> net(x).sum().backward()  # averages and steps  # doctest: +SKIP
     """
-    steps = _Steps(ddp, zero, shard_buckets)
-
-    def stepping(state, bucket):
-        if bucket.index() == 0:
-            steps.clear()
-        future = hook(state, bucket)
-        steps.add(bucket, future)
-        if bucket.is_last():
-            steps.finish()
-        return future
-
-    return stepping
+    return _stepping(hook, _Steps(ddp, zero, shard_buckets), interleaved=False)
 
 
 def hook_with_zero_step_interleaved(hook, ddp, zero, shard_buckets=False):
@@ -167,17 +173,4 @@ def hook_with_zero_step_interleaved(hook, ddp, zero, shard_buckets=False):
         >>> hook = ddp_zero_hook.hook_with_zero_step_interleaved(allreduce_hook, net, zero)  # doctest: +SKIP
         >>> net.register_comm_hook(None, hook)  # doctest: +SKIP
     """
-    steps = _Steps(ddp, zero, shard_buckets)
-
-    def stepping(state, bucket):
-        if bucket.index() == 0:
-            steps.clear()
-        elif steps.waiting:
-            steps.step()
-        future = hook(state, bucket)
-        steps.add(bucket, future)
-        if bucket.is_last():
-            steps.finish()
-        return future
-
-    return stepping
+    return _stepping(hook, _Steps(ddp, zero, shard_buckets), interleaved=True)
