@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,19 @@ class TwoHosts:
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
-        folder = Path(self.folder.name)
+        self.keepers, self.jobs = [], []
+        try:
+            self._make(Path(self.folder.name))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self, folder):
         names = "".join(f"{address} {name}\n" for address, name in zip(ADDRESSES, NAMES, strict=True))
         (folder / "hosts").write_text("127.0.0.1 localhost\n" + names)
-        self.keepers = [self._start(host, folder / "hosts") for host in (0, 1)]
+        for host in (0, 1):
+            self.keepers.append(self._start(host, folder / "hosts"))
         self.inits = [self._init_of(keeper) for keeper in self.keepers]
         pair = [
             "veth",
@@ -65,6 +75,8 @@ class TwoHosts:
         for host, address in enumerate(ADDRESSES):
             self.run(host, "ip", "addr", "add", f"{address}/24", "dev", "veth")
             self.run(host, "ip", "link", "set", "veth", "up")
+        for host in (0, 1):
+            self._wait_for_link(host)
         self.ssh = folder / "ssh"
         cases = "".join(
             f"{name}) enter='{shlex.join(self.enter(host))}' ;;\n" for host, name in enumerate(NAMES)
@@ -76,7 +88,6 @@ class TwoHosts:
             'shift; exec $enter sh -c "$*"\n'
         )
         self.ssh.chmod(0o755)
-        return self
 
     def _start(self, host, names):
         """A process that keeps the namespaces of a host; its end is the end of all on the second one."""
@@ -101,15 +112,23 @@ class TwoHosts:
         """Runs a command on a host."""
         subprocess.run([*self.enter(host), *command], check=True)
 
+    def _wait_for_link(self, host):
+        """Waits until the link runs: Linux may say so a second late, and MPI takes no device that doesn't run."""
+        ends = time.monotonic() + 10
+        command = [*self.enter(host), "ip", "-oneline", "link", "show", "veth"]
+        while " state UP " not in (shown := subprocess.check_output(command, text=True)):
+            assert time.monotonic() < ends, f"the link of {NAMES[host]} does not come up: {shown}"
+            time.sleep(0.05)
+
     def cut(self):
         """Takes the link between them down."""
         self.run(1, "ip", "link", "set", "veth", "down")
 
-    @staticmethod
-    def start(command, env):
+    def start(self, command, env):
         """Starts a launcher on the first host."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, env=env, start_new_session=True, **streams)
+        self.jobs.append(subprocess.Popen(command, env=env, start_new_session=True, **streams))
+        return self.jobs[-1]
 
     def finish(self, job, timeout):
         """Its exit status and output, when it is over: what it left on the second host may keep the output open."""
@@ -124,7 +143,11 @@ class TwoHosts:
         return job.returncode, output
 
     def __exit__(self, *error):
-        for keeper in self.keepers:
-            keeper.kill()
-            keeper.communicate()
+        for job in self.jobs:
+            if job.poll() is None:
+                os.killpg(job.pid, signal.SIGKILL)
+        for process in (*self.keepers, *self.jobs):
+            process.kill()
+            process.wait()
+            process.stdout.close()
         self.folder.cleanup()
