@@ -35,30 +35,14 @@ void copy_row(T* d, const T* s, int64_t n) {
   for (; i < n; i++) d[i] = s[i];
 }
 
-template <class D, class S>
-void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
-  auto one = [](S v) -> D {
-    if constexpr (std::is_same_v<D, S>)
-      return v;
-    else if constexpr (std::is_same_v<D, bool>)
-      return (compute_t<S>)v != 0;
-    else if constexpr (std::is_integral_v<D> && std::is_floating_point_v<compute_t<S>>)
-      return (
-          D)(int64_t)(compute_t<S>)v;  // through int64, so that the small types wrap as they do in PyTorch
-    else
-      return (D)(compute_t<D>)(compute_t<S>)v;
-  };
-  if (ds == 1 && ss == 1) {
-    if constexpr (std::is_same_v<D, S>)
-      copy_row(d, s, n);
-    else
-      kernels::table().convert((int64_t)DtypeOf<S>::value, (int64_t)DtypeOf<D>::value, n, s, d);
-    return;
-  }
-  if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, one(*s));
+// n values with steps ds and ss between them.
+template <class T>
+void copy_strided(T* d, int64_t ds, const T* s, int64_t ss, int64_t n) {
+  if (ds == 1 && ss == 1) return copy_row(d, s, n);
+  if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, *s);
   if (ds == 1 && ss == -1) {  // backwards
     int64_t i = 0;
-    if constexpr (std::is_same_v<D, S> && sizeof(D) == 4) {
+    if constexpr (sizeof(T) == 4) {
       typedef uint32_t Four __attribute__((vector_size(16)));
       for (; i + 4 <= n; i += 4) {
         Four v;
@@ -67,21 +51,30 @@ void convert_row(D* d, int64_t ds, const S* s, int64_t ss, int64_t n) {
         std::memcpy(d + i, &v, sizeof v);
       }
     }
-    for (; i < n; i++) d[i] = one(s[-i]);
+    for (; i < n; i++) d[i] = s[-i];
     return;
   }
-  if (ds == 1) {
-    constexpr int kGroup = 8;  // gathered first, then stored as one
-    int64_t i = 0;
-    for (; i + kGroup <= n; i += kGroup) {
-      D out[kGroup];
-      for (int k = 0; k < kGroup; k++) out[k] = one(s[(i + k) * ss]);
-      std::memcpy(d + i, out, sizeof out);
+  int64_t i = 0;
+  if (ds == 1 && ss == 2) {
+    typedef T Vec __attribute__((vector_size(16)));
+    constexpr int64_t kLanes = 16 / sizeof(T);
+    Vec evens, low, high;
+    for (int k = 0; k < kLanes; k++) evens[k] = (T)(2 * k);
+    for (; i + kLanes < n; i += kLanes) {  // reads one value more than it takes: never the last group
+      std::memcpy(&low, s + 2 * i, sizeof low);
+      std::memcpy(&high, s + 2 * i + kLanes, sizeof high);
+      low = __builtin_shuffle(low, high, evens);
+      std::memcpy(d + i, &low, sizeof low);
     }
-    for (; i < n; i++) d[i] = one(s[i * ss]);
-    return;
   }
-  for (int64_t i = 0; i < n; i++) d[i * ds] = one(s[i * ss]);
+  for (; i + 4 <= n; i += 4) {  // four loads do not wait for the stores between them
+    const T v0 = s[i * ss], v1 = s[(i + 1) * ss], v2 = s[(i + 2) * ss], v3 = s[(i + 3) * ss];
+    d[i * ds] = v0;
+    d[(i + 1) * ds] = v1;
+    d[(i + 2) * ds] = v2;
+    d[(i + 3) * ds] = v3;
+  }
+  for (; i < n; i++) d[i * ds] = s[i * ss];
 }
 
 // Merges neighbouring dimensions that are contiguous in both and drops those of size one; the inner one is
@@ -157,16 +150,13 @@ void transpose(int64_t rows, int64_t cols, const uint32_t* x, int64_t ldx, uint3
 void transpose(int64_t rows, int64_t cols, const uint64_t* x, int64_t ldx, uint64_t* y, int64_t ldy) {
   kernels::table().transpose_u64(rows, cols, x, ldx, y, ldy);
 }
-template <class D, class S>
-void transpose(int64_t rows, int64_t cols, const S* x, int64_t ldx, D* y, int64_t ldy) {
-  for (int64_t j = 0; j < cols; j++) convert_row(y + j * ldy, 1, x + j, ldx, rows);
-}
 
 // The inner dimension lies together in the destination, dimension k of the source does: squares of both are
-// transposed, or each line of the source would be fetched once for every value.
-template <class D, class S>
-void copy_transposed(const Loops& l, int k, D* d, const S* s) {
-  constexpr int64_t kSide = 64;
+// transposed by f(rows, cols, offset in s, its line, offset in d, its line), or each line of the source would
+// be fetched once for every value. No square has more than kSquare values.
+constexpr int64_t kSide = 64, kSquare = kSide * kSide;
+template <class F>
+void for_each_square(const Loops& l, int k, F f) {
   const int64_t cols = l.sizes[(size_t)k], rows = l.sizes.back(), ldx = l.ss.back(), ldy = l.ds[(size_t)k];
   Loops rest;
   int64_t planes = 1;
@@ -178,60 +168,74 @@ void copy_transposed(const Loops& l, int k, D* d, const S* s) {
     planes *= l.sizes[i];
   }
   // A narrow side is taken whole, with long runs of the other.
-  const int64_t long_side = kSide * kSide;
-  const int64_t side = rows < 16 ? long_side / rows : kSide, strips = (cols + side - 1) / side;
-  const int64_t run = cols < 16 ? long_side / cols : kSide;
+  const int64_t side = rows < 16 ? kSquare / rows : kSide, strips = (cols + side - 1) / side;
+  const int64_t run = cols < 16 ? kSquare / cols : kSide;
   const int64_t grain = std::max<int64_t>(1, kGrain / (std::min(side, cols) * rows));
   parallel_for(0, planes * strips, grain, [&](int64_t b, int64_t e) {
     Rows plane(rest, rest.sizes.ssize(), b / strips);
     for (int64_t t = b; t < e; t++) {
       const int64_t j = t % strips * side, n = std::min(side, cols - j);
       for (int64_t i = 0; i < rows; i += run)
-        transpose(std::min(run, rows - i), n, s + plane.s + i * ldx + j, ldx, d + plane.d + j * ldy + i, ldy);
+        f(std::min(run, rows - i), n, plane.s + i * ldx + j, ldx, plane.d + j * ldy + i, ldy);
       if (t % strips == strips - 1) plane.next();
     }
   });
 }
 
-// `count` rows of n values. Short ones are not worth a call each.
-template <class D, class S>
-void copy_rows(int64_t count, int64_t n, D* d, int64_t drow, int64_t ds, const S* s, int64_t srow,
-               int64_t ss) {
-  if constexpr (std::is_same_v<D, S>) {
-    if (n <= 16) {
-      for (int64_t r = 0; r < count; r++, d += drow, s += srow)
-        for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];
-      return;
-    }
-  }
-  for (int64_t r = 0; r < count; r++) convert_row(d + r * drow, ds, s + r * srow, ss, n);
-}
-
-template <class D, class S>
-void copy_typed(const Loops& l, D* d, const S* s) {
+// f(count, offset in d, its step, offset in s, its step) for runs of rows of the inner dimension along the
+// one outside it.
+template <class F>
+void for_each_run(const Loops& l, F f) {
   const int outer = l.sizes.ssize() - 1;
-  const int64_t inner = l.sizes.back(), ids = l.ds.back(), iss = l.ss.back();
-  if (outer == 0) {
-    parallel_for(0, inner, kGrain,
-                 [&](int64_t b, int64_t e) { convert_row(d + b * ids, ids, s + b * iss, iss, e - b); });
-    return;
-  }
-  if (ids == 1 && iss != 1 && iss != 0)
-    for (int k = outer - 1; k >= 0; k--)
-      if (l.ss[k] == 1) return copy_transposed(l, k, d, s);
   int64_t rows = 1;
   for (int i = 0; i < outer; i++) rows *= l.sizes[i];
-  parallel_for(0, rows, std::max<int64_t>(1, kGrain / inner), [&](int64_t b, int64_t e) {
-    // Runs of rows along the dimension outside them.
+  parallel_for(0, rows, std::max<int64_t>(1, kGrain / l.sizes.back()), [&](int64_t b, int64_t e) {
     const int64_t m = l.sizes[(size_t)(outer - 1)], dstep = l.ds[(size_t)(outer - 1)],
                   sstep = l.ss[(size_t)(outer - 1)];
     Rows plane(l, outer - 1, b / m);
     for (int64_t r = b; r < e; plane.next()) {
       const int64_t first = r % m, count = std::min(e - r, m - first);
-      copy_rows(count, inner, d + plane.d + first * dstep, dstep, ids, s + plane.s + first * sstep, sstep,
-                iss);
+      f(count, plane.d + first * dstep, dstep, plane.s + first * sstep, sstep);
       r += count;
     }
+  });
+}
+
+// The dimension outside the inner one that lies together in the source where the inner one does so in the
+// destination alone; -1: none.
+int turned_dim(const Loops& l) {
+  if (l.ds.back() != 1 || l.ss.back() == 1 || l.ss.back() == 0) return -1;
+  for (int k = l.sizes.ssize() - 2; k >= 0; k--)
+    if (l.ss[k] == 1) return k;
+  return -1;
+}
+
+// `count` rows of n values. Short ones are not worth a call each.
+template <class T>
+void copy_rows(int64_t count, int64_t n, T* d, int64_t drow, int64_t ds, const T* s, int64_t srow,
+               int64_t ss) {
+  if (n <= 16) {
+    for (int64_t r = 0; r < count; r++, d += drow, s += srow)
+      for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];
+    return;
+  }
+  for (int64_t r = 0; r < count; r++) copy_strided(d + r * drow, ds, s + r * srow, ss, n);
+}
+
+template <class T>
+void copy_typed(const Loops& l, T* d, const T* s) {
+  const int64_t inner = l.sizes.back(), ids = l.ds.back(), iss = l.ss.back();
+  if (l.sizes.ssize() == 1)
+    return parallel_for(0, inner, kGrain, [&](int64_t b, int64_t e) {
+      copy_strided(d + b * ids, ids, s + b * iss, iss, e - b);
+    });
+  if (const int k = turned_dim(l); k >= 0)
+    return for_each_square(l, k,
+                           [&](int64_t rows, int64_t cols, int64_t x, int64_t ldx, int64_t y, int64_t ldy) {
+                             transpose(rows, cols, s + x, ldx, d + y, ldy);
+                           });
+  for_each_run(l, [&](int64_t count, int64_t y, int64_t dstep, int64_t x, int64_t sstep) {
+    copy_rows(count, inner, d + y, dstep, ids, s + x, sstep, iss);
   });
 }
 
@@ -249,9 +253,114 @@ void copy_bits(const Loops& l, size_t itemsize, void* d, const void* s) {
   }
 }
 
-}  // namespace
+// Values of one item size, with steps between rows and between values.
+struct Values {
+  char* p;
+  int64_t itemsize, row, step;
+  char* at(int64_t offset) const { return p + offset * itemsize; }
+};
 
-namespace {
+void copy_rows(int64_t count, int64_t n, const Values& d, const Values& s) {
+  const auto run = [&](auto one) {
+    using T = decltype(one);
+    copy_rows(count, n, (T*)d.p, d.row, d.step, (const T*)s.p, s.row, s.step);
+  };
+  switch (s.itemsize) {
+    case 1:
+      return run(uint8_t());
+    case 2:
+      return run(uint16_t());
+    case 4:
+      return run(uint32_t());
+    default:
+      return run(uint64_t());
+  }
+}
+
+// From one type to another. The kernel converts values that lie together: others pass through two short
+// blocks.
+class Conversion {
+ public:
+  Conversion(const Tensor& dst, const Tensor& src)
+      : to_((int64_t)dst.dtype()),
+        from_((int64_t)src.dtype()),
+        dsize_((int64_t)dst.itemsize()),
+        ssize_((int64_t)src.itemsize()),
+        d_((char*)dst.raw()),
+        s_((char*)src.raw()) {}
+
+  void operator()(const Loops& l) const {
+    const int64_t inner = l.sizes.back(), ids = l.ds.back(), iss = l.ss.back();
+    if (l.sizes.ssize() == 1)
+      return parallel_for(0, inner, kGrain, [&](int64_t b, int64_t e) {
+        convert_row(e - b, {d_ + b * ids * dsize_, dsize_, 0, ids}, {s_ + b * iss * ssize_, ssize_, 0, iss});
+      });
+    if (const int k = turned_dim(l); k >= 0)
+      return for_each_square(
+          l, k, [&](int64_t rows, int64_t cols, int64_t x, int64_t ldx, int64_t y, int64_t ldy) {
+            convert_square(rows, cols, {s_ + x * ssize_, ssize_, ldx, 1}, {d_ + y * dsize_, dsize_, ldy, 1});
+          });
+    for_each_run(l, [&](int64_t count, int64_t y, int64_t dstep, int64_t x, int64_t sstep) {
+      convert_rows(count, inner, {d_ + y * dsize_, dsize_, dstep, ids},
+                   {s_ + x * ssize_, ssize_, sstep, iss});
+    });
+  }
+
+ private:
+  static constexpr int64_t kBlock = 512;
+
+  void convert(int64_t n, const void* s, void* d) const { kernels::table().convert(from_, to_, n, s, d); }
+
+  void convert_row(int64_t n, const Values& d, const Values& s) const {
+    if (d.step == 1 && s.step == 1) return convert(n, s.p, d.p);
+    for (int64_t i = 0; i < n; i += kBlock)
+      convert_block(1, std::min(kBlock, n - i), {d.at(i * d.step), dsize_, 0, d.step},
+                    {s.at(i * s.step), ssize_, 0, s.step});
+  }
+
+  // Several short rows in one go.
+  void convert_rows(int64_t count, int64_t n, const Values& d, const Values& s) const {
+    const bool together = d.step == 1 && s.step == 1;
+    const int64_t some = together && n >= 64 ? 1 : std::max<int64_t>(1, kBlock / n);
+    for (int64_t r = 0; r < count; r += some) {
+      const Values to{d.at(r * d.row), dsize_, d.row, d.step}, from{s.at(r * s.row), ssize_, s.row, s.step};
+      if (some == 1)
+        convert_row(n, to, from);
+      else
+        convert_block(std::min(some, count - r), n, to, from);
+    }
+  }
+
+  void convert_block(int64_t count, int64_t n, const Values& d, const Values& s) const {
+    alignas(64) char gathered[kBlock * 8], converted[kBlock * 8];
+    const bool direct = d.step == 1 && (d.row == n || count == 1);
+    copy_rows(count, n, {gathered, ssize_, n, 1}, s);
+    convert(count * n, gathered, direct ? d.p : converted);
+    if (!direct) copy_rows(count, n, d, {converted, dsize_, n, 1});
+  }
+
+  // d[j][i] = s[i][j]
+  void convert_square(int64_t rows, int64_t cols, const Values& s, const Values& d) const {
+    alignas(64) char turned[kSquare * 8];
+    const auto run = [&](auto one) {
+      using T = decltype(one);
+      transpose(rows, cols, (const T*)s.p, s.row, (T*)turned, rows);
+    };
+    if (ssize_ == 1)
+      run(uint8_t());
+    else if (ssize_ == 2)
+      run(uint16_t());
+    else if (ssize_ == 4)
+      run(uint32_t());
+    else
+      run(uint64_t());
+    convert_rows(cols, rows, d, {turned, ssize_, rows, 1});
+  }
+
+  int64_t to_, from_, dsize_, ssize_;
+  char *d_, *s_;
+};
+
 void check_dense(const Tensor& t) {
   NNLIB_CHECK_AS(
       NotImplementedError, !t.is_sparse(),
@@ -269,13 +378,7 @@ void copy_values(const Tensor& dst, const Tensor& src) {
   if (dst.raw() == src.raw() && dst.dtype() == src.dtype() && dst.strides() == src.strides()) return;
   Loops l = simplify(dst, src);
   if (dst.dtype() == src.dtype()) return copy_bits(l, dst.itemsize(), dst.raw(), src.raw());
-  dispatch_all(dst.dtype(), [&](auto dt) {
-    dispatch_all(src.dtype(), [&](auto st) {
-      using D = typename decltype(dt)::type;
-      using S = typename decltype(st)::type;
-      if constexpr (!std::is_same_v<D, S>) copy_typed(l, (D*)dst.raw(), (const S*)src.raw());
-    });
-  });
+  Conversion(dst, src)(l);
 }
 
 Tensor contiguous_values(const Tensor& t) {

@@ -26,6 +26,7 @@ extern const Table kernel_table;
 namespace avx2 {
 extern const Table kernel_table;
 }
+#if NNLIB_AVX512
 namespace avx512 {
 extern const Table kernel_table;
 }
@@ -35,6 +36,7 @@ void use_bf16(Table* t);
 namespace amx {
 void use_bf16(Table* t);
 }
+#endif
 #elif defined(__aarch64__)
 namespace neon {
 extern const Table kernel_table;
@@ -53,6 +55,7 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
 
+#if NNLIB_AVX512
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -82,9 +85,7 @@ bool has_amx() {
   return false;
 #endif
 }
-#endif
 
-#if defined(__x86_64__)
 // AVX-512's kernels but for those that are better on bfloat16: compiling all of them once more would give the
 // same code.
 Table with_bf16(void (*use)(Table*)) {
@@ -92,6 +93,7 @@ Table with_bf16(void (*use)(Table*)) {
   use(&made);
   return made;
 }
+#endif  // NNLIB_AVX512
 #endif
 
 Isa named_isa(const char* name) {
@@ -140,10 +142,11 @@ bool isa_available(Isa isa) { return table_for(isa) != nullptr; }
 const Table* table_for(Isa isa) {
   if (isa == Isa::Reference) return &reference::kernel_table;
 #if defined(__x86_64__)
-  static const bool avx2_runs = has_avx2(), avx512_runs = has_avx512();
-  static const bool bf16_runs = has_avx512_bf16(), amx_runs = has_amx();
+  static const bool avx2_runs = has_avx2();
   if (isa == Isa::Baseline) return &baseline::kernel_table;
   if (isa == Isa::Avx2 && avx2_runs) return &avx2::kernel_table;
+#if NNLIB_AVX512
+  static const bool avx512_runs = has_avx512(), bf16_runs = has_avx512_bf16(), amx_runs = has_amx();
   if (isa == Isa::Avx512 && avx512_runs) return &avx512::kernel_table;
   if (isa == Isa::Avx512Bf16 && bf16_runs) {
     static const Table made = with_bf16(avx512_bf16::use_bf16);
@@ -153,6 +156,7 @@ const Table* table_for(Isa isa) {
     static const Table made = with_bf16(amx::use_bf16);
     return &made;
   }
+#endif
 #elif defined(__aarch64__)
   if (isa == Isa::Neon) return &neon::kernel_table;
 #else

@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
+#include "ops/elementwise.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -23,36 +24,38 @@ struct Locked {
   std::lock_guard<std::mutex> lock;
 };
 
-// f(offset in t, offset in other) for each element, in the order in which t lies in memory.
-template <class F>
-void for_each_in_memory(const Tensor& t, const Dims& other_strides, F f) {
-  std::vector<size_t> order(t.sizes().size());
+// The dimensions of t in the order in which those of `like` lie in memory.
+Tensor in_memory_order(const Tensor& t, const Tensor& like) {
+  NoGradGuard guard;
+  Dims order((size_t)like.dim(), 0);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return t.strides()[a] > t.strides()[b]; });
-  Dims at(order.size(), 0);
-  int64_t x = 0, y = 0;
-  for (int64_t i = 0, n = t.numel(); i < n; i++) {
-    f(x, y);
-    for (size_t k = order.size(); k-- > 0;) {
-      const size_t d = order[k];
-      x += t.strides()[d];
-      y += other_strides[d];
-      if (++at[k] < t.sizes()[d]) break;
-      x -= t.strides()[d] * t.sizes()[d];
-      y -= other_strides[d] * t.sizes()[d];
-      at[k] = 0;
-    }
-  }
+                   [&](int64_t a, int64_t b) { return like.strides()[a] > like.strides()[b]; });
+  return permute(t, order);
 }
 
-template <class T, class Draw>
+// The elements of t in the order of their memory, each by a draw, which gives a D; tensors of other types
+// take those values converted.
+template <class D, class Draw>
 void fill_serial(const Tensor& t, Draw draw) {
-  T* p = (T*)t.raw();
-  if (t.is_contiguous()) {
-    for (int64_t i = 0, n = t.numel(); i < n; i++) p[i] = (T)draw();
-  } else {
-    for_each_in_memory(t, t.strides(), [&](int64_t x, int64_t) { p[x] = (T)draw(); });
+  const int64_t n = t.numel();
+  if (!t.is_contiguous()) {
+    const Tensor ordered = in_memory_order(t, t), drawn = empty(ordered.sizes(), DtypeOf<D>::value);
+    fill_serial<D>(drawn, draw);
+    return copy_values(ordered, drawn);
+  }
+  if (t.dtype() == DtypeOf<D>::value) {
+    D* p = (D*)t.raw();
+    for (int64_t i = 0; i < n; i++) p[i] = draw();
+    return;
+  }
+  constexpr int64_t kChunk = 1024;
+  D drawn[kChunk];
+  for (int64_t i = 0; i < n; i += kChunk) {
+    const int64_t count = std::min(kChunk, n - i);
+    for (int64_t k = 0; k < count; k++) drawn[k] = draw();
+    kernels::table().convert((int64_t)DtypeOf<D>::value, (int64_t)t.dtype(), count, drawn,
+                             (char*)t.raw() + i * t.itemsize());
   }
 }
 
@@ -138,10 +141,7 @@ Tensor fill_from_double(const Tensor& self, const char* what, const char* name,
   check_inplace(self);
   {
     Locked l(generator);
-    dispatch_floating(self.dtype(), what, [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      fill_serial<T>(self, [&] { return (compute_t<T>)draw(l.gen); });
-    });
+    fill_serial<double>(self, [&] { return draw(l.gen); });
   }
   return done(self, name);
 }
@@ -161,9 +161,9 @@ Tensor uniform_(const Tensor& self, double from, double to, const Ref<Generator>
       const C a = (C)from, range = (C)to - a;
       const T low = (T)(C)from, high = (T)(C)to;
       // Rounding may reach `to`, which stands outside.
-      fill_serial<T>(self, [&] {
-        const T v = (T)(uniform01<T>(l.gen) * range + a);
-        return (C)v == (C)high ? low : v;
+      fill_serial<C>(self, [&] {
+        const C v = (C)(T)(uniform01<T>(l.gen) * range + a);
+        return v == (C)high ? (C)low : v;
       });
     });
   }
@@ -177,11 +177,10 @@ Tensor normal_(const Tensor& self, double mean, double std, const Ref<Generator>
     Locked l(generator);
     dispatch_floating(self.dtype(), "normal_kernel_cpu", [&](auto tag) {
       using T = typename decltype(tag)::type;
-      using C = compute_t<T>;
       if (self.numel() >= 16 && self.is_contiguous())
         normal_fill<T>(self, mean, std, l.gen);
       else
-        fill_serial<T>(self, [&] { return (C)std::fma(next_normal(l.gen), std, mean); });
+        fill_serial<double>(self, [&] { return std::fma(next_normal(l.gen), std, mean); });
     });
   }
   return done(self, "NormalBackward0");
@@ -211,12 +210,8 @@ Tensor geometric_(const Tensor& self, double p, const Ref<Generator>& generator)
   check_inplace(self);
   {
     Locked l(generator);
-    dispatch_all(self.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const double log_of_rest = std::log1p(-p);
-      fill_serial<T>(self,
-                     [&] { return (compute_t<T>)std::ceil(std::log(l.gen.uniform_double()) / log_of_rest); });
-    });
+    const double log_of_rest = std::log1p(-p);
+    fill_serial<double>(self, [&] { return std::ceil(std::log(l.gen.uniform_double()) / log_of_rest); });
   }
   return done(self, "GeometricBackward0");
 }
@@ -226,42 +221,24 @@ Tensor bernoulli_p_(const Tensor& self, double p, const Ref<Generator>& generato
   check_inplace(self);
   {
     Locked l(generator);
-    dispatch_all(self.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      fill_serial<T>(self, [&] { return (compute_t<T>)(l.gen.uniform_double() < p); });
-    });
+    fill_serial<bool>(self, [&] { return l.gen.uniform_double() < p; });
   }
   return done(self, "BernoulliBackward0");
 }
 
 Tensor bernoulli_tensor_(const Tensor& self, const Tensor& p, const Ref<Generator>& generator) {
   check_inplace(self);
-  Tensor probs;
   {
     NoGradGuard guard;
-    probs = expand(p, self.sizes());
-  }
-  {
+    const Tensor probs = expand(p, self.sizes());
     Locked l(generator);
-    dispatch_floating(p.dtype(), "bernoulli_tensor_cpu_p_", [&](auto ptag) {
-      using P = typename decltype(ptag)::type;
-      const P* q = (const P*)probs.raw();
-      for_each_in_memory(probs, probs.strides(), [&](int64_t, int64_t y) {
-        NNLIB_CHECK((double)(compute_t<P>)q[y] >= 0 && (double)(compute_t<P>)q[y] <= 1,
-                    "Expected p_in >= 0 && p_in <= 1 to be true, but got p=", (double)(compute_t<P>)q[y]);
-      });
-      dispatch_all(self.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        T* o = (T*)self.raw();
-        if (self.is_contiguous() && probs.is_contiguous()) {
-          for (int64_t i = 0, n = self.numel(); i < n; i++)
-            o[i] = (T)(compute_t<T>)(uniform01<P>(l.gen) < (compute_t<P>)q[i]);
-          return;
-        }
-        for_each_in_memory(self, probs.strides(), [&](int64_t x, int64_t y) {
-          o[x] = (T)(compute_t<T>)(uniform01<P>(l.gen) < (compute_t<P>)q[y]);
-        });
-      });
+    dispatch_floating(p.dtype(), "bernoulli_tensor_cpu_p_", [&](auto tag) {
+      using C = compute_t<typename decltype(tag)::type>;
+      const Tensor wide = contiguous(cast(in_memory_order(probs, self), DtypeOf<C>::value));
+      const C* q = wide.data<C>();
+      for (int64_t i = 0, n = wide.numel(); i < n; i++)
+        NNLIB_CHECK(q[i] >= 0 && q[i] <= 1, "Expected p_in >= 0 && p_in <= 1 to be true, but got p=", q[i]);
+      fill_serial<bool>(self, [&] { return uniform01<C>(l.gen) < *q++; });
     });
   }
   return done(self, "BernoulliBackward0");
@@ -278,16 +255,13 @@ constexpr int kDigits = std::is_same_v<T, Half>       ? 11
 // base + draw % range, from 64 bits where 32 would be visibly uneven. A range of 0 stands for all 2^64
 // values.
 void fill_range(const Tensor& self, uint64_t range, int64_t base, Generator& g) {
-  dispatch_all(self.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if (range != 0 && range < (1ull << 28)) {
-      const uint32_t small = (uint32_t)range;
-      return fill_serial<T>(self, [&] { return (compute_t<T>)((int64_t)(g.random() % small) + base); });
-    }
-    fill_serial<T>(self, [&] {
-      const uint64_t v = g.random64();
-      return (compute_t<T>)(int64_t)(range ? v % range + (uint64_t)base : v);
-    });
+  if (range != 0 && range < (1ull << 28)) {
+    const uint32_t small = (uint32_t)range;
+    return fill_serial<int64_t>(self, [&] { return (int64_t)(g.random() % small) + base; });
+  }
+  fill_serial<int64_t>(self, [&] {
+    const uint64_t v = g.random64();
+    return (int64_t)(range ? v % range + (uint64_t)base : v);
   });
 }
 
@@ -308,17 +282,12 @@ Tensor random_(const Tensor& self, const Ref<Generator>& generator) {
   check_inplace(self);
   {
     Locked l(generator);
-    dispatch_all(self.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      fill_serial<T>(self, [&]() -> compute_t<T> {
-        if constexpr (std::is_same_v<T, bool>)
-          return l.gen.random() & 1;
-        else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>)
-          return (T)(l.gen.random64() % ((uint64_t(1) << kDigits<T>)+!std::is_integral_v<T>));
-        else
-          return (compute_t<T>)(l.gen.random() % ((uint64_t(1) << kDigits<T>)+!std::is_integral_v<T>));
-      });
-    });
+    const Dtype d = self.dtype();
+    const uint64_t range = (uint64_t)integer_limits(d).second + 1;  // floats hold their greatest one too
+    if (d == Dtype::Int64 || d == Dtype::Float64)
+      fill_serial<int64_t>(self, [&] { return (int64_t)(l.gen.random64() % range); });
+    else
+      fill_serial<int64_t>(self, [&] { return (int64_t)(l.gen.random() % range); });
   }
   return done(self, "RandomBackward0");
 }
