@@ -115,6 +115,53 @@ def test_dropout_and_masks_give_the_same_bits_on_any_threads(threads):
         nnlib.set_num_threads(before)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("heads", [(1, 1), (3, 1), (6, 2)], ids=str)
+def test_few_heads_are_split_into_parts_of_their_keys(heads, causal):
+    """Several threads share the backward pass of a head, and the bits are those of one thread."""
+    (H, Hk), L, S, E = heads, 300, 530, 12
+    q, k, v = inputs = tensors((1, H, L, E), (1, Hk, S, E), (1, Hk, S, 20), dtype="float32")
+    g = nnlib.randn(1, H, L, 20)
+
+    def run():
+        for t in inputs:
+            t.grad = None
+        F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=H != Hk).backward(g)
+        return [t.grad.numpy().copy() for t in inputs]
+
+    before = nnlib.get_num_threads()
+    try:
+        bits = []
+        for threads in (1, 2, 3):
+            nnlib.set_num_threads(threads)
+            bits.append(run())
+    finally:
+        nnlib.set_num_threads(before)
+    for got in bits[1:]:
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(got, bits[0], strict=True))
+    doubles = doubled(inputs)
+    written_out(*doubles, causal=causal).backward(g.double())
+    for a, b in zip(bits[0], doubles, strict=True):
+        np.testing.assert_allclose(a, b.grad.numpy(), rtol=LIMIT["float32"], atol=LIMIT["float32"])
+
+
+@pytest.mark.parametrize("L", [5, 33, 300])
+def test_large_scores_cost_gradients_no_digits(L):
+    """Scores of about 100 that float32 holds exactly: what is lost, normalising lost."""
+    S, E = 70, 16
+    random = np.random.default_rng(3)
+    q, k = (nnlib.tensor((random.standard_normal((1, 2, n, E)) * 6).round()) for n in (L, S))
+    assert 100 < (q @ k.transpose(-2, -1)).abs().max() / E**0.5 < 200
+    v, g = (nnlib.tensor(random.standard_normal((1, 2, n, E))) for n in (S, L))
+    grads = []
+    for dtype in (nnlib.float32, nnlib.float64):
+        inputs = [t.to(dtype).float().to(dtype).requires_grad_() for t in (q, k, v)]
+        F.scaled_dot_product_attention(*inputs).backward(g.float().to(dtype))
+        grads.append([t.grad.double().numpy() for t in inputs])
+    for a, b in zip(*grads, strict=True):
+        assert np.abs(a - b).max() < 1.2e-6 * np.abs(b).max()
+
+
 MASKS = {
     "queries and keys": lambda L, S: (L, S),
     "padded keys": lambda L, S: (2, 1, 1, S),

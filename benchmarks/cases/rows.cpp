@@ -58,9 +58,9 @@ void add_attention(Cases& cases) {
     t.attention_softmax_f32(128, 32, output(0), state, 0, nullptr);
   });
   cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
-            [&t] { t.attention_probability_f32(128, 32, output(0), input(0)); });
+            [&t] { t.attention_probability_f32(128, 32, 32, output(0), input(0), input(1), true); });
   cases.add("attention_grad_f32", "128x32", {0, 12 * kValues},
-            [&t] { t.attention_grad_f32(128, 32, input(0), input(1), output(0)); });
+            [&t] { t.attention_grad_f32(128, 32, 32, input(0), input(1), output(0), true); });
 }
 
 template <class T>

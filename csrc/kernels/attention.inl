@@ -87,23 +87,43 @@ void attention_softmax_f32(int64_t n, int64_t width, float* s, float* state, int
                               state + width + c, rows, out + c);
 }
 
-// s = e^(s - log_sum): the probabilities, from the logarithm of the row's sum of exponentials.
-void attention_probability_f32(int64_t rows, int64_t width, float* s, const float* log_sum) {
-  for (int64_t r = 0; r < rows; ++r, s += width) {
-    const Vec shift = set1(log_sum[r]);
+// s = e^(s - maximum) * factor: the probabilities, from what each row, or each column, was divided by.
+void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s, const float* maxima,
+                               const float* factors, bool by_column) {
+  if (by_column) {
+    for (int64_t c = 0; c < width; c += kWidth) {
+      const int64_t w = width - c;
+      const Vec shift = load_n(maxima + c, w), factor = load_n(factors + c, w);
+      float* p = s + c;
+      for (int64_t r = 0; r < rows; ++r, p += ld) {
+        if (w >= kWidth)
+          store(p, exp_below(load(p) - shift) * factor);
+        else
+          store_n(p, exp_below(load_n(p, w) - shift) * factor, w);
+      }
+    }
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r, s += ld) {
+    const Vec shift = set1(maxima[r]), factor = set1(factors[r]);
     int64_t i = 0;
-    for (; i + kWidth <= width; i += kWidth) store(s + i, exp_below(load(s + i) - shift));
-    if (i < width) store_n(s + i, exp_below(load_n(s + i, width - i) - shift), width - i);
+    for (; i + kWidth <= width; i += kWidth) store(s + i, exp_below(load(s + i) - shift) * factor);
+    if (i < width) store_n(s + i, exp_below(load_n(s + i, width - i) - shift) * factor, width - i);
   }
 }
 
-// g = p (g - dot): the gradient of the scores from that of the probabilities.
-void attention_grad_f32(int64_t rows, int64_t width, const float* p, const float* dot, float* g) {
-  for (int64_t r = 0; r < rows; ++r, p += width, g += width) {
-    const Vec d = set1(dot[r]);
+// g = p (g - dot): the gradient of the scores from that of the probabilities; a dot for each row or column.
+void attention_grad_f32(int64_t rows, int64_t width, int64_t ld, const float* p, const float* dot, float* g,
+                        bool by_column) {
+  for (int64_t r = 0; r < rows; ++r, p += ld, g += ld) {
+    const Vec of_row = set1(by_column ? 0.f : dot[r]);
     int64_t i = 0;
-    for (; i + kWidth <= width; i += kWidth) store(g + i, load(p + i) * (load(g + i) - d));
-    if (i < width) store_n(g + i, load_n(p + i, width - i) * (load_n(g + i, width - i) - d), width - i);
+    for (; i + kWidth <= width; i += kWidth)
+      store(g + i, load(p + i) * (load(g + i) - (by_column ? load(dot + i) : of_row)));
+    if (i < width) {
+      const Vec d = by_column ? load_n(dot + i, width - i) : of_row;
+      store_n(g + i, load_n(p + i, width - i) * (load_n(g + i, width - i) - d), width - i);
+    }
   }
 }
 

@@ -82,7 +82,7 @@ Tensor by_definition(const Tensor& q, const Tensor& k, const Tensor& v, const Te
 // The recorded step: gradients of q, k and v, and of the masks that need one.
 struct FusedBackward {
   Saved q, k, v, out;
-  Tensor wide, log_sum;  // wide: the result before it was rounded to q's type, where it was
+  Tensor wide, normalizers;  // wide: the result before it was rounded to q's type, where it was
   std::vector<Saved> masks;
   AttentionArgs args;
 
@@ -92,8 +92,8 @@ struct FusedBackward {
     for (const Saved& m : masks) inputs.push_back(m.get(ctx));
     if (GradMode::enabled())
       return composite_gradients(ctx, inputs, g, [&](const TensorList& in) { return formula(in); });
-    const Dtype type = log_sum.dtype();
-    AttentionState state{g[0], qv, kv, vv, wide.defined() ? wide : out.get(ctx), log_sum};
+    const Dtype type = normalizers.dtype();
+    AttentionState state{g[0], qv, kv, vv, wide.defined() ? wide : out.get(ctx), normalizers};
     const bool tiles = attention_takes_tiles(qv, kv, vv, args);
     bool of_masks = false;
     for (size_t i = 3; i < inputs.size(); i++) of_masks = of_masks || ctx.needs(i);
@@ -123,8 +123,8 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
     NoGradGuard guard;
     args.masks.push_back(expand(mask, scores));
   }
-  Tensor log_sum;
-  const Tensor wide = attention_forward(q, k, v, args, &log_sum);
+  Tensor normalizers;
+  const Tensor wide = attention_forward(q, k, v, args, &normalizers);
   Tensor out = cast_values(wide, q.dtype());
   if (!wants_grad(q, k, v, masks)) return out;
   TensorList inputs{q, k, v};
@@ -133,7 +133,7 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
   for (const Tensor& mask : masks) saved.push_back(save(mask));
   record(out, "ScaledDotProductFlashAttentionForCpuBackward0", inputs,
          FusedBackward{save(q), save(k), save(v), save_output(out), wide.is_same(out) ? Tensor() : wide,
-                       log_sum, std::move(saved), args});
+                       normalizers, std::move(saved), args});
   return out;
 }
 

@@ -34,9 +34,9 @@ void scaled_row(int64_t n, const double* x, double factor, double* y) {
 
 // A query that may look at nothing gets zeros, and its probabilities are zeros in backward too.
 template <class C>
-C finish(C largest, C sum, C* log_sum) {
-  *log_sum = sum != 0 ? largest + std::log(sum) : std::numeric_limits<C>::infinity();
-  return sum != 0 ? 1 / sum : C(0);
+C finish(C largest, C sum, C* maximum, C* factor) {
+  *maximum = sum != 0 ? largest : C(0);
+  return *factor = sum != 0 ? 1 / sum : C(0);
 }
 
 // Operands of type T, computed in C.
@@ -44,7 +44,7 @@ template <class T, class C>
 struct Forward : AttentionSizes {
   const Tensor &q, &k, &v;
   const AttentionArgs& args;
-  const Tensor &out, &log_sum;
+  const Tensor &out, &normalizers;
   const drivers::TileKernel<C> tile = drivers::tile_kernel<C>();
   // Keys at a time: their scores for one panel of queries stay in the first-level cache. With dropout they
   // begin where a part of its rows may begin.
@@ -55,14 +55,14 @@ struct Forward : AttentionSizes {
   const int64_t query_block = std::max<int64_t>(1, 64 / tile.nr) * tile.nr;
 
   Forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args, const Tensor& out,
-          const Tensor& log_sum)
+          const Tensor& normalizers)
       : AttentionSizes(q, k, v),
         q(q),
         k(k),
         v(v),
         args(args),
         out(out),
-        log_sum(log_sum),
+        normalizers(normalizers),
         packs(!std::is_same_v<T, C> || k.strides()[3] != 1 || v.strides()[3] != 1 || L > kWorthPacking),
         out_b(out.strides()[0]),
         out_h(out.strides()[1]),
@@ -72,7 +72,11 @@ struct Forward : AttentionSizes {
   C* out_row(int64_t b, int64_t h, int64_t i) const {
     return out.data<C>() + b * out_b + h * out_h + i * out_l;
   }
-  C* log_sum_of(int64_t b, int64_t h, int64_t i) const { return log_sum.data<C>() + (b * H + h) * L + i; }
+  // 1 / the sum that a query's result is multiplied by; noted for backward.
+  C finish(int64_t b, int64_t h, int64_t i, C largest, C sum) const {
+    C* maximum = normalizers.data<C>() + (b * H + h) * L + i;
+    return ops::finish(largest, sum, maximum, maximum + B * H * L);
+  }
   int64_t visible(int64_t i) const {
     return args.causal ? std::min(S, i + 1) : S;
   }  // keys that query i may see
@@ -116,7 +120,7 @@ struct Forward : AttentionSizes {
   // s (cols x nr) += what the masks say of `queries` queries from i and the keys from j.
   void add_masks(int64_t b, int64_t h, int64_t i, int64_t queries, int64_t j, int64_t cols, C* s) const {
     const int64_t nr = tile.nr;
-    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, j, {cols, queries, nr}, s);
+    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, j, {cols, queries, nr, nr}, s);
     if (args.causal)
       for (int64_t c = std::max<int64_t>(0, i + 1 - j); c < cols; c++)
         std::fill(s + c * nr, s + c * nr + std::min(nr, j + c - i), -std::numeric_limits<C>::infinity());
@@ -141,14 +145,14 @@ struct Forward : AttentionSizes {
         const int64_t first = i + p * nr, queries = std::min(nr, i + rows - first);
         const int64_t cols = std::min(key_block, visible(first + queries - 1) - j);
         if (cols <= 0) continue;
-        left_product(tile, cols, E, keys, pq + p * nr * E, s, false);
+        left_product(tile, cols, E, keys, pq + p * nr * E, nr, s, nr, false);
         add_masks(b, h, first, queries, j, cols, s);
         C* o = sum + p * nr * Ev;
         softmax_columns(cols, nr, s, state + 2 * p * nr, j ? Ev : 0, o);
         if (args.dropout)
           apply_dropout(dropped_block<C>(*args.dropout, (b * H + h) * L + first, queries, j, cols),
-                        {cols, queries, nr}, s);
-        left_product(tile, Ev, cols, values, s, o, j > 0);
+                        {cols, queries, nr, nr}, s);
+        left_product(tile, Ev, cols, values, s, nr, o, nr, j > 0);
       }
     }
     C* turned = sum + query_block * Ev;
@@ -157,8 +161,7 @@ struct Forward : AttentionSizes {
       drivers::pack_panel(Ev, Ev, queries, sum + p * nr * Ev, nr, 1, C(1), turned);
       for (int64_t r = 0; r < queries; r++) {
         const C* st = state + 2 * p * nr;
-        scaled_row(Ev, turned + r * Ev, finish(st[r], st[nr + r], log_sum_of(b, h, first + r)),
-                   out_row(b, h, first + r));
+        scaled_row(Ev, turned + r * Ev, finish(b, h, first + r, st[r], st[nr + r]), out_row(b, h, first + r));
       }
     }
   }
@@ -203,7 +206,7 @@ struct FewQueries : Forward<T, float> {
   using Base = Forward<T, float>;
   using Base::args, Base::q, Base::k, Base::v, Base::B, Base::H, Base::L, Base::S, Base::E, Base::Ev,
       Base::group;
-  using Base::Base, Base::visible, Base::out_row, Base::log_sum_of;
+  using Base::Base, Base::visible, Base::out_row, Base::finish;
 
   void row(int64_t b, int64_t h, int64_t i) const {
     const Head<T> query(q, b, h), key(k, b, h / group), value(v, b, h / group);
@@ -212,13 +215,13 @@ struct FewQueries : Forward<T, float> {
     float *x = s + S, *sum = x + E;
     for (int64_t e = 0; e < E; e++) x[e] = (float)query.row(i)[e * query.cs] * (float)args.scale;
     dots(n, E, key.data, key.rs, x, s);
-    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, 0, {n, 1, 1}, s);
+    for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, 0, {n, 1, 1, 1}, s);
     float state[2] = {-std::numeric_limits<float>::infinity(), 0};
     kernels::table().attention_softmax_f32(n, 1, s, state, 0, nullptr);
     if (args.dropout)
       multiply_values(n, dropped_block<float>(*args.dropout, (b * H + h) * L + i, 1, 0, n).data, s);
     weighted_rows(Ev, n, value.data, value.rs, s, sum);
-    scaled_row(Ev, sum, finish(state[0], state[1], log_sum_of(b, h, i)), out_row(b, h, i));
+    scaled_row(Ev, sum, finish(b, h, i, state[0], state[1]), out_row(b, h, i));
   }
   void run() const {
     parallel_for(0, B * H * L, std::max<int64_t>(1, (1 << 16) / (S * (E + Ev))),
@@ -233,38 +236,38 @@ constexpr int64_t kFewQueries = 8;
 
 template <class T>
 void in_float32(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
-                const Tensor& out, const Tensor& log_sum) {
+                const Tensor& out, const Tensor& normalizers) {
   if (q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
-    FewQueries<T>(q, k, v, args, out, log_sum).run();
+    FewQueries<T>(q, k, v, args, out, normalizers).run();
   } else {
-    Forward<T, float>(q, k, v, args, out, log_sum).run();
+    Forward<T, float>(q, k, v, args, out, normalizers).run();
   }
 }
 
 }  // namespace
 
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
-                         Tensor* log_sum) {
+                         Tensor* normalizers) {
   const int64_t B = q.size(0), H = q.size(1), L = q.size(2), Ev = v.size(3);
   const Dtype type = q.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
   Tensor out = empty_strided({B, H, L, Ev}, {L * H * Ev, Ev, H * Ev, 1}, type);
-  *log_sum = empty({B, H, L}, type);
+  *normalizers = empty({2, B, H, L}, type);
   switch (q.dtype()) {
     case Dtype::Float64:
-      Forward<double, double>(q, k, v, args, out, *log_sum).run();
+      Forward<double, double>(q, k, v, args, out, *normalizers).run();
       break;
     case Dtype::BFloat16:
       if (attention_takes_tiles(q, k, v, args)) {
-        attention_forward_tiles(q, k, v, args, out, *log_sum);
+        attention_forward_tiles(q, k, v, args, out, *normalizers);
       } else {
-        in_float32<BFloat16>(q, k, v, args, out, *log_sum);
+        in_float32<BFloat16>(q, k, v, args, out, *normalizers);
       }
       break;
     case Dtype::Float16:
-      in_float32<Half>(q, k, v, args, out, *log_sum);
+      in_float32<Half>(q, k, v, args, out, *normalizers);
       break;
     default:
-      in_float32<float>(q, k, v, args, out, *log_sum);
+      in_float32<float>(q, k, v, args, out, *normalizers);
   }
   return out;
 }

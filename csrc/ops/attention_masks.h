@@ -1,6 +1,5 @@
-// What masks and dropout do to a panel of scores: n x nr values, of which the first w of each row count. In
-// forward a row is a key's and a column a query's, in backward the other way round; there masks are brought
-// together for a whole block of keys first, since lines of memory are longer than a panel's rows.
+// What masks and dropout do to a panel of scores: a row for each of n keys, `ld` apart, and nr columns, of
+// which the first w are queries.
 #pragma once
 #include <cstring>
 #include <limits>
@@ -12,7 +11,7 @@ namespace nnlib::ops {
 
 // Element (i, j) of a mask's part for a panel lies at data[i * rs + j * cs].
 struct PanelPlace {
-  int64_t n, w, nr;
+  int64_t n, w, nr, ld;
 };
 
 namespace detail {
@@ -84,7 +83,7 @@ constexpr bool kPacks = std::is_same_v<T, C> || (std::is_same_v<C, float> &&
 template <class T, class C>
 void add_mask_rows(const T* m, int64_t rs, PanelPlace p, C* s) {
   if constexpr (std::is_same_v<T, C>) {
-    for (int64_t i = 0; i < p.n; i++) add_row(p.w, m + i * rs, s + i * p.nr);
+    for (int64_t i = 0; i < p.n; i++) add_row(p.w, m + i * rs, s + i * p.ld);
   } else {
     C* row = drivers::scratch<drivers::Scratch::Columns, C>(p.nr);
     const bool same = rs == 0;  // for all rows
@@ -95,7 +94,7 @@ void add_mask_rows(const T* m, int64_t rs, PanelPlace p, C* s) {
         continue;
       }
       if (i == 0 || !same) mask_row(p.w, from, row);
-      add_row(p.w, row, s + i * p.nr);
+      add_row(p.w, row, s + i * p.ld);
     }
   }
 }
@@ -105,7 +104,7 @@ void add_mask_part(const T* m, int64_t rs, int64_t cs, PanelPlace p, C* s) {
   if (cs == 0) {  // the same for a whole row, as of a padded key
     for (int64_t i = 0; i < p.n; i++) {
       const C v = mask_value<C>(m[i * rs]);
-      if (v != 0) add_constant(p.nr, v, s + i * p.nr);
+      if (v != 0) add_constant(p.nr, v, s + i * p.ld);
     }
     return;
   }
@@ -131,23 +130,8 @@ void add_mask_part(const T* m, int64_t rs, int64_t cs, PanelPlace p, C* s) {
     if (!any) return;
     drivers::pack_panel(p.nr, p.w, p.n, wide, p.n, 1, C(1), packed);
   }
-  add_values(p.n * p.nr, packed, s);
-}
-
-// Rows by columns of a mask, rows of out `ld` apart; added to what is there, or in its place.
-template <class T, class C>
-void mask_block_part(const T* m, int64_t rs, int64_t cs, int64_t rows, int64_t cols, bool add, C* out,
-                     int64_t ld) {
-  C* row = drivers::scratch<drivers::Scratch::Columns, C>(cols);
-  for (int64_t i = 0; i < rows; i++) {
-    const T* from = m + i * rs;
-    C* to = add ? row : out + i * ld;
-    if (cs == 1)
-      mask_row(cols, from, to);
-    else
-      for (int64_t j = 0; j < cols; j++) to[j] = mask_value<C>(from[j * cs]);
-    if (add) add_row(cols, row, out + i * ld);
-  }
+  if (p.ld == p.nr) return add_values(p.n * p.nr, packed, s);
+  for (int64_t i = 0; i < p.n; i++) add_row(p.nr, packed + i * p.nr, s + i * p.ld);
 }
 
 // f(pointer to the element of query i and key j, stride of queries, stride of keys).
@@ -171,16 +155,6 @@ void add_mask(const Tensor& mask, int64_t b, int64_t h, int64_t i, int64_t j, Pa
   detail::with_mask(mask, b, h, i, j,
                     [&](auto* at, int64_t rs, int64_t cs) { detail::add_mask_part(at, cs, rs, p, s); });
 }
-// The sum of the masks for queries from i on by keys from j on, rows of out `ld` apart.
-template <class C>
-void masks_of_block(const TensorList& masks, int64_t b, int64_t h, int64_t i, int64_t rows, int64_t j,
-                    int64_t cols, C* out, int64_t ld) {
-  for (const Tensor& mask : masks)
-    detail::with_mask(mask, b, h, i, j, [&](auto* at, int64_t rs, int64_t cs) {
-      detail::mask_block_part(at, rs, cs, rows, cols, &mask != &masks.front(), out, ld);
-    });
-}
-
 // Dropout of the probabilities of some neighbouring queries against a block of keys: 0 or `scale`, a row for
 // each query. In double the scale, which float would round, is left to whoever multiplies.
 struct DroppedBlock {
@@ -210,20 +184,11 @@ inline void multiply_values(int64_t n, const float* x, float* y) { kernels::tabl
 inline void apply_dropout(const DroppedBlock& d, PanelPlace p, float* s) {
   float* packed = drivers::scratch<drivers::Scratch::Columns, float>(p.n * p.nr);
   drivers::pack_panel(p.nr, p.w, p.n, d.data, d.ld, 1, 1.f, packed);
-  multiply_values(p.n * p.nr, packed, s);
+  if (p.ld == p.nr) return multiply_values(p.n * p.nr, packed, s);
+  for (int64_t i = 0; i < p.n; i++) multiply_values(p.nr, packed + i * p.nr, s + i * p.ld);
 }
 inline void apply_dropout(const DroppedBlock& d, PanelPlace p, double* s) {
   for (int64_t j = 0; j < p.w; j++)
-    for (int64_t i = 0; i < p.n; i++) s[i * p.nr + j] *= d.scale * d.data[j * d.ld + i];
+    for (int64_t i = 0; i < p.n; i++) s[i * p.ld + j] *= d.scale * d.data[j * d.ld + i];
 }
-// to (queries by keys) = from times columns [c, c + p.w) of the block.
-template <class C>
-void apply_dropout_turned(const DroppedBlock& d, int64_t c, PanelPlace p, const C* from, C* to) {
-  for (int64_t i = 0; i < p.n; i++) {
-    const float* keep = d.data + i * d.ld + c;
-    for (int64_t j = 0; j < p.w; j++) to[i * p.nr + j] = from[i * p.nr + j] * ((C)d.scale * keep[j]);
-    for (int64_t j = p.w; j < p.nr; j++) to[i * p.nr + j] = from[i * p.nr + j];
-  }
-}
-
 }  // namespace nnlib::ops

@@ -45,15 +45,6 @@ void pack_panels(int64_t width, int64_t n, int64_t k, const T* src, int64_t rs, 
     drivers::pack_panel(width, std::min(width, n - i), k, src + i * rs, rs, cs, scale, dst + i * k);
 }
 
-// C (m x nr, rows of ldc) (+)= A B for panels of A, `a_step` apart, and one panel of B.
-template <class C>
-void panel_product(const drivers::TileKernel<C>& tile, int64_t m, int64_t n, int64_t k, const C* a,
-                   int64_t a_step, const C* b, C* c, int64_t ldc, bool accumulate) {
-  for (int64_t i = 0; i < m; i += tile.mr)
-    tile.run(k, a + i / tile.mr * a_step, b, tile.nr, c + i * ldc, ldc, std::min(tile.mr, m - i), n, nullptr,
-             nullptr, accumulate);
-}
-
 inline void rows_product(int64_t m, int64_t n, int64_t k, const float* a, int64_t rs, int64_t cs,
                          const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
   kernels::table().sgemm_rows(m, n, k, a, rs, cs, b, ldb, c, ldc, nullptr, accumulate, false);
@@ -70,13 +61,14 @@ struct LeftOperand {
   const C* data;
   int64_t step, rs = 0, cs = 0;
 };
+// c (m x nr, rows of ldc) (+)= a b for nr columns of b, rows of ldb.
 template <class C>
 void left_product(const drivers::TileKernel<C>& tile, int64_t m, int64_t k, const LeftOperand<C>& a,
-                  const C* b, C* c, bool accumulate) {
-  if (a.step)
-    panel_product(tile, m, tile.nr, k, a.data, a.step, b, c, tile.nr, accumulate);
-  else
-    rows_product(m, tile.nr, k, a.data, a.rs, a.cs, b, tile.nr, c, tile.nr, accumulate);
+                  const C* b, int64_t ldb, C* c, int64_t ldc, bool accumulate) {
+  if (!a.step) return rows_product(m, tile.nr, k, a.data, a.rs, a.cs, b, ldb, c, ldc, accumulate);
+  for (int64_t i = 0; i < m; i += tile.mr)
+    tile.run(k, a.data + i / tile.mr * a.step, b, ldb, c + i * ldc, ldc, std::min(tile.mr, m - i), tile.nr,
+             nullptr, nullptr, accumulate);
 }
 // With fewer queries than this packing what is used by all of them costs more than it saves.
 constexpr int64_t kWorthPacking = 256;

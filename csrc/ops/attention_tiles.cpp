@@ -49,11 +49,12 @@ bool attention_takes_tiles(const Tensor& q, const Tensor& k, const Tensor& v, co
 }
 
 void attention_forward_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
-                             const Tensor& out, const Tensor& log_sum) {
+                             const Tensor& out, const Tensor& normalizers) {
   const Tensor mask = added(args.masks);
-  drivers::attention_forward_by_tiles(
-      shape_of(q, k, v, args), heads_of<const BFloat16>(q), heads_of<const BFloat16>(k),
-      heads_of<const BFloat16>(v), heads_of<const float>(mask), heads_of<float>(out), log_sum.data<float>());
+  drivers::attention_forward_by_tiles(shape_of(q, k, v, args), heads_of<const BFloat16>(q),
+                                      heads_of<const BFloat16>(k), heads_of<const BFloat16>(v),
+                                      heads_of<const float>(mask), heads_of<float>(out),
+                                      normalizers.data<float>());
 }
 
 TensorList attention_backward_tiles(const AttentionState& s, const AttentionArgs& args) {
@@ -63,8 +64,8 @@ TensorList attention_backward_tiles(const AttentionState& s, const AttentionArgs
   drivers::attention_backward_by_tiles(
       shape_of(s.q, s.k, s.v, args), heads_of<const BFloat16>(s.grad), heads_of<const BFloat16>(s.q),
       heads_of<const BFloat16>(s.k), heads_of<const BFloat16>(s.v), heads_of<const float>(mask),
-      heads_of<const float>(s.out), s.log_sum.data<float>(), grads[0].data<float>(), grads[1].data<float>(),
-      grads[2].data<float>());
+      heads_of<const float>(s.out), s.normalizers.data<float>(), grads[0].data<float>(),
+      grads[1].data<float>(), grads[2].data<float>());
   return grads;
 }
 

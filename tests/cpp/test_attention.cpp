@@ -48,15 +48,15 @@ void check_attention(const Case& c) {
   std::vector<float> first;
   for (int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    Guarded<float> out(s.batch * H * L * V), log_sum(s.batch * H * L), gq(s.batch * H * L * E),
+    Guarded<float> out(s.batch * H * L * V), normalizers(2 * s.batch * H * L), gq(s.batch * H * L * E),
         gk(s.batch * s.key_heads * S * E), gv(s.batch * s.key_heads * S * V);
     const Heads<float> o{out.data(), L * H * V, V, H * V, 1};
-    attention_forward_by_tiles(s, q.at, k.at, v.at, mask, o, log_sum.data());
+    attention_forward_by_tiles(s, q.at, k.at, v.at, mask, o, normalizers.data());
     attention_backward_by_tiles(s, g.at, q.at, k.at, v.at, mask, {out.data(), L * H * V, V, H * V, 1},
-                                log_sum.data(), gq.data(), gk.data(), gv.data());
-    CHECK(out.intact() && log_sum.intact() && gq.intact() && gk.intact() && gv.intact(), "wrote outside");
+                                normalizers.data(), gq.data(), gk.data(), gv.data());
+    CHECK(out.intact() && normalizers.intact() && gq.intact() && gk.intact() && gv.intact(), "wrote outside");
     std::vector<float> all;
-    for (const Guarded<float>* part : {&out, &log_sum, &gq, &gk, &gv})
+    for (const Guarded<float>* part : {&out, &normalizers, &gq, &gk, &gv})
       for (int64_t i = 0; i < part->size(); ++i) all.push_back((*part)[i]);
     if (threads == 1) first = all;
     CHECK(std::memcmp(first.data(), all.data(), all.size() * sizeof(float)) == 0, threads, " threads");

@@ -50,11 +50,15 @@ void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
 }
 
 void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t width) {
-  const int64_t size = n * width;
-  Guarded<float> p(size), sums(n);
-  fill(p), fill(sums);
-  COMPARE(attention_probability_f32, size, t.attention_probability_f32(n, width, out, sums.data()));
-  COMPARE(attention_grad_f32, size, t.attention_grad_f32(n, width, p.data(), sums.data(), out));
+  const int64_t size = n * width, ld = width + 3, apart = n * ld;
+  Guarded<float> p(apart), shift(std::max(n, width)), factor(std::max(n, width));
+  fill(p), fill(shift), fill(factor);
+  for (bool by_column : {false, true}) {
+    COMPARE(attention_probability_f32, apart,
+            t.attention_probability_f32(n, width, ld, out, shift.data(), factor.data(), by_column));
+    COMPARE(attention_grad_f32, apart,
+            t.attention_grad_f32(n, width, ld, p.data(), shift.data(), out, by_column));
+  }
   // Scores, then the state, then three rows made of earlier scores. The state is -infinity at first; a column
   // may have seen nothing yet, and one holds NaN.
   for (const float first : {-INFINITY, 1.f}) {

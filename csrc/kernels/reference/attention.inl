@@ -20,12 +20,25 @@ void attention_softmax_f32(int64_t n, int64_t width, float* s, float* state, int
   }
 }
 
-void attention_probability_f32(int64_t rows, int64_t width, float* s, const float* log_sum) {
-  for (int64_t i = 0; i < rows * width; ++i) s[i] = float(::exp(double(s[i]) - log_sum[i / width]));
+void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s, const float* maxima,
+                               const float* factors, bool by_column) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      float& x = s[i * ld + j];
+      const int64_t at = by_column ? j : i;
+      x = float(::exp(double(x) - maxima[at]) * factors[at]);
+    }
+  }
 }
 
-void attention_grad_f32(int64_t rows, int64_t width, const float* p, const float* dot, float* g) {
-  for (int64_t i = 0; i < rows * width; ++i) g[i] = float(double(p[i]) * (double(g[i]) - dot[i / width]));
+void attention_grad_f32(int64_t rows, int64_t width, int64_t ld, const float* p, const float* dot, float* g,
+                        bool by_column) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      const int64_t at = i * ld + j;
+      g[at] = float(double(p[at]) * (double(g[at]) - dot[by_column ? j : i]));
+    }
+  }
 }
 
 }  // namespace

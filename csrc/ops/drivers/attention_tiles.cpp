@@ -75,9 +75,9 @@ void round_rows(const float* x, uint16_t* to) {
 void scale_values(int64_t n, float factor, float* x) { kernels::table().norm_apply_f32(n, x, factor, 0, x); }
 
 // A query that may look at nothing gets zeros, and its probabilities are zeros in backward too.
-float finish(float largest, float sum, float* log_sum) {
-  *log_sum = sum != 0 ? largest + std::log(sum) : kInfinity;
-  return sum != 0 ? 1 / sum : 0;
+float finish(float largest, float sum, float* maximum, float* factor) {
+  *maximum = sum != 0 ? largest : 0;
+  return *factor = sum != 0 ? 1 / sum : 0;
 }
 
 struct Forward {
@@ -85,7 +85,7 @@ struct Forward {
   const Heads<const BFloat16>&q, &k, &v;
   const Heads<const float>& mask;
   const Heads<float>& out;
-  float* const log_sum;
+  float* const normalizers;
   const int64_t steps = blocks_of(s.width), key_blocks = blocks_of(s.keys),
                 value_blocks = blocks_of(s.value_width);
 
@@ -156,8 +156,8 @@ struct Forward {
       pack_panel(s.value_width, s.value_width, queries, sums + n * wide, kSide, 1, 1.0f, turned);
       for (int64_t r = 0; r < queries; ++r) {
         const float* st = state + 2 * n * kSide;
-        const float factor =
-            finish(st[r], st[kSide + r], log_sum + (b * s.heads + h) * s.queries + first + r);
+        float* maximum = normalizers + (b * s.heads + h) * s.queries + first + r;
+        const float factor = finish(st[r], st[kSide + r], maximum, maximum + s.batch * s.heads * s.queries);
         float* to = out.at(b, h, first + r);
         kernels::table().norm_apply_f32(s.value_width, turned + r * s.value_width, factor, 0, to);
       }
@@ -182,7 +182,7 @@ struct Backward {
   const AttentionShape& s;
   const Heads<const BFloat16>&grad, &q, &k, &v;
   const Heads<const float>&mask, &out;
-  const float* const log_sum;
+  const float* const normalizers;
   float *const grad_q, *const grad_k, *const grad_v;
   const int64_t steps = blocks_of(s.width), value_steps = blocks_of(s.value_width),
                 key_blocks = blocks_of(s.keys), query_blocks = blocks_of(s.queries);
@@ -257,21 +257,22 @@ struct Backward {
     uint16_t* rounded = scratch<Scratch::TilesA, uint16_t>(size + kBackwardQueries * kBackwardKeys);
     uint16_t* by_query = rounded + size;  // A: queries x keys
     const int64_t row_blocks = blocks_of(rows), key_steps = blocks_of(cols), qb = i / kSide;
-    const float* lse = log_sum + (b * s.heads + h) * s.queries + i;
+    const float *maxima = normalizers + (b * s.heads + h) * s.queries + i,
+                *factors = maxima + s.batch * s.heads * s.queries;
     for (int64_t c = 0; c < key_steps; ++c) {
       const int64_t kb = j / kSide + c, width = std::min(kSide, cols - c * kSide);
       multiply(rows, kSide, steps, p.query + qb * steps * kBlock, steps * kBlock,
                p.keys + kb * steps * kBlock, scores, kSide, false);
       scale_values(rows * kSide, s.scale, scores);
       add_mask(b, h, i, rows, kb * kSide, width, scores);
-      t.attention_probability_f32(rows, kSide, scores, lse);
+      t.attention_probability_f32(rows, kSide, kSide, scores, maxima, factors, false);
       clear_rim(rows, width, scores);
       round_pairs(row_blocks, scores, rounded);
       multiply(s.value_width, kSide, row_blocks, p.grad_turned + qb * kBlock, query_blocks * kBlock, rounded,
                p.grad_values + kb * kSide * s.value_width, kSide, true);
       multiply(rows, kSide, value_steps, p.grad + qb * value_steps * kBlock, value_steps * kBlock,
                p.values + kb * value_steps * kBlock, g, kSide, false);
-      t.attention_grad_f32(rows, kSide, scores, p.dot + i, g);
+      t.attention_grad_f32(rows, kSide, kSide, scores, p.dot + i, g, false);
       scale_values(rows * kSide, s.scale, g);
       clear_rim(rows, width, g);
       round_pairs(row_blocks, g, rounded);
@@ -339,16 +340,16 @@ bool attention_tiles_pay(const AttentionShape& s) {
 
 void attention_forward_by_tiles(const AttentionShape& s, const Heads<const BFloat16>& q,
                                 const Heads<const BFloat16>& k, const Heads<const BFloat16>& v,
-                                const Heads<const float>& mask, const Heads<float>& out, float* log_sum) {
-  Forward{s, q, k, v, mask, out, log_sum}.run();
+                                const Heads<const float>& mask, const Heads<float>& out, float* normalizers) {
+  Forward{s, q, k, v, mask, out, normalizers}.run();
 }
 
 void attention_backward_by_tiles(const AttentionShape& s, const Heads<const BFloat16>& grad,
                                  const Heads<const BFloat16>& q, const Heads<const BFloat16>& k,
                                  const Heads<const BFloat16>& v, const Heads<const float>& mask,
-                                 const Heads<const float>& out, const float* log_sum, float* grad_q,
+                                 const Heads<const float>& out, const float* normalizers, float* grad_q,
                                  float* grad_k, float* grad_v) {
-  Backward{s, grad, q, k, v, mask, out, log_sum, grad_q, grad_k, grad_v}.run();
+  Backward{s, grad, q, k, v, mask, out, normalizers, grad_q, grad_k, grad_v}.run();
 }
 
 }  // namespace nnlib::drivers

@@ -27,17 +27,18 @@ struct AttentionShape {
 // Whether they are quicker than panels of float32.
 bool attention_tiles_pay(const AttentionShape& s);
 
-// out = softmax(scale q k^T + mask) v, rounded by nobody; log_sum (batch, heads, queries) is what backward
-// needs. The mask's data may be null.
+// out = softmax(scale q k^T + mask) v, rounded by nobody. normalizers (2, batch, heads, queries): each
+// query's largest score, and 1 / the sum of its exponentials, which backward needs. The mask's data may be
+// null.
 void attention_forward_by_tiles(const AttentionShape& s, const Heads<const BFloat16>& q,
                                 const Heads<const BFloat16>& k, const Heads<const BFloat16>& v,
-                                const Heads<const float>& mask, const Heads<float>& out, float* log_sum);
+                                const Heads<const float>& mask, const Heads<float>& out, float* normalizers);
 
-// The gradients of q, k and v, contiguous, of `out` and log_sum from forward.
+// The gradients of q, k and v, contiguous, of `out` and normalizers from forward.
 void attention_backward_by_tiles(const AttentionShape& s, const Heads<const BFloat16>& grad,
                                  const Heads<const BFloat16>& q, const Heads<const BFloat16>& k,
                                  const Heads<const BFloat16>& v, const Heads<const float>& mask,
-                                 const Heads<const float>& out, const float* log_sum, float* grad_q,
+                                 const Heads<const float>& out, const float* normalizers, float* grad_q,
                                  float* grad_k, float* grad_v);
 
 }  // namespace nnlib::drivers
