@@ -8,7 +8,7 @@ from nnlib.nn import functional as F
 
 BOUND = 4e-6  # of the output's root mean square
 
-# batch, input channels, output channels, height, width, padding, groups
+# batch, input channels, output channels, height, width, padding, groups, and what is not 3, 1, 1: kernel, stride, dilation
 SHAPES = [
     (2, 64, 64, 56, 56, 1, 1),
     (3, 48, 96, 30, 30, 1, 1),
@@ -19,6 +19,13 @@ SHAPES = [
     (4, 33, 65, 25, 27, 0, 1),
     (4, 65, 33, 21, 22, 2, 1),
     (4, 64, 128, 12, 19, 1, 2),
+    (2, 32, 64, 28, 27, 2, 1, 5, 1, 1),
+    (2, 64, 64, 21, 20, 1, 1, 4, 1, 1),
+    (2, 128, 128, 20, 20, 0, 1, 2, 1, 1),
+    (4, 16, 64, 57, 56, 3, 1, 7, 2, 1),
+    (2, 6, 64, 112, 112, 2, 1, 11, 4, 1),
+    (2, 64, 64, 57, 57, 2, 1, 5, 2, 1),
+    (4, 128, 128, 28, 28, 2, 1, 3, 1, 2),
 ]
 KINDS = {"normal": 1, "positive": 1, "small": 1e-15, "large": 1e15}
 
@@ -32,11 +39,18 @@ def settings():
     nnlib.backends.conv.winograd = on
 
 
+def options(shape):
+    kernel, stride, dilation = shape[7:] or (3, 1, 1)
+    return kernel, {"padding": shape[5], "groups": shape[6], "stride": stride, "dilation": dilation}
+
+
 def arrays(shape, kind="normal"):
     """Input, weight, bias and the gradient of the output."""
-    n, c, k, h, w, p, groups = shape
+    n, c, k, h, w, p, groups = shape[:7]
+    kernel, kw = options(shape)
     rng = np.random.default_rng(n + c + k + h)
-    sizes = [(n, c, h, w), (k, c // groups, 3, 3), (k,), (n, k, h + 2 * p - 2, w + 2 * p - 2)]
+    out = [(d + 2 * p - kw["dilation"] * (kernel - 1) - 1) // kw["stride"] + 1 for d in (h, w)]
+    sizes = [(n, c, h, w), (k, c // groups, kernel, kernel), (k,), (n, k, *out)]
     made = [rng.random(size) + 0.5 if kind == "positive" else rng.standard_normal(size) for size in sizes]
     scale = KINDS[kind]
     made = [a * s for a, s in zip(made, (scale, scale, scale**2, scale), strict=True)]
@@ -48,10 +62,12 @@ def results(shape, values, dtype, transposed=False):
     x, w, b, g = (nnlib.from_numpy(v).to(dtype) for v in values)
     x, g = (g, x) if transposed else (x, g)
     x.requires_grad_(), w.requires_grad_()
+    kw = options(shape)[1]
     if transposed:
-        y = F.conv_transpose2d(x, w, None, padding=shape[5], groups=shape[6])
+        extra = [(d + 2 * kw["padding"] - kw["dilation"] * (w.size(2) - 1) - 1) % kw["stride"] for d in shape[3:5]]
+        y = F.conv_transpose2d(x, w, None, output_padding=extra, **kw)
     else:
-        y = F.conv2d(x, w, b, padding=shape[5], groups=shape[6])
+        y = F.conv2d(x, w, b, **kw)
     y.backward(g)
     return [t.detach().numpy() for t in (y, x.grad, w.grad)]
 
@@ -74,7 +90,7 @@ def test_rounding_errors_stay_below_the_bound(shape, kind):
         assert not np.array_equal(a, c), name
 
 
-@pytest.mark.parametrize("shape", SHAPES[1:4], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[1:4] + SHAPES[-4:], ids=str)
 def test_transposed(shape):
     values = arrays(shape)
     got = results(shape, values, nnlib.float32, transposed=True)
@@ -89,16 +105,17 @@ def test_one_tensor_as_input_and_as_gradient():
     assert nnlib.equal(*grads)
 
 
-@pytest.mark.parametrize("shape", SHAPES[1:5], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[1:5] + SHAPES[-4:], ids=str)
 def test_channels_last_and_views(shape):
     x, w, b, _ = (nnlib.from_numpy(v) for v in arrays(shape))
-    y = F.conv2d(x, w, b, padding=shape[5])
-    last = F.conv2d(x.to(memory_format=nnlib.channels_last), w, b, padding=shape[5])  # a matrix product
+    kw = options(shape)[1]
+    y = F.conv2d(x, w, b, **kw)
+    last = F.conv2d(x.to(memory_format=nnlib.channels_last), w, b, **kw)
     assert last.is_contiguous(memory_format=nnlib.channels_last)
     assert error(last.numpy(), y.numpy().astype(np.float64)) < BOUND
     wide = nnlib.zeros(*x.shape[:-1], x.size(-1) * 2)
     wide[..., ::2] = x
-    assert nnlib.equal(y, F.conv2d(wide[..., ::2], w, b, padding=shape[5]))
+    assert nnlib.equal(y, F.conv2d(wide[..., ::2], w, b, **kw))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -113,8 +130,8 @@ def test_same_bits_for_any_number_of_threads(shape):
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
 @pytest.mark.parametrize("where", ["input", "weight", "gradient"])
-def test_what_is_not_finite_spreads_as_in_a_matrix_product(bad, where):
-    shape = SHAPES[2]
+@pytest.mark.parametrize("shape", [SHAPES[2], *SHAPES[-4:]], ids=str)
+def test_what_is_not_finite_spreads_as_in_a_matrix_product(bad, where, shape):
     values = arrays(shape)
     at = {"input": 0, "weight": 1, "gradient": 3}[where]
     values[at][(0, 1, 2, 2) if where == "weight" else (1, 3, 5, 6)] = bad

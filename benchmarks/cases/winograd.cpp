@@ -5,7 +5,7 @@ namespace nnlib::benchmarks {
 
 namespace {
 
-constexpr int64_t kSize = 4, kTiles = 7, kPositions = (kSize + 2) * (kSize + 2), kOut = kTiles * kSize,
+constexpr int64_t kSize = 4, kTaps = 3, kTiles = 7, kPositions = (kSize + 2) * (kSize + 2), kOut = kTiles * kSize,
                   kIn = kOut + 2;
 constexpr double kFloat = sizeof(float);
 
@@ -15,17 +15,17 @@ void add_transforms(Cases& cases) {
   const double tiles = kFloat * double(kPositions * step), out = kFloat * double(kSize * kOut * lanes);
   const double in = kFloat * double((kSize + 2) * row);
   cases.add("wino_input_f32", "7 tiles", {0, in + tiles},
-            [=, &t] { t.wino_input_f32(kSize, kTiles, input(0), row, output(0), step, lanes); });
+            [=, &t] { t.wino_input_f32(kSize, kTaps, kTiles, input(0), row, output(0), step, lanes); });
   cases.add("wino_grad_f32", "7 tiles", {0, out + tiles},
-            [=, &t] { t.wino_grad_f32(kSize, kTiles, input(0), row, output(0), step, lanes); });
+            [=, &t] { t.wino_grad_f32(kSize, kTaps, kTiles, input(0), row, output(0), step, lanes); });
   cases.add("wino_output_f32", "7 tiles", {0, out + tiles}, [=, &t] {
-    (void)t.wino_output_f32(kSize, kTiles, input(0), step, lanes, nullptr, output(0), row);
+    (void)t.wino_output_f32(kSize, kTaps, kTiles, input(0), step, lanes, nullptr, output(0), row);
   });
   cases.add("wino_weight_f32", "7 kernels", {0, tiles + kFloat * double(9 * step)},
-            [=, &t] { (void)t.wino_weight_f32(kSize, kTiles, input(0), step, lanes, output(0)); });
+            [=, &t] { (void)t.wino_weight_f32(kSize, kTaps, kTiles, input(0), step, lanes, output(0)); });
   const int64_t kc = 4, nr = t.wino_nr;
   cases.add("wino_filter_f32", "4 channels", {0, kFloat * double((9 + kPositions) * kc * nr)},
-            [=, &t] { t.wino_filter_f32(kSize, kc, input(0), false, output(0), kc * nr); });
+            [=, &t] { t.wino_filter_f32(kSize, kTaps, kc, input(0), false, output(0), kc * nr); });
 }
 
 void add_lines(Cases& cases) {

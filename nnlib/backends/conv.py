@@ -1,9 +1,10 @@
 """How convolutions are computed.
 
-``nnlib.backends.conv.winograd`` (bool, on at first) allows Winograd's algorithm for float32 convolutions with 3x3
-kernels, stride 1 and dilation 1, their transposes and their gradients. It needs a quarter of the multiplications and
-is taken where a model of the sizes says that it is quicker, for tensors in contiguous order; those in channels_last
-order are left to the matrix product. Its rounding errors are larger: relative to the root mean square of the output
+``nnlib.backends.conv.winograd`` (bool, on at first) allows Winograd's algorithm for float32 convolutions with square
+kernels of 2 to 5 taps each way, their transposes and their gradients, in any layout. With a stride of s kernels have up
+to 5 s taps (remainders of pixels modulo s become channels); dilated and three-dimensional ones are taken apart in
+like ways. It needs down to a quarter of the multiplications and is taken where a model of the sizes says that it is
+quicker. Its rounding errors are larger: relative to the root mean square of the output
 about 1e-6, where a matrix product has 2e-7. An error is relative to the largest values nearby (in the same tile of
 6x6 pixels, over the input channels), so a small output beside very large inputs loses more.
 Where a result would not be finite, because of infinities, NaNs or numbers near the largest, the whole call is

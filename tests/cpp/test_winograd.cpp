@@ -25,6 +25,12 @@ struct Lanes {
 
 constexpr double kEps = 1e-5;
 
+// Sizes of tiles and of the kernels that they serve.
+struct Kind {
+  int64_t size, taps;
+};
+constexpr Kind kKinds[] = {{2, 3}, {5, 2}, {4, 3}, {3, 4}, {2, 5}};
+
 }  // namespace
 
 TEST(wino_lines) {
@@ -65,67 +71,68 @@ TEST(wino_transforms) {
   for_each_isa([&](const Table& t, const char* isa) {
     const Lanes lanes(t);
     const int64_t n = lanes.n, each = lanes.each;
-    for (int64_t size : {2, 4}) {
-      const int64_t side = size + 2, positions = side * side;
+    for (const auto [size, k] : kKinds) {
+      const int64_t side = size + k - 1, positions = side * side, all = k * k;
       for (int64_t tiles : {0, 1, 2, 7, 8, 9, 17}) {
-        const int64_t cols = tiles * size + 2, step = tiles * n + 16;
+        const int64_t cols = tiles * size + k - 1, step = tiles * n + 16;
         std::vector<float> x(side * cols * n), m(positions * step), bias(n);
         fill(x), fill(m), fill(bias);
-        Guarded<float> v(positions * step), g(positions * step), y(size * cols * n), taps(tiles * 9 * n);
+        Guarded<float> v(positions * step), g(positions * step), y(size * cols * n), taps(tiles * all * n);
         fill(v), g = v, fill(y);
-        t.wino_input_f32(size, tiles, x.data(), cols * n, v.data(), step, n);
-        t.wino_grad_f32(size, tiles, x.data(), cols * n, g.data(), step, n);
+        t.wino_input_f32(size, k, tiles, x.data(), cols * n, v.data(), step, n);
+        t.wino_grad_f32(size, k, tiles, x.data(), cols * n, g.data(), step, n);
         const bool finite =
-            t.wino_output_f32(size, tiles, m.data(), step, n, bias.data(), y.data(), cols * n);
-        const bool whole = t.wino_weight_f32(size, tiles, m.data(), step, n, taps.data());
+            t.wino_output_f32(size, k, tiles, m.data(), step, n, bias.data(), y.data(), cols * n);
+        const bool whole = t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data());
         CHECK(finite && whole, isa, " says that a finite value is not");
         for (int64_t first = 0; first < n; first += each) {
           const auto some = lanes.part(x.data(), side * cols, first);
           const auto products = lanes.part(m.data(), positions * step / n, first);
           const int64_t step0 = step / n * each;
-          std::vector<float> v0(positions * step0), g0 = v0, y0(size * cols * each), taps0(tiles * 9 * each);
-          truth().wino_input_f32(size, tiles, some.data(), cols * each, v0.data(), step0, each);
-          truth().wino_grad_f32(size, tiles, some.data(), cols * each, g0.data(), step0, each);
-          truth().wino_output_f32(size, tiles, products.data(), step0, each, bias.data() + first, y0.data(),
-                                  cols * each);
-          truth().wino_weight_f32(size, tiles, products.data(), step0, each, taps0.data());
+          std::vector<float> v0(positions * step0), g0 = v0, y0(size * cols * each),
+                                                    taps0(tiles * all * each);
+          truth().wino_input_f32(size, k, tiles, some.data(), cols * each, v0.data(), step0, each);
+          truth().wino_grad_f32(size, k, tiles, some.data(), cols * each, g0.data(), step0, each);
+          truth().wino_output_f32(size, k, tiles, products.data(), step0, each, bias.data() + first,
+                                  y0.data(), cols * each);
+          truth().wino_weight_f32(size, k, tiles, products.data(), step0, each, taps0.data());
           const auto compare = [&](const char* what, Guarded<float>& got, int64_t rows, int64_t row,
                                    int64_t used, const std::vector<float>& want) {
             for (int64_t i = 0; i < rows * used * each; ++i) {
               const int64_t r = i / (used * each), pixel = r * (row / n) + i / each % used, lane = i % each;
               CHECK(close(got[pixel * n + first + lane], want[pixel * each + lane], kEps, kEps * 10), isa,
-                    " ", what, " of size ", size, ", ", tiles, " tiles");
+                    " ", what, " of F(", size, ", ", k, "), ", tiles, " tiles");
             }
           };
           compare("input", v, positions, step, tiles, v0), compare("grad", g, positions, step, tiles, g0);
           compare("output", y, size, cols * n, tiles * size, y0),
-              compare("weight", taps, 1, n, tiles * 9, taps0);
+              compare("weight", taps, 1, n, tiles * all, taps0);
         }
         CHECK(v.intact() && g.intact() && y.intact() && taps.intact(), isa, " wrote outside");
         if (tiles == 0) continue;
         for (const float bad : {INFINITY, -INFINITY, NAN}) {
           m[positions / 2 * step + n / 2] = bad;
-          CHECK(!t.wino_output_f32(size, tiles, m.data(), step, n, nullptr, y.data(), cols * n), isa,
+          CHECK(!t.wino_output_f32(size, k, tiles, m.data(), step, n, nullptr, y.data(), cols * n), isa,
                 " misses ", bad);
-          CHECK(!t.wino_weight_f32(size, tiles, m.data(), step, n, taps.data()), isa, " misses ", bad);
+          CHECK(!t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data()), isa, " misses ", bad);
         }
       }
       // Panels have different widths, so the definition stands in for the reference, which is tested too.
       for (const Table* table : {&t, &truth()}) {
         const int64_t nr = table->wino_nr, kc = 5, step = kc * nr + 16;
-        std::vector<float> g(kc * 9 * nr), one(9 * truth().wino_nr);
+        std::vector<float> g(kc * all * nr), one(all * truth().wino_nr);
         fill(g);
         for (const bool flip : {false, true}) {
           Guarded<float> u(positions * step);
-          table->wino_filter_f32(size, kc, g.data(), flip, u.data(), step);
-          for (int64_t k = 0; k < kc * nr; ++k) {
-            for (int64_t tap = 0; tap < 9; ++tap) {
-              one[(flip ? 8 - tap : tap) * truth().wino_nr] = g[(k / nr * 9 + tap) * nr + k % nr];
+          table->wino_filter_f32(size, k, kc, g.data(), flip, u.data(), step);
+          for (int64_t i = 0; i < kc * nr; ++i) {
+            for (int64_t tap = 0; tap < all; ++tap) {
+              one[(flip ? all - 1 - tap : tap) * truth().wino_nr] = g[(i / nr * all + tap) * nr + i % nr];
             }
             std::vector<float> want(positions * truth().wino_nr);
-            truth().wino_filter_f32(size, 1, one.data(), false, want.data(), truth().wino_nr);
+            truth().wino_filter_f32(size, k, 1, one.data(), false, want.data(), truth().wino_nr);
             for (int64_t p = 0; p < positions; ++p) {
-              CHECK(close(u[p * step + k], want[p * truth().wino_nr], kEps, kEps), isa, " filter ", k);
+              CHECK(close(u[p * step + i], want[p * truth().wino_nr], kEps, kEps), isa, " filter ", i);
             }
           }
           CHECK(u.intact(), isa, " wrote outside");
@@ -140,22 +147,22 @@ TEST(wino_transforms) {
 // A kernel, computed and turned back, is what it was: the transforms belong together.
 TEST(wino_identity) {
   const Table& t = truth();
-  for (int64_t size : {2, 4}) {
-    const int64_t side = size + 2, lanes = t.wino_lanes, nr = t.wino_nr;
-    std::vector<float> x(side * side * lanes), g(9 * nr), v(side * side * lanes), u(side * side * nr),
-        y(16 * lanes);
+  for (const auto [size, k] : kKinds) {
+    const int64_t side = size + k - 1, lanes = t.wino_lanes, nr = t.wino_nr;
+    std::vector<float> x(side * side * lanes), g(k * k * nr), v(side * side * lanes), u(side * side * nr),
+        y(size * size * lanes);
     fill(x), fill(g);
-    t.wino_input_f32(size, 1, x.data(), side * lanes, v.data(), lanes, lanes);
-    t.wino_filter_f32(size, 1, g.data(), false, u.data(), nr);
+    t.wino_input_f32(size, k, 1, x.data(), side * lanes, v.data(), lanes, lanes);
+    t.wino_filter_f32(size, k, 1, g.data(), false, u.data(), nr);
     for (int64_t i = 0; i < side * side * lanes; ++i) v[i] *= u[i / lanes * nr];
-    t.wino_output_f32(size, 1, v.data(), lanes, lanes, nullptr, y.data(), size * lanes);
+    t.wino_output_f32(size, k, 1, v.data(), lanes, lanes, nullptr, y.data(), size * lanes);
     for (int64_t i = 0; i < size * size * lanes; ++i) {
       double want = 0;
-      for (int64_t tap = 0; tap < 9; ++tap) {
-        const int64_t row = i / lanes / size + tap / 3, col = i / lanes % size + tap % 3;
+      for (int64_t tap = 0; tap < k * k; ++tap) {
+        const int64_t row = i / lanes / size + tap / k, col = i / lanes % size + tap % k;
         want += double(x[(row * side + col) * lanes + i % lanes]) * g[tap * nr];
       }
-      CHECK(close(double(y[i]), want, kEps, kEps), "F(", size, ") at ", i);
+      CHECK(close(double(y[i]), want, kEps, kEps), "F(", size, ", ", k, ") at ", i);
     }
   }
 }
@@ -212,23 +219,27 @@ TEST(wino_products) {
 
 namespace {
 
-ConvShape conv3x3(int64_t batch, int64_t ci, int64_t co, int64_t h, int64_t w, int64_t padding,
-                  int64_t groups = 1) {
+// A kernel of `taps` squared.
+ConvShape square(int64_t taps, int64_t batch, int64_t ci, int64_t co, int64_t h, int64_t w, int64_t padding,
+                 int64_t groups = 1) {
   return {batch,
           ci,
           co,
           groups,
           {1, h, w},
-          {1, 3, 3},
-          {1, h + 2 * padding - 2, w + 2 * padding - 2},
+          {1, taps, taps},
+          {1, h + 2 * padding - taps + 1, w + 2 * padding - taps + 1},
           {1, 1, 1},
           {0, padding, padding},
           {1, 1, 1}};
 }
+ConvShape conv3x3(int64_t batch, int64_t ci, int64_t co, int64_t h, int64_t w, int64_t padding) {
+  return square(3, batch, ci, co, h, w, padding);
+}
 
 void check_winograd(const ConvShape& s, int64_t size) {
   const int64_t nx = s.batch * s.in_channels * s.in_pixels(), ny = s.batch * s.out_channels * s.out_pixels();
-  const int64_t nw = s.out_channels * s.in_group() * 9;
+  const int64_t nw = s.out_channels * s.in_group() * s.taps();
   std::vector<double> x(nx), w(nw), g(ny), b(s.out_channels), y(ny), gx(nx), gw(nw);
   fill(x), fill(w), fill(g), fill(b);
   std::vector<float> xf(x.begin(), x.end()), wf(w.begin(), w.end()), gf(g.begin(), g.end()),
@@ -241,7 +252,7 @@ void check_winograd(const ConvShape& s, int64_t size) {
   const auto output = [&s](const double* v) {
     return ConvImages{v, nnlib::Dtype::Float64, false, s.out_channels, s.out_pixels()};
   };
-  const ConvWeights<double> weights{w.data(), s.in_group() * 9, 9, 1};
+  const ConvWeights<double> weights{w.data(), s.in_group() * s.taps(), s.taps(), 1};
   conv_forward<double>(s, input(x.data()), weights, b.data(), output(y.data()));
   conv_input_grad<double>(s, output(g.data()), weights, nullptr, input(gx.data()));
   conv_weight_grad<double>(s, input(x.data()), output(g.data()), gw.data());
@@ -260,8 +271,8 @@ void check_winograd(const ConvShape& s, int64_t size) {
         error += (got[i] - want[i]) * (got[i] - want[i]), norm += want[i] * want[i];
         all.push_back(got[i]);
       }
-      CHECK(error <= norm * 4e-6 * 4e-6, what, " of F(", size, "), ", s.in_channels, " to ", s.out_channels,
-            " channels, ", s.in[1], "x", s.in[2], ": ", std::sqrt(error / norm));
+      CHECK(error <= norm * 4e-6 * 4e-6, what, " of F(", size, ", ", s.kernel[1], "), ", s.in_channels,
+            " to ", s.out_channels, " channels, ", s.in[1], "x", s.in[2], ": ", std::sqrt(error / norm));
       CHECK(got.intact(), what, " wrote outside");
     };
     compare("y", yf, y), compare("gx", gxf, gx), compare("gw", gwf, gw);
@@ -273,17 +284,17 @@ void check_winograd(const ConvShape& s, int64_t size) {
 }  // namespace
 
 TEST(wino_drivers) {
-  for (int64_t size : {2, 4}) {
-    check_winograd(conv3x3(2, 3, 5, 9, 11, 1), size);
-    check_winograd(conv3x3(1, 8, 8, 4, 4, 1), size);
-    check_winograd(conv3x3(3, 16, 24, 7, 7, 1), size);
-    check_winograd(conv3x3(2, 17, 33, 17, 23, 1), size);
-    check_winograd(conv3x3(1, 5, 7, 6, 150, 2), size);      // more tiles in a row than a part has
-    check_winograd(conv3x3(2, 12, 20, 8, 8, 1, 2), size);   // groups
-    check_winograd(conv3x3(4, 20, 16, 28, 28, 0), size);    // blocks of tiles
-    check_winograd(conv3x3(2, 300, 40, 9, 9, 1), size);     // several depths
-    check_winograd(conv3x3(1, 4, 4, 3, 3, 3), size);        // more padding than a kernel reaches
-    check_winograd(conv3x3(2, 150, 150, 36, 36, 1), size);  // stages for several blocks
+  for (const auto [size, k] : kKinds) {
+    check_winograd(square(k, 2, 3, 5, 9, 11, 1), size);
+    check_winograd(square(k, 1, 8, 8, 4, 4, k - 1), size);
+    check_winograd(square(k, 3, 16, 24, 7, 7, 1), size);
+    check_winograd(square(k, 2, 17, 33, 17, 23, 1), size);
+    check_winograd(square(k, 1, 5, 7, 6, 150, 2), size);      // more tiles in a row than a part has
+    check_winograd(square(k, 2, 12, 20, 8, 8, 1, 2), size);   // groups
+    check_winograd(square(k, 4, 20, 16, 28, 28, 0), size);    // blocks of tiles
+    check_winograd(square(k, 2, 300, 40, 9, 9, 1), size);     // several depths
+    check_winograd(square(k, 1, 4, 4, 3, 3, k), size);        // more padding than a kernel reaches
+    check_winograd(square(k, 2, 150, 150, 36, 36, 1), size);  // stages for several blocks
   }
 }
 
@@ -292,14 +303,15 @@ TEST(wino_choice) {
   CHECK(choose_conv(large).algorithm == ConvAlgorithm::Winograd, "64 channels");
   CHECK(choose_conv(few).algorithm == ConvAlgorithm::ImplicitGemm, "3 channels");
   CHECK(detail::winograd_size(conv3x3(8, 256, 256, 2, 2, 1)) != 4, "2x2 pixels in tiles of 4x4");
-  for (int d : {1, 2}) {
-    ConvShape strided = large, dilated = large, kernel = large;
-    strided.stride[d] = 2, dilated.dilation[d] = 2, kernel.kernel[d] = 1;
-    for (const ConvShape& s : {strided, dilated, kernel}) {
-      CHECK(detail::winograd_size(s) == 0 && detail::winograd_input_grad_size(s) == 0, "not 3x3 of stride 1");
-      CHECK(detail::winograd_weight_grad_size(s) == 0, "not 3x3 of stride 1");
-    }
-  }
+  CHECK(detail::winograd_size(square(5, 8, 32, 64, 28, 28, 2)) == 2, "5x5");
+  CHECK(detail::winograd_size(square(7, 8, 32, 64, 28, 28, 3)) == 0, "7x7 of stride 1");
+  CHECK(detail::winograd_size(square(1, 8, 32, 64, 28, 28, 0)) == 0, "1x1");
+  ConvShape first{4, 3, 64, 1, {1, 224, 224}, {1, 7, 7}, {1, 112, 112}, {1, 2, 2}, {0, 3, 3}, {1, 1, 1}};
+  CHECK(detail::winograd_size(first) == 3, "7x7 of stride 2");
+  first.dilation[1] = 2;
+  CHECK(detail::winograd_size(first) == 0 && detail::winograd_input_grad_size(first) == 0 &&
+            detail::winograd_weight_grad_size(first) == 0,
+        "a stride and a dilation in one dimension");
   set_winograd(false);
   CHECK(choose_conv(large).algorithm == ConvAlgorithm::ImplicitGemm, "switched off");
   set_winograd(true);

@@ -7,34 +7,41 @@ namespace {
 
 constexpr int64_t wino_lanes = 4, wino_mr = 4, wino_nr = 8, wino_block = 1 << 14;
 
-// Row (or, where `transposed`, column) i of a matrix of size + 2 rows: B^T, G or A.
-struct WinoMatrices {
-  double input[6][6], filter[6][3], output[6][4];
-};
 constexpr double kA = 0.625, kB = 1.5, kNA = 2 * kA * kA * (kA * kA - kB * kB),
                  kNB = 2 * kB * kB * (kB * kB - kA * kA);
-constexpr WinoMatrices kWino4 = {{{kA * kA * kB * kB, 0, -kA * kA - kB * kB, 0, 1, 0},
+// The points of a tile but for infinity, what the values of a kernel there are divided by, and B^T.
+struct WinoPoints {
+  int64_t tile;
+  double point[5], scale[5], input[6][6];
+};
+constexpr WinoPoints kWinoSix = {6,
+                                 {0, kA, -kA, kB, -kB},
+                                 {kA * kA * kB * kB, kNA, kNA, kNB, kNB},
+                                 {{kA * kA * kB * kB, 0, -kA * kA - kB * kB, 0, 1, 0},
                                   {0, -kA * kB * kB, -kB * kB, kA, 1, 0},
                                   {0, kA * kB * kB, -kB * kB, -kA, 1, 0},
                                   {0, -kB * kA * kA, -kA * kA, kB, 1, 0},
                                   {0, kB * kA * kA, -kA * kA, -kB, 1, 0},
-                                  {0, kA * kA * kB * kB, 0, -kA * kA - kB * kB, 0, 1}},
-                                 {{1 / (kA * kA * kB * kB), 0, 0},
-                                  {1 / kNA, kA / kNA, kA * kA / kNA},
-                                  {1 / kNA, -kA / kNA, kA * kA / kNA},
-                                  {1 / kNB, kB / kNB, kB * kB / kNB},
-                                  {1 / kNB, -kB / kNB, kB * kB / kNB},
-                                  {0, 0, 1}},
-                                 {{1, 0, 0, 0},
-                                  {1, kA, kA * kA, kA * kA * kA},
-                                  {1, -kA, kA * kA, -kA * kA * kA},
-                                  {1, kB, kB * kB, kB * kB * kB},
-                                  {1, -kB, kB * kB, -kB * kB * kB},
-                                  {0, 0, 0, 1}}};
-constexpr WinoMatrices kWino2 = {{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
-                                 {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
-                                 {{1, 0}, {1, 1}, {1, -1}, {0, 1}}};
-const WinoMatrices& wino_matrices(int64_t size) { return size == 4 ? kWino4 : kWino2; }
+                                  {0, kA * kA * kB * kB, 0, -kA * kA - kB * kB, 0, 1}}};
+constexpr WinoPoints kWinoFour = {
+    4, {0, 1, -1}, {1, 2, 2}, {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}}};
+
+struct WinoMatrices {
+  WinoMatrices(int64_t size, int64_t k) : p(size + k == 5 ? kWinoFour : kWinoSix), tile(p.tile), taps(k) {}
+  double input(int64_t i, int64_t j) const { return p.input[i][j]; }
+  double filter(int64_t i, int64_t j) const { return value(i, j, taps) / (i < tile - 1 ? p.scale[i] : 1); }
+  // A.
+  double output(int64_t i, int64_t j) const { return value(i, j, tile + 1 - taps); }
+  // x^j at point i, of a polynomial of n coefficients.
+  double value(int64_t i, int64_t j, int64_t n) const {
+    if (i == tile - 1) return j == n - 1;
+    double x = 1;
+    for (int64_t q = 0; q < j; ++q) x *= p.point[i];
+    return x;
+  }
+  const WinoPoints& p;
+  int64_t tile, taps;
+};
 
 // y = M x M^T for M of `to` rows and `from` columns; get(i, j) and put(i, j, value).
 template <class M, class Get, class Put>
@@ -71,54 +78,58 @@ void wino_unframe_f32(int64_t channels, int64_t rows, int64_t n, const float* x,
   }
 }
 
-void wino_input_f32(int64_t size, int64_t tiles, const float* x, int64_t x_row, float* y, int64_t y_step,
-                    int64_t y_tile) {
-  const WinoMatrices& m = wino_matrices(size);
+void wino_input_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, float* y,
+                    int64_t y_step, int64_t y_tile) {
+  const WinoMatrices m(size, taps);
   for (int64_t t = 0; t < tiles * wino_lanes; ++t) {
     const float* from = x + t / wino_lanes * size * wino_lanes + t % wino_lanes;
     float* to = y + t / wino_lanes * y_tile + t % wino_lanes;
     wino_transform(
-        size + 2, size + 2, [&](int64_t i, int64_t j) { return m.input[i][j]; },
+        m.tile, m.tile, [&](int64_t i, int64_t j) { return m.input(i, j); },
         [&](int64_t r, int64_t c) { return from[r * x_row + c * wino_lanes]; },
-        [&](int64_t i, int64_t j, float v) { to[(i * (size + 2) + j) * y_step] = v; });
+        [&](int64_t i, int64_t j, float v) { to[(i * (m.tile) + j) * y_step] = v; });
   }
 }
 
-void wino_grad_f32(int64_t size, int64_t tiles, const float* x, int64_t x_row, float* y, int64_t y_step,
-                   int64_t y_tile) {
-  const WinoMatrices& m = wino_matrices(size);
+void wino_grad_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, float* y,
+                   int64_t y_step, int64_t y_tile) {
+  const WinoMatrices m(size, taps);
   for (int64_t t = 0; t < tiles * wino_lanes; ++t) {
     const float* from = x + t / wino_lanes * size * wino_lanes + t % wino_lanes;
     float* to = y + t / wino_lanes * y_tile + t % wino_lanes;
     wino_transform(
-        size + 2, size, [&](int64_t i, int64_t j) { return m.output[i][j]; },
+        m.tile, size, [&](int64_t i, int64_t j) { return m.output(i, j); },
         [&](int64_t r, int64_t c) { return from[r * x_row + c * wino_lanes]; },
-        [&](int64_t i, int64_t j, float v) { to[(i * (size + 2) + j) * y_step] = v; });
+        [&](int64_t i, int64_t j, float v) { to[(i * (m.tile) + j) * y_step] = v; });
   }
 }
 
-void wino_filter_f32(int64_t size, int64_t kc, const float* x, bool flip, float* y, int64_t y_step) {
-  const WinoMatrices& m = wino_matrices(size);
+void wino_filter_f32(int64_t size, int64_t taps, int64_t kc, const float* x, bool flip, float* y,
+                     int64_t y_step) {
+  const WinoMatrices m(size, taps);
+  const int64_t all = taps * taps;
   for (int64_t t = 0; t < kc * wino_nr; ++t) {
-    const float* from = x + t / wino_nr * 9 * wino_nr + t % wino_nr;
+    const float* from = x + t / wino_nr * all * wino_nr + t % wino_nr;
     wino_transform(
-        size + 2, 3, [&](int64_t i, int64_t j) { return m.filter[i][j]; },
-        [&](int64_t r, int64_t c) { return from[(flip ? 8 - (r * 3 + c) : r * 3 + c) * wino_nr]; },
-        [&](int64_t i, int64_t j, float v) { y[(i * (size + 2) + j) * y_step + t] = v; });
+        m.tile, taps, [&](int64_t i, int64_t j) { return m.filter(i, j); },
+        [&](int64_t r, int64_t c) {
+          return from[(flip ? all - 1 - (r * taps + c) : r * taps + c) * wino_nr];
+        },
+        [&](int64_t i, int64_t j, float v) { y[(i * (m.tile) + j) * y_step + t] = v; });
   }
 }
 
-bool wino_output_f32(int64_t size, int64_t tiles, const float* x, int64_t x_step, int64_t x_tile,
-                     const float* bias, float* y, int64_t y_row) {
-  const WinoMatrices& m = wino_matrices(size);
+bool wino_output_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_step,
+                     int64_t x_tile, const float* bias, float* y, int64_t y_row) {
+  const WinoMatrices m(size, taps);
   bool finite = true;
   for (int64_t t = 0; t < tiles * wino_lanes; ++t) {
     const int64_t lane = t % wino_lanes;
     const float* from = x + t / wino_lanes * x_tile + lane;
     float* to = y + t / wino_lanes * size * wino_lanes + lane;
     wino_transform(
-        size, size + 2, [&](int64_t i, int64_t j) { return m.output[j][i]; },
-        [&](int64_t r, int64_t c) { return from[(r * (size + 2) + c) * x_step]; },
+        size, m.tile, [&](int64_t i, int64_t j) { return m.output(j, i); },
+        [&](int64_t r, int64_t c) { return from[(r * (m.tile) + c) * x_step]; },
         [&](int64_t i, int64_t j, float v) {
           finite = finite && isfinite(v);
           to[i * y_row + j * wino_lanes] = v + (bias ? bias[lane] : 0);
@@ -127,18 +138,19 @@ bool wino_output_f32(int64_t size, int64_t tiles, const float* x, int64_t x_step
   return finite;
 }
 
-bool wino_weight_f32(int64_t size, int64_t n, const float* x, int64_t x_step, int64_t x_row, float* y) {
-  const WinoMatrices& m = wino_matrices(size);
+bool wino_weight_f32(int64_t size, int64_t taps, int64_t n, const float* x, int64_t x_step, int64_t x_row,
+                     float* y) {
+  const WinoMatrices m(size, taps);
   bool finite = true;
   for (int64_t t = 0; t < n * wino_lanes; ++t) {
     const float* from = x + t / wino_lanes * x_row + t % wino_lanes;
-    float* to = y + t / wino_lanes * 9 * wino_lanes + t % wino_lanes;
+    float* to = y + t / wino_lanes * taps * taps * wino_lanes + t % wino_lanes;
     wino_transform(
-        3, size + 2, [&](int64_t i, int64_t j) { return m.filter[j][i]; },
-        [&](int64_t r, int64_t c) { return from[(r * (size + 2) + c) * x_step]; },
+        taps, m.tile, [&](int64_t i, int64_t j) { return m.filter(j, i); },
+        [&](int64_t r, int64_t c) { return from[(r * (m.tile) + c) * x_step]; },
         [&](int64_t i, int64_t j, float v) {
           finite = finite && isfinite(v);
-          to[(i * 3 + j) * wino_lanes] = v;
+          to[(i * taps + j) * wino_lanes] = v;
         });
   }
   return finite;

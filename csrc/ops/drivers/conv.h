@@ -124,7 +124,8 @@ void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWe
 // Any number of channels, best with few a group: planes are multiplied and summed.
 void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 
-// 3x3 kernels of stride and dilation 1 in two dimensions, by tiles of `size` squared outputs, 2 or 4. False
+// Winograd's algorithm, by tiles of `size` squared outputs, for square kernels of 2 to 5 taps, of stride and
+// dilation 1 in two dimensions, and for convolutions that can be lifted to such (conv_winograd_lift.h). False
 // where a value is not finite: then nothing is said of the output, which has to be computed in another way.
 //
 // The best size of a tile by a model of their times; 0 where a matrix product is better or has to be.
@@ -134,13 +135,15 @@ int64_t winograd_weight_grad_size(const ConvShape& s);
 // How many times quicker than a matrix product it is then, 1 where it is not taken.
 double winograd_gain(const ConvShape& s);
 double winograd_input_grad_gain(const ConvShape& s);
+// Of two dimensions, stride and dilation 1. Images are floats, in planes or with the channels last.
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
-                      float* y);
+                      float* y, bool x_last = false, bool y_last = false);
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
-                         float* gx);
-bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw);
+                         float* gx, bool gy_last = false, bool gx_last = false);
+bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw,
+                          bool x_last = false, bool gy_last = false);
 
-// The same on images of any layout and type.
+// Of any that is possible, on images of any layout and type.
 bool winograd_images_forward(const ConvShape& s, int64_t size, const ConvImages& x,
                              const ConvWeights<float>& w, const float* bias, const ConvImages& y);
 bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImages& gy,

@@ -1,4 +1,4 @@
-// 3x3 convolutions of stride 1 by Winograd's algorithm, and their input gradients, which are such
+// Convolutions of stride 1 by Winograd's algorithm, and their input gradients, which are such
 // convolutions of the output's gradient with the kernels turned around and transposed.
 //
 // Every output is one chain of operations that the shape alone fixes; how tiles, channels and threads share
@@ -24,7 +24,7 @@ constexpr int64_t kFilters = int64_t(1) << 20;
 // y = x * w for one group of channels.
 class WinoConv {
  public:
-  // `flip`: w is [in][out][9] and turned around, else [out][in][9].
+  // `flip`: w is [in][out][tap] and turned around, else [out][in][tap].
   WinoConv(const ConvShape& s, int64_t size, bool flip)
       : s_(s), t_(kernels::table()), tiles_(s, size), flip_(flip) {
     ci_ = s.in_group(), co_ = s.out_group();
@@ -34,10 +34,12 @@ class WinoConv {
   }
 
   // False where a value is not finite: y is then to be computed in another way.
-  bool run(const float* x, const float* w, const float* bias, float* y) {
+  bool run(const float* x, bool x_last, const float* w, const float* bias, float* y, bool y_last) {
+    x_ = {x, x_last, s_.in_channels, s_.in[1], s_.in[2]};
+    y_ = {y, y_last, s_.out_channels, s_.out[1], s_.out[2]};
     for (int64_t g = 0; g < s_.groups && finite_; ++g) {
-      x_ = x + g * ci_ * s_.in_pixels(), y_ = y + g * co_ * s_.out_pixels();
-      w_ = w + g * ci_ * co_ * 9, bias_ = bias ? bias + g * co_ : nullptr;
+      in_ = g * ci_, out_ = g * co_;
+      w_ = w + g * ci_ * co_ * s_.taps(), bias_ = bias ? bias + g * co_ : nullptr;
       // Tiles that a core takes through all stages in its own cache, where enough blocks of them make up for
       // reading all transformed kernels for each.
       const int64_t own =
@@ -145,16 +147,16 @@ class WinoConv {
 
   // Kernels [k, k + depth) of a panel of output channels, [position][depth][wino_nr].
   void transform_filters(int64_t panel, int64_t k, int64_t depth, float* u) const {
-    const int64_t nr = t_.wino_nr, j = panel * nr, n = std::min(nr, co_ - j);
-    float* g = scratch<Scratch::PanelsB, float>(depth * 9 * nr);
+    const int64_t nr = t_.wino_nr, j = panel * nr, n = std::min(nr, co_ - j), taps = s_.taps();
+    float* g = scratch<Scratch::PanelsB, float>(depth * taps * nr);
     if (flip_) {
       for (int64_t i = 0; i < depth; ++i) {
-        t_.pack_f32(nr, n, 9, w_ + ((k + i) * co_ + j) * 9, 9, 1, 1.f, g + i * 9 * nr);
+        t_.pack_f32(nr, n, taps, w_ + ((k + i) * co_ + j) * taps, taps, 1, 1.f, g + i * taps * nr);
       }
     } else {
-      t_.pack_f32(nr, n, depth * 9, w_ + (j * ci_ + k) * 9, ci_ * 9, 1, 1.f, g);
+      t_.pack_f32(nr, n, depth * taps, w_ + (j * ci_ + k) * taps, ci_ * taps, 1, 1.f, g);
     }
-    t_.wino_filter_f32(tiles_.size, depth, g, flip_, u, filter_step(depth));
+    t_.wino_filter_f32(tiles_.size, tiles_.taps, depth, g, flip_, u, filter_step(depth));
   }
 
   // A vector of channels of the tiles [from, to), which are some of those [begin, end) that v holds:
@@ -164,17 +166,17 @@ class WinoConv {
     const int64_t lanes = t_.wino_lanes, mr = t_.wino_mr, size = tiles_.size;
     const int64_t channels = std::min(lanes, ci_ - vec * lanes);
     for_parts(tiles_, from, to, wino_part_tiles(tiles_), [&](const WinoPart& part) {
-      const int64_t rows = part.rows * size + 2, cols = part.cols * size + 2;
+      const int64_t rows = part.rows * size + tiles_.halo(), cols = part.cols * size + tiles_.halo();
       float* lines = scratch<Scratch::Padded, float>(rows * cols * lanes);
-      const float* plane = x_ + (part.image * s_.in_channels + vec * lanes) * s_.in_pixels();
-      wino_lines(plane, channels, tiles_.in[0], tiles_.in[1], part.y * size - tiles_.padding[0],
+      wino_lines(x_, part.image, in_ + vec * lanes, channels, part.y * size - tiles_.padding[0],
                  part.x * size - tiles_.padding[1], rows, cols, lines);
       for (int64_t i = 0; i < part.rows * part.cols;) {
         const int64_t tile = part.first + i - begin, x = i % part.cols, first = tile / mr * mr;
         const int64_t of_group = std::min(mr, end - begin - first);
         const int64_t n = std::min(part.cols - x, first + of_group - tile);
-        t_.wino_input_f32(size, n, lines + (i / part.cols * cols + x) * size * lanes, cols * lanes,
-                          v + (first * in_vecs_ + vec * of_group + tile - first) * lanes, step, lanes);
+        t_.wino_input_f32(size, tiles_.taps, n, lines + (i / part.cols * cols + x) * size * lanes,
+                          cols * lanes, v + (first * in_vecs_ + vec * of_group + tile - first) * lanes, step,
+                          lanes);
         i += n;
       }
     });
@@ -207,14 +209,19 @@ class WinoConv {
       float* lines = scratch<Scratch::Padded, float>(part.rows * size * line);
       for (int64_t r = 0; r < part.rows; ++r) {
         const float* products = m + (part.first - from + r * part.cols) * ldm;
-        finite &=
-            t_.wino_output_f32(size, part.cols, products, step, ldm, bias, lines + r * size * line, line);
+        finite &= t_.wino_output_f32(size, tiles_.taps, part.cols, products, step, ldm, bias,
+                                     lines + r * size * line, line);
       }
       const int64_t top = part.y * size, left = part.x * size, height = tiles_.out[0], width = tiles_.out[1];
-      float* plane = y_ + (part.image * s_.out_channels + vec * lanes) * s_.out_pixels();
-      t_.wino_unframe_f32(channels, std::min(part.rows * size, height - top),
-                          std::min(part.cols * size, width - left), lines, line, plane + top * width + left,
-                          height * width, width);
+      const int64_t rows = std::min(part.rows * size, height - top),
+                    cols = std::min(part.cols * size, width - left);
+      float* to = y_.at(part.image, out_ + vec * lanes, top, left);
+      if (y_.last) {
+        for (int64_t r = 0; r < rows; ++r)
+          copy_lanes(channels, cols, lines + r * line, lanes, to + r * width * y_.channels, y_.channels);
+      } else {
+        t_.wino_unframe_f32(channels, rows, cols, lines, line, to, height * width, width);
+      }
     });
     if (!finite) finite_ = false;
   }
@@ -224,22 +231,24 @@ class WinoConv {
   WinoTiles tiles_;
   bool flip_;
   int64_t ci_, co_, in_vecs_, out_vecs_, panels_;
-  const float *x_ = nullptr, *w_ = nullptr, *bias_ = nullptr;
-  float* y_ = nullptr;
+  WinoImages<const float> x_{};
+  WinoImages<float> y_{};
+  int64_t in_ = 0, out_ = 0;  // a group's first channels
+  const float *w_ = nullptr, *bias_ = nullptr;
   std::atomic<bool> finite_{true};
 };
 
 }  // namespace
 
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
-                      float* y) {
-  return WinoConv(s, size, false).run(x, w, bias, y);
+                      float* y, bool x_last, bool y_last) {
+  return WinoConv(s, size, false).run(x, x_last, w, bias, y, y_last);
 }
 
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
-                         float* gx) {
+                         float* gx, bool gy_last, bool gx_last) {
   const ConvShape back = turned(s);
-  return WinoConv(back, size, true).run(gy, w, bias, gx);
+  return WinoConv(back, size, true).run(gy, gy_last, w, bias, gx, gx_last);
 }
 
 }  // namespace nnlib::drivers::detail

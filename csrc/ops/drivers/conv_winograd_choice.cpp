@@ -1,17 +1,10 @@
 // When Winograd's algorithm is taken, and with which tiles.
 #include "ops/drivers/conv_winograd.h"
+#include "ops/drivers/conv_winograd_lift.h"
 
 namespace nnlib::drivers::detail {
 
 namespace {
-
-bool is_winograd(const ConvShape& s) {
-  if (s.kernel[0] != 1 || s.in[0] != 1 || s.out[0] != 1 || s.padding[0] != 0) return false;
-  for (int d = 1; d < 3; ++d) {
-    if (s.kernel[d] != 3 || s.stride[d] != 1 || s.dilation[d] != 1 || s.out[d] == 0) return false;
-  }
-  return true;
-}
 
 // Times of a group of channels, in multiply-adds of a product that keeps the registers full. The factors were
 // measured on AVX2 (benchmarks/NOTES.md); on wider vectors everything is quicker by about as much.
@@ -21,35 +14,64 @@ double winograd_cost(const ConvShape& s, int64_t size) {
   const double in = double((s.in_group() + lanes - 1) / lanes * lanes),
                out = double((s.out_group() + lanes - 1) / lanes * lanes);
   // For a tile of 36 positions; one of 16 costs as much less.
-  const double products = 36 * in * out, transforms = 300 * in + 220 * out, filters = 400 * in * out;
+  const double products = 36 * in * out, transforms = 300 * in + 220 * out,
+               filters = 44 * double(s.taps()) * in * out;
   return double(tiles.positions()) / 36 * (double(tiles.count()) * (products + transforms) + filters);
 }
+// Of a matrix product. Taps far apart see padding often, which it leaves out.
 double gemm_cost(const ConvShape& s) {
-  const double pixels = double(s.batch * s.out_pixels()), packing = 250;
-  return (9 * pixels + packing) * double(s.in_group()) * double(s.out_group());
+  double seen = 1;
+  for (int d = 0; d < 3 && (s.dilation[1] > 1 || s.dilation[2] > 1); ++d) {
+    int64_t inside = 0;
+    for (int64_t k = 0; k < s.kernel[d]; ++k) {
+      const int64_t at = k * s.dilation[d] - s.padding[d];  // stride 1
+      inside += std::max<int64_t>(0, std::min(s.out[d], s.in[d] - at) - std::max<int64_t>(0, -at));
+    }
+    seen *= double(inside) / double(s.kernel[d] * s.out[d]);
+  }
+  const double pixels = double(s.batch * s.out_pixels()) * seen, packing = 28;
+  return double(s.taps()) * (pixels + packing) * double(s.in_group()) * double(s.out_group());
 }
 
 // The larger rounding errors have to gain this much.
 constexpr double kWorth = 1.2;
 
-int64_t best_size(const ConvShape& s) {
-  if (!winograd() || !is_winograd(s)) return 0;
-  const double small = winograd_cost(s, 2), large = winograd_cost(s, 4);
-  if (std::min(small, large) * kWorth >= gemm_cost(s)) return 0;
-  return small < large ? 2 : 4;
-}
+// An element that is moved in lifting, and the elements of an image that may be.
+constexpr double kMoved = 30;
+constexpr int64_t kMostLifted = int64_t(1) << 23;
 
-double gain(const ConvShape& s) {
-  const int64_t size = best_size(s);
-  return size > 0 ? gemm_cost(s) / winograd_cost(s, size) : 1;
+struct Best {
+  int64_t size = 0;
+  double gain = 1;
+};
+enum class Wanted { Output, InputGrad, WeightGrad };
+
+Best best(const ConvShape& s, Wanted wanted) {
+  if (!winograd()) return {};
+  if (!Lift::possible(s)) return {};
+  const Lift lift(s, wanted == Wanted::InputGrad);
+  ConvShape plain = lift.plain;
+  const int64_t in = lift.x.same(false) ? 0 : lift.x.elements(),
+                out = lift.y.same(false) ? 0 : lift.y.elements();
+  if (std::max(in, out) > kMostLifted) return {};
+  const double moved = kMoved * double((in + out) * s.batch) / double(s.groups);
+  const int64_t taps = plain.kernel[1];
+  if (plain.kernel[2] != taps || taps < 2 || taps > 5) return {};
+  if (wanted == Wanted::InputGrad) plain = turned(plain);
+  double least = winograd_cost(plain, 7 - taps);
+  int64_t size = 7 - taps;
+  if (taps == 3 && winograd_cost(plain, 2) <= least) least = winograd_cost(plain, 2), size = 2;
+  const double gain = gemm_cost(s) / (least + moved);
+  if (gain <= kWorth) return {};
+  return {size, gain};
 }
 
 }  // namespace
 
-int64_t winograd_size(const ConvShape& s) { return best_size(s); }
-int64_t winograd_input_grad_size(const ConvShape& s) { return best_size(turned(s)); }
-int64_t winograd_weight_grad_size(const ConvShape& s) { return best_size(s); }
-double winograd_gain(const ConvShape& s) { return gain(s); }
-double winograd_input_grad_gain(const ConvShape& s) { return gain(turned(s)); }
+int64_t winograd_size(const ConvShape& s) { return best(s, Wanted::Output).size; }
+int64_t winograd_input_grad_size(const ConvShape& s) { return best(s, Wanted::InputGrad).size; }
+int64_t winograd_weight_grad_size(const ConvShape& s) { return best(s, Wanted::WeightGrad).size; }
+double winograd_gain(const ConvShape& s) { return best(s, Wanted::Output).gain; }
+double winograd_input_grad_gain(const ConvShape& s) { return best(s, Wanted::InputGrad).gain; }
 
 }  // namespace nnlib::drivers::detail

@@ -1,6 +1,6 @@
-// Weight gradients of 3x3 convolutions of stride 1 by the transpose of Winograd's algorithm: transformed
+// Weight gradients of convolutions of stride 1 by the transpose of Winograd's algorithm: transformed
 // tiles of x and of gy are multiplied and summed over the tiles at each position, and the sums transformed to
-// nine taps.
+// the taps.
 #include <atomic>
 
 #include "core/parallel.h"
@@ -28,9 +28,11 @@ class WinoWeight {
   }
 
   // False where a value is not finite: gw is then to be computed in another way.
-  bool run(const float* x, const float* gy, float* gw) {
+  bool run(const float* x, bool x_last, const float* gy, bool gy_last, float* gw) {
+    x_ = {x, x_last, s_.in_channels, s_.in[1], s_.in[2]};
+    gy_ = {gy, gy_last, s_.out_channels, s_.out[1], s_.out[2]};
     for (int64_t g = 0; g < s_.groups && finite_; ++g) {
-      x_ = x + g * ci_ * s_.in_pixels(), gy_ = gy + g * co_ * s_.out_pixels(), gw_ = gw + g * ci_ * co_ * 9;
+      in_ = g * ci_, out_ = g * co_, gw_ = gw + g * ci_ * co_ * s_.taps();
       sum_tiles();
     }
     return finite_;
@@ -83,24 +85,22 @@ class WinoWeight {
 
   // A vector of channels of the tiles [from, to) of x (`input`) or of gy.
   void transform(bool input, int64_t vec, int64_t from, int64_t to, float* v) const {
-    const int64_t lanes = t_.wino_lanes, size = tiles_.size, halo = input ? 2 : 0;
+    const int64_t lanes = t_.wino_lanes, size = tiles_.size, halo = input ? tiles_.halo() : 0;
     const int64_t channels = std::min(lanes, (input ? ci_ : co_) - vec * lanes);
-    const int64_t of_image = input ? s_.in_channels : s_.out_channels;
-    const int64_t height = input ? tiles_.in[0] : tiles_.out[0], width = input ? tiles_.in[1] : tiles_.out[1];
-    const float* planes = input ? x_ : gy_;
+    const WinoImages<const float>& images = input ? x_ : gy_;
+    const int64_t channel = (input ? in_ : out_) + vec * lanes;
     for_parts(tiles_, from, to, wino_part_tiles(tiles_), [&](const WinoPart& part) {
       const int64_t rows = part.rows * size + halo, cols = part.cols * size + halo;
       float* lines = scratch<Scratch::Padded, float>(rows * cols * lanes);
-      wino_lines(planes + (part.image * of_image + vec * lanes) * height * width, channels, height, width,
-                 part.y * size - (input ? tiles_.padding[0] : 0),
+      wino_lines(images, part.image, channel, channels, part.y * size - (input ? tiles_.padding[0] : 0),
                  part.x * size - (input ? tiles_.padding[1] : 0), rows, cols, lines);
       for (int64_t r = 0; r < part.rows; ++r) {
         const float* line = lines + r * size * cols * lanes;
         float* dst = v + (part.first - from + r * part.cols) * lanes;
         if (input) {
-          t_.wino_input_f32(size, part.cols, line, cols * lanes, dst, step_, lanes);
+          t_.wino_input_f32(size, tiles_.taps, part.cols, line, cols * lanes, dst, step_, lanes);
         } else {
-          t_.wino_grad_f32(size, part.cols, line, cols * lanes, dst, step_, lanes);
+          t_.wino_grad_f32(size, tiles_.taps, part.cols, line, cols * lanes, dst, step_, lanes);
         }
       }
     });
@@ -110,13 +110,14 @@ class WinoWeight {
   void finish(int64_t in, int64_t ins, int64_t out, int64_t outs, const float* sum, int64_t step,
               int64_t columns) {
     const int64_t lanes = t_.wino_lanes, n = std::min(ins * lanes, ci_ - in * lanes);
-    float* taps = scratch<Scratch::Rows, float>(n * 9 * lanes);
+    const int64_t count = s_.taps();
+    float* taps = scratch<Scratch::Rows, float>(n * count * lanes);
     bool finite = true;
     for (int64_t k = 0; k < outs; ++k) {
       const int64_t channel = (out + k) * lanes;
-      finite &= t_.wino_weight_f32(tiles_.size, n, sum + k * lanes, step, columns, taps);
-      t_.wino_unframe_f32(std::min(lanes, co_ - channel), 1, n * 9, taps, 0,
-                          gw_ + (channel * ci_ + in * lanes) * 9, ci_ * 9, 0);
+      finite &= t_.wino_weight_f32(tiles_.size, tiles_.taps, n, sum + k * lanes, step, columns, taps);
+      t_.wino_unframe_f32(std::min(lanes, co_ - channel), 1, n * count, taps, 0,
+                          gw_ + (channel * ci_ + in * lanes) * count, ci_ * count, 0);
     }
     if (!finite) finite_ = false;
   }
@@ -125,15 +126,17 @@ class WinoWeight {
   const kernels::Table& t_;
   WinoTiles tiles_;
   int64_t ci_, co_, in_vecs_, out_vecs_, block_, step_;
-  const float *x_ = nullptr, *gy_ = nullptr;
+  WinoImages<const float> x_{}, gy_{};
+  int64_t in_ = 0, out_ = 0;  // a group's first channels
   float* gw_ = nullptr;
   std::atomic<bool> finite_{true};
 };
 
 }  // namespace
 
-bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw) {
-  return WinoWeight(s, size).run(x, gy, gw);
+bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw,
+                          bool x_last, bool gy_last) {
+  return WinoWeight(s, size).run(x, x_last, gy, gy_last, gw);
 }
 
 }  // namespace nnlib::drivers::detail
