@@ -8,7 +8,7 @@ from nnlib.nn import functional as F
 
 BOUND = 4e-6  # of the output's root mean square
 
-# batch, input channels, output channels, height, width, padding, groups, and what is not 3, 1, 1: kernel, stride, dilation
+# batch, input and output channels, height, width, padding, groups, and what is not 3, 1, 1: kernel, stride, dilation
 SHAPES = [
     (2, 64, 64, 56, 56, 1, 1),
     (3, 48, 96, 30, 30, 1, 1),
@@ -64,7 +64,9 @@ def results(shape, values, dtype, transposed=False):
     x.requires_grad_(), w.requires_grad_()
     kw = options(shape)[1]
     if transposed:
-        extra = [(d + 2 * kw["padding"] - kw["dilation"] * (w.size(2) - 1) - 1) % kw["stride"] for d in shape[3:5]]
+        extra = [
+            (d + 2 * kw["padding"] - kw["dilation"] * (w.size(2) - 1) - 1) % kw["stride"] for d in shape[3:5]
+        ]
         y = F.conv_transpose2d(x, w, None, output_padding=extra, **kw)
     else:
         y = F.conv2d(x, w, b, **kw)

@@ -5,8 +5,8 @@ namespace nnlib::benchmarks {
 
 namespace {
 
-constexpr int64_t kSize = 4, kTaps = 3, kTiles = 7, kPositions = (kSize + 2) * (kSize + 2), kOut = kTiles * kSize,
-                  kIn = kOut + 2;
+constexpr int64_t kSize = 4, kTaps = 3, kTiles = 7, kPositions = (kSize + 2) * (kSize + 2),
+                  kOut = kTiles * kSize, kIn = kOut + 2;
 constexpr double kFloat = sizeof(float);
 
 void add_transforms(Cases& cases) {
