@@ -8,24 +8,28 @@ namespace {
 constexpr int64_t kRows = 8, kCols = 512;
 constexpr double kValues = double(kRows * kCols);
 
+// Rows and columns of softmax in one float type.
+#define NNLIB_SOFTMAX_CASES(type, size, in, out)                                              \
+  cases.add("softmax_rows_" #type, "8x512", {0, 2 * size * kValues},                          \
+            [&t] { t.softmax_rows_##type(kRows, kCols, in(0), out(0)); });                    \
+  cases.add("log_softmax_rows_" #type, "8x512", {0, 2 * size * kValues},                      \
+            [&t] { t.log_softmax_rows_##type(kRows, kCols, in(0), out(0)); });                \
+  cases.add("softmax_grad_rows_" #type, "8x512", {0, 3 * size * kValues},                     \
+            [&t] { t.softmax_grad_rows_##type(kRows, kCols, in(0), in(1), out(0)); });        \
+  cases.add("log_softmax_grad_rows_" #type, "8x512", {0, 3 * size * kValues},                 \
+            [&t] { t.log_softmax_grad_rows_##type(kRows, kCols, in(0), in(1), out(0)); });    \
+  cases.add("softmax_cols_" #type, "8x512", {0, 2 * size * kValues},                          \
+            [&t] { t.softmax_cols_##type(kRows, kCols, kCols, in(0), out(0)); });             \
+  cases.add("log_softmax_cols_" #type, "8x512", {0, 2 * size * kValues},                      \
+            [&t] { t.log_softmax_cols_##type(kRows, kCols, kCols, in(0), out(0)); });         \
+  cases.add("softmax_grad_cols_" #type, "8x512", {0, 3 * size * kValues},                     \
+            [&t] { t.softmax_grad_cols_##type(kRows, kCols, kCols, in(0), in(1), out(0)); }); \
+  cases.add("log_softmax_grad_cols_" #type, "8x512", {0, 3 * size * kValues},                 \
+            [&t] { t.log_softmax_grad_cols_##type(kRows, kCols, kCols, in(0), in(1), out(0)); });
 void add_softmax(Cases& cases) {
   const Table& t = cases.t;
-  cases.add("softmax_rows_f32", "8x512", {0, 8 * kValues},
-            [&t] { t.softmax_rows_f32(kRows, kCols, input(0), output(0)); });
-  cases.add("log_softmax_rows_f32", "8x512", {0, 8 * kValues},
-            [&t] { t.log_softmax_rows_f32(kRows, kCols, input(0), output(0)); });
-  cases.add("softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
-            [&t] { t.softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
-  cases.add("log_softmax_grad_rows_f32", "8x512", {0, 12 * kValues},
-            [&t] { t.log_softmax_grad_rows_f32(kRows, kCols, input(0), input(1), output(0)); });
-  cases.add("softmax_cols_f32", "8x512", {0, 8 * kValues},
-            [&t] { t.softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
-  cases.add("log_softmax_cols_f32", "8x512", {0, 8 * kValues},
-            [&t] { t.log_softmax_cols_f32(kRows, kCols, kCols, input(0), output(0)); });
-  cases.add("softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
-            [&t] { t.softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
-  cases.add("log_softmax_grad_cols_f32", "8x512", {0, 12 * kValues},
-            [&t] { t.log_softmax_grad_cols_f32(kRows, kCols, kCols, input(0), input(1), output(0)); });
+  NNLIB_SOFTMAX_CASES(f32, 4, input, output)
+  NNLIB_SOFTMAX_CASES(f64, 8, input_f64, output_f64)
 }
 
 // Losses and gradients of kRows examples of kCols classes in one element type.
@@ -106,8 +110,10 @@ void add_types(Cases& cases) {
   cases.add("square_distances_f32", "8x64 of 32", {3.0 * 8 * 64 * 32, 0},
             [&t] { t.square_distances_f32(8, 64, 32, input(0), input(1), 64, output(0), 64); });
   cases.add("sum_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.sum_i64(2048, zeros()); });
-  cases.add("max_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.max_i64(2048, zeros()); });
-  cases.add("min_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.min_i64(2048, zeros()); });
+  cases.add("extreme_int", "2048 int64", {0, 8.0 * 2048},
+            [&t] { (void)t.extreme_int(5, true, 2048, zeros()); });
+  cases.add("extremes_int", "2048 int32", {0, 12.0 * 2048},
+            [&t] { t.extremes_int(4, true, 2048, input(0), input(1), output(0)); });
 }
 
 }  // namespace
@@ -123,10 +129,20 @@ void add_rows(Cases& cases) {
                     t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
   add_attention(cases);
   const int64_t* taps = zeros();
-  cases.add("pool_sum_f32", "9 taps, 512", {0, 40.0 * kCols},
-            [&t, taps] { t.pool_sum_f32(kCols, 9, taps, input(0), output(0)); });
-  cases.add("pool_max_f32", "9 taps, 512", {0, 40.0 * kCols}, [&t, taps] {
-    t.pool_max_f32(kCols, 9, taps, reinterpret_cast<const int32_t*>(taps), 1, input(0), output(0), nullptr);
+#define NNLIB_POOL_CASES(type, size, in, out, sums)                                                 \
+  cases.add("pool_sum_" #type, "9 taps, 512", {0, 10.0 * size * kCols},                             \
+            [&t, taps] { t.pool_sum_##type(kCols, 9, taps, in, sums); });                           \
+  cases.add("pool_max_" #type, "9 taps, 512", {0, 10.0 * size * kCols}, [&t, taps] {                \
+    t.pool_max_##type(kCols, 9, taps, reinterpret_cast<const int32_t*>(taps), 1, in, out, nullptr); \
+  });
+  NNLIB_POOL_CASES(f32, 4, input(0), output(0), output(0))
+  NNLIB_POOL_CASES(f64, 8, input_f64(0), output_f64(0), output_f64(0))
+  NNLIB_POOL_CASES(bf16, 2, input_half(), output_half(), output(0))
+  NNLIB_POOL_CASES(f16, 2, input_half(), output_half(), output(0))
+#undef NNLIB_POOL_CASES
+  cases.add("sample_points_f32", "4 taps, 512", {8.0 * kCols, 36.0 * kCols}, [&t, taps] {
+    t.sample_points_f32(kCols, 4, reinterpret_cast<const int32_t*>(taps), input(0), kCols, input(1),
+                        output(0));
   });
   add_transpose(cases, "transpose_u8", t.transpose_u8);
   add_transpose(cases, "transpose_u16", t.transpose_u16);

@@ -1,75 +1,90 @@
 // Batch, group, layer and RMS normalisation. A "row" is one contiguous run of values that share a mean; a
 // kernel named col_* walks one row of values that each have statistics of their own (channels last).
 #pragma once
-#include "vec.h"
+#include "lane_types.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
+template <class T>
+constexpr int64_t kLanes = VecFor<T>::width;
+
 // The first n lanes of v, zero in the others.
-NNLIB_INLINE Vec first_lanes(Vec v, int64_t n) {
-  return n >= kWidth ? v : select(lt(iota(), set1i(int32_t(n))), v, zero());
+template <class V>
+NNLIB_INLINE V first_lanes(V v, int64_t n) {
+  return select(lanes_below(v, n), v, all_lanes<V>(0));
 }
 
 // Sum over i of f(i, lanes) with four running sums; f gives 0 in lanes past the end.
-template <class F>
-NNLIB_INLINE float sum_lanes(int64_t n, F f) {
-  Vec s0 = zero(), s1 = zero(), s2 = zero(), s3 = zero();
+template <class T, class F>
+NNLIB_INLINE T sum_lanes(int64_t n, F f) {
+  VecOf<T> s0 = splat(T(0)), s1 = splat(T(0)), s2 = splat(T(0)), s3 = splat(T(0));
   int64_t i = 0;
-  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
-    s0 = s0 + f(i, kWidth);
-    s1 = s1 + f(i + kWidth, kWidth);
-    s2 = s2 + f(i + 2 * kWidth, kWidth);
-    s3 = s3 + f(i + 3 * kWidth, kWidth);
+  for (; i + 4 * kLanes<T> <= n; i += 4 * kLanes<T>) {
+    s0 = s0 + f(i, kLanes<T>);
+    s1 = s1 + f(i + kLanes<T>, kLanes<T>);
+    s2 = s2 + f(i + 2 * kLanes<T>, kLanes<T>);
+    s3 = s3 + f(i + 3 * kLanes<T>, kLanes<T>);
   }
-  for (; i < n; i += kWidth) s0 = s0 + f(i, n - i);
+  for (; i < n; i += kLanes<T>) s0 = s0 + f(i, n - i);
   return reduce_add((s0 + s1) + (s2 + s3));
 }
 
-NNLIB_INLINE Vec load_any(const float* p, int64_t n) { return n >= kWidth ? load(p) : load_n(p, n); }
-NNLIB_INLINE void store_any(float* p, Vec v, int64_t n) { n >= kWidth ? store(p, v) : store_n(p, v, n); }
+template <class T>
+NNLIB_INLINE VecOf<T> load_any(const T* p, int64_t n) {
+  return n >= kLanes<T> ? load(p) : load_n(p, n);
+}
+template <class T>
+NNLIB_INLINE void store_any(T* p, VecOf<T> v, int64_t n) {
+  n >= kLanes<T> ? store(p, v) : store_n(p, v, n);
+}
 
-template <class F>
+template <class T, class F>
 NNLIB_INLINE void each_lanes(int64_t n, F f) {
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) f(i, kWidth);
+  for (; i + kLanes<T> <= n; i += kLanes<T>) f(i, kLanes<T>);
   if (i < n) f(i, n - i);
 }
 
-float norm_sum_f32(int64_t n, const float* x) {
-  return sum_lanes(n,
-                   [=](int64_t i, int64_t m) __attribute__((always_inline)) { return load_any(x + i, m); });
+template <class T>
+T norm_sum(int64_t n, const T* x) {
+  return sum_lanes<T>(
+      n, [=](int64_t i, int64_t m) __attribute__((always_inline)) { return load_any(x + i, m); });
 }
 
-float norm_square_deviation_f32(int64_t n, const float* x, float mean) {
-  const Vec mu = set1(mean);
-  return sum_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec d = first_lanes(load_any(x + i, m) - mu, m);
+template <class T>
+T norm_square_deviation(int64_t n, const T* x, T mean) {
+  const VecOf<T> mu = splat(mean);
+  return sum_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const VecOf<T> d = first_lanes(load_any(x + i, m) - mu, m);
     return d * d;
   });
 }
 
 // y = a x + b
-void norm_apply_f32(int64_t n, const float* x, float a, float b, float* y) {
-  const Vec va = set1(a), vb = set1(b);
-  each_lanes(n, [=](int64_t i, int64_t m)
-                    __attribute__((always_inline)) { store_any(y + i, fma(va, load_any(x + i, m), vb), m); });
+template <class T>
+void norm_apply(int64_t n, const T* x, T a, T b, T* y) {
+  const VecOf<T> va = splat(a), vb = splat(b);
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    store_any(y + i, fma(va, load_any(x + i, m), vb), m);
+  });
 }
 
 // out = { sum g, sum g (x - mean) }
-void norm_grad_sums_f32(int64_t n, const float* g, const float* x, float mean, float* out) {
-  const Vec mu = set1(mean);
-  Vec s0 = zero(), s1 = zero(), t0 = zero(), t1 = zero();
+template <class T>
+void norm_grad_sums(int64_t n, const T* g, const T* x, T mean, T* out) {
+  const VecOf<T> mu = splat(mean);
+  VecOf<T> s0 = splat(T(0)), s1 = splat(T(0)), t0 = splat(T(0)), t1 = splat(T(0));
   int64_t i = 0;
-  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    const Vec g0 = load(g + i), g1 = load(g + i + kWidth);
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) {
+    const VecOf<T> g0 = load(g + i), g1 = load(g + i + kLanes<T>);
     s0 = s0 + g0;
     s1 = s1 + g1;
     t0 = fma(g0, load(x + i) - mu, t0);
-    t1 = fma(g1, load(x + i + kWidth) - mu, t1);
+    t1 = fma(g1, load(x + i + kLanes<T>) - mu, t1);
   }
-  for (; i < n; i += kWidth) {
-    const Vec g0 = load_any(g + i, n - i);
+  for (; i < n; i += kLanes<T>) {
+    const VecOf<T> g0 = load_any(g + i, n - i);
     s0 = s0 + g0;
     t0 = fma(g0, first_lanes(load_any(x + i, n - i) - mu, n - i), t0);
   }
@@ -78,19 +93,20 @@ void norm_grad_sums_f32(int64_t n, const float* g, const float* x, float mean, f
 }
 
 // gx = a g + b x + c
-void norm_grad_f32(int64_t n, const float* g, const float* x, float a, float b, float c, float* gx) {
-  const Vec va = set1(a), vb = set1(b), vc = set1(c);
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+template <class T>
+void norm_grad(int64_t n, const T* g, const T* x, T a, T b, T c, T* gx) {
+  const VecOf<T> va = splat(a), vb = splat(b), vc = splat(c);
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
     store_any(gx + i, fma(va, load_any(g + i, m), fma(vb, load_any(x + i, m), vc)), m);
   });
 }
 
 // y = (x - mean) rstd weight + bias; weight and bias may be null.
-void norm_affine_f32(int64_t n, const float* x, float mean, float rstd, const float* weight,
-                     const float* bias, float* y) {
-  const Vec mu = set1(mean), r = set1(rstd);
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    Vec v = (load_any(x + i, m) - mu) * r;
+template <class T>
+void norm_affine(int64_t n, const T* x, T mean, T rstd, const T* weight, const T* bias, T* y) {
+  const VecOf<T> mu = splat(mean), r = splat(rstd);
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    VecOf<T> v = (load_any(x + i, m) - mu) * r;
     if (weight) v = v * load_any(weight + i, m);
     if (bias) v = v + load_any(bias + i, m);
     store_any(y + i, v, m);
@@ -98,21 +114,22 @@ void norm_affine_f32(int64_t n, const float* x, float mean, float rstd, const fl
 }
 
 // out = { sum g weight, sum g weight (x - mean) }; weight may be null.
-void norm_affine_grad_sums_f32(int64_t n, const float* g, const float* x, const float* weight, float mean,
-                               float* out) {
-  if (!weight) return norm_grad_sums_f32(n, g, x, mean, out);
-  const Vec mu = set1(mean);
-  Vec s0 = zero(), s1 = zero(), t0 = zero(), t1 = zero();
+template <class T>
+void norm_affine_grad_sums(int64_t n, const T* g, const T* x, const T* weight, T mean, T* out) {
+  if (!weight) return norm_grad_sums(n, g, x, mean, out);
+  const VecOf<T> mu = splat(mean);
+  VecOf<T> s0 = splat(T(0)), s1 = splat(T(0)), t0 = splat(T(0)), t1 = splat(T(0));
   int64_t i = 0;
-  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    const Vec g0 = load(g + i) * load(weight + i), g1 = load(g + i + kWidth) * load(weight + i + kWidth);
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) {
+    const VecOf<T> g0 = load(g + i) * load(weight + i),
+                   g1 = load(g + i + kLanes<T>) * load(weight + i + kLanes<T>);
     s0 = s0 + g0;
     s1 = s1 + g1;
     t0 = fma(g0, load(x + i) - mu, t0);
-    t1 = fma(g1, load(x + i + kWidth) - mu, t1);
+    t1 = fma(g1, load(x + i + kLanes<T>) - mu, t1);
   }
-  for (; i < n; i += kWidth) {
-    const Vec g0 = load_any(g + i, n - i) * load_any(weight + i, n - i);
+  for (; i < n; i += kLanes<T>) {
+    const VecOf<T> g0 = load_any(g + i, n - i) * load_any(weight + i, n - i);
     s0 = s0 + g0;
     t0 = fma(g0, first_lanes(load_any(x + i, n - i) - mu, n - i), t0);
   }
@@ -122,24 +139,24 @@ void norm_affine_grad_sums_f32(int64_t n, const float* g, const float* x, const 
 
 // gx = a (g weight + b x + c); weight may be null. What cancels in the bracket is not yet rounded as a
 // product with a.
-void norm_affine_grad_f32(int64_t n, const float* g, const float* x, const float* weight, float a, float b,
-                          float c, float* gx) {
-  const Vec va = set1(a), vb = set1(b), vc = set1(c);
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    Vec gw = load_any(g + i, m);
+template <class T>
+void norm_affine_grad(int64_t n, const T* g, const T* x, const T* weight, T a, T b, T c, T* gx) {
+  const VecOf<T> va = splat(a), vb = splat(b), vc = splat(c);
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    VecOf<T> gw = load_any(g + i, m);
     if (weight) gw = gw * load_any(weight + i, m);
     store_any(gx + i, va * (gw + fma(vb, load_any(x + i, m), vc)), m);
   });
 }
 
 // grad_weight += g (x - mean) rstd and grad_bias += g, element by element; either may be null.
-void norm_param_grad_f32(int64_t n, const float* g, const float* x, float mean, float rstd,
-                         float* grad_weight, float* grad_bias) {
-  const Vec mu = set1(mean), r = set1(rstd);
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec gi = load_any(g + i, m);
+template <class T>
+void norm_param_grad(int64_t n, const T* g, const T* x, T mean, T rstd, T* grad_weight, T* grad_bias) {
+  const VecOf<T> mu = splat(mean), r = splat(rstd);
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const VecOf<T> gi = load_any(g + i, m);
     if (grad_weight) {
-      const Vec xhat = (load_any(x + i, m) - mu) * r;
+      const VecOf<T> xhat = (load_any(x + i, m) - mu) * r;
       store_any(grad_weight + i, fma(gi, xhat, load_any(grad_weight + i, m)), m);
     }
     if (grad_bias) store_any(grad_bias + i, load_any(grad_bias + i, m) + gi, m);
@@ -147,38 +164,58 @@ void norm_param_grad_f32(int64_t n, const float* g, const float* x, float mean, 
 }
 
 // sum += (x - mean)^2, element by element.
-void col_square_deviation_f32(int64_t n, const float* x, const float* mean, float* sum) {
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec d = load_any(x + i, m) - load_any(mean + i, m);
+template <class T>
+void col_square_deviation(int64_t n, const T* x, const T* mean, T* sum) {
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const VecOf<T> d = load_any(x + i, m) - load_any(mean + i, m);
     store_any(sum + i, fma(d, d, load_any(sum + i, m)), m);
   });
 }
 
 // y = a x + b, element by element.
-void col_apply_f32(int64_t n, const float* x, const float* a, const float* b, float* y) {
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+template <class T>
+void col_apply(int64_t n, const T* x, const T* a, const T* b, T* y) {
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
     store_any(y + i, fma(load_any(a + i, m), load_any(x + i, m), load_any(b + i, m)), m);
   });
 }
 
 // sum_g += g and sum_gx += g (x - mean), element by element.
-void col_grad_sums_f32(int64_t n, const float* g, const float* x, const float* mean, float* sum_g,
-                       float* sum_gx) {
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec gi = load_any(g + i, m);
+template <class T>
+void col_grad_sums(int64_t n, const T* g, const T* x, const T* mean, T* sum_g, T* sum_gx) {
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const VecOf<T> gi = load_any(g + i, m);
     store_any(sum_g + i, load_any(sum_g + i, m) + gi, m);
     store_any(sum_gx + i, fma(gi, load_any(x + i, m) - load_any(mean + i, m), load_any(sum_gx + i, m)), m);
   });
 }
 
 // gx = a g + b x + c, element by element.
-void col_grad_f32(int64_t n, const float* g, const float* x, const float* a, const float* b, const float* c,
-                  float* gx) {
-  each_lanes(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const Vec rest = fma(load_any(b + i, m), load_any(x + i, m), load_any(c + i, m));
+template <class T>
+void col_grad(int64_t n, const T* g, const T* x, const T* a, const T* b, const T* c, T* gx) {
+  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const VecOf<T> rest = fma(load_any(b + i, m), load_any(x + i, m), load_any(c + i, m));
     store_any(gx + i, fma(load_any(a + i, m), load_any(g + i, m), rest), m);
   });
 }
+
+#define NNLIB_EACH(name)                     \
+  constexpr auto* name##_f32 = &name<float>; \
+  constexpr auto* name##_f64 = &name<double>;
+NNLIB_EACH(norm_sum)
+NNLIB_EACH(norm_square_deviation)
+NNLIB_EACH(norm_apply)
+NNLIB_EACH(norm_grad_sums)
+NNLIB_EACH(norm_grad)
+NNLIB_EACH(norm_affine)
+NNLIB_EACH(norm_affine_grad_sums)
+NNLIB_EACH(norm_affine_grad)
+NNLIB_EACH(norm_param_grad)
+NNLIB_EACH(col_square_deviation)
+NNLIB_EACH(col_apply)
+NNLIB_EACH(col_grad_sums)
+NNLIB_EACH(col_grad)
+#undef NNLIB_EACH
 
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

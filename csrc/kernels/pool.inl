@@ -1,13 +1,31 @@
 // Pooling. As in PyTorch the first of equal values is the maximum, and a NaN wins over everything before it.
 #pragma once
+#include "lane_types.h"
 #include "vec_lanes.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
+// Places of a vector's lanes: as many bits as a lane has.
+struct PlacesD {
+  LaneTruth v;
+};
+NNLIB_INLINE PlacesD select(MaskD m, PlacesD a, PlacesD b) { return {m.m ? a.v : b.v}; }
+NNLIB_INLINE IVec all_places(Vec, int32_t at) { return set1i(at); }
+NNLIB_INLINE PlacesD all_places(VecD, int32_t at) { return {LaneTruth{} + int64_t(at)}; }
+NNLIB_INLINE void write_places(IVec w, int64_t n, int64_t step, int64_t first, int64_t* at) {
+  int32_t places[kWidth];
+  store_i(places, w);
+  for (int64_t k = 0; k < n; ++k) at[first + k] = places[k] + step * (first + k);
+}
+NNLIB_INLINE void write_places(PlacesD w, int64_t n, int64_t step, int64_t first, int64_t* at) {
+  for (int64_t k = 0; k < n; ++k) at[first + k] = w.v[k] + step * (first + k);
+}
+
 // b takes a's place where it is larger or NaN.
-NNLIB_INLINE void keep_larger(Vec* a, IVec* at, Vec b, IVec b_at) {
-  const Mask m = lt(*a, b) | is_nan(b);
+template <class V, class P>
+NNLIB_INLINE void keep_larger(V* a, P* at, V b, P b_at) {
+  const auto m = lt(*a, b) | is_nan(b);
   *a = select(m, b, *a);
   *at = select(m, b_at, *at);
 }
@@ -53,78 +71,111 @@ void max_pool_2x2_grad_f32(int64_t n, const float* g, const uint8_t* place, floa
 
 // ---- any windows: lines of values that share their taps. Lanes are neighbouring windows or channels.
 
-template <int kVecs, bool kPlaces, class Load>
+template <class L, int kVecs, bool kPlaces, class P, class Load>
 NNLIB_INLINE void pool_max_part(int64_t taps, const int64_t* offset, const int32_t* place, Load get,
-                                Vec* best, IVec* at) {
+                                typename L::V* best, P* at) {
+  using V = typename L::V;
   for (int v = 0; v < kVecs; ++v) {
     best[v] = get(offset[0], v);
-    if (kPlaces) at[v] = set1i(place[0]);
+    if (kPlaces) at[v] = all_places(best[v], place[0]);
   }
   for (int64_t t = 1; t < taps; ++t) {
     for (int v = 0; v < kVecs; ++v) {
-      const Vec b = get(offset[t], v);
+      const V b = get(offset[t], v);
       if (kPlaces)
-        keep_larger(&best[v], &at[v], b, set1i(place[t]));
+        keep_larger(&best[v], &at[v], b, all_places(b, place[t]));
       else
         best[v] = select(lt(best[v], b) | is_nan(b), b, best[v]);
     }
   }
 }
 
-template <bool kPlaces>
+template <class L, bool kPlaces>
 NNLIB_INLINE void pool_max_line(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place,
-                                int64_t step, const float* x, float* y, int64_t* at) {
+                                int64_t step, const typename L::type* x, typename L::type* y, int64_t* at) {
   constexpr int kVecs = 2;
-  Vec best[kVecs];
-  IVec where[kVecs];
-  int32_t places[kWidth];
-  const auto put = [&](int64_t i, IVec w, int64_t m) {
-    store_i(places, w);
-    for (int64_t k = 0; k < m; ++k) at[i + k] = places[k] + step * (i + k);
-  };
+  constexpr int64_t w = L::kLanes;
+  typename L::V best[kVecs];
+  decltype(all_places(best[0], 0)) where[kVecs];
   int64_t i = 0;
-  for (; i + kVecs * kWidth <= n; i += kVecs * kWidth) {
-    const float* from = x + i;
-    pool_max_part<kVecs, kPlaces>(
-        taps, offset, place, [=](int64_t o, int v) { return load(from + o + v * kWidth); }, best, where);
+  for (; i + kVecs * w <= n; i += kVecs * w) {
+    const auto* from = x + i;
+    pool_max_part<L, kVecs, kPlaces>(
+        taps, offset, place, [=](int64_t o, int v) { return L::get(from + o + v * w); }, best, where);
     for (int v = 0; v < kVecs; ++v) {
-      store(y + i + v * kWidth, best[v]);
-      if (kPlaces) put(i + v * kWidth, where[v], kWidth);
+      L::put(y + i + v * w, best[v]);
+      if (kPlaces) write_places(where[v], w, step, i + v * w, at);
     }
   }
-  for (; i < n; i += kWidth) {
-    const float* from = x + i;
-    const int64_t m = n - i < kWidth ? n - i : kWidth;
-    pool_max_part<1, kPlaces>(
-        taps, offset, place, [=](int64_t o, int) { return load_n(from + o, m); }, best, where);
-    store_n(y + i, best[0], m);
-    if (kPlaces) put(i, where[0], m);
+  for (; i < n; i += w) {
+    const auto* from = x + i;
+    const int64_t m = n - i < w ? n - i : w;
+    pool_max_part<L, 1, kPlaces>(
+        taps, offset, place, [=](int64_t o, int) { return L::get(from + o, m); }, best, where);
+    L::put(y + i, best[0], m);
+    if (kPlaces) write_places(where[0], m, step, i, at);
   }
 }
 
-void pool_max_f32(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step,
-                  const float* x, float* y, int64_t* at) {
+template <class L>
+NNLIB_INLINE void pool_max(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step,
+                           const typename L::type* x, typename L::type* y, int64_t* at) {
   if (at)
-    pool_max_line<true>(n, taps, offset, place, step, x, y, at);
+    pool_max_line<L, true>(n, taps, offset, place, step, x, y, at);
   else
-    pool_max_line<false>(n, taps, offset, place, step, x, y, at);
+    pool_max_line<L, false>(n, taps, offset, place, step, x, y, at);
 }
 
-void pool_sum_f32(int64_t n, int64_t taps, const int64_t* offset, const float* x, float* y) {
+template <class L>
+NNLIB_INLINE void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const typename L::type* x,
+                           typename L::One* y) {
+  constexpr int64_t w = L::kLanes;
+  typename L::V a, b;
   int64_t i = 0;
-  for (; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    Vec a = zero(), b = zero();
+  for (; i + 2 * w <= n; i += 2 * w) {
+    a = L::splat(0), b = L::splat(0);
     for (int64_t t = 0; t < taps; ++t) {
-      a = a + load(x + offset[t] + i);
-      b = b + load(x + offset[t] + i + kWidth);
+      a = a + L::get(x + offset[t] + i);
+      b = b + L::get(x + offset[t] + i + w);
     }
     store(y + i, a);
-    store(y + i + kWidth, b);
+    store(y + i + w, b);
   }
-  for (; i < n; i += kWidth) {
-    Vec a = zero();
-    for (int64_t t = 0; t < taps; ++t) a = a + load_n(x + offset[t] + i, n - i);
-    store_n(y + i, a, n - i);
+  for (; i < n; i += w) {
+    a = L::splat(0);
+    for (int64_t t = 0; t < taps; ++t) a = a + L::get(x + offset[t] + i, n - i < w ? n - i : w);
+    store_n(y + i, a, n - i < w ? n - i : w);
+  }
+}
+
+#define NNLIB_EACH(suffix, L)                                                                                \
+  void pool_max_##suffix(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step, \
+                         const L::type* x, L::type* y, int64_t* at) {                                        \
+    pool_max<L>(n, taps, offset, place, step, x, y, at);                                                     \
+  }                                                                                                          \
+  void pool_sum_##suffix(int64_t n, int64_t taps, const int64_t* offset, const L::type* x, L::One* y) {      \
+    pool_sum<L>(n, taps, offset, x, y);                                                                      \
+  }
+NNLIB_EACH(f32, LanesF32)
+NNLIB_EACH(f64, LanesF64)
+NNLIB_EACH(bf16, LanesBf16)
+NNLIB_EACH(f16, LanesF16)
+#undef NNLIB_EACH
+
+// ---- values at the points of a grid
+
+void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
+                       const float* x, float* y) {
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const int64_t m = n - i < kWidth ? n - i : kWidth;
+    Vec sum = zero();
+    for (int64_t t = 0; t < taps; ++t) {
+      const IVec place = load_in(at + t * ld + i, m), none = set1i(0);
+      const Mask outside = lt(place, none);
+      const Vec v = gather(x, select(outside, none, place));
+      sum = fma(select(outside, zero(), load_n(weight + t * ld + i, m)), select(outside, zero(), v), sum);
+    }
+    store_n(y + i, sum, m);
   }
 }
 

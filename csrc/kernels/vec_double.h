@@ -3,6 +3,8 @@
 //   MaskD; lt le gt ge eq ne is_nan & | ~ select(m, a, b) any
 //   min max (the second operand when one is NaN) neg abs copysign floor ceil trunc round_even
 //   LaneBits, bits_of(a), from_bits(b)    lanes as 64-bit integers, without a sign
+//   reduce_max(a)
+// and for both vectors lanes_below(v, n), the mask of v's first n lanes.
 #pragma once
 #include "vec.h"
 
@@ -55,8 +57,21 @@ NNLIB_INLINE bool any(MaskD m) {
   return found != 0;
 }
 
+NNLIB_INLINE Mask lanes_below(Vec, int64_t n) { return lt(iota(), set1i(n < kWidth ? int32_t(n) : kWidth)); }
+NNLIB_INLINE MaskD lanes_below(VecD, int64_t n) {
+  LaneTruth place;
+  for (int k = 0; k < kWidthD; ++k) place[k] = k;
+  return {LaneTruth(place < n)};
+}
+
 NNLIB_INLINE VecD min(VecD a, VecD b) { return select(lt(a, b), a, b); }
 NNLIB_INLINE VecD max(VecD a, VecD b) { return select(lt(b, a), a, b); }
+
+NNLIB_INLINE double reduce_max(VecD a) {
+  double most = lanes_of(a)[0];
+  for (int k = 1; k < kWidthD; ++k) most = lanes_of(a)[k] > most ? lanes_of(a)[k] : most;
+  return most;
+}
 
 constexpr uint64_t kSignBit = uint64_t(1) << 63;
 NNLIB_INLINE VecD operator-(VecD a) { return from_bits(bits_of(a) ^ kSignBit); }

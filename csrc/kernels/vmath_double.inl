@@ -50,7 +50,12 @@ NNLIB_INLINE VecD exp(VecD x) {
   const ExpPartsD e = exp_reduce(within(x, -746, 710));
   return scale(set1d(1) + expm1_reduced(e.r), e.t);
 }
-NNLIB_INLINE VecD exp_below(VecD x) { return exp(x); }
+// e^x for x <= 600, as exp: one step of scaling, by 2^(n + 64), and a multiplication that rounds.
+NNLIB_INLINE VecD exp_below(VecD x) {
+  const ExpPartsD e = exp_reduce(max(set1d(-746), x));
+  return (set1d(1) + expm1_reduced(e.r)) * power_of_two(e.t + set1d(64)) *
+         set1d(5.421010862427522e-20);  // 2^-64
+}
 // 2^x; 2 ulp. The fraction is taken from x itself, which is exact.
 NNLIB_INLINE VecD exp2(VecD x) {
   x = within(x, -1076, 1025);
@@ -120,7 +125,7 @@ NNLIB_INLINE VecD tanh(VecD x) {
 // 1 / (1 + e^-x); 3 ulp. e^-|x| never overflows, and small results keep their
 // precision.
 NNLIB_INLINE VecD sigmoid(VecD x) {
-  const VecD e = exp(-abs(x));
+  const VecD e = exp_below(-abs(x));
   return select(lt(x, set1d(0)), e, set1d(1)) / (set1d(1) + e);
 }
 
@@ -200,7 +205,7 @@ constexpr double kErfcx[] = {
     0.01537965210262074,     -0.1396211168405629,     1.2329951186255526};
 NNLIB_INLINE VecD erfc_positive(VecD a, VecD square, VecD lost) {
   const VecD q = (a - set1d(4)) / (a + set1d(4));
-  const VecD e = exp(-square);
+  const VecD e = exp_below(-square);
   return polynomial(q, kErfcx) / fma(set1d(2), a, set1d(1)) * fma(-e, lost, e);
 }
 // a a, and what was lost.
@@ -230,7 +235,7 @@ NNLIB_INLINE NormalD normal(VecD x) {
   const VecD a = min(set1d(39), abs(x)), square = a * a, half = set1d(0.5) * square;
   const VecD lost = set1d(0.5) * lost_of_square(a, square);
   const VecD tail = set1d(0.5) * erfc_positive(a * set1d(0.70710678118654752440), half, lost);
-  const VecD e = exp(-half);
+  const VecD e = exp_below(-half);
   return {fma(-e, lost, e) * set1d(0.39894228040143267794),
           select(is_nan(x), x, select(lt(x, set1d(0)), tail, set1d(1) - tail))};
 }

@@ -133,24 +133,34 @@ Tensor bitwise_or(const Tensor& a, const Tensor& b) {
 Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
   return bitwise("bitwise_xor", a, b, true, [](auto x, auto y) { return x ^ y; });
 }
-Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
+namespace {
+// By one number for all, the compiler has vectors to shift with; by a number each, it often has not.
+template <class F>
+Tensor shift(const char* name, const Tensor& a, const Tensor& b, const F& f) {
   const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
-  return bitwise("lshift", a, b, false, [bits](auto x, auto y) {
+  if (b.numel() == 1 && is_integral(b.dtype(), false)) {
+    const int64_t by = b.item().to_int();
+    return bitwise(name, a, b, false, [=](auto x, auto) { return f(x, by, bits); });
+  }
+  return bitwise(name, a, b, false, [=](auto x, auto y) { return f(x, (int64_t)y, bits); });
+}
+}  // namespace
+Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
+  return shift("lshift", a, b, [](auto x, int64_t by, int64_t bits) {
     using T = decltype(x);
     if constexpr (std::is_same_v<T, bool>)
       return x;  // never called: bools are not shifted
     else
-      return y < 0 || y >= (T)bits ? (T)0 : (T)((uint64_t)x << y);
+      return by < 0 || by >= bits ? (T)0 : (T)((uint64_t)x << by);
   });
 }
 Tensor bitwise_right_shift(const Tensor& a, const Tensor& b) {
-  const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
-  return bitwise("rshift", a, b, false, [bits](auto x, auto y) {
+  return shift("rshift", a, b, [](auto x, int64_t by, int64_t bits) {
     using T = decltype(x);
     if constexpr (std::is_same_v<T, bool>)
       return x;
     else
-      return (T)(x >> (y < 0 || y >= (T)bits ? (T)(bits - 1) : y));
+      return (T)(x >> (by < 0 || by >= bits ? bits - 1 : by));
   });
 }
 Tensor bitwise_not(const Tensor& a) {

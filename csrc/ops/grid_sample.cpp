@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "kernels/dispatch.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/linear.h"
@@ -74,9 +75,17 @@ Coordinate<C> into_image(Coordinate<C> c, const Sampling& s, int64_t size) {
   if (s.border == Border::Reflection)
     c = s.align_corners ? reflect(c, 0, 2 * (size - 1)) : reflect(c, -1, 2 * size - 1);
   if (s.border != Border::Zeros) c = clip(c, size);
-  // What does not fit an index lies outside of every image.
-  if (!std::isfinite(c.x) || std::abs(c.x) > C(1e9)) c = {-100, c.slope};
+  // What does not fit an index lies outside of every image, NaN too.
+  if (!(std::abs(c.x) <= C(1e9))) c = {-100, c.slope};
   return c;
+}
+
+// The nearest whole number, the even one of two, for |x| <= 1e9: what 1.5 times the smallest power of two
+// without fractions leaves of a sum is whole.
+template <class C>
+C nearest_whole(C x) {
+  constexpr C large = std::is_same_v<C, float> ? C(12582912) : C(6755399441055744.0);
+  return std::abs(x) < C(4194304) ? (x + large) - large : std::nearbyint(x);
 }
 
 template <class C>
@@ -117,7 +126,7 @@ void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
   }
   c = into_image(c, s, size);
   if (s.method == Method::Nearest) {
-    taps[0] = {checked<C>((int64_t)std::nearbyint(c.x), size), 1, 0};
+    taps[0] = {checked<C>((int64_t)nearest_whole(c.x), size), 1, 0};
     return;
   }
   const C first = whole_below(c.x), part = c.x - first;
@@ -126,34 +135,31 @@ void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
 }
 
 // The taps of some points, tap by tap: place in a plane, weight, and the weight's derivatives along x, y, z.
-// A tap that lies outside is not `inside`, with place and weight 0.
-template <class T, int kTaps>
+// A tap that lies outside has the place -1 and no weight.
+template <class C, int kTaps>
 struct PointBlock {
   static constexpr int64_t kPoints = 64;
-  using C = compute_t<T>;
   int64_t n = 0;
   bool all_inside = true;
-  int64_t at[kTaps][kPoints];
+  int32_t at[kTaps][kPoints];
   C weight[kTaps][kPoints], slope[3][kTaps][kPoints];
-  uint8_t inside[kTaps][kPoints];
 
-  void find(const Sampling& s, const T* grid, int64_t count, bool slopes) {
+  void find(const Sampling& s, const C* grid, int64_t count, bool slopes) {
     n = count;
     all_inside = true;
     constexpr int taps = kTaps == 1 ? 1 : kTaps == 16 ? 4 : 2, depth = kTaps == 8 ? 2 : 1;
+    Tap<C> axis[3][4] = {{{0, 1, 0}}, {}, {}};
     for (int64_t p = 0; p < n; p++) {
-      Tap<C> axis[3][4] = {{{0, 1, 0}}, {}, {}};
       for (int i = 0; i < s.dims; i++)  // x, y, z
-        find_taps<C>((C)grid[p * s.dims + i], s, s.size[2 - i], axis[2 - i]);
+        find_taps<C>(grid[p * s.dims + i], s, s.size[2 - i], axis[2 - i]);
       int t = 0;
       for (int i = 0; i < depth; i++)
         for (int j = 0; j < taps; j++)
           for (int k = 0; k < taps; k++, t++) {
             const Tap<C>&a = axis[0][i], &b = axis[1][j], &c = axis[2][k];
-            const bool in = a.at >= 0 && b.at >= 0 && c.at >= 0;
+            const bool in = (a.at | b.at | c.at) >= 0;
             all_inside = all_inside && in;
-            inside[t][p] = in;
-            at[t][p] = in ? (a.at * s.size[1] + b.at) * s.size[2] + c.at : 0;
+            at[t][p] = in ? (int32_t)((a.at * s.size[1] + b.at) * s.size[2] + c.at) : -1;
             weight[t][p] = in ? a.weight * b.weight * c.weight : 0;
             if (!slopes) continue;
             slope[0][t][p] = in ? a.weight * b.weight * c.slope : 0;
@@ -162,9 +168,9 @@ struct PointBlock {
           }
     }
   }
-  // The value at tap t of point p; 0 outside, whatever the image holds.
-  C value(const T* plane, int t, int64_t p) const {
-    return all_inside || inside[t][p] ? (C)plane[at[t][p]] : C(0);
+  // The value at tap t of point p; 0 outside.
+  C value(const C* plane, int t, int64_t p) const {
+    return all_inside || at[t][p] >= 0 ? plane[at[t][p]] : C(0);
   }
 };
 
@@ -186,15 +192,19 @@ void for_each_block(const Sampling& s, const T* grid, bool slopes, F f) {
 
 template <class T, int kTaps>
 void sample(const Sampling& s, const T* x, const T* grid, T* y) {
-  using C = compute_t<T>;
   for_each_block<T, kTaps>(s, grid, false, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
     for (int64_t k = 0; k < s.channels; k++) {
       const T* plane = x + (n * s.channels + k) * s.area();
       T* to = y + (n * s.channels + k) * s.points + first;
+      if constexpr (std::is_same_v<T, float>) {
+        kernels::table().sample_points_f32(block.n, kTaps, block.at[0], block.weight[0], block.kPoints, plane,
+                                           to);
+        continue;
+      }
       for (int64_t p = 0; p < block.n; p++) {
-        C sum = 0;
+        T sum = 0;
         for (int t = 0; t < kTaps; t++) sum += block.weight[t][p] * block.value(plane, t, p);
-        to[p] = (T)sum;
+        to[p] = sum;
       }
     }
   });
@@ -203,21 +213,26 @@ void sample(const Sampling& s, const T* x, const T* grid, T* y) {
 // The grid's gradient: each point's own.
 template <class T, int kTaps>
 void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* grid, T* gg) {
-  using C = compute_t<T>;
+  using C = T;
   for_each_block<T, kTaps>(s, grid, true, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
     C dot[kTaps][PointBlock<T, kTaps>::kPoints] = {};
     for (int64_t k = 0; k < s.channels; k++) {
       const T* plane = x + (n * s.channels + k) * s.area();
       const T* from = g + (n * s.channels + k) * s.points + first;
-      for (int64_t p = 0; p < block.n; p++)
-        for (int t = 0; t < kTaps; t++) dot[t][p] += (C)from[p] * block.value(plane, t, p);
+      for (int t = 0; t < kTaps; t++) {
+        const int32_t* at = block.at[t];
+        if (block.all_inside)
+          for (int64_t p = 0; p < block.n; p++) dot[t][p] += from[p] * plane[at[p]];
+        else
+          for (int64_t p = 0; p < block.n; p++) dot[t][p] += at[p] >= 0 ? from[p] * plane[at[p]] : C(0);
+      }
     }
     for (int64_t p = 0; p < block.n; p++)
       for (int d = 0; d < s.dims; d++) {
         C sum = 0;
         for (int t = 0; t < kTaps; t++)
-          if (block.inside[t][p]) sum += dot[t][p] * block.slope[d][t][p];
-        gg[(n * s.points + first + p) * s.dims + d] = (T)sum;
+          if (block.at[t][p] >= 0) sum += dot[t][p] * block.slope[d][t][p];
+        gg[(n * s.points + first + p) * s.dims + d] = sum;
       }
   });
 }
@@ -225,30 +240,39 @@ void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* gr
 // The image's gradient: planes of their own, whose points may share places and come in order.
 template <class T, int kTaps>
 void sample_backward_image(const Sampling& s, const T* g, const T* grid, T* gx) {
-  using C = compute_t<T>;
   constexpr int64_t kPoints = PointBlock<T, kTaps>::kPoints, kPlanes = 16;  // that share the search for taps
   const int64_t groups = (s.channels + kPlanes - 1) / kPlanes, area = s.area();
   parallel_for(0, s.batch * groups, 1, [&](int64_t begin, int64_t end) {
     PointBlock<T, kTaps> block;
-    std::vector<C> sums((size_t)(std::min(kPlanes, s.channels) * area));
     for (int64_t i = begin; i < end; i++) {
       const int64_t k0 = i % groups * kPlanes, planes = std::min(kPlanes, s.channels - k0);
       const int64_t n = i / groups, plane = n * s.channels + k0;
-      std::fill(sums.begin(), sums.end(), C(0));
+      std::fill(gx + plane * area, gx + (plane + planes) * area, T(0));
       for (int64_t first = 0; first < s.points; first += kPoints) {
         block.find(s, grid + (n * s.points + first) * s.dims, std::min(kPoints, s.points - first), false);
         for (int64_t k = 0; k < planes; k++) {
           const T* from = g + (plane + k) * s.points + first;
-          C* to = sums.data() + k * area;
-          for (int64_t p = 0; p < block.n; p++)
-            for (int t = 0; t < kTaps; t++)
-              if (block.all_inside || block.inside[t][p])
-                to[block.at[t][p]] += block.weight[t][p] * (C)from[p];
+          T* to = gx + (plane + k) * area;
+          for (int t = 0; t < kTaps; t++) {
+            const int32_t* at = block.at[t];
+            const T* weight = block.weight[t];
+            if (block.all_inside)
+              for (int64_t p = 0; p < block.n; p++) to[at[p]] += weight[p] * from[p];
+            else
+              for (int64_t p = 0; p < block.n; p++)
+                if (at[p] >= 0) to[at[p]] += weight[p] * from[p];
+          }
         }
       }
-      for (int64_t j = 0; j < planes * area; j++) gx[plane * area + j] = (T)sums[(size_t)j];
     }
   });
+}
+
+template <class F>
+void dispatch_32_or_64(Dtype d, const char* name, F f) {
+  if (d == Dtype::Float32) return f(TypeTag<float>{});
+  if (d == Dtype::Float64) return f(TypeTag<double>{});
+  throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
 }
 
 // Calls f with the number of taps of a point as a constant.
@@ -297,6 +321,7 @@ Sampling sampling_of(const Tensor& input, const Tensor& grid, const std::string&
     NNLIB_CHECK(s.size[i] > 0,
                 "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes ",
                 input.sizes());
+  NNLIB_CHECK(s.area() <= INT32_MAX, "grid_sampler(): images of more than 2^31 - 1 values are not supported");
   return s;
 }
 
@@ -313,12 +338,16 @@ void record_end(const Tensor& t, const TensorList& inputs) {
 Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& mode,
                    const std::string& padding_mode, bool align_corners) {
   const Sampling s = sampling_of(input, grid, mode, padding_mode, align_corners);
+  if (is_reduced_float(input.dtype()))
+    return cast(grid_sample(cast(input, Dtype::Float32), cast(grid, Dtype::Float32), mode, padding_mode,
+                            align_corners),
+                input.dtype());
   Dims sizes = grid.sizes();
   sizes.pop_back();
   sizes.insert(1, s.channels);
   const Tensor x = contiguous_values(input), points = contiguous_values(grid);
   Tensor out = empty(sizes, x.dtype());
-  dispatch_floating(x.dtype(), "grid_sampler", [&](auto tag) {
+  dispatch_32_or_64(x.dtype(), "grid_sampler", [&](auto tag) {
     using T = typename decltype(tag)::type;
     dispatch_taps(s, [&](auto taps) {
       sample<T, decltype(taps)::value>(s, x.data<T>(), points.data<T>(), out.data<T>());
@@ -333,7 +362,7 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& m
              TensorList r(2);
              if (ctx.needs(0)) r[0] = empty(x.sizes(), x.dtype());
              if (ctx.needs(1)) r[1] = empty(points.sizes(), points.dtype());
-             dispatch_floating(x.dtype(), "grid_sampler_backward", [&](auto tag) {
+             dispatch_32_or_64(x.dtype(), "grid_sampler_backward", [&](auto tag) {
                using T = typename decltype(tag)::type;
                dispatch_taps(s, [&](auto taps) {
                  constexpr int kTaps = decltype(taps)::value;

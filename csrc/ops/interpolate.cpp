@@ -100,20 +100,21 @@ SharedTaps antialias_taps(int64_t in, int64_t out, std::optional<double> scale, 
   return t;
 }
 
-// out = a x + b y; float32 by the kernels' table.
+// out = a x + b y
 inline void blend(int64_t n, const float* x, const float* y, float a, float b, float* out) {
   kernels::table().norm_grad_f32(n, x, y, a, b, 0, out);
 }
-template <class T, class C>
-void blend(int64_t n, const T* x, const T* y, C a, C b, T* out) {
-  for (int64_t i = 0; i < n; i++) out[i] = (T)(a * (C)x[i] + b * (C)y[i]);
+inline void blend(int64_t n, const double* x, const double* y, double a, double b, double* out) {
+  kernels::table().norm_grad_f64(n, x, y, a, b, 0, out);
 }
 inline void add_scaled(int64_t n, float a, const float* x, float* sums) {
   kernels::table().norm_grad_f32(n, x, sums, a, 1, 0, sums);
 }
-template <class T, class C>
-void add_scaled(int64_t n, C a, const T* x, C* sums) {
-  for (int64_t i = 0; i < n; i++) sums[i] += a * (C)x[i];
+inline void add_scaled(int64_t n, double a, const double* x, double* sums) {
+  kernels::table().norm_grad_f64(n, x, sums, a, 1, 0, sums);
+}
+inline void add_scaled(int64_t n, float a, const uint8_t* x, float* sums) {
+  for (int64_t i = 0; i < n; i++) sums[i] += a * (float)x[i];
 }
 
 template <class T, class C>
@@ -186,17 +187,11 @@ void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
 
 template <class T>
 void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g, T* gx) {
-  using C = compute_t<T>;
+  using C = T;
   const std::vector<C> weight(t.weight.begin(), t.weight.end());
   parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
-    std::vector<C> wide;  // 16-bit floats are added up in float
-    if (!std::is_same_v<T, C>) wide.resize((size_t)(t.in * inner));
     for (int64_t p = b; p < e; p++) {
-      C* sums;
-      if constexpr (std::is_same_v<T, C>)
-        sums = gx + p * t.in * inner;
-      else
-        sums = wide.data();
+      T* sums = gx + p * t.in * inner;
       std::fill(sums, sums + t.in * inner, C(0));
       const T* from = g + p * t.out * inner;
       if (inner == 1 && t.taps == 1) {
@@ -216,8 +211,6 @@ void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g
           for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++)
             if (weight[k] != 0) add_scaled(inner, weight[k], from, sums + t.at[k] * inner);
       }
-      if constexpr (!std::is_same_v<T, C>)
-        for (int64_t i = 0; i < t.in * inner; i++) gx[p * t.in * inner + i] = (T)sums[i];
     }
   });
 }
@@ -234,13 +227,20 @@ Tensor apply(const Tensor& x, int64_t dim, const Taps& t, bool transposed) {
     resample<uint8_t>(t, outer, inner, x.data<uint8_t>(), y.data<uint8_t>());
     return y;
   }
-  dispatch_floating(x.dtype(), "interpolate", [&](auto tag) {
+  const auto run = [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (transposed)
       resample_transposed<T>(t, outer, inner, x.data<T>(), y.data<T>());
     else
       resample<T>(t, outer, inner, x.data<T>(), y.data<T>());
-  });
+  };
+  if (x.dtype() == Dtype::Float64)
+    run(TypeTag<double>{});
+  else if (x.dtype() == Dtype::Float32)
+    run(TypeTag<float>{});
+  else
+    throw NotImplementedError(
+        concat("\"interpolate\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
   return y;
 }
 
@@ -327,10 +327,13 @@ Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool 
   const bool picks = !transposed && (x.dtype() == Dtype::UInt8 || is_floating(x.dtype())) &&
                      std::all_of(taps.begin(), taps.end(), [](const SharedTaps& t) { return t->taps == 1; });
   if (picks) x = pick_all(x, first, taps);
+  // 16-bit floats are rounded once, after all dimensions.
+  if (!picks && is_reduced_float(x.dtype())) x = cast_values(x, Dtype::Float32);
   for (int64_t i = 0; i < n && !picks; i++) {
     const int64_t d = transposed ? i : n - 1 - i;
     x = apply(x, first + d, *taps[(size_t)d], transposed);
   }
+  if (x.dtype() != input.dtype()) x = cast_values(x, input.dtype());
   const Tensor out = last ? channels_second(x) : x;
   if (wants_grad(input)) {
     record(out, node, {input}, [taps, transposed, node](Backward&, const TensorList& g) {

@@ -28,6 +28,15 @@ Dtype loss_dtype(const Tensor& input, const Tensor& target, const char* name) {
   return d;
 }
 
+// The table's function for float or double.
+template <class C, class K32, class K64>
+auto pick(K32 of_float, K64 of_double) {
+  if constexpr (std::is_same_v<C, float>)
+    return of_float;
+  else
+    return of_double;
+}
+
 template <class F>
 void dispatch_loss(Dtype d, F f) {
   d == Dtype::Float64 ? f(TypeTag<double>{}) : f(TypeTag<float>{});
@@ -157,15 +166,16 @@ struct SquaredError : Loss<SquaredError> {
 struct Huber : Loss<Huber> {
   double bend, divisor;
   Huber(double bend, double divisor) : bend(bend), divisor(divisor) {}
+  // With q the part of z up to the bend, z^2 / 2 and b (z - b / 2) are both q (z - q / 2).
   template <class C>
   C value(C x, C t, C) const {
-    const C z = std::abs(x - t), b = (C)bend;
-    return (z < b ? C(0.5) * z * z : b * (z - C(0.5) * b)) / (C)divisor;
+    const C z = std::abs(x - t), b = (C)bend, q = z > b ? b : z;
+    return q * (z - C(0.5) * q) * (C)(1 / divisor);
   }
   template <class C>
   C by_input(C x, C t, C) const {
-    const C z = x - t, b = (C)bend;
-    return (z <= -b ? -b : z >= b ? b : z) / (C)divisor;
+    const C z = x - t, b = (C)bend, low = z < -b ? -b : z;
+    return (low > b ? b : low) * (C)(1 / divisor);
   }
   template <class C>
   C by_target(C x, C t, C p) const {
@@ -176,73 +186,59 @@ struct Huber : Loss<Huber> {
 // Logarithms are held above -100, so that the loss is finite.
 struct BinaryCrossEntropy : Loss<BinaryCrossEntropy> {
   template <class C>
-  static C log_of(C x) {
-    return std::max(std::log(x), C(-100));
-  }
-  template <class C>
-  static C log_of_rest(C x) {
-    return std::max(std::log1p(-x), C(-100));
-  }
-  template <class C>
-  C value(C x, C t, C) const {
-    return (t - 1) * log_of_rest(x) - t * log_of(x);
-  }
-  template <class C>
   C by_input(C x, C t, C) const {
     return (x - t) / std::max((1 - x) * x, C(1e-12));
   }
-  template <class C>
-  C by_target(C x, C, C) const {
-    return log_of_rest(x) - log_of(x);
-  }
-  using Loss::value_row;
-  void value_row(int64_t n, const LossRow<float>& r, float* out) const {
+  // A row by the kernels: f(log(1 - x), log(x), t).
+  template <class C, class F>
+  static void by_logarithms(int64_t n, const LossRow<C>& r, C* out, F f) {
     const auto& k = kernels::table();
     constexpr int64_t kPart = 256;
-    float rest[kPart];
+    C rest[kPart];
     for (int64_t b = 0; b < n; b += kPart) {
       const int64_t m = std::min(kPart, n - b);
       for (int64_t i = 0; i < m; i++) rest[i] = -r.x[b + i];
-      k.log1p_f32(m, rest, rest);
-      k.log_f32(m, r.x + b, out + b);
+      pick<C>(k.log1p_f32, k.log1p_f64)(m, rest, rest);
+      pick<C>(k.log_f32, k.log_f64)(m, r.x + b, out + b);
       for (int64_t i = 0; i < m; i++) {
-        const float t = r.t[b + i],
-                    v = (t - 1) * std::max(rest[i], -100.f) - t * std::max(out[b + i], -100.f);
+        const C v = f(std::max(rest[i], C(-100)), std::max(out[b + i], C(-100)), r.t[b + i]);
         out[b + i] = r.w ? v * r.w[b + i] : v;
       }
     }
+  }
+  template <class C>
+  void value_row(int64_t n, const LossRow<C>& r, C* out) const {
+    by_logarithms(n, r, out, [](C rest, C log, C t) { return (t - 1) * rest - t * log; });
+  }
+  template <class C>
+  void by_target_row(int64_t n, const LossRow<C>& r, C* out) const {
+    by_logarithms(n, r, out, [](C rest, C log, C) { return rest - log; });
   }
 };
 
 // p weighs the positive examples.
 struct BinaryCrossEntropyWithLogits : Loss<BinaryCrossEntropyWithLogits> {
   template <class C>
-  static C log_sigmoid(C x) {
-    return std::min(x, C(0)) - std::log1p(std::exp(-std::abs(x)));
+  static void log_sigmoid(int64_t n, const C* x, C* y) {
+    const auto& k = kernels::table();
+    pick<C>(k.logsigmoid_act_f32, k.logsigmoid_act_f64)(n, x, 0, 0, 0, y);
   }
   template <class C>
-  C value(C x, C t, C p) const {
-    return (1 - t) * x - ((p - 1) * t + 1) * log_sigmoid(x);
+  void value_row(int64_t n, const LossRow<C>& r, C* out) const {
+    log_sigmoid(n, r.x, out);
+    each(n, r, out, [&](int64_t i, C p) { return (1 - r.t[i]) * r.x[i] - ((p - 1) * r.t[i] + 1) * out[i]; });
   }
   template <class C>
-  C by_input(C x, C t, C p) const {
-    const C e = std::exp(-std::abs(x)), of_minus_x = (x >= 0 ? e : C(1)) / (1 + e);  // sigmoid(-x)
-    return (1 - t) - ((p - 1) * t + 1) * of_minus_x;
+  void by_input_row(int64_t n, const LossRow<C>& r, C* out) const {
+    const auto& k = kernels::table();
+    for (int64_t i = 0; i < n; i++) out[i] = -r.x[i];
+    pick<C>(k.sigmoid_f32, k.sigmoid_f64)(n, out, out);
+    each(n, r, out, [&](int64_t i, C p) { return (1 - r.t[i]) - ((p - 1) * r.t[i] + 1) * out[i]; });
   }
   template <class C>
-  C by_target(C x, C, C p) const {
-    return -x - (p - 1) * log_sigmoid(x);
-  }
-  using Loss::by_input_row;
-  using Loss::value_row;
-  void value_row(int64_t n, const LossRow<float>& r, float* out) const {
-    kernels::table().logsigmoid_act_f32(n, r.x, 0, 0, 0, out);
-    each(n, r, out,
-         [&](int64_t i, float p) { return (1 - r.t[i]) * r.x[i] - ((p - 1) * r.t[i] + 1) * out[i]; });
-  }
-  void by_input_row(int64_t n, const LossRow<float>& r, float* out) const {
-    kernels::table().sigmoid_f32(n, r.x, out);
-    each(n, r, out, [&](int64_t i, float p) { return (1 - r.t[i]) - ((p - 1) * r.t[i] + 1) * (1 - out[i]); });
+  void by_target_row(int64_t n, const LossRow<C>& r, C* out) const {
+    log_sigmoid(n, r.x, out);
+    each(n, r, out, [&](int64_t i, C p) { return -r.x[i] - (p - 1) * out[i]; });
   }
 };
 

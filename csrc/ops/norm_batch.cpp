@@ -21,7 +21,10 @@ struct Batch {
   Tensor x;
   int64_t n, c, s;
   bool by_columns;
+  int64_t at_once = 1;  // rows of columns
   int64_t rows() const { return n * s; }
+  int64_t width() const { return c * at_once; }
+  int64_t wide_rows() const { return rows() / at_once; }
 
   explicit Batch(const Tensor& input) : n(input.size(0)), c(input.size(1)), s(1) {
     for (int64_t d = 2; d < input.dim(); d++) s *= input.size(d);
@@ -29,6 +32,7 @@ struct Batch {
                       (input.dim() == 5 && input.is_contiguous(MemoryFormat::ChannelsLast3d));
     by_columns = s == 1 || (last && !input.is_contiguous());
     x = last ? input : contiguous_values(input);
+    if (by_columns) at_once = rows_at_once(rows(), c);
   }
 };
 
@@ -49,13 +53,16 @@ template <class T>
 void column_statistics(const Batch& in, std::vector<double>& mean, std::vector<double>& var) {
   using C = compute_t<T>;
   const T* x = in.x.data<T>();
-  mean = sum_over_rows<C>(in.rows(), in.c, in.c,
-                          [&](int64_t r, C* s) { norm_loops::col_sum(in.c, x + r * in.c, s); });
+  const int64_t w = in.width();
+  const auto sums =
+      sum_over_rows<C>(in.wide_rows(), w, w, [&](int64_t r, C* s) { norm_loops::col_sum(w, x + r * w, s); });
+  mean = gathered(sums.data(), in.c, in.at_once);
   for (double& m : mean) m /= (double)in.rows();
-  const std::vector<C> center(mean.begin(), mean.end());
-  var = sum_over_rows<C>(in.rows(), in.c, in.c, [&](int64_t r, C* s) {
-    norm_loops::col_square_deviation(in.c, x + r * in.c, center.data(), s);
+  const std::vector<C> once(mean.begin(), mean.end()), center = repeated(once.data(), in.c, in.at_once);
+  const auto squares = sum_over_rows<C>(in.wide_rows(), w, w, [&](int64_t r, C* s) {
+    norm_loops::col_square_deviation(w, x + r * w, center.data(), s);
   });
+  var = gathered(squares.data(), in.c, in.at_once);
   for (double& v : var) v /= (double)in.rows();
 }
 
@@ -63,8 +70,11 @@ void column_statistics(const Batch& in, std::vector<double>& mean, std::vector<d
 template <class T>
 void scale_columns(const Batch& in, const compute_t<T>* a, const compute_t<T>* b, T* y) {
   const T* x = in.x.data<T>();
-  parallel_for(0, in.rows(), rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
-    for (int64_t r = first; r < end; r++) norm_loops::col_apply(in.c, x + r * in.c, a, b, y + r * in.c);
+  const int64_t w = in.width();
+  const auto scale = repeated(a, in.c, in.at_once), shift = repeated(b, in.c, in.at_once);
+  parallel_for(0, in.wide_rows(), rows_per_chunk(w), [&](int64_t first, int64_t end) {
+    for (int64_t r = first; r < end; r++)
+      norm_loops::col_apply(w, x + r * w, scale.data(), shift.data(), y + r * w);
   });
 }
 template <class T>
@@ -181,17 +191,23 @@ void backward(const Batch& in, const Tensor& grad, const Tensor& weight, const S
     k.set(c, w.get(c, 1), m[c], r[c], sum_g, sum_gx, (double)in.rows(), training);
   };
   if (in.by_columns) {
-    const std::vector<double> sums = sum_over_rows<C>(in.rows(), 2 * in.c, in.c, [&](int64_t i, C* s) {
-      norm_loops::col_grad_sums(in.c, g + i * in.c, x + i * in.c, m, s, s + in.c);
+    const int64_t w = in.width();
+    const auto center = repeated(m, in.c, in.at_once);
+    const std::vector<double> sums = sum_over_rows<C>(in.wide_rows(), 2 * w, w, [&](int64_t i, C* s) {
+      norm_loops::col_grad_sums(w, g + i * w, x + i * w, center.data(), s, s + w);
     });
-    for (int64_t c = 0; c < in.c; c++) finish(c, sums[c], sums[in.c + c]);
+    const auto sum_g = gathered(sums.data(), in.c, in.at_once),
+               sum_gx = gathered(sums.data() + w, in.c, in.at_once);
+    for (int64_t c = 0; c < in.c; c++) finish(c, sum_g[c], sum_gx[c]);
     if (!gx) return;
-    parallel_for(0, in.rows(), rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
-      for (int64_t i = first * in.c; i < end * in.c; i += in.c) {
+    const auto ka = repeated(k.a.data(), in.c, in.at_once), kb = repeated(k.b.data(), in.c, in.at_once),
+               kc = repeated(k.c.data(), in.c, in.at_once);
+    parallel_for(0, in.wide_rows(), rows_per_chunk(w), [&](int64_t first, int64_t end) {
+      for (int64_t i = first * w; i < end * w; i += w) {
         if (training)
-          norm_loops::col_grad(in.c, g + i, x + i, k.a.data(), k.b.data(), k.c.data(), gx + i);
+          norm_loops::col_grad(w, g + i, x + i, ka.data(), kb.data(), kc.data(), gx + i);
         else
-          norm_loops::col_apply(in.c, g + i, k.a.data(), k.c.data(), gx + i);
+          norm_loops::col_apply(w, g + i, ka.data(), kc.data(), gx + i);
       }
     });
     return;

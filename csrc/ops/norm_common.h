@@ -68,6 +68,28 @@ std::vector<double> sum_over_rows(int64_t rows, int64_t width, int64_t row_size,
   return total;
 }
 
+// Rows of few channels are walked some at a time, so that they fill vectors and cost fewer calls: how many of
+// `rows` rows, which they divide.
+inline int64_t rows_at_once(int64_t rows, int64_t channels) {
+  int64_t k = rows > 0 ? std::max<int64_t>(1, 512 / std::max<int64_t>(1, channels)) : 1;
+  while (rows % k) k--;
+  return k;
+}
+// `times` copies of n values; and the sums of what such copies gathered.
+template <class C>
+std::vector<C> repeated(const C* x, int64_t n, int64_t times) {
+  std::vector<C> all;
+  all.reserve((size_t)(n * times));
+  for (int64_t k = 0; k < times; k++) all.insert(all.end(), x, x + n);
+  return all;
+}
+inline std::vector<double> gathered(const double* x, int64_t n, int64_t times) {
+  std::vector<double> sums(x, x + n);
+  for (int64_t k = 1; k < times; k++)
+    for (int64_t i = 0; i < n; i++) sums[(size_t)i] += x[k * n + i];
+  return sums;
+}
+
 inline void check_channels(const Tensor& t, const char* name, int64_t channels) {
   NNLIB_CHECK(!t.defined() || t.numel() == channels, name, " should contain ", channels, " elements not ",
               t.defined() ? t.numel() : 0);

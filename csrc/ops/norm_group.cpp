@@ -63,16 +63,18 @@ void forward_of_rows(const Groups& in, const T* x, const Param<C>& w, const Para
   const T* from = x + i * in.c * in.s;
   T* to = y + i * in.c * in.s;
   C *mean = stats.mean.data<C>() + i * in.groups, *rstd = stats.rstd.data<C>() + i * in.groups;
-  const auto sums = sum_over_rows<C>(in.s, in.c, in.c,
-                                     [&](int64_t r, C* t) { norm_loops::col_sum(in.c, from + r * in.c, t); });
-  const std::vector<double> total = over_groups(in, sums.data());
+  const int64_t at_once = rows_at_once(in.s, in.c), wide = at_once * in.c, rows = in.s / at_once;
+  const auto sums = sum_over_rows<C>(rows, wide, wide,
+                                     [&](int64_t r, C* t) { norm_loops::col_sum(wide, from + r * wide, t); });
+  const std::vector<double> total = over_groups(in, gathered(sums.data(), in.c, at_once).data());
   std::vector<C> center((size_t)in.c), scale((size_t)in.c), shift((size_t)in.c);
   for (int64_t g = 0; g < in.groups; g++) mean[g] = (C)(total[(size_t)g] / (double)in.group_size());
   for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
-  const auto squares = sum_over_rows<C>(in.s, in.c, in.c, [&](int64_t r, C* t) {
-    norm_loops::col_square_deviation(in.c, from + r * in.c, center.data(), t);
+  const std::vector<C> centers = repeated(center.data(), in.c, at_once);
+  const auto squares = sum_over_rows<C>(rows, wide, wide, [&](int64_t r, C* t) {
+    norm_loops::col_square_deviation(wide, from + r * wide, centers.data(), t);
   });
-  const std::vector<double> deviation = over_groups(in, squares.data());
+  const std::vector<double> deviation = over_groups(in, gathered(squares.data(), in.c, at_once).data());
   for (int64_t g = 0; g < in.groups; g++) {
     const double var = deviation[(size_t)g] / (double)in.group_size();
     stats.var[(size_t)(i * in.groups + g)] = var;
@@ -82,9 +84,11 @@ void forward_of_rows(const Groups& in, const T* x, const Param<C>& w, const Para
     scale[(size_t)c] = w.get(c, 1) * rstd[c / in.per_group()];
     shift[(size_t)c] = b.get(c, 0) - center[(size_t)c] * scale[(size_t)c];
   }
-  parallel_for(0, in.s, rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
+  const std::vector<C> scales = repeated(scale.data(), in.c, at_once),
+                       shifts = repeated(shift.data(), in.c, at_once);
+  parallel_for(0, rows, rows_per_chunk(wide), [&](int64_t first, int64_t end) {
     for (int64_t r = first; r < end; r++)
-      norm_loops::col_apply(in.c, from + r * in.c, scale.data(), shift.data(), to + r * in.c);
+      norm_loops::col_apply(wide, from + r * wide, scales.data(), shifts.data(), to + r * wide);
   });
 }
 
@@ -96,9 +100,14 @@ void backward_of_rows(const Groups& in, const T* g, const T* x, const Param<C>& 
   const C *mean = stats.mean.data<C>() + i * in.groups, *rstd = stats.rstd.data<C>() + i * in.groups;
   std::vector<C> center((size_t)in.c), a((size_t)in.c), b((size_t)in.c), k((size_t)in.c);
   for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
-  const auto sums = sum_over_rows<C>(in.s, 2 * in.c, in.c, [&](int64_t r, C* t) {
-    norm_loops::col_grad_sums(in.c, g + at + r * in.c, x + at + r * in.c, center.data(), t, t + in.c);
+  const int64_t at_once = rows_at_once(in.s, in.c), wide = at_once * in.c, rows = in.s / at_once;
+  const std::vector<C> centers = repeated(center.data(), in.c, at_once);
+  const auto wide_sums = sum_over_rows<C>(rows, 2 * wide, wide, [&](int64_t r, C* t) {
+    norm_loops::col_grad_sums(wide, g + at + r * wide, x + at + r * wide, centers.data(), t, t + wide);
   });
+  std::vector<double> sums = gathered(wide_sums.data(), in.c, at_once);
+  const std::vector<double> sums_gx = gathered(wide_sums.data() + wide, in.c, at_once);
+  sums.insert(sums.end(), sums_gx.begin(), sums_gx.end());
   std::copy(sums.begin(), sums.begin() + in.c, sum_g);
   std::copy(sums.begin() + in.c, sums.end(), sum_gx);
   if (!gx) return;
@@ -113,10 +122,12 @@ void backward_of_rows(const Groups& in, const T* g, const T* x, const Param<C>& 
     b[(size_t)c] = (C)slope;
     k[(size_t)c] = (C)(-r * total_g[group] / (double)in.group_size() - slope * mean[group]);
   }
-  parallel_for(0, in.s, rows_per_chunk(in.c), [&](int64_t first, int64_t end) {
+  const std::vector<C> as = repeated(a.data(), in.c, at_once), bs = repeated(b.data(), in.c, at_once),
+                       ks = repeated(k.data(), in.c, at_once);
+  parallel_for(0, rows, rows_per_chunk(wide), [&](int64_t first, int64_t end) {
     for (int64_t r = first; r < end; r++)
-      norm_loops::col_grad(in.c, g + at + r * in.c, x + at + r * in.c, a.data(), b.data(), k.data(),
-                           gx + at + r * in.c);
+      norm_loops::col_grad(wide, g + at + r * wide, x + at + r * wide, as.data(), bs.data(), ks.data(),
+                           gx + at + r * wide);
   });
 }
 

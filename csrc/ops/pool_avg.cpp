@@ -16,8 +16,8 @@ namespace {
 
 template <class T>
 compute_t<T> row_sum(int64_t n, const T* x) {
-  if constexpr (std::is_same_v<T, float>)
-    if (n >= 16) return (float)norm_loops::sum(n, x);
+  if constexpr (std::is_floating_point_v<T>)
+    if (n >= 16) return (T)norm_loops::sum(n, x);
   compute_t<T> s = 0;
   for (int64_t i = 0; i < n; i++) s += (compute_t<T>)x[i];
   return s;
@@ -68,26 +68,24 @@ void mean_of_plane(PlaneLines& lines, const Windows& w, const float* divisor, co
   const PoolRow& row = lines.row();
   const int64_t width = w.axis[2].out;
   lines.begin(x);
-  const auto border = [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
-                          int64_t count) {
-    float sum = 0;
-    for (int64_t d = d0; d < d1; d++)
-      for (int64_t h = h0; h < h1; h++)
-        for (int64_t i = w0; i < w1; i++) sum += x[(d * w.axis[1].in + h) * w.axis[2].in + i];
-    y[o] = sum / (float)count;
-  };
-  for (int64_t r = 0; r < w.axis[0].out * w.axis[1].out; r++) {
-    float* to = y + r * width + row.first;
-    lines.sum_row(r / w.axis[1].out, r % w.axis[1].out, to);
-    kernels::table().div_f32(row.count, to, divisor + r * row.count, to);
-  }
-  each_window(
-      w,
-      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t count) {
-        const int64_t ow = o % width;
-        if (ow < row.first || ow >= row.first + row.count) border(o, d0, d1, h0, h1, w0, w1, count);
-      },
-      [&](int64_t o) { y[o] = 0; });
+  const int64_t height = w.axis[1].in;
+  for (int64_t i = 0, o = 0; i < w.axis[0].out; i++)
+    for (int64_t j = 0; j < w.axis[1].out; j++, o += width) {
+      float* to = y + o + row.first;
+      lines.sum_row(i, j, to);
+      kernels::table().div_f32(row.count, to, divisor + (o / width) * row.count, to);
+      for (int64_t k = 0; k < width; k++) {
+        if (k == row.first) k += row.count;
+        if (k >= width) break;
+        float sum = 0;
+        for (int64_t d = w.axis[0].start[i]; d < w.axis[0].end[i]; d++)
+          for (int64_t h = w.axis[1].start[j]; h < w.axis[1].end[j]; h++)
+            for (int64_t v = w.axis[2].start[k]; v < w.axis[2].end[k]; v++)
+              sum += x[(d * height + h) * w.axis[2].in + v];
+        const int64_t count = w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k];
+        y[o + k] = sum / (float)(w.divisor ? w.divisor : count);
+      }
+    }
 }
 // What the windows of the lines are divided by.
 std::vector<float> line_divisors(const Windows& w, const PoolRow& row) {
@@ -142,7 +140,7 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
   const PoolRow row(w.axis[2]);
-  const bool lines = x.dtype() == Dtype::Float32 && by_lines(w, row);
+  const bool lines = (x.dtype() == Dtype::Float32 || is_reduced_float(x.dtype())) && by_lines(w, row);
   const std::vector<float> divisor = lines ? line_divisors(w, row) : std::vector<float>();
   dispatch_mean(x.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -150,15 +148,19 @@ Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
                  [&](int64_t first, int64_t end) {
                    std::optional<PlaneLines> of_plane;
                    if (lines) of_plane.emplace(w);
+                   WidePlanes<T> wide(w);  // 16-bit floats are added up in float
                    for (int64_t p = first; p < end; p++) {
                      const T* from = x.data<T>() + p * w.in_plane();
                      T* to = y.data<T>() + p * w.out_plane();
-                     if constexpr (std::is_same_v<T, float>)
-                       if (lines) {
-                         mean_of_plane(*of_plane, w, divisor.data(), from, to);
-                         continue;
-                       }
-                     mean_of_plane(w, from, to);
+                     if constexpr (kFloatLines<T>) {
+                       if (lines)
+                         mean_of_plane(*of_plane, w, divisor.data(), wide.in(from), wide.out(to));
+                       else
+                         mean_of_plane(w, wide.in(from), wide.out(to));
+                       wide.write(to);
+                     } else {
+                       mean_of_plane(w, from, to);
+                     }
                    }
                  });
   });
@@ -192,7 +194,7 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
       using C = compute_t<T>;
       const int64_t size = w->in_plane();
       parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
-        std::vector<C> sums;  // 16-bit floats are added up in float
+        std::vector<C> sums, of_g;  // 16-bit floats are added up in float
         for (int64_t p = first; p < end; p++) {
           T* out = gx.data<T>() + p * size;
           C* plane;
@@ -203,9 +205,15 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
             plane = sums.data();
           }
           std::fill(plane, plane + size, C(0));
-          spread_over_plane(*w, g.data<T>() + p * w->out_plane(), plane);
-          if constexpr (!std::is_same_v<T, C>)
-            for (int64_t i = 0; i < size; i++) out[i] = (T)plane[i];
+          const T* from = g.data<T>() + p * w->out_plane();
+          if constexpr (std::is_same_v<T, C>) {
+            spread_over_plane(*w, from, plane);
+          } else {
+            of_g.resize((size_t)w->out_plane());
+            norm_loops::widen(w->out_plane(), from, of_g.data());
+            spread_over_plane(*w, of_g.data(), plane);
+            norm_loops::narrow(size, plane, out);
+          }
         }
       });
     });

@@ -5,6 +5,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
+#include "ops/iterator.h"
 
 namespace nnlib::ops {
 
@@ -49,16 +50,43 @@ void each_pixel_task(const Windows& w, const F& f) {
 }  // namespace
 
 bool pools_channels(const Tensor& input, const Windows& w) {
-  return input.dtype() == Dtype::Float32 && input.dim() >= 4 && !input.is_contiguous() &&
+  // Lines of few channels are turned into planes.
+  return is_floating(input.dtype()) && input.dim() >= 4 && input.size(1) >= 8 && !input.is_contiguous() &&
          is_channels_last(input.sizes(), input.strides()) && w.in_plane() < INT32_MAX && w.out_plane() > 0;
 }
 
-void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places) {
+namespace {
+
+// The kernels of one element type: Raw is what they take for it. Sums are of the compute type.
+#define NNLIB_POOL_KERNELS(T, RAW, TYPE, SUMS)                          \
+  template <>                                                           \
+  struct ChannelKernels<T> {                                            \
+    using Raw = RAW;                                                    \
+    static auto max() { return kernels::table().pool_max_##TYPE; }      \
+    static auto sum() { return kernels::table().pool_sum_##TYPE; }      \
+    static auto sum_rows() { return kernels::table().sum_rows_##TYPE; } \
+    using C = compute_t<T>;                                             \
+    /* z = x / by */                                                    \
+    static void divide(int64_t n, const C* x, C by, C* z) {             \
+      kernels::table().div_rows_##SUMS(1, n, x, n, 1, &by, 0, 0, z, n); \
+    }                                                                   \
+    static void add(int64_t n, const C* x, C* z) {                      \
+      kernels::table().add_rows_##SUMS(1, n, z, n, 1, x, n, 1, z, n);   \
+    }                                                                   \
+  };
+template <class T>
+struct ChannelKernels;
+NNLIB_POOL_KERNELS(float, float, f32, f32)
+NNLIB_POOL_KERNELS(double, double, f64, f64)
+NNLIB_POOL_KERNELS(BFloat16, uint16_t, bf16, f32)
+NNLIB_POOL_KERNELS(Half, uint16_t, f16, f32)
+#undef NNLIB_POOL_KERNELS
+
+template <class T>
+void max_of_channels(const T* x, const Windows& w, T* y, int64_t* at) {
   const Pixels p(w);
-  const auto kernel = kernels::table().pool_max_f32;
-  const float* x = (const float*)input.raw();
-  float* to = (float*)y.raw();
-  int64_t* at = places.defined() ? (int64_t*)places.raw() : nullptr;
+  const auto kernel = ChannelKernels<T>::max();
+  using Raw = typename ChannelKernels<T>::Raw;
   each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
     std::vector<int32_t> taps;
     std::vector<int64_t> offset;
@@ -66,75 +94,114 @@ void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, con
       offset.clear();
       for (int32_t t : taps) offset.push_back(t * p.channels);
       const int64_t row = (n * p.out + o) * p.channels;
-      kernel(p.channels, (int64_t)taps.size(), offset.data(), taps.data(), 0, x + n * p.in * p.channels,
-             to + row, at ? at + row : nullptr);
+      kernel(p.channels, (int64_t)taps.size(), offset.data(), taps.data(), 0,
+             (const Raw*)(x + n * p.in * p.channels), (Raw*)(y + row), at ? at + row : nullptr);
     });
   });
 }
 
-void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y) {
+template <class T>
+void mean_of_channels(const T* x, const Windows& w, T* y) {
+  using K = ChannelKernels<T>;
+  using C = compute_t<T>;
+  using Raw = typename K::Raw;
   const Pixels p(w);
-  const auto& k = kernels::table();
-  const float* x = (const float*)input.raw();
-  float* to = (float*)y.raw();
+  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
   each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
     std::vector<int32_t> taps;
     std::vector<int64_t> offset;
-    std::vector<float> by((size_t)p.channels);
+    constexpr bool kDirect = std::is_same_v<T, C>;
+    std::vector<C> wide(kDirect ? 0 : (size_t)p.channels);
     std::vector<double> sums;
-    int64_t divided_by = 0;
-    const float* plane = x + n * p.in * p.channels;
+    const T* plane = x + n * p.in * p.channels;
     each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
-      float* row = to + (n * p.out + o) * p.channels;
       const int64_t count = (int64_t)taps.size();
+      T* to = y + (n * p.out + o) * p.channels;
+      C* row;
+      if constexpr (kDirect)
+        row = to;
+      else
+        row = wide.data();
       if (count <= kSumTaps) {
         offset.clear();
         for (int32_t t : taps) offset.push_back(t * p.channels);
-        k.pool_sum_f32(p.channels, count, offset.data(), plane, row);
+        K::sum()(p.channels, count, offset.data(), (const Raw*)plane, row);
       } else {
         // Runs of neighbouring pixels.
         sums.assign((size_t)p.channels, 0.0);
         for (int64_t t = 0; t < count;) {
           int64_t run = 1;
           while (t + run < count && taps[(size_t)(t + run)] == taps[(size_t)t] + run) run++;
-          k.sum_rows_f32(run, p.channels, plane + taps[(size_t)t] * p.channels, p.channels, sums.data());
+          K::sum_rows()(run, p.channels, (const Raw*)(plane + taps[(size_t)t] * p.channels), p.channels,
+                        sums.data());
           t += run;
         }
-        for (int64_t c = 0; c < p.channels; c++) row[c] = (float)sums[(size_t)c];
+        for (int64_t c = 0; c < p.channels; c++) row[c] = (C)sums[(size_t)c];
       }
-      if (count == 0) return;
-      if (divisor != divided_by) std::fill(by.begin(), by.end(), (float)divisor);
-      divided_by = divisor;
-      k.div_f32(p.channels, row, by.data(), row);
+      if (count > 0) K::divide(p.channels, row, (C)divisor, row);
+      if constexpr (!kDirect) store(p.channels, row, (char*)to, (int64_t)sizeof(T));
     });
   });
 }
 
-void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
+template <class T>
+void spread_over_channels(const T* g, const Windows& w, T* gx) {
+  using K = ChannelKernels<T>;
+  using C = compute_t<T>;
+  constexpr bool kDirect = std::is_same_v<T, C>;
   const Pixels p(w);
-  const auto& k = kernels::table();
-  const float* from = (const float*)g.raw();
-  float* to = (float*)gx.raw();
-  // Windows may overlap: a task has all windows of some channels of a sample.
-  const int64_t parts = (p.channels + kChannels - 1) / kChannels;
-  parallel_for(0, p.samples * parts, planes_per_chunk((p.in + p.out) * std::min(kChannels, p.channels)),
-               [&](int64_t b, int64_t e) {
-                 std::vector<int32_t> taps;
-                 float by[kChannels], share[kChannels];
-                 for (int64_t t = b; t < e; t++) {
-                   const int64_t n = t / parts, c0 = t % parts * kChannels,
-                                 c = std::min(kChannels, p.channels - c0);
-                   float* plane = to + n * p.in * p.channels + c0;
-                   for (int64_t i = 0; i < p.in; i++)
-                     std::fill(plane + i * p.channels, plane + i * p.channels + c, 0.f);
-                   each_window(w, 0, p.out, taps, [&](int64_t o, int64_t divisor) {
-                     std::fill(by, by + c, (float)divisor);
-                     k.div_f32(c, from + (n * p.out + o) * p.channels + c0, by, share);
-                     for (int32_t i : taps)
-                       k.add_f32(c, plane + i * p.channels, share, plane + i * p.channels);
-                   });
-                 }
-               });
+  const LoadRow load = load_row(DtypeOf<T>::value, DtypeOf<C>::value);
+  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
+  const int64_t item = (int64_t)sizeof(T);
+  // Windows may overlap: a task has all windows of some channels of a sample. 16-bit floats are added up in
+  // float, beside each other.
+  const int64_t some = std::min(kChannels, p.channels), parts = (p.channels + some - 1) / some;
+  const int64_t grain = planes_per_chunk((p.in + p.out) * some);
+  parallel_for(0, p.samples * parts, grain, [&](int64_t b, int64_t e) {
+    std::vector<int32_t> taps;
+    std::vector<C> wide(kDirect ? 0 : (size_t)(p.in * some));
+    C share[kChannels];
+    for (int64_t t = b; t < e; t++) {
+      const int64_t n = t / parts, c0 = t % parts * some, c = std::min(some, p.channels - c0);
+      T* plane = gx + n * p.in * p.channels + c0;
+      C* sums;
+      int64_t ld = p.channels;
+      if constexpr (kDirect)
+        sums = plane;
+      else
+        sums = wide.data(), ld = some;
+      for (int64_t i = 0; i < p.in; i++) std::fill(sums + i * ld, sums + i * ld + c, C(0));
+      each_window(w, 0, p.out, taps, [&](int64_t o, int64_t divisor) {
+        load(c, (const char*)(g + (n * p.out + o) * p.channels + c0), item, share);
+        K::divide(c, share, (C)divisor, share);
+        for (int32_t i : taps) K::add(c, share, sums + i * ld);
+      });
+      if constexpr (!kDirect)
+        for (int64_t i = 0; i < p.in; i++) store(c, sums + i * ld, (char*)(plane + i * p.channels), item);
+    }
+  });
+}
+
+}  // namespace
+
+void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places) {
+  dispatch_floating(input.dtype(), "max_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    max_of_channels((const T*)input.raw(), w, (T*)y.raw(),
+                    places.defined() ? (int64_t*)places.raw() : nullptr);
+  });
+}
+void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y) {
+  dispatch_floating(input.dtype(), "avg_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    mean_of_channels((const T*)input.raw(), w, (T*)y.raw());
+  });
+}
+void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
+  dispatch_floating(g.dtype(), "avg_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    spread_over_channels((const T*)g.raw(), w, (T*)gx.raw());
+  });
 }
 
 // ---- lines of windows

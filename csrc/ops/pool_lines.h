@@ -1,11 +1,12 @@
-// Pooling of float32 values by lines: neighbouring windows of a row, or the channels of one window, whose
-// values lie beside each other.
+// Pooling by lines: neighbouring windows of a row, or the channels of one window, whose values lie beside
+// each other.
 #pragma once
+#include "ops/iterator.h"
 #include "ops/pool_windows.h"
 
 namespace nnlib::ops {
 
-// True where input has its channels last and lines of channels serve: float32, (N, C, ...) of 4 or 5
+// True where input has its channels last and lines of channels serve: floats, (N, C, ...) of 4 or 5
 // dimensions.
 bool pools_channels(const Tensor& input, const Windows& w);
 inline MemoryFormat channels_format(const Tensor& input) {
@@ -46,6 +47,37 @@ class PlaneLines {
   const float* x_ = nullptr;
   std::vector<int64_t> offset_;
   std::vector<int32_t> place_;
+};
+
+// Types whose planes are pooled by lines of floats.
+template <class T>
+constexpr bool kFloatLines = std::is_same_v<compute_t<T>, float>;
+
+// A plane of T as floats, and floats that become a plane of results.
+template <class T>
+class WidePlanes {
+ public:
+  explicit WidePlanes(const Windows& w) : n_(w.in_plane()), m_(w.out_plane()) {}
+  const float* in(const T* x) {
+    if constexpr (std::is_same_v<T, float>) return x;
+    in_.resize((size_t)n_);
+    load_row(DtypeOf<T>::value, Dtype::Float32)(n_, (const char*)x, (int64_t)sizeof(T), in_.data());
+    return in_.data();
+  }
+  float* out(T* y) {
+    if constexpr (std::is_same_v<T, float>) return y;
+    out_.resize((size_t)m_);
+    return out_.data();
+  }
+  // After `out` was filled.
+  void write(T* y) const {
+    if constexpr (!std::is_same_v<T, float>)
+      store_row(Dtype::Float32, DtypeOf<T>::value)(m_, out_.data(), (char*)y, (int64_t)sizeof(T));
+  }
+
+ private:
+  int64_t n_, m_;
+  std::vector<float> in_, out_;
 };
 
 }  // namespace nnlib::ops

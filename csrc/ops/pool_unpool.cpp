@@ -25,24 +25,43 @@ namespace {
 // x and indices have their channels last, and so gets the result.
 template <class T>
 void scatter_channels(const Tensor& x, const Tensor& indices, const Tensor& out, bool accumulate) {
+  using C = compute_t<T>;
+  constexpr bool kDirect = std::is_same_v<T, C>;
   constexpr int64_t kChannels = 32;  // of a task
-  const int64_t samples = x.size(0), channels = x.size(1), parts = (channels + kChannels - 1) / kChannels;
+  const LoadRow load = load_row(DtypeOf<T>::value, DtypeOf<C>::value);
+  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
+  const int64_t samples = x.size(0), channels = x.size(1);
+  const int64_t some = std::min(kChannels, channels), parts = (channels + some - 1) / some;
   const int64_t n = x.numel() / (samples * channels), m = out.numel() / (samples * channels);
-  parallel_for(0, samples * parts, planes_per_chunk((n + m) * kChannels), [&](int64_t first, int64_t end) {
+  parallel_for(0, samples * parts, planes_per_chunk((n + m) * some), [&](int64_t first, int64_t end) {
+    std::vector<C> wide(kDirect ? 0 : (size_t)(m * some));  // 16-bit floats are added up in float
+    C values[kChannels];
     for (int64_t t = first; t < end; t++) {
-      const int64_t s = t / parts, c0 = t % parts * kChannels, count = std::min(kChannels, channels - c0);
-      T* to = (T*)out.raw() + s * m * channels + c0;
-      for (int64_t i = 0; i < m; i++) std::fill(to + i * channels, to + i * channels + count, T(0));
+      const int64_t s = t / parts, c0 = t % parts * some, count = std::min(some, channels - c0);
+      T* const plane = (T*)out.raw() + s * m * channels + c0;
+      C* to;
+      int64_t ld = channels;
+      if constexpr (kDirect)
+        to = plane;
+      else
+        to = wide.data(), ld = some;
+      for (int64_t i = 0; i < m; i++) std::fill(to + i * ld, to + i * ld + count, C(0));
       for (int64_t i = 0; i < n; i++) {
         const int64_t row = (s * n + i) * channels + c0;
-        const T* from = (const T*)x.raw() + row;
+        const C* from;
+        if constexpr (kDirect)
+          from = (const T*)x.raw() + row;
+        else
+          load(count, (const char*)((const T*)x.raw() + row), sizeof(T), values), from = values;
         const int64_t* index = (const int64_t*)indices.raw() + row;
         for (int64_t c = 0; c < count; c++) {
           check_place(index[c], m);
-          T& at = to[index[c] * channels + c];
+          C& at = to[index[c] * ld + c];
           at = accumulate ? at + from[c] : from[c];
         }
       }
+      if constexpr (!kDirect)
+        for (int64_t i = 0; i < m; i++) store(count, to + i * ld, (char*)(plane + i * channels), sizeof(T));
     }
   });
 }
@@ -55,9 +74,11 @@ bool channels_last(const Tensor& t) {
 
 Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes,
                       bool accumulate, const char* name) {
-  if (x.dtype() == Dtype::Float32 && x.numel() > 0 && channels_last(x) && channels_last(indices)) {
+  if (is_floating(x.dtype()) && x.numel() > 0 && channels_last(x) && channels_last(indices)) {
     Tensor out = empty(sizes, x.dtype(), channels_format(x));
-    scatter_channels<float>(x, indices, out, accumulate);
+    dispatch_floating(x.dtype(), name, [&](auto tag) {
+      scatter_channels<typename decltype(tag)::type>(x, indices, out, accumulate);
+    });
     if (wants_grad(x)) {
       record(out, name, {x}, [indices, planes](Backward&, const TensorList& g) {
         return TensorList{gather_places(g[0], indices, planes, "PoolScatterBackward0")};
@@ -74,8 +95,10 @@ Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes,
     using C = compute_t<T>;
     const T* from = xv.data<T>();
     T* to = out.data<T>();
+    const LoadRow load = load_row(DtypeOf<T>::value, DtypeOf<C>::value);
+    const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
     parallel_for(0, planes, planes_per_chunk(n + m), [&](int64_t first, int64_t end) {
-      std::vector<C> sums;  // 16-bit floats are added up in float
+      std::vector<C> sums, wide;  // 16-bit floats are added up in float
       for (int64_t p = first; p < end; p++) {
         C* plane;
         if constexpr (std::is_same_v<T, C>) {
@@ -85,12 +108,20 @@ Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes,
           plane = sums.data();
         }
         std::fill(plane, plane + m, C(0));
-        for (int64_t i = p * n; i < (p + 1) * n; i++) {
-          check_place(index[i], m);
-          plane[index[i]] = accumulate ? (C)(plane[index[i]] + (C)from[i]) : (C)from[i];
+        const C* values;
+        if constexpr (std::is_same_v<T, C>) {
+          values = from + p * n;
+        } else {
+          wide.resize((size_t)n);
+          load(n, (const char*)(from + p * n), (int64_t)sizeof(T), wide.data());
+          values = wide.data();
         }
-        if constexpr (!std::is_same_v<T, C>)
-          for (int64_t i = 0; i < m; i++) to[p * m + i] = (T)plane[i];
+        for (int64_t i = 0; i < n; i++) {
+          const int64_t at = index[p * n + i];
+          check_place(at, m);
+          plane[at] = accumulate ? (C)(plane[at] + values[i]) : values[i];
+        }
+        if constexpr (!std::is_same_v<T, C>) store(m, plane, (char*)(to + p * m), (int64_t)sizeof(T));
       }
     });
   });

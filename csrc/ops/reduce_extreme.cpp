@@ -49,9 +49,9 @@ template <bool Max>
 float extreme_of(int64_t n, const Half* x) {
   return Max ? kernels::table().max_f16(n, &x->bits) : kernels::table().min_f16(n, &x->bits);
 }
-template <bool Max>
-int64_t extreme_of(int64_t n, const int64_t* x) {
-  return Max ? kernels::table().max_i64(n, x) : kernels::table().min_i64(n, x);
+template <bool Max, class T, class = std::enable_if_t<std::is_integral_v<T>>>
+int64_t extreme_of(int64_t n, const T* x) {
+  return kernels::table().extreme_int((int64_t)DtypeOf<T>::value, Max, n, x);
 }
 
 // By pieces, so that the place is looked for in one of them alone.
@@ -72,19 +72,11 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
   if (!positions || winner < 0) return;
   const T* p = x + winner;
   const int64_t m = std::min(piece, n - winner);
-  using W = compute_t<T>;
+  using W = std::conditional_t<std::is_integral_v<T>, T, compute_t<T>>;
   const W v = (W)best;
   int64_t at = 0;
   while (at < m - 1 && !((W)p[at] == v || (W)p[at] != (W)p[at])) at++;
   a.i[1] = first + winner + at;
-}
-// The type whose rows are taken as they are.
-Dtype taken_dtype(Dtype d) { return is_reduced_float(d) ? d : compute_dtype(d); }
-template <class F>
-void dispatch_taken(Dtype d, F&& f) {
-  if (d == Dtype::BFloat16) return f(TypeTag<BFloat16>{});
-  if (d == Dtype::Float16) return f(TypeTag<Half>{});
-  dispatch_compute(d, f);
 }
 
 // Extremes whose outputs lie beside each other: whole rows are compared, column by column.
@@ -95,6 +87,11 @@ void fold_extreme(int64_t rows, int64_t cols, const float* x, int64_t ld, float*
 }
 template <bool Max, class C>
 void fold_extreme(int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
+  if constexpr (std::is_integral_v<C>) {
+    const auto kernel = kernels::table().extremes_int;
+    for (int64_t r = 0; r < rows; r++) kernel((int64_t)DtypeOf<C>::value, Max, cols, acc, x + r * ld, acc);
+    return;
+  }
   for (int64_t r = 0; r < rows; r++)
     for (int64_t j = 0; j < cols; j++) {
       const C v = x[r * ld + j];
@@ -155,14 +152,18 @@ bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Te
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
   if (extreme_of_short_rows<Max>(self, mask, values, indices)) return;
-  const Dtype c = compute_dtype(self.dtype()), taken = taken_dtype(self.dtype());
-  const bool by_columns = !indices.defined() && dispatch_compute(c, [&](auto tag) {
-    return extreme_columns<Max, typename decltype(tag)::type>(self, mask, values);
-  });
+  const Dtype c = compute_dtype(self.dtype());
+  bool by_columns = false;
+  if (!indices.defined())
+    dispatch_all(is_floating(c) || self.dtype() == Dtype::Bool ? c : self.dtype(), [&](auto tag) {
+      using C = typename decltype(tag)::type;
+      if constexpr (std::is_arithmetic_v<C> && !std::is_same_v<C, bool>)
+        by_columns = extreme_columns<Max, C>(self, mask, values);
+    });
   if (by_columns) return;
   bool by_rows = false;
   if (!indices.defined())
-    dispatch_taken(taken, [&](auto tag) {
+    dispatch_all(self.dtype(), [&](auto tag) {
       by_rows = extreme_of_rows<Max, typename decltype(tag)::type>(self, mask, values);
     });
   if (by_rows) return;
@@ -170,7 +171,7 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
   Acc start{};
   start.i[1] = -1;  // nothing yet
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t first) {
-    dispatch_taken(taken, [&](auto tag) {
+    dispatch_all(self.dtype(), [&](auto tag) {
       take<Max>(a, n, (const typename decltype(tag)::type*)x, first, indices.defined());
     });
   };
@@ -182,7 +183,7 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
   std::optional<ElementWriter> w, p;
   if (values.defined()) w.emplace(values);
   if (indices.defined()) p.emplace(indices);
-  reduce(self, mask, {taken, start, row, merge, indices.defined()}, [&](int64_t i, const Acc& a) {
+  reduce(self, mask, {self.dtype(), start, row, merge, indices.defined()}, [&](int64_t i, const Acc& a) {
     if (w) floating ? w->set(i, a.f[0]) : w->set(i, a.i[0]);
     if (p) p->set(i, a.i[1]);
   });

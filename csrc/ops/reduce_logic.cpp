@@ -8,26 +8,39 @@ namespace nnlib::ops {
 
 namespace {
 
+// How many of n values are not zero. Counters are as wide as values, so that a vector of values makes a
+// vector of counters; narrow ones are emptied in time.
+template <class T>
+int64_t count_nonzero_of(int64_t n, const T* x) {
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+    int64_t c = 0;
+    for (int64_t i = 0; i < n; i++) c += (x[i].bits & 0x7fff) != 0;
+    return c;
+  } else {
+    using Counter = std::conditional_t<
+        sizeof(T) == 1, uint8_t,
+        std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>>;
+    int64_t total = 0;
+    for (int64_t from = 0; from < n;) {
+      constexpr int64_t kChains = 32, kMost = kChains * 255;
+      Counter part[kChains] = {};
+      const int64_t end = std::min(n, from + kMost);
+      for (; from + kChains <= end; from += kChains)
+        for (int64_t k = 0; k < kChains; k++) part[k] = (Counter)(part[k] + (x[from + k] != T(0)));
+      for (int64_t k = 0; k < kChains; k++) total += (int64_t)part[k];
+      if (end - from < kChains)
+        for (; from < end; from++) total += x[from] != T(0);
+    }
+    return total;
+  }
+}
+
 // Counts the values that are not zero.
 void count_rows(const Tensor& self, const std::vector<bool>& mask,
                 FunctionRef<void(int64_t, const Acc&)> finish) {
-  const Dtype own = self.dtype() == Dtype::Bool ? Dtype::Bool : compute_dtype(self.dtype());
-  auto row = [own](Acc& a, int64_t n, const void* x, int64_t) {
-    const auto count = [&](const auto* p) {
-      int64_t c = 0;
-      for (int64_t i = 0; i < n; i++) c += p[i] != 0;
-      a.i[0] += c;
-    };
-    switch (own) {
-      case Dtype::Bool:
-        return count((const bool*)x);
-      case Dtype::Float32:
-        return count((const float*)x);
-      case Dtype::Float64:
-        return count((const double*)x);
-      default:
-        return count((const int64_t*)x);
-    }
+  auto row = [&self](Acc& a, int64_t n, const void* x, int64_t) {
+    dispatch_all(self.dtype(),
+                 [&](auto tag) { a.i[0] += count_nonzero_of(n, (const typename decltype(tag)::type*)x); });
   };
   auto merge = [](Acc& a, const Acc& b) { a.i[0] += b.i[0]; };
   const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, int64_t* acc) {
@@ -45,7 +58,7 @@ void count_rows(const Tensor& self, const std::vector<bool>& mask,
         }
       });
   if (done) return;
-  reduce(self, mask, {own, Acc{}, row, merge}, finish);
+  reduce(self, mask, {self.dtype(), Acc{}, row, merge}, finish);
 }
 
 Tensor truth(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, bool every) {

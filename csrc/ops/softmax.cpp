@@ -2,11 +2,11 @@
 #include "ops/lanes.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/scratch.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/reducer.h"
@@ -15,144 +15,147 @@ namespace nnlib::ops {
 
 namespace {
 
-// In double, by the kernels, which go over parts that stay cached.
-constexpr int64_t kPart = 512;
-
-void softmax_row(int64_t n, const double* x, double* y, bool log) {
-  const auto& k = kernels::table();
-  const double m = k.max_f64(n, x);
-  double total = 0, part[kPart];
-  for (int64_t from = 0; from < n; from += kPart) {
-    const int64_t w = std::min(kPart, n - from);
-    double* to = log ? part : y + from;
-    for (int64_t i = 0; i < w; i++) to[i] = x[from + i] - m;
-    k.exp_f64(w, to, to);
-    total += k.sum_f64(w, to);
-  }
-  if (log) {
-    const double shift = m + std::log(total);
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] - shift;
-  } else {
-    for (int64_t i = 0; i < n; i++) y[i] /= total;
-  }
-}
-void softmax_grad_row(int64_t n, const double* g, const double* y, double* out, bool log) {
-  const auto& k = kernels::table();
-  double total = 0, part[kPart];
-  if (log)
-    total = k.sum_f64(n, g);
-  else if (n > 0)
-    k.gemv_dot_f64(1, n, g, n, y, &total);
-  if (!log) {
-    for (int64_t i = 0; i < n; i++) out[i] = (g[i] - total) * y[i];
-    return;
-  }
-  for (int64_t from = 0; from < n; from += kPart) {
-    const int64_t w = std::min(kPart, n - from);
-    k.exp_f64(w, y + from, part);
-    for (int64_t i = 0; i < w; i++) out[from + i] = g[from + i] - part[i] * total;
-  }
-}
-
+bool is_32_or_64(Dtype d) { return d == Dtype::Float32 || d == Dtype::Float64; }
 bool rows_lie_ready(const Tensor& t, int64_t dim) {
-  return t.dtype() == Dtype::Float32 && t.is_contiguous() && dim == t.dim() - 1;
+  return is_32_or_64(t.dtype()) && t.is_contiguous() && dim == t.dim() - 1;
 }
 int64_t row_grain(int64_t n) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, n)); }
+
+// The kernel of compute type T.
+template <class T, class K32, class K64>
+auto pick(K32 of_float, K64 of_double) {
+  if constexpr (std::is_same_v<T, float>)
+    return of_float;
+  else
+    return of_double;
+}
+#define NNLIB_SOFTMAX_KERNEL(part)                                                                     \
+  (log ? pick<T>(kernels::table().log_softmax_##part##_f32, kernels::table().log_softmax_##part##_f64) \
+       : pick<T>(kernels::table().softmax_##part##_f32, kernels::table().softmax_##part##_f64))
 
 // ---- along a dimension that is not the last: whole rows of neighbouring lanes at a time, in strips that
 // stay cached
 
 constexpr int64_t kStrip = 128;
+constexpr int64_t kMostWide = 1 << 18;  // values of a strip of 16-bit floats, which is made float32
 
 struct Columns {
   int64_t outer, n, inner;
+  int64_t strip;
 };
 std::optional<Columns> columns(const Tensor& t, int64_t dim) {
-  if (t.dtype() != Dtype::Float32 || !t.is_contiguous() || dim >= t.dim() - 1) return std::nullopt;
-  Columns c{1, t.sizes()[(size_t)dim], 1};
+  if (!t.is_contiguous() || dim >= t.dim() - 1) return std::nullopt;
+  Columns c{1, t.sizes()[(size_t)dim], 1, kStrip};
   for (int64_t i = 0; i < t.dim(); i++) {
     if (i < dim) c.outer *= t.sizes()[(size_t)i];
     if (i > dim) c.inner *= t.sizes()[(size_t)i];
   }
-  if (c.inner < 8) return std::nullopt;
+  if (c.inner < 8 || c.n == 0) return std::nullopt;
+  if (!is_32_or_64(t.dtype())) {
+    c.strip = std::min(kStrip, kMostWide / c.n / 8 * 8);
+    if (c.strip == 0) return std::nullopt;
+  }
   return c;
 }
 // f(first element of the strip, its width) for each strip of lanes.
 void for_each_strip(const Columns& c, FunctionRef<void(int64_t at, int64_t width)> f) {
-  const int64_t strips = (c.inner + kStrip - 1) / kStrip;
-  const int64_t grain = std::max<int64_t>(1, 16384 / (c.n * std::min(kStrip, c.inner)));
+  const int64_t strips = (c.inner + c.strip - 1) / c.strip;
+  const int64_t grain = std::max<int64_t>(1, 16384 / (c.n * std::min(c.strip, c.inner)));
   parallel_for(0, c.outer * strips, grain, [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; i++) {
-      const int64_t from = i % strips * kStrip;
-      f(i / strips * c.n * c.inner + from, std::min(kStrip, c.inner - from));
+      const int64_t from = i % strips * c.strip;
+      f(i / strips * c.n * c.inner + from, std::min(c.strip, c.inner - from));
     }
   });
 }
-
-void softmax_columns(const Columns& c, const float* x, float* y, bool log) {
-  const auto kernel = log ? kernels::table().log_softmax_cols_f32 : kernels::table().softmax_cols_f32;
-  for_each_strip(c, [&](int64_t at, int64_t w) { kernel(c.n, c.inner, w, x + at, y + at); });
+// A strip of t from element `at`, its rows one after the other as floats; and back.
+void widen_strip(const Columns& c, const Tensor& t, int64_t at, int64_t w, float* wide) {
+  const LoadRow load = load_row(t.dtype(), Dtype::Float32);
+  for (int64_t i = 0; i < c.n; i++) load(w, (const char*)t.raw() + 2 * (at + i * c.inner), 2, wide + i * w);
 }
-void softmax_grad_columns(const Columns& c, const float* g, const float* y, float* out, bool log) {
-  const auto kernel =
-      log ? kernels::table().log_softmax_grad_cols_f32 : kernels::table().softmax_grad_cols_f32;
-  for_each_strip(c, [&](int64_t at, int64_t w) { kernel(c.n, c.inner, w, g + at, y + at, out + at); });
+void narrow_strip(const Columns& c, const float* wide, int64_t at, int64_t w, const Tensor& t) {
+  const StoreRow store = store_row(Dtype::Float32, t.dtype());
+  for (int64_t i = 0; i < c.n; i++) store(w, wide + i * w, (char*)t.raw() + 2 * (at + i * c.inner), 2);
+}
+float* strip_values(int64_t n) { return drivers::scratch<drivers::Scratch::Rows, float>(n); }
+
+template <class T>
+void softmax_columns(const Columns& c, const Tensor& x, const Tensor& y, bool log) {
+  const auto kernel = NNLIB_SOFTMAX_KERNEL(cols);
+  for_each_strip(c, [&](int64_t at, int64_t w) {
+    if (is_32_or_64(x.dtype())) return kernel(c.n, c.inner, w, (const T*)x.raw() + at, (T*)y.raw() + at);
+    float* wide = strip_values(c.n * w);
+    widen_strip(c, x, at, w, wide);
+    kernel(c.n, w, w, (const T*)wide, (T*)wide);
+    narrow_strip(c, wide, at, w, y);
+  });
+}
+template <class T>
+void softmax_grad_columns(const Columns& c, const Tensor& g, const Tensor& y, const Tensor& out, bool log) {
+  const auto kernel = NNLIB_SOFTMAX_KERNEL(grad_cols);
+  for_each_strip(c, [&](int64_t at, int64_t w) {
+    if (is_32_or_64(y.dtype()))
+      return kernel(c.n, c.inner, w, (const T*)g.raw() + at, (const T*)y.raw() + at, (T*)out.raw() + at);
+    float *wide_g = strip_values(2 * c.n * w), *wide_y = wide_g + c.n * w;
+    widen_strip(c, g, at, w, wide_g);
+    widen_strip(c, y, at, w, wide_y);
+    kernel(c.n, w, w, (const T*)wide_g, (const T*)wide_y, (T*)wide_g);
+    narrow_strip(c, wide_g, at, w, out);
+  });
 }
 
-void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
+template <class T>
+void run_softmax_of(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
   const int64_t n = x.dim() ? x.sizes()[(size_t)dim] : 1;
   if (n == 0 || x.numel() == 0) return;
-  const auto kernel = log ? kernels::table().log_softmax_rows_f32 : kernels::table().softmax_rows_f32;
+  const auto kernel = NNLIB_SOFTMAX_KERNEL(rows);
   if (rows_lie_ready(x, dim) && rows_lie_ready(out, dim)) {
-    const float* px = (const float*)x.raw();
-    float* py = (float*)out.raw();
+    const T* px = (const T*)x.raw();
+    T* py = (T*)out.raw();
     parallel_for(0, x.numel() / n, row_grain(n),
                  [&](int64_t b, int64_t e) { kernel(e - b, n, px + b * n, py + b * n); });
     return;
   }
-  if (const auto strips = columns(x, dim); strips && out.is_contiguous() && out.dtype() == x.dtype()) {
-    softmax_columns(*strips, (const float*)x.raw(), (float*)out.raw(), log);
-    return;
-  }
-  const Dtype c = compute_dtype(out.dtype());
+  if (const auto strips = columns(x, dim); strips && out.is_contiguous())
+    return softmax_columns<T>(*strips, x, out, log);
   for_each_lane(
-      {{&x, c}, {&out, c, true}}, dim,
-      [&](void* const* rows) {
-        if (c == Dtype::Float32)
-          kernel(1, n, (const float*)rows[0], (float*)rows[1]);
-        else
-          softmax_row(n, (const double*)rows[0], (double*)rows[1], log);
-      },
-      4);
+      {{&x, DtypeOf<T>::value}, {&out, DtypeOf<T>::value, true}}, dim,
+      [&](void* const* rows) { kernel(1, n, (const T*)rows[0], (T*)rows[1]); }, 4);
+}
+// out has x's type.
+void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
+  if (x.dtype() == Dtype::Float64)
+    run_softmax_of<double>(out, x, dim, log);
+  else
+    run_softmax_of<float>(out, x, dim, log);
 }
 
-Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log) {
-  Tensor out = empty(y.sizes(), y.dtype());
+template <class T>
+void run_softmax_grad_of(const Tensor& g, const Tensor& y, const Tensor& out, int64_t dim, bool log) {
   const int64_t n = y.dim() ? y.sizes()[(size_t)dim] : 1;
-  if (y.numel() == 0) return out;
-  const auto kernel =
-      log ? kernels::table().log_softmax_grad_rows_f32 : kernels::table().softmax_grad_rows_f32;
+  if (y.numel() == 0) return;
+  const auto kernel = NNLIB_SOFTMAX_KERNEL(grad_rows);
   if (rows_lie_ready(g, dim) && rows_lie_ready(y, dim)) {
-    const float *pg = (const float*)g.raw(), *py = (const float*)y.raw();
-    float* po = (float*)out.raw();
+    const T *pg = (const T*)g.raw(), *py = (const T*)y.raw();
+    T* po = (T*)out.raw();
     parallel_for(0, y.numel() / n, row_grain(n),
                  [&](int64_t b, int64_t e) { kernel(e - b, n, pg + b * n, py + b * n, po + b * n); });
-    return out;
+    return;
   }
-  if (const auto strips = columns(y, dim); strips && columns(g, dim)) {
-    softmax_grad_columns(*strips, (const float*)g.raw(), (const float*)y.raw(), (float*)out.raw(), log);
-    return out;
-  }
-  const Dtype c = compute_dtype(y.dtype());
+  if (const auto strips = columns(y, dim); strips && g.is_contiguous())
+    return softmax_grad_columns<T>(*strips, g, y, out, log);
   for_each_lane(
-      {{&g, c}, {&y, c}, {&out, c, true}}, dim,
-      [&](void* const* rows) {
-        if (c == Dtype::Float32)
-          kernel(1, n, (const float*)rows[0], (const float*)rows[1], (float*)rows[2]);
-        else
-          softmax_grad_row(n, (const double*)rows[0], (const double*)rows[1], (double*)rows[2], log);
-      },
-      4);
+      {{&g, DtypeOf<T>::value}, {&y, DtypeOf<T>::value}, {&out, DtypeOf<T>::value, true}}, dim,
+      [&](void* const* rows) { kernel(1, n, (const T*)rows[0], (const T*)rows[1], (T*)rows[2]); }, 4);
+}
+#undef NNLIB_SOFTMAX_KERNEL
+// g has y's type.
+Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log) {
+  Tensor out = empty(y.sizes(), y.dtype());
+  if (y.dtype() == Dtype::Float64)
+    run_softmax_grad_of<double>(g, y, out, dim, log);
+  else
+    run_softmax_grad_of<float>(g, y, out, dim, log);
   return out;
 }
 

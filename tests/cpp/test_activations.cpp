@@ -79,52 +79,67 @@ bool check(const char* kernel, const char* isa, void (*got)(int64_t, const T*, c
   return true;
 }
 
+// The kernel NAME_f32 or NAME_f64 of table k.
+#define OF_TYPE(k, name)                    \
+  [&] {                                     \
+    if constexpr (std::is_same_v<T, float>) \
+      return (k).name##_f32;                \
+    else                                    \
+      return (k).name##_f64;                \
+  }()
+template <class T>
+constexpr double kSoftmaxError = std::is_same_v<T, float> ? 4e-6 : 1e-14;
+
 // Rows of softmax, from x, or from a gradient and a result.
+template <class T>
 void softmax_rows(const Table& t, const char* isa, int64_t rows, int64_t n) {
-  std::vector<float> x(rows * n), g(rows * n);
+  std::vector<T> x(rows * n), g(rows * n);
   fill(x, -8, 8), fill(g);
   auto expect = [&](auto&& call, const char* what) {
-    Guarded<float> y(rows * n), z(rows * n);
+    Guarded<T> y(rows * n), z(rows * n);
     call(t, y.data());
     call(truth(), z.data());
     for (int64_t i = 0; i < rows * n; ++i)
-      CHECK(close(y[i], z[i], 4e-6, 4e-6), what, " ", isa, " of ", n, " is ", y[i], " not ", z[i]);
+      CHECK(close(y[i], z[i], kSoftmaxError<T>, kSoftmaxError<T>), what, " ", isa, " of ", n, " is ", y[i],
+            " not ", z[i]);
     CHECK(y.intact(), what, " ", isa, " wrote outside");
   };
-  expect([&](const Table& k, float* y) { k.softmax_rows_f32(rows, n, x.data(), y); }, "softmax");
-  expect([&](const Table& k, float* y) { k.log_softmax_rows_f32(rows, n, x.data(), y); }, "log_softmax");
-  std::vector<float> p(rows * n), q(rows * n);
-  truth().softmax_rows_f32(rows, n, x.data(), p.data());
-  truth().log_softmax_rows_f32(rows, n, x.data(), q.data());
-  expect([&](const Table& k, float* y) { k.softmax_grad_rows_f32(rows, n, g.data(), p.data(), y); },
+  expect([&](const Table& k, T* y) { OF_TYPE(k, softmax_rows)(rows, n, x.data(), y); }, "softmax");
+  expect([&](const Table& k, T* y) { OF_TYPE(k, log_softmax_rows)(rows, n, x.data(), y); }, "log_softmax");
+  std::vector<T> p(rows * n), q(rows * n);
+  OF_TYPE(truth(), softmax_rows)(rows, n, x.data(), p.data());
+  OF_TYPE(truth(), log_softmax_rows)(rows, n, x.data(), q.data());
+  expect([&](const Table& k, T* y) { OF_TYPE(k, softmax_grad_rows)(rows, n, g.data(), p.data(), y); },
          "softmax gradient");
-  expect([&](const Table& k, float* y) { k.log_softmax_grad_rows_f32(rows, n, g.data(), q.data(), y); },
+  expect([&](const Table& k, T* y) { OF_TYPE(k, log_softmax_grad_rows)(rows, n, g.data(), q.data(), y); },
          "log_softmax gradient");
 }
 
 // Columns: as rows, with a row of the array longer than the lanes that are asked for.
+template <class T>
 void softmax_columns(const Table& t, const char* isa, int64_t n, int64_t w) {
   const int64_t ld = w + 3;
-  std::vector<float> x(n * ld), g(n * ld), p(n * ld), q(n * ld);
+  std::vector<T> x(n * ld), g(n * ld), p(n * ld), q(n * ld);
   fill(x, -8, 8), fill(g), fill(p, 0, 1), fill(q, -3, 0);
   if (n > 1 && w > 1) x[0] = -INFINITY, x[ld + 1] = NAN;
   auto expect = [&](auto&& call, const char* what) {
-    Guarded<float> y(n * ld), z(n * ld);
+    Guarded<T> y(n * ld), z(n * ld);
     call(t, y.data());
     call(truth(), z.data());
     for (int64_t i = 0; i < n * ld; ++i)
       if (i % ld < w)
-        CHECK(close(y[i], z[i], 4e-6, 4e-6), what, " ", isa, " of ", n, "x", w, " is ", y[i], " not ", z[i]);
+        CHECK(close(y[i], z[i], kSoftmaxError<T>, kSoftmaxError<T>), what, " ", isa, " of ", n, "x", w,
+              " is ", y[i], " not ", z[i]);
       else
-        CHECK(std::memcmp(&y[i], &z[i], sizeof(float)) == 0, what, " ", isa, " wrote past ", w, " lanes");
+        CHECK(std::memcmp(&y[i], &z[i], sizeof(T)) == 0, what, " ", isa, " wrote past ", w, " lanes");
     CHECK(y.intact(), what, " ", isa, " wrote outside");
   };
-  expect([&](const Table& k, float* y) { k.softmax_cols_f32(n, ld, w, x.data(), y); }, "softmax_cols");
-  expect([&](const Table& k, float* y) { k.log_softmax_cols_f32(n, ld, w, x.data(), y); },
+  expect([&](const Table& k, T* y) { OF_TYPE(k, softmax_cols)(n, ld, w, x.data(), y); }, "softmax_cols");
+  expect([&](const Table& k, T* y) { OF_TYPE(k, log_softmax_cols)(n, ld, w, x.data(), y); },
          "log_softmax_cols");
-  expect([&](const Table& k, float* y) { k.softmax_grad_cols_f32(n, ld, w, g.data(), p.data(), y); },
+  expect([&](const Table& k, T* y) { OF_TYPE(k, softmax_grad_cols)(n, ld, w, g.data(), p.data(), y); },
          "softmax_cols gradient");
-  expect([&](const Table& k, float* y) { k.log_softmax_grad_cols_f32(n, ld, w, g.data(), q.data(), y); },
+  expect([&](const Table& k, T* y) { OF_TYPE(k, log_softmax_grad_cols)(n, ld, w, g.data(), q.data(), y); },
          "log_softmax_cols gradient");
 }
 
@@ -146,14 +161,15 @@ TEST(activations) {
 
 TEST(softmax) {
   for_each_isa([](const Table& t, const char* isa) {
-    for (int64_t n : odd_sizes()) softmax_rows(t, isa, 3, n);
+    for (int64_t n : odd_sizes()) softmax_rows<float>(t, isa, 3, n), softmax_rows<double>(t, isa, 3, n);
     for (int64_t n : {1, 2, 7})
-      for (int64_t w : odd_sizes()) softmax_columns(t, isa, n, w);
+      for (int64_t w : odd_sizes())
+        softmax_columns<float>(t, isa, n, w), softmax_columns<double>(t, isa, n, w);
   });
-  covered().insert(
-      {"softmax_cols_f32", "log_softmax_cols_f32", "softmax_grad_cols_f32", "log_softmax_grad_cols_f32"});
-  covered().insert(
-      {"softmax_rows_f32", "log_softmax_rows_f32", "softmax_grad_rows_f32", "log_softmax_grad_rows_f32"});
+  for (const char* log : {"", "log_"})
+    for (const char* part : {"softmax_", "softmax_grad_"})
+      for (const char* end : {"rows_f32", "rows_f64", "cols_f32", "cols_f64"})
+        covered().insert(std::string(log) + part + end);
 }
 
 TEST(softmax_of_infinities) {

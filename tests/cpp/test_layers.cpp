@@ -6,7 +6,8 @@ using nnlib::kernels::Table;
 
 namespace {
 
-void expect(Guarded<float>& got, Guarded<float>& want, const char* kernel, const char* isa, double rtol) {
+template <class T>
+void expect(Guarded<T>& got, Guarded<T>& want, const char* kernel, const char* isa, double rtol) {
   for (int64_t i = 0; i < got.size(); ++i) {
     CHECK(close(got[i], want[i], rtol, rtol), kernel, " ", isa, " at ", i, " of ", got.size(), " is ", got[i],
           " not ", want[i]);
@@ -27,26 +28,48 @@ void expect(Guarded<float>& got, Guarded<float>& want, const char* kernel, const
     expect(got, want, #kernel, isa, 1e-5 * (1 + double(n) / 16));       \
   } while (0)
 
+// The kernels of one type: names end in its suffix.
+#define COMPARE_NORM(name, outputs, call)                           \
+  do {                                                              \
+    covered().insert({#name "_f32", #name "_f64"});                 \
+    Guarded<T> got(outputs, 3), want(outputs, 3);                   \
+    fill(got);                                                      \
+    for (int64_t i = 0; i < got.size(); ++i) want[i] = got[i];      \
+    const auto run = [&](const Table& t, T* out) {                  \
+      const auto kernel = [&](auto... args) {                       \
+        if constexpr (std::is_same_v<T, float>)                     \
+          return t.name##_f32(args...);                             \
+        else                                                        \
+          return t.name##_f64(args...);                             \
+      };                                                            \
+      call;                                                         \
+    };                                                              \
+    run(table, got.data());                                         \
+    run(truth(), want.data());                                      \
+    expect(got, want, #name, isa, rounding * (1 + double(n) / 16)); \
+  } while (0)
+
+template <class T>
 void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
-  Guarded<float> x(n), g(n), w(n), b(n), c(n);
-  for (auto* a : {&x, &g, &w, &b, &c}) fill(*a);
-  const float *weight = affine ? w.data() : nullptr, *bias = affine ? b.data() : nullptr;
-  COMPARE(norm_sum_f32, 1, out[0] = t.norm_sum_f32(n, x.data()));
-  COMPARE(norm_square_deviation_f32, 1, out[0] = t.norm_square_deviation_f32(n, x.data(), 0.3f));
-  COMPARE(norm_apply_f32, n, t.norm_apply_f32(n, x.data(), 1.7f, -0.4f, out));
-  COMPARE(norm_grad_sums_f32, 2, t.norm_grad_sums_f32(n, g.data(), x.data(), 0.3f, out));
-  COMPARE(norm_grad_f32, n, t.norm_grad_f32(n, g.data(), x.data(), 1.7f, -0.4f, 0.2f, out));
-  COMPARE(norm_affine_f32, n, t.norm_affine_f32(n, x.data(), 0.3f, 1.2f, weight, bias, out));
-  COMPARE(norm_affine_grad_sums_f32, 2,
-          t.norm_affine_grad_sums_f32(n, g.data(), x.data(), weight, 0.3f, out));
-  COMPARE(norm_affine_grad_f32, n,
-          t.norm_affine_grad_f32(n, g.data(), x.data(), weight, 1.7f, -0.4f, 0.2f, out));
-  COMPARE(norm_param_grad_f32, 2 * n,
-          t.norm_param_grad_f32(n, g.data(), x.data(), 0.3f, 1.2f, affine ? out : nullptr, out + n));
-  COMPARE(col_square_deviation_f32, n, t.col_square_deviation_f32(n, x.data(), w.data(), out));
-  COMPARE(col_apply_f32, n, t.col_apply_f32(n, x.data(), w.data(), b.data(), out));
-  COMPARE(col_grad_sums_f32, 2 * n, t.col_grad_sums_f32(n, g.data(), x.data(), w.data(), out, out + n));
-  COMPARE(col_grad_f32, n, t.col_grad_f32(n, g.data(), x.data(), w.data(), b.data(), c.data(), out));
+  const double rounding = std::is_same_v<T, float> ? 1e-5 : 2e-14;
+  Guarded<T> xs(n), gs(n), ws(n), bs(n), cs(n);
+  for (auto* a : {&xs, &gs, &ws, &bs, &cs}) fill(*a);
+  const T *x = xs.data(), *g = gs.data(), *w = ws.data(), *b = bs.data(), *c = cs.data();
+  const T *weight = affine ? w : nullptr, *bias = affine ? b : nullptr;
+  const T mean = T(0.3), rstd = T(1.2), p = T(1.7), q = T(-0.4), r = T(0.2);
+  COMPARE_NORM(norm_sum, 1, out[0] = kernel(n, x));
+  COMPARE_NORM(norm_square_deviation, 1, out[0] = kernel(n, x, mean));
+  COMPARE_NORM(norm_apply, n, kernel(n, x, p, q, out));
+  COMPARE_NORM(norm_grad_sums, 2, kernel(n, g, x, mean, out));
+  COMPARE_NORM(norm_grad, n, kernel(n, g, x, p, q, r, out));
+  COMPARE_NORM(norm_affine, n, kernel(n, x, mean, rstd, weight, bias, out));
+  COMPARE_NORM(norm_affine_grad_sums, 2, kernel(n, g, x, weight, mean, out));
+  COMPARE_NORM(norm_affine_grad, n, kernel(n, g, x, weight, p, q, r, out));
+  COMPARE_NORM(norm_param_grad, 2 * n, kernel(n, g, x, mean, rstd, affine ? out : nullptr, out + n));
+  COMPARE_NORM(col_square_deviation, n, kernel(n, x, w, out));
+  COMPARE_NORM(col_apply, n, kernel(n, x, w, b, out));
+  COMPARE_NORM(col_grad_sums, 2 * n, kernel(n, g, x, w, out, out + n));
+  COMPARE_NORM(col_grad, n, kernel(n, g, x, w, b, c, out));
 }
 
 void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t width) {
@@ -83,8 +106,10 @@ TEST(attention) {
 TEST(norm) {
   for_each_isa([](const Table& table, const char* isa) {
     for (int64_t n : odd_sizes()) {
-      norm_kernels(table, isa, n, false);
-      norm_kernels(table, isa, n, true);
+      for (bool affine : {false, true}) {
+        norm_kernels<float>(table, isa, n, affine);
+        norm_kernels<double>(table, isa, n, affine);
+      }
     }
   });
 }
@@ -119,33 +144,79 @@ TEST(max_pool_2x2) {
   });
 }
 
-TEST(pool_lines) {
-  covered().insert({"pool_max_f32", "pool_sum_f32"});
-  for_each_isa([](const Table& table, const char* isa) {
-    for (int64_t n : odd_sizes()) {
-      for (int64_t taps : {1, 2, 9}) {
-        Guarded<float> x(n + 40), y(n), y0(n);
-        Guarded<int64_t> at(n), at0(n);
-        fill(x);
-        for (int64_t i = 0; i < n + 40; i += 7) x[i] = i % 2 ? NAN : 0.25f;
-        std::vector<int64_t> offset;
-        std::vector<int32_t> place;
-        for (int64_t t = 0; t < taps; ++t) {
-          offset.push_back(t * 13 % 40);
-          place.push_back(int32_t(100 - 3 * t));
-        }
-        table.pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y.data(), at.data());
-        truth().pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y0.data(), at0.data());
-        expect(y, y0, "pool_max_f32", isa, 0);
-        for (int64_t i = 0; i < n; ++i) CHECK(at[i] == at0[i], isa, " place ", i, " of ", n, " is ", at[i]);
-        CHECK(at.intact(), isa, " wrote past its places");
-        table.pool_max_f32(n, taps, offset.data(), place.data(), 3, x.data(), y.data(), nullptr);
-        expect(y, y0, "pool_max_f32 without places", isa, 0);
-        table.pool_sum_f32(n, taps, offset.data(), x.data(), y.data());
-        truth().pool_sum_f32(n, taps, offset.data(), x.data(), y0.data());
-        expect(y, y0, "pool_sum_f32", isa, 0);
+namespace {
+
+// as(v): the element that stands for a float.
+template <class T, class S, class F>
+void check_pool_lines(const char* isa, const std::string& type,
+                      void (*const (&max)[2])(int64_t, int64_t, const int64_t*, const int32_t*, int64_t,
+                                              const T*, T*, int64_t*),
+                      void (*const (&sum)[2])(int64_t, int64_t, const int64_t*, const T*, S*), F as) {
+  for (int64_t n : odd_sizes()) {
+    for (int64_t taps : {1, 2, 9}) {
+      Guarded<float> values(n + 40);
+      fill(values);
+      for (int64_t i = 0; i < n + 40; i += 7) values[i] = i % 2 ? NAN : 0.25f;
+      Guarded<T> x(n + 40), y(n), y0(n);
+      for (int64_t i = 0; i < n + 40; ++i) x[i] = as(values[i]);
+      Guarded<S> s(n), s0(n);
+      Guarded<int64_t> at(n), at0(n);
+      std::vector<int64_t> offset;
+      std::vector<int32_t> place;
+      for (int64_t t = 0; t < taps; ++t) {
+        offset.push_back(t * 13 % 40);
+        place.push_back(int32_t(100 - 3 * t));
       }
+      max[1](n, taps, offset.data(), place.data(), 3, x.data(), y0.data(), at0.data());
+      for (int64_t* places : {at.data(), (int64_t*)nullptr}) {
+        for (int64_t i = 0; i < n; ++i) y[i] = T(0);
+        max[0](n, taps, offset.data(), place.data(), 3, x.data(), y.data(), places);
+        expect(y, y0, ("pool_max_" + type).c_str(), isa, 0);
+      }
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(at[i] == at0[i], isa, " pool_max_", type, " place ", i, " of ", n, " is ", at[i]);
+      CHECK(at.intact(), isa, " pool_max_", type, " wrote past its places");
+      sum[0](n, taps, offset.data(), x.data(), s.data());
+      sum[1](n, taps, offset.data(), x.data(), s0.data());
+      expect(s, s0, ("pool_sum_" + type).c_str(), isa, 0);
     }
+  }
+}
+
+}  // namespace
+
+TEST(pool_lines) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+#define NNLIB_CHECK_POOL(type, as)                                     \
+  covered().insert({"pool_max_" #type, "pool_sum_" #type});            \
+  check_pool_lines(isa, #type, {t.pool_max_##type, o.pool_max_##type}, \
+                   {t.pool_sum_##type, o.pool_sum_##type}, [](float v) { return as; })
+    NNLIB_CHECK_POOL(f32, v);
+    NNLIB_CHECK_POOL(f64, double(v));
+    NNLIB_CHECK_POOL(bf16, to_half(v, true));
+    NNLIB_CHECK_POOL(f16, to_half(v, false));
+#undef NNLIB_CHECK_POOL
+  });
+}
+
+TEST(sample_points) {
+  covered().insert("sample_points_f32");
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t n : odd_sizes())
+      for (int64_t taps : {1, 4, 16}) {
+        const int64_t ld = n + 3;
+        Guarded<float> x(50), y(n), y0(n);
+        std::vector<float> weight(size_t(taps * ld));
+        std::vector<int32_t> at(size_t(taps * ld));
+        fill(x), fill(weight);
+        x[0] = NAN;  // nobody's
+        for (size_t i = 0; i < at.size(); ++i)
+          at[i] = i % 5 == 3 ? -1 - int32_t(i % 2) : 1 + int32_t(i * 37 % 49);
+        table.sample_points_f32(n, taps, at.data(), weight.data(), ld, x.data(), y.data());
+        truth().sample_points_f32(n, taps, at.data(), weight.data(), ld, x.data(), y0.data());
+        expect(y, y0, "sample_points_f32", isa, 1e-5);
+      }
   });
 }
 

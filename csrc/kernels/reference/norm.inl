@@ -2,86 +2,110 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-float norm_sum_f32(int64_t n, const float* x) {
+template <class T>
+T norm_sum(int64_t n, const T* x) {
   double s = 0;
   for (int64_t i = 0; i < n; ++i) s += x[i];
-  return float(s);
+  return T(s);
 }
 
-float norm_square_deviation_f32(int64_t n, const float* x, float mean) {
+template <class T>
+T norm_square_deviation(int64_t n, const T* x, T mean) {
   double s = 0;
   for (int64_t i = 0; i < n; ++i) s += (double(x[i]) - mean) * (double(x[i]) - mean);
-  return float(s);
+  return T(s);
 }
 
-void norm_apply_f32(int64_t n, const float* x, float a, float b, float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = float(double(a) * x[i] + b);
+template <class T>
+void norm_apply(int64_t n, const T* x, T a, T b, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = T(double(a) * x[i] + b);
 }
 
-void norm_affine_grad_sums_f32(int64_t n, const float* g, const float* x, const float* weight, float mean,
-                               float* out) {
+template <class T>
+void norm_affine_grad_sums(int64_t n, const T* g, const T* x, const T* weight, T mean, T* out) {
   double s = 0, t = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double gw = double(g[i]) * (weight ? weight[i] : 1.0);
     s += gw;
     t += gw * (double(x[i]) - mean);
   }
-  out[0] = float(s);
-  out[1] = float(t);
+  out[0] = T(s);
+  out[1] = T(t);
 }
 
-void norm_grad_sums_f32(int64_t n, const float* g, const float* x, float mean, float* out) {
-  norm_affine_grad_sums_f32(n, g, x, nullptr, mean, out);
+template <class T>
+void norm_grad_sums(int64_t n, const T* g, const T* x, T mean, T* out) {
+  norm_affine_grad_sums(n, g, x, (const T*)nullptr, mean, out);
 }
 
-void norm_affine_grad_f32(int64_t n, const float* g, const float* x, const float* weight, float a, float b,
-                          float c, float* gx) {
+template <class T>
+void norm_affine_grad(int64_t n, const T* g, const T* x, const T* weight, T a, T b, T c, T* gx) {
   for (int64_t i = 0; i < n; ++i) {
-    gx[i] = float(a * (double(g[i]) * (weight ? weight[i] : 1.0) + double(b) * x[i] + c));
+    gx[i] = T(a * (double(g[i]) * (weight ? weight[i] : 1.0) + double(b) * x[i] + c));
   }
 }
 
-void norm_grad_f32(int64_t n, const float* g, const float* x, float a, float b, float c, float* gx) {
-  for (int64_t i = 0; i < n; ++i) gx[i] = float(double(a) * g[i] + double(b) * x[i] + c);
+template <class T>
+void norm_grad(int64_t n, const T* g, const T* x, T a, T b, T c, T* gx) {
+  for (int64_t i = 0; i < n; ++i) gx[i] = T(double(a) * g[i] + double(b) * x[i] + c);
 }
 
-void norm_affine_f32(int64_t n, const float* x, float mean, float rstd, const float* weight,
-                     const float* bias, float* y) {
+template <class T>
+void norm_affine(int64_t n, const T* x, T mean, T rstd, const T* weight, const T* bias, T* y) {
   for (int64_t i = 0; i < n; ++i) {
     const double xhat = (double(x[i]) - mean) * rstd;
-    y[i] = float(xhat * (weight ? weight[i] : 1.0) + (bias ? bias[i] : 0.0));
+    y[i] = T(xhat * (weight ? weight[i] : 1.0) + (bias ? bias[i] : 0.0));
   }
 }
 
-void norm_param_grad_f32(int64_t n, const float* g, const float* x, float mean, float rstd,
-                         float* grad_weight, float* grad_bias) {
+template <class T>
+void norm_param_grad(int64_t n, const T* g, const T* x, T mean, T rstd, T* grad_weight, T* grad_bias) {
   for (int64_t i = 0; i < n; ++i) {
-    if (grad_weight) grad_weight[i] = float(grad_weight[i] + double(g[i]) * (double(x[i]) - mean) * rstd);
+    if (grad_weight) grad_weight[i] = T(grad_weight[i] + double(g[i]) * (double(x[i]) - mean) * rstd);
     if (grad_bias) grad_bias[i] += g[i];
   }
 }
 
-void col_square_deviation_f32(int64_t n, const float* x, const float* mean, float* sum) {
-  for (int64_t i = 0; i < n; ++i)
-    sum[i] = float(sum[i] + (double(x[i]) - mean[i]) * (double(x[i]) - mean[i]));
+template <class T>
+void col_square_deviation(int64_t n, const T* x, const T* mean, T* sum) {
+  for (int64_t i = 0; i < n; ++i) sum[i] = T(sum[i] + (double(x[i]) - mean[i]) * (double(x[i]) - mean[i]));
 }
 
-void col_apply_f32(int64_t n, const float* x, const float* a, const float* b, float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = float(double(a[i]) * x[i] + b[i]);
+template <class T>
+void col_apply(int64_t n, const T* x, const T* a, const T* b, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = T(double(a[i]) * x[i] + b[i]);
 }
 
-void col_grad_sums_f32(int64_t n, const float* g, const float* x, const float* mean, float* sum_g,
-                       float* sum_gx) {
+template <class T>
+void col_grad_sums(int64_t n, const T* g, const T* x, const T* mean, T* sum_g, T* sum_gx) {
   for (int64_t i = 0; i < n; ++i) {
     sum_g[i] += g[i];
-    sum_gx[i] = float(sum_gx[i] + double(g[i]) * (double(x[i]) - mean[i]));
+    sum_gx[i] = T(sum_gx[i] + double(g[i]) * (double(x[i]) - mean[i]));
   }
 }
 
-void col_grad_f32(int64_t n, const float* g, const float* x, const float* a, const float* b, const float* c,
-                  float* gx) {
-  for (int64_t i = 0; i < n; ++i) gx[i] = float(double(a[i]) * g[i] + double(b[i]) * x[i] + c[i]);
+template <class T>
+void col_grad(int64_t n, const T* g, const T* x, const T* a, const T* b, const T* c, T* gx) {
+  for (int64_t i = 0; i < n; ++i) gx[i] = T(double(a[i]) * g[i] + double(b[i]) * x[i] + c[i]);
 }
+
+#define NNLIB_EACH(name)                     \
+  constexpr auto* name##_f32 = &name<float>; \
+  constexpr auto* name##_f64 = &name<double>;
+NNLIB_EACH(norm_sum)
+NNLIB_EACH(norm_square_deviation)
+NNLIB_EACH(norm_apply)
+NNLIB_EACH(norm_affine_grad_sums)
+NNLIB_EACH(norm_grad_sums)
+NNLIB_EACH(norm_affine_grad)
+NNLIB_EACH(norm_grad)
+NNLIB_EACH(norm_affine)
+NNLIB_EACH(norm_param_grad)
+NNLIB_EACH(col_square_deviation)
+NNLIB_EACH(col_apply)
+NNLIB_EACH(col_grad_sums)
+NNLIB_EACH(col_grad)
+#undef NNLIB_EACH
 
 }  // namespace
 }  // namespace nnlib::kernels::reference

@@ -1,4 +1,6 @@
 // The truth of pool.inl.
+#include "half.inl"
+
 namespace nnlib::kernels::reference {
 namespace {
 
@@ -23,23 +25,48 @@ void max_pool_2x2_grad_f32(int64_t n, const float* g, const uint8_t* place, floa
   }
 }
 
-void pool_max_f32(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step,
-                  const float* x, float* y, int64_t* at) {
+// wide(x) is a value in the type that sums are made in.
+template <class T, class F>
+void pool_max(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step, const T* x,
+              T* y, int64_t* at, F wide) {
   for (int64_t i = 0; i < n; ++i) {
     int64_t best = 0;
     for (int64_t t = 1; t < taps; ++t) {
-      const float v = x[offset[t] + i];
-      if (v > x[offset[best] + i] || v != v) best = t;
+      const auto v = wide(x[offset[t] + i]);
+      if (v > wide(x[offset[best] + i]) || v != v) best = t;
     }
     y[i] = x[offset[best] + i];
     if (at) at[i] = place[best] + step * i;
   }
 }
-
-void pool_sum_f32(int64_t n, int64_t taps, const int64_t* offset, const float* x, float* y) {
+template <class T, class One, class F>
+void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const T* x, One* y, F wide) {
   for (int64_t i = 0; i < n; ++i) {
     y[i] = 0;
-    for (int64_t t = 0; t < taps; ++t) y[i] += x[offset[t] + i];
+    for (int64_t t = 0; t < taps; ++t) y[i] += wide(x[offset[t] + i]);
+  }
+}
+#define NNLIB_EACH(suffix, T, One, wide)                                                                     \
+  void pool_max_##suffix(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step, \
+                         const T* x, T* y, int64_t* at) {                                                    \
+    pool_max(n, taps, offset, place, step, x, y, at, [](T v) { return wide; });                              \
+  }                                                                                                          \
+  void pool_sum_##suffix(int64_t n, int64_t taps, const int64_t* offset, const T* x, One* y) {               \
+    pool_sum(n, taps, offset, x, y, [](T v) { return wide; });                                               \
+  }
+NNLIB_EACH(f32, float, float, v)
+NNLIB_EACH(f64, double, double, v)
+NNLIB_EACH(bf16, uint16_t, float, from_bf16(v))
+NNLIB_EACH(f16, uint16_t, float, from_f16(v))
+#undef NNLIB_EACH
+
+void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
+                       const float* x, float* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t t = 0; t < taps; ++t)
+      if (at[t * ld + i] >= 0) sum += double(weight[t * ld + i]) * x[at[t * ld + i]];
+    y[i] = float(sum);
   }
 }
 

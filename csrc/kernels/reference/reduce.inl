@@ -35,15 +35,33 @@ int64_t sum_i64(int64_t n, const int64_t* x) {
   for (int64_t i = 0; i < n; ++i) total += uint64_t(x[i]);
   return int64_t(total);
 }
-int64_t max_i64(int64_t n, const int64_t* x) {
-  int64_t m = INT64_MIN;
-  for (int64_t i = 0; i < n; ++i) m = m > x[i] ? m : x[i];
+// Element i of integers of a type, by core/dtype.h's numbers.
+int64_t integer_at(int64_t type, const void* x, int64_t i) {
+  switch (type) {
+    case 2:
+      return ((const int8_t*)x)[i];
+    case 3:
+      return ((const int16_t*)x)[i];
+    case 4:
+      return ((const int32_t*)x)[i];
+    case 5:
+      return ((const int64_t*)x)[i];
+    default:
+      return ((const uint8_t*)x)[i];
+  }
+}
+int64_t larger_or_smaller(bool max, int64_t a, int64_t b) { return max == (a > b) ? a : b; }
+int64_t extreme_int(int64_t type, bool max, int64_t n, const void* x) {
+  int64_t m = integer_at(type, x, 0);
+  for (int64_t i = 1; i < n; ++i) m = larger_or_smaller(max, m, integer_at(type, x, i));
   return m;
 }
-int64_t min_i64(int64_t n, const int64_t* x) {
-  int64_t m = INT64_MAX;
-  for (int64_t i = 0; i < n; ++i) m = m < x[i] ? m : x[i];
-  return m;
+void extremes_int(int64_t type, bool max, int64_t n, const void* x, const void* y, void* z) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t v = larger_or_smaller(max, integer_at(type, x, i), integer_at(type, y, i));
+    const int64_t bytes = type < 3 ? 1 : int64_t(1) << (type - 2);  // the low bytes come first
+    memcpy((char*)z + i * bytes, &v, size_t(bytes));
+  }
 }
 
 double sum_squares_f32(int64_t n, const float* x, float shift) {
