@@ -130,8 +130,8 @@ void add_rows(Cases& cases) {
   add_attention(cases);
   const int64_t* taps = zeros();
 #define NNLIB_POOL_CASES(type, size, in, out, sums)                                                 \
-  cases.add("pool_sum_" #type, "9 taps, 512", {0, 10.0 * size * kCols},                             \
-            [&t, taps] { t.pool_sum_##type(kCols, 9, taps, in, sums); });                           \
+  cases.add("pool_mean_" #type, "9 taps, 512", {0, 10.0 * size * kCols},                            \
+            [&t, taps] { t.pool_mean_##type(kCols, 9, taps, in, 4, sums); });                       \
   cases.add("pool_max_" #type, "9 taps, 512", {0, 10.0 * size * kCols}, [&t, taps] {                \
     t.pool_max_##type(kCols, 9, taps, reinterpret_cast<const int32_t*>(taps), 1, in, out, nullptr); \
   });

@@ -56,27 +56,39 @@ void clamp_f32(int64_t n, const float* x, float low, float high, float* y) {
   map1(n, x, y, [=](Vec v) { return min(b, max(a, v)); });
 }
 
-template <class F>
-NNLIB_INLINE void map3(int64_t n, const float* x, const float* a, const float* b, float* z, F f) {
+// Of three operands, the last of which may be in the compute type W.
+template <class L, class W = L, class F>
+NNLIB_INLINE void map3(int64_t n, const typename L::type* x, const typename L::type* a,
+                       const typename W::type* b, typename L::type* z, F f) {
+  constexpr int64_t w = L::kLanes;
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) store(z + i, f(load(x + i), load(a + i), load(b + i)));
-  if (i < n) store_n(z + i, f(load_n(x + i, n - i), load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
+  for (; i + w <= n; i += w) L::put(z + i, f(L::get(x + i), L::get(a + i), W::get(b + i)));
+  const int64_t m = n - i;
+  if (m > 0) L::put(z + i, f(L::get(x + i, m), L::get(a + i, m), W::get(b + i, m)), m);
 }
-void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
-  const Vec v = set1(value);
-  map3(n, x, a, b, z, [v](Vec p, Vec q, Vec r) { return fma(v * q, r, p); });
-}
-// From the nearer end, so that weight 1 gives y exactly.
-void lerp_f32(int64_t n, const float* x, const float* y, const float* weight, float* z) {
-  map3(n, x, y, weight, z, [](Vec p, Vec q, Vec w) {
-    const Vec step = q - p, half = set1(0.5f);
-    return select(lt(w, half) & gt(w, -half), p + w * step, q - step * (set1(1.f) - w));
-  });
-}
-void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
-  const Vec v = set1(value);
-  map3(n, x, a, b, z, [v](Vec p, Vec q, Vec r) { return fma(v, q / r, p); });
-}
+#define NNLIB_TERNARY(suffix, L, W)                                                                     \
+  void addcmul_##suffix(int64_t n, const L::type* x, const L::type* a, const L::type* b, L::One value,  \
+                        L::type* z) {                                                                   \
+    const auto v = L::splat(value);                                                                     \
+    map3<L>(n, x, a, b, z, [v](L::V p, L::V q, L::V r) { return fma(v * q, r, p); });                   \
+  }                                                                                                     \
+  void addcdiv_##suffix(int64_t n, const L::type* x, const L::type* a, const L::type* b, L::One value,  \
+                        L::type* z) {                                                                   \
+    const auto v = L::splat(value);                                                                     \
+    map3<L>(n, x, a, b, z, [v](L::V p, L::V q, L::V r) { return fma(v, q / r, p); });                   \
+  }                                                                                                     \
+  /* From the nearer end, so that weight 1 gives y exactly. */                                          \
+  void lerp_##suffix(int64_t n, const L::type* x, const L::type* y, const L::One* weight, L::type* z) { \
+    map3<L, W>(n, x, y, weight, z, [](L::V p, L::V q, L::V t) {                                         \
+      const L::V step = q - p, half = L::splat(0.5f);                                                   \
+      return select(lt(t, half) & gt(t, -half), p + t * step, q - step * (L::splat(1.f) - t));          \
+    });                                                                                                 \
+  }
+NNLIB_TERNARY(f32, LanesF32, LanesF32)
+NNLIB_TERNARY(f64, LanesF64, LanesF64)
+NNLIB_TERNARY(bf16, LanesBf16, LanesF32)
+NNLIB_TERNARY(f16, LanesF16, LanesF32)
+#undef NNLIB_TERNARY
 
 template <class V>
 NNLIB_INLINE V rsqrt(V a) {

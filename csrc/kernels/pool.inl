@@ -127,24 +127,25 @@ NNLIB_INLINE void pool_max(int64_t n, int64_t taps, const int64_t* offset, const
 }
 
 template <class L>
-NNLIB_INLINE void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const typename L::type* x,
-                           typename L::One* y) {
+NNLIB_INLINE void pool_mean(int64_t n, int64_t taps, const int64_t* offset, const typename L::type* x,
+                            typename L::One divisor, typename L::One* y) {
   constexpr int64_t w = L::kLanes;
-  typename L::V a, b;
+  const typename L::V by = L::splat(divisor);
   int64_t i = 0;
   for (; i + 2 * w <= n; i += 2 * w) {
-    a = L::splat(0), b = L::splat(0);
+    typename L::V a = L::splat(0), b = a;
     for (int64_t t = 0; t < taps; ++t) {
       a = a + L::get(x + offset[t] + i);
       b = b + L::get(x + offset[t] + i + w);
     }
-    store(y + i, a);
-    store(y + i + w, b);
+    store(y + i, a / by);
+    store(y + i + w, b / by);
   }
   for (; i < n; i += w) {
-    a = L::splat(0);
-    for (int64_t t = 0; t < taps; ++t) a = a + L::get(x + offset[t] + i, n - i < w ? n - i : w);
-    store_n(y + i, a, n - i < w ? n - i : w);
+    const int64_t m = n - i < w ? n - i : w;
+    typename L::V a = L::splat(0);
+    for (int64_t t = 0; t < taps; ++t) a = a + L::get(x + offset[t] + i, m);
+    store_n(y + i, a / by, m);
   }
 }
 
@@ -153,8 +154,9 @@ NNLIB_INLINE void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const
                          const L::type* x, L::type* y, int64_t* at) {                                        \
     pool_max<L>(n, taps, offset, place, step, x, y, at);                                                     \
   }                                                                                                          \
-  void pool_sum_##suffix(int64_t n, int64_t taps, const int64_t* offset, const L::type* x, L::One* y) {      \
-    pool_sum<L>(n, taps, offset, x, y);                                                                      \
+  void pool_mean_##suffix(int64_t n, int64_t taps, const int64_t* offset, const L::type* x, L::One divisor,  \
+                          L::One* y) {                                                                       \
+    pool_mean<L>(n, taps, offset, x, divisor, y);                                                            \
   }
 NNLIB_EACH(f32, LanesF32)
 NNLIB_EACH(f64, LanesF64)

@@ -29,11 +29,6 @@ struct Sampling {
 };
 
 template <class C>
-struct Tap {
-  int64_t at;  // -1: outside, where values are 0
-  C weight, slope;
-};
-template <class C>
 struct Coordinate {
   C x, slope;  // slope: derivative by the grid's value
 };
@@ -80,12 +75,12 @@ Coordinate<C> into_image(Coordinate<C> c, const Sampling& s, int64_t size) {
   return c;
 }
 
-// The nearest whole number, the even one of two, for |x| <= 1e9: what 1.5 times the smallest power of two
-// without fractions leaves of a sum is whole.
+// The nearest whole number, the even one of two: adding a power of two without fractions and taking it away.
 template <class C>
 C nearest_whole(C x) {
-  constexpr C large = std::is_same_v<C, float> ? C(12582912) : C(6755399441055744.0);
-  return std::abs(x) < C(4194304) ? (x + large) - large : std::nearbyint(x);
+  constexpr C large = std::is_same_v<C, float> ? C(8388608) : C(4503599627370496.0);
+  const C m = std::abs(x), whole = m < large ? (m + large) - large : m;
+  return x < 0 ? -whole : whole;
 }
 
 template <class C>
@@ -111,62 +106,122 @@ C cubic_slope(C x) {
                          : C(0));
 }
 
-// The taps of one axis for the grid's value v in [-1, 1].
 template <class C>
-void find_taps(C v, const Sampling& s, int64_t size, Tap<C>* taps) {
-  Coordinate<C> c = s.align_corners ? Coordinate<C>{(v + 1) / 2 * (C)(size - 1), (C)(size - 1) / 2}
-                                    : Coordinate<C>{((v + 1) * (C)size - 1) / 2, (C)size / 2};
-  if (s.method == Method::Bicubic) {
-    const C first = whole_below(c.x);
-    for (int k = 0; k < 4; k++) {
-      const C place = into_image<C>({first - 1 + (C)k, 0}, s, size).x, distance = c.x - first + 1 - (C)k;
-      taps[k] = {checked<C>((int64_t)place, size), cubic(distance), cubic_slope(distance) * c.slope};
-    }
-    return;
-  }
-  c = into_image(c, s, size);
-  if (s.method == Method::Nearest) {
-    taps[0] = {checked<C>((int64_t)nearest_whole(c.x), size), 1, 0};
-    return;
-  }
-  const C first = whole_below(c.x), part = c.x - first;
-  taps[0] = {checked<C>((int64_t)first, size), 1 - part, -c.slope};
-  taps[1] = {checked<C>((int64_t)first + 1, size), part, c.slope};
+Coordinate<C> coordinate(C v, const Sampling& s, int64_t size) {
+  return s.align_corners ? Coordinate<C>{(v + 1) / 2 * (C)(size - 1), (C)(size - 1) / 2}
+                         : Coordinate<C>{((v + 1) * (C)size - 1) / 2, (C)size / 2};
 }
+
+constexpr int64_t kPoints = 64;  // of a block
+
+// The taps of some points along one axis, tap by tap.
+template <class C>
+struct AxisTaps {
+  int32_t at[4][kPoints];
+  C weight[4][kPoints], slope[4][kPoints];
+
+  // Values of the grid in [-1, 1], `step` apart.
+  void find(const Sampling& s, int64_t size, int64_t n, const C* grid, int64_t step) {
+    if (s.method == Method::Bicubic) return find_cubic(s, size, n, grid, step);
+    C x[kPoints];
+    C *const by = slope[1], inside = (C)(size - 1);
+    for (int64_t p = 0; p < n; p++) {
+      const Coordinate<C> c = coordinate(grid[p * step], s, size);
+      x[p] = c.x;
+      by[p] = c.slope;
+    }
+    if (s.border == Border::Reflection)
+      for (int64_t p = 0; p < n; p++) {
+        const Coordinate<C> c = s.align_corners ? reflect<C>({x[p], by[p]}, 0, 2 * (size - 1))
+                                                : reflect<C>({x[p], by[p]}, -1, 2 * size - 1);
+        x[p] = c.x;
+        by[p] = c.slope;
+      }
+    if (s.border != Border::Zeros)
+      for (int64_t p = 0; p < n; p++) {
+        const bool within = (x[p] > 0) & (x[p] < inside);
+        const C end = x[p] > 0 ? inside : C(0);
+        x[p] = within ? x[p] : end;
+        by[p] = within ? by[p] : C(0);
+      }
+    // What does not fit an index lies outside of every image, NaN too.
+    for (int64_t p = 0; p < n; p++) x[p] = std::abs(x[p]) <= C(1e9) ? x[p] : C(-100);
+    const int32_t end = (int32_t)std::min<int64_t>(size, INT32_MAX);
+    if (s.method == Method::Nearest) {
+      for (int64_t p = 0; p < n; p++) {
+        const int32_t i = (int32_t)nearest_whole(x[p]);
+        at[0][p] = (i >= 0) & (i < end) ? i : -1;
+        weight[0][p] = 1;
+        slope[0][p] = 0;
+      }
+      return;
+    }
+    for (int64_t p = 0; p < n; p++) {
+      const int32_t towards_zero = (int32_t)x[p];
+      const int32_t i = (C)towards_zero > x[p] ? towards_zero - 1 : towards_zero, j = i + 1;
+      const C part = x[p] - (C)i;
+      at[0][p] = (i >= 0) & (i < end) ? i : -1;
+      at[1][p] = (j >= 0) & (j < end) ? j : -1;
+      weight[0][p] = 1 - part;
+      weight[1][p] = part;
+      slope[0][p] = -by[p];
+    }
+  }
+  void find_cubic(const Sampling& s, int64_t size, int64_t n, const C* grid, int64_t step) {
+    for (int64_t p = 0; p < n; p++) {
+      const Coordinate<C> c = coordinate(grid[p * step], s, size);
+      const C first = whole_below(c.x);
+      for (int k = 0; k < 4; k++) {
+        const C place = into_image<C>({first - 1 + (C)k, 0}, s, size).x, distance = c.x - first + 1 - (C)k;
+        at[k][p] = (int32_t)checked<C>((int64_t)place, size);
+        weight[k][p] = cubic(distance);
+        slope[k][p] = cubic_slope(distance) * c.slope;
+      }
+    }
+  }
+};
 
 // The taps of some points, tap by tap: place in a plane, weight, and the weight's derivatives along x, y, z.
 // A tap that lies outside has the place -1 and no weight.
 template <class C, int kTaps>
 struct PointBlock {
-  static constexpr int64_t kPoints = 64;
   int64_t n = 0;
   bool all_inside = true;
   int32_t at[kTaps][kPoints];
   C weight[kTaps][kPoints], slope[3][kTaps][kPoints];
+  AxisTaps<C> axis[3];
 
   void find(const Sampling& s, const C* grid, int64_t count, bool slopes) {
     n = count;
-    all_inside = true;
     constexpr int taps = kTaps == 1 ? 1 : kTaps == 16 ? 4 : 2, depth = kTaps == 8 ? 2 : 1;
-    Tap<C> axis[3][4] = {{{0, 1, 0}}, {}, {}};
-    for (int64_t p = 0; p < n; p++) {
-      for (int i = 0; i < s.dims; i++)  // x, y, z
-        find_taps<C>(grid[p * s.dims + i], s, s.size[2 - i], axis[2 - i]);
-      int t = 0;
-      for (int i = 0; i < depth; i++)
-        for (int j = 0; j < taps; j++)
-          for (int k = 0; k < taps; k++, t++) {
-            const Tap<C>&a = axis[0][i], &b = axis[1][j], &c = axis[2][k];
-            const bool in = (a.at | b.at | c.at) >= 0;
-            all_inside = all_inside && in;
-            at[t][p] = in ? (int32_t)((a.at * s.size[1] + b.at) * s.size[2] + c.at) : -1;
-            weight[t][p] = in ? a.weight * b.weight * c.weight : 0;
-            if (!slopes) continue;
-            slope[0][t][p] = in ? a.weight * b.weight * c.slope : 0;
-            slope[1][t][p] = in ? a.weight * b.slope * c.weight : 0;
-            slope[2][t][p] = in ? a.slope * b.weight * c.weight : 0;
+    for (int i = 0; i < s.dims; i++)  // x, y, z
+      axis[2 - i].find(s, s.size[2 - i], n, grid + i, s.dims);
+    const int32_t height = (int32_t)s.size[1], width = (int32_t)s.size[2];
+    int32_t outside = 0;
+    int t = 0;
+    for (int i = 0; i < depth; i++)
+      for (int j = 0; j < taps; j++)
+        for (int k = 0; k < taps; k++, t++) {
+          const AxisTaps<C>&a = axis[0], &b = axis[1], &c = axis[2];
+          const bool flat = s.dims == 2;
+          for (int64_t p = 0; p < n; p++) {
+            const int32_t z = flat ? 0 : a.at[i][p], y = b.at[j][p], x = c.at[k][p];
+            const C wz = flat ? C(1) : a.weight[i][p];
+            const bool in = (x | y | z) >= 0;
+            outside |= x | y | z;
+            at[t][p] = in ? (z * height + y) * width + x : -1;
+            weight[t][p] = in ? wz * b.weight[j][p] * c.weight[k][p] : C(0);
           }
-    }
+          if (!slopes) continue;
+          for (int64_t p = 0; p < n; p++) {
+            const C wz = flat ? C(1) : a.weight[i][p];
+            const bool in = at[t][p] >= 0;
+            slope[0][t][p] = in ? wz * b.weight[j][p] * c.slope[k][p] : C(0);
+            slope[1][t][p] = in ? wz * b.slope[j][p] * c.weight[k][p] : C(0);
+            slope[2][t][p] = in && !flat ? a.slope[i][p] * b.weight[j][p] * c.weight[k][p] : C(0);
+          }
+        }
+    all_inside = outside >= 0;
   }
   // The value at tap t of point p; 0 outside.
   C value(const C* plane, int t, int64_t p) const {
@@ -177,7 +232,6 @@ struct PointBlock {
 // Calls f(block of points, sample, first point) for blocks of every sample's points.
 template <class T, int kTaps, class F>
 void for_each_block(const Sampling& s, const T* grid, bool slopes, F f) {
-  constexpr int64_t kPoints = PointBlock<T, kTaps>::kPoints;
   const int64_t blocks = (s.points + kPoints - 1) / kPoints;
   const int64_t grain = std::max<int64_t>(1, 16384 / (kPoints * kTaps * (s.channels + 8)));
   parallel_for(0, s.batch * blocks, grain, [&](int64_t first, int64_t end) {
@@ -197,8 +251,7 @@ void sample(const Sampling& s, const T* x, const T* grid, T* y) {
       const T* plane = x + (n * s.channels + k) * s.area();
       T* to = y + (n * s.channels + k) * s.points + first;
       if constexpr (std::is_same_v<T, float>) {
-        kernels::table().sample_points_f32(block.n, kTaps, block.at[0], block.weight[0], block.kPoints, plane,
-                                           to);
+        kernels::table().sample_points_f32(block.n, kTaps, block.at[0], block.weight[0], kPoints, plane, to);
         continue;
       }
       for (int64_t p = 0; p < block.n; p++) {
@@ -215,7 +268,7 @@ template <class T, int kTaps>
 void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* grid, T* gg) {
   using C = T;
   for_each_block<T, kTaps>(s, grid, true, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
-    C dot[kTaps][PointBlock<T, kTaps>::kPoints] = {};
+    C dot[kTaps][kPoints] = {};
     for (int64_t k = 0; k < s.channels; k++) {
       const T* plane = x + (n * s.channels + k) * s.area();
       const T* from = g + (n * s.channels + k) * s.points + first;
@@ -240,7 +293,7 @@ void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* gr
 // The image's gradient: planes of their own, whose points may share places and come in order.
 template <class T, int kTaps>
 void sample_backward_image(const Sampling& s, const T* g, const T* grid, T* gx) {
-  constexpr int64_t kPoints = PointBlock<T, kTaps>::kPoints, kPlanes = 16;  // that share the search for taps
+  constexpr int64_t kPlanes = 16;  // that share the search for taps
   const int64_t groups = (s.channels + kPlanes - 1) / kPlanes, area = s.area();
   parallel_for(0, s.batch * groups, 1, [&](int64_t begin, int64_t end) {
     PointBlock<T, kTaps> block;

@@ -101,13 +101,28 @@ std::pair<int64_t, int64_t> longest_run(const std::vector<int64_t>& map) {
   return {begin, end};
 }
 
+// Where all dimensions behind the channels are padded and the channels lie last, an element of a plane is a
+// line of channels.
+struct PadLayout {
+  MemoryFormat format = MemoryFormat::Contiguous;
+  int64_t inner = 1;
+  PadLayout(const Tensor& x, size_t k) {
+    if ((size_t)x.dim() != k + 2 || k < 2 || x.is_contiguous() || !is_channels_last(x.sizes(), x.strides()))
+      return;
+    format = k == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
+    inner = x.size(1);
+  }
+};
+
 Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
   const size_t k = m->maps.size();
   Dims sizes(x.sizes());
   for (size_t i = 0; i < k; i++) sizes[sizes.size() - k + i] = (int64_t)m->maps[i].size();
-  Tensor in = contiguous_values(x), r = empty(sizes, x.dtype());
-  const int64_t po = plane_size(sizes, k), pi = plane_size(x.sizes(), k), planes = po ? r.numel() / po : 0;
-  const int64_t wo = sizes.back(), wi = x.sizes().back();
+  const PadLayout layout(x, k);
+  const Tensor in = layout.inner > 1 ? x : contiguous_values(x);
+  Tensor r = empty(sizes, x.dtype(), layout.format);
+  const int64_t n = layout.inner, po = n * plane_size(sizes, k), pi = n * plane_size(x.sizes(), k);
+  const int64_t planes = po ? r.numel() / po : 0, wo = sizes.back(), wi = n * x.sizes().back();
   const auto [run, run_end] = longest_run(m->maps[k - 1]);
   dispatch_all(x.dtype(), [&, run = run, run_end = run_end](auto tag) {
     using T = typename decltype(tag)::type;
@@ -117,13 +132,19 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
                  [&](int64_t b, int64_t e) {
                    for (int64_t c = b; c < e; c++)
                      for_rows(*m, sizes, x.sizes(), [&](int64_t to, int64_t from) {
-                       T* d = o + c * po + to * wo;
+                       T* d = o + c * po + to * wo * n;
                        const T* s = p + c * pi + from * wi;
                        const int64_t* w = m->maps[k - 1].data();
-                       for (int64_t j = 0; j < run; j++) d[j] = s[w[j]];
+                       const auto one = [&](int64_t j) {
+                         if (n == 1)
+                           d[j] = s[w[j]];
+                         else
+                           std::memcpy(d + j * n, s + w[j] * n, (size_t)n * sizeof(T));
+                       };
+                       for (int64_t j = 0; j < run; j++) one(j);
                        if (run < run_end)
-                         std::memcpy(d + run, s + w[run], (size_t)(run_end - run) * sizeof(T));
-                       for (int64_t j = run_end; j < wo; j++) d[j] = s[w[j]];
+                         std::memcpy(d + run * n, s + w[run] * n, (size_t)((run_end - run) * n) * sizeof(T));
+                       for (int64_t j = run_end; j < wo; j++) one(j);
                      });
                  });
   });
@@ -136,9 +157,11 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
 
 Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<PadMaps>& m) {
   const size_t k = m->maps.size();
-  Tensor in = contiguous_values(g), r = zeros(sizes, g.dtype());
-  const int64_t po = plane_size(g.sizes(), k), pi = plane_size(sizes, k), planes = po ? g.numel() / po : 0;
-  const int64_t wo = g.sizes().back(), wi = sizes.back();
+  const PadLayout layout(g, k);
+  const Tensor in = layout.inner > 1 ? g : contiguous_values(g);
+  Tensor r = empty(sizes, g.dtype(), layout.format);
+  const int64_t n = layout.inner, po = n * plane_size(g.sizes(), k), pi = n * plane_size(sizes, k);
+  const int64_t planes = pi ? r.numel() / pi : 0, wo = g.sizes().back(), wi = n * sizes.back();
   dispatch_floating(g.dtype(), "pad_backward", [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
@@ -146,16 +169,27 @@ Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<Pa
     const T* p = (const T*)in.raw();
     parallel_for(0, planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(po, 1)),
                  [&](int64_t b, int64_t e) {
-                   std::vector<C> sum((size_t)pi);
+                   std::vector<C> wide;  // 16-bit floats are added up in float
+                   if (!std::is_same_v<T, C>) wide.resize((size_t)pi);
                    for (int64_t c = b; c < e; c++) {
-                     std::fill(sum.begin(), sum.end(), C(0));
+                     C* sum;
+                     if constexpr (std::is_same_v<T, C>)
+                       sum = o + c * pi;
+                     else
+                       sum = wide.data();
+                     std::fill(sum, sum + pi, C(0));
                      for_rows(*m, g.sizes(), sizes, [&](int64_t from, int64_t to) {
-                       const T* s = p + c * po + from * wo;
-                       C* d = sum.data() + to * wi;
+                       const T* s = p + c * po + from * wo * n;
+                       C* d = sum + to * wi;
                        const int64_t* w = m->maps[k - 1].data();
-                       for (int64_t j = 0; j < wo; j++) d[w[j]] += (C)s[j];
+                       if (n == 1)
+                         for (int64_t j = 0; j < wo; j++) d[w[j]] += (C)s[j];
+                       else
+                         for (int64_t j = 0; j < wo; j++)
+                           for (int64_t i = 0; i < n; i++) d[w[j] * n + i] += (C)s[j * n + i];
                      });
-                     for (int64_t i = 0; i < pi; i++) o[c * pi + i] = (T)sum[i];
+                     if constexpr (!std::is_same_v<T, C>)
+                       for (int64_t i = 0; i < pi; i++) o[c * pi + i] = (T)sum[i];
                    }
                  });
   });

@@ -139,6 +139,10 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
 
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
+  if (pools_turned(x, w)) {
+    mean_turned(x, w, y);
+    return y;
+  }
   const PoolRow row(w.axis[2]);
   const bool lines = (x.dtype() == Dtype::Float32 || is_reduced_float(x.dtype())) && by_lines(w, row);
   const std::vector<float> divisor = lines ? line_divisors(w, row) : std::vector<float>();

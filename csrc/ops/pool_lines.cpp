@@ -63,7 +63,7 @@ namespace {
   struct ChannelKernels<T> {                                            \
     using Raw = RAW;                                                    \
     static auto max() { return kernels::table().pool_max_##TYPE; }      \
-    static auto sum() { return kernels::table().pool_sum_##TYPE; }      \
+    static auto mean() { return kernels::table().pool_mean_##TYPE; }    \
     static auto sum_rows() { return kernels::table().sum_rows_##TYPE; } \
     using C = compute_t<T>;                                             \
     /* z = x / by */                                                    \
@@ -82,65 +82,58 @@ NNLIB_POOL_KERNELS(BFloat16, uint16_t, bf16, f32)
 NNLIB_POOL_KERNELS(Half, uint16_t, f16, f32)
 #undef NNLIB_POOL_KERNELS
 
+// The windows [from, end) of a plane of lines of `channels` values; y and at have such lines too. at may be
+// null.
 template <class T>
-void max_of_channels(const T* x, const Windows& w, T* y, int64_t* at) {
-  const Pixels p(w);
-  const auto kernel = ChannelKernels<T>::max();
+void max_windows(const T* plane, const Windows& w, int64_t channels, int64_t from, int64_t end, T* y,
+                 int64_t* at) {
   using Raw = typename ChannelKernels<T>::Raw;
-  each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
-    std::vector<int32_t> taps;
-    std::vector<int64_t> offset;
-    each_window(w, from, end, taps, [&](int64_t o, int64_t) {
-      offset.clear();
-      for (int32_t t : taps) offset.push_back(t * p.channels);
-      const int64_t row = (n * p.out + o) * p.channels;
-      kernel(p.channels, (int64_t)taps.size(), offset.data(), taps.data(), 0,
-             (const Raw*)(x + n * p.in * p.channels), (Raw*)(y + row), at ? at + row : nullptr);
-    });
+  const auto kernel = ChannelKernels<T>::max();
+  std::vector<int32_t> taps;
+  std::vector<int64_t> offset;
+  each_window(w, from, end, taps, [&](int64_t o, int64_t) {
+    offset.clear();
+    for (int32_t t : taps) offset.push_back(t * channels);
+    kernel(channels, (int64_t)taps.size(), offset.data(), taps.data(), 0, (const Raw*)plane,
+           (Raw*)(y + o * channels), at ? at + o * channels : nullptr);
   });
 }
 
 template <class T>
-void mean_of_channels(const T* x, const Windows& w, T* y) {
+void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t from, int64_t end, T* y) {
   using K = ChannelKernels<T>;
   using C = compute_t<T>;
   using Raw = typename K::Raw;
-  const Pixels p(w);
+  constexpr bool kDirect = std::is_same_v<T, C>;
   const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
-  each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
-    std::vector<int32_t> taps;
-    std::vector<int64_t> offset;
-    constexpr bool kDirect = std::is_same_v<T, C>;
-    std::vector<C> wide(kDirect ? 0 : (size_t)p.channels);
-    std::vector<double> sums;
-    const T* plane = x + n * p.in * p.channels;
-    each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
-      const int64_t count = (int64_t)taps.size();
-      T* to = y + (n * p.out + o) * p.channels;
-      C* row;
-      if constexpr (kDirect)
-        row = to;
-      else
-        row = wide.data();
-      if (count <= kSumTaps) {
-        offset.clear();
-        for (int32_t t : taps) offset.push_back(t * p.channels);
-        K::sum()(p.channels, count, offset.data(), (const Raw*)plane, row);
-      } else {
-        // Runs of neighbouring pixels.
-        sums.assign((size_t)p.channels, 0.0);
-        for (int64_t t = 0; t < count;) {
-          int64_t run = 1;
-          while (t + run < count && taps[(size_t)(t + run)] == taps[(size_t)t] + run) run++;
-          K::sum_rows()(run, p.channels, (const Raw*)(plane + taps[(size_t)t] * p.channels), p.channels,
-                        sums.data());
-          t += run;
-        }
-        for (int64_t c = 0; c < p.channels; c++) row[c] = (C)sums[(size_t)c];
+  std::vector<int32_t> taps;
+  std::vector<int64_t> offset;
+  std::vector<C> wide(kDirect ? 0 : (size_t)channels);
+  std::vector<double> sums;
+  each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
+    const int64_t count = (int64_t)taps.size();
+    T* to = y + o * channels;
+    C* row;
+    if constexpr (kDirect)
+      row = to;
+    else
+      row = wide.data();
+    if (count <= kSumTaps) {
+      offset.clear();
+      for (int32_t t : taps) offset.push_back(t * channels);
+      K::mean()(channels, count, offset.data(), (const Raw*)plane, count ? (C)divisor : C(1), row);
+    } else {
+      // Runs of neighbouring pixels.
+      sums.assign((size_t)channels, 0.0);
+      for (int64_t t = 0; t < count;) {
+        int64_t run = 1;
+        while (t + run < count && taps[(size_t)(t + run)] == taps[(size_t)t] + run) run++;
+        K::sum_rows()(run, channels, (const Raw*)(plane + taps[(size_t)t] * channels), channels, sums.data());
+        t += run;
       }
-      if (count > 0) K::divide(p.channels, row, (C)divisor, row);
-      if constexpr (!kDirect) store(p.channels, row, (char*)to, (int64_t)sizeof(T));
-    });
+      for (int64_t c = 0; c < channels; c++) row[c] = (C)(sums[(size_t)c] / (double)divisor);
+    }
+    if constexpr (!kDirect) store(channels, row, (char*)to, (int64_t)sizeof(T));
   });
 }
 
@@ -182,25 +175,86 @@ void spread_over_channels(const T* g, const Windows& w, T* gx) {
   });
 }
 
+// Planes that are turned into lines of planes, some at a time: f(planes, lines of x, lines of y, lines of
+// places).
+constexpr int64_t kTurned = 32;
+inline int64_t planes_at_once(const Windows& w) { return std::min(kTurned, 32768 / w.in_plane()); }
+template <class T>
+void turn(int64_t rows, int64_t cols, const T* x, T* y) {
+  const auto& k = kernels::table();
+  if constexpr (sizeof(T) == 2)
+    k.transpose_u16(rows, cols, (const uint16_t*)x, cols, (uint16_t*)y, rows);
+  else if constexpr (sizeof(T) == 4)
+    k.transpose_u32(rows, cols, (const uint32_t*)x, cols, (uint32_t*)y, rows);
+  else
+    k.transpose_u64(rows, cols, (const uint64_t*)x, cols, (uint64_t*)y, rows);
+}
+template <class T, class F>
+void each_turned(const Windows& w, const T* x, T* y, int64_t* at, F f) {
+  const int64_t in = w.in_plane(), out = w.out_plane(), some = planes_at_once(w);
+  parallel_for(0, (w.planes + some - 1) / some, 1, [&](int64_t b, int64_t e) {
+    std::vector<T> from((size_t)(in * some)), to((size_t)(out * some));
+    std::vector<int64_t> places(at ? (size_t)(out * some) : 0);
+    for (int64_t i = b; i < e; i++) {
+      const int64_t p = i * some, n = std::min(some, w.planes - p);
+      turn(n, in, x + p * in, from.data());
+      f(n, from.data(), to.data(), at ? places.data() : nullptr);
+      turn(out, n, to.data(), y + p * out);
+      if (at) turn(out, n, places.data(), at + p * out);
+    }
+  });
+}
+
 }  // namespace
 
 void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places) {
+  const Pixels p(w);
+  int64_t* at = places.defined() ? (int64_t*)places.raw() : nullptr;
   dispatch_floating(input.dtype(), "max_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    max_of_channels((const T*)input.raw(), w, (T*)y.raw(),
-                    places.defined() ? (int64_t*)places.raw() : nullptr);
+    each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
+      const int64_t row = n * p.out * p.channels;
+      max_windows((const T*)input.raw() + n * p.in * p.channels, w, p.channels, from, end, (T*)y.raw() + row,
+                  at ? at + row : nullptr);
+    });
   });
 }
 void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y) {
+  const Pixels p(w);
   dispatch_floating(input.dtype(), "avg_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    mean_of_channels((const T*)input.raw(), w, (T*)y.raw());
+    each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
+      mean_windows((const T*)input.raw() + n * p.in * p.channels, w, p.channels, from, end,
+                   (T*)y.raw() + n * p.out * p.channels);
+    });
   });
 }
 void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
   dispatch_floating(g.dtype(), "avg_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
     spread_over_channels((const T*)g.raw(), w, (T*)gx.raw());
+  });
+}
+
+bool pools_turned(const Tensor& input, const Windows& w) {
+  if (!is_floating(input.dtype()) || w.planes < 8 || w.out_plane() < 4 || w.in_plane() > 4096) return false;
+  return input.dtype() == Dtype::Float64 || PoolRow(w.axis[2]).count < 16;
+}
+void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor& places) {
+  dispatch_floating(x.dtype(), "max_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    each_turned(w, (const T*)x.raw(), (T*)y.raw(), places.defined() ? (int64_t*)places.raw() : nullptr,
+                [&](int64_t n, const T* from, T* to, int64_t* at) {
+                  max_windows(from, w, n, 0, w.out_plane(), to, at);
+                });
+  });
+}
+void mean_turned(const Tensor& x, const Windows& w, const Tensor& y) {
+  dispatch_floating(x.dtype(), "avg_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    each_turned(w, (const T*)x.raw(), (T*)y.raw(), nullptr, [&](int64_t n, const T* from, T* to, int64_t*) {
+      mean_windows(from, w, n, 0, w.out_plane(), to);
+    });
   });
 }
 
@@ -258,7 +312,7 @@ void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int64_t* at) {
 }
 void PlaneLines::sum_row(int64_t od, int64_t oh, float* y) {
   list_taps(od, oh);
-  kernels::table().pool_sum_f32(row_.count, (int64_t)offset_.size(), offset_.data(), x_, y);
+  kernels::table().pool_mean_f32(row_.count, (int64_t)offset_.size(), offset_.data(), x_, 1, y);
 }
 
 }  // namespace nnlib::ops

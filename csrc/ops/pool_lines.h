@@ -19,6 +19,12 @@ void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y);
 // gx = the means' gradients given back: each window's g over its divisor, added to its values.
 void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx);
 
+// True where planes are so small, and so many, that turning them into lines of planes pays. x, y and places
+// are contiguous.
+bool pools_turned(const Tensor& input, const Windows& w);
+void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor& places);
+void mean_turned(const Tensor& x, const Windows& w, const Tensor& y);
+
 // The windows [first, first + count) of a row are whole and `stride` apart.
 struct PoolRow {
   int64_t first = 0, count = 0, stride = 1;

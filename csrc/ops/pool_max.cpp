@@ -117,29 +117,33 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
   Tensor y = empty(w->out_sizes, x.dtype()), places;
   if (wanted) places = empty(w->out_sizes, Dtype::Int64);
   int64_t* at = wanted ? places.data<int64_t>() : nullptr;
-  dispatch_all(x.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
-                 [&](int64_t first, int64_t end) {
-                   PlaneLines lines(*w);
-                   const bool by_lines = lines.pays() && w->in_plane() < INT32_MAX;
-                   WidePlanes<T> wide(*w);  // 16-bit floats are compared as float
-                   for (int64_t p = first; p < end; p++) {
-                     const T* from = x.data<T>() + p * w->in_plane();
-                     T* to = y.data<T>() + p * w->out_plane();
-                     int64_t* place = at ? at + p * w->out_plane() : nullptr;
-                     if constexpr (kFloatLines<T>) {
-                       if (by_lines)
-                         max_of_plane(lines, w->axis, wide.in(from), wide.out(to), place);
-                       else
-                         max_of_plane(w->axis, wide.in(from), wide.out(to), place);
-                       wide.write(to);
-                     } else {
-                       max_of_plane(w->axis, from, to, place);
+  if (pools_turned(x, *w)) {
+    max_turned(x, *w, y, places);
+  } else {
+    dispatch_all(x.dtype(), [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
+                   [&](int64_t first, int64_t end) {
+                     PlaneLines lines(*w);
+                     const bool by_lines = lines.pays() && w->in_plane() < INT32_MAX;
+                     WidePlanes<T> wide(*w);  // 16-bit floats are compared as float
+                     for (int64_t p = first; p < end; p++) {
+                       const T* from = x.data<T>() + p * w->in_plane();
+                       T* to = y.data<T>() + p * w->out_plane();
+                       int64_t* place = at ? at + p * w->out_plane() : nullptr;
+                       if constexpr (kFloatLines<T>) {
+                         if (by_lines)
+                           max_of_plane(lines, w->axis, wide.in(from), wide.out(to), place);
+                         else
+                           max_of_plane(w->axis, wide.in(from), wide.out(to), place);
+                         wide.write(to);
+                       } else {
+                         max_of_plane(w->axis, from, to, place);
+                       }
                      }
-                   }
-                 });
-  });
+                   });
+    });
+  }
   y = in_format_of(input, y);
   record_max(y, input, places, w->planes, node);
   return {y, wanted ? in_format_of(input, places) : places};

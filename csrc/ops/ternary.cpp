@@ -314,18 +314,34 @@ Tensor clamp_max(const Tensor& self, const Tensor& max) {
 
 namespace {
 
-// From the nearer end, so that weight 1 gives `end` exactly.
-const auto kLerp = [](auto a, auto b, auto w) {
-  const auto step = b - a;
-  return (w < (decltype(w))0.5) & (w > (decltype(w))-0.5) ? a + w * step : b - step * (1 - w);
-};
+// A kernel's function of each float type.
+template <class F>
+void dispatch_kernel(Dtype d, F f) {
+  const auto& k = kernels::table();
+  switch (d) {
+    case Dtype::Float16:
+      return f(k.addcmul_f16, k.addcdiv_f16, k.lerp_f16);
+    case Dtype::BFloat16:
+      return f(k.addcmul_bf16, k.addcdiv_bf16, k.lerp_bf16);
+    case Dtype::Float32:
+      return f(k.addcmul_f32, k.addcdiv_f32, k.lerp_f32);
+    default:
+      return f(k.addcmul_f64, k.addcdiv_f64, k.lerp_f64);
+  }
+}
 
+// A number as weight is not rounded to 16 bits.
+template <class T, class C>
+void run_lerp_as(const Tensor& out, const Tensor& self, const Tensor& end, const Tensor& weight,
+                 void (*kernel)(int64_t, const T*, const T*, const C*, T*)) {
+  const Dtype d = out.dtype();
+  for_each_row(out, d, {{&self, d}, {&end, d}, {&weight, DtypeOf<C>::value}},
+               [&](int64_t n, const void* const* in, void* o) {
+                 kernel(n, (const T*)in[0], (const T*)in[1], (const C*)in[2], (T*)o);
+               });
+}
 void run_lerp(const Tensor& out, const Tensor& self, const Tensor& end, const Tensor& weight) {
-  const Dtype c = Dtype::Float32;
-  if (compute_dtype(out.dtype()) != c) return run_ternary(out, out.dtype(), self, end, weight, kLerp);
-  for_each_row(out, c, {{&self, c}, {&end, c}, {&weight, c}}, [](int64_t n, const void* const* in, void* o) {
-    kernels::table().lerp_f32(n, (const float*)in[0], (const float*)in[1], (const float*)in[2], (float*)o);
-  });
+  dispatch_kernel(out.dtype(), [&](auto, auto, auto kernel) { run_lerp_as(out, self, end, weight, kernel); });
 }
 
 Dtype lerp_type(const Tensor& self, const Tensor& end, const Tensor& weight) {
@@ -371,19 +387,31 @@ Tensor lerp_(const Tensor& self, const Tensor& end, const Tensor& weight) {
 
 namespace {
 
+template <class T, class C>
+void run_addc_as(const Tensor& out, const Tensor& self, const Tensor& a, const Tensor& b, double value,
+                 void (*kernel)(int64_t, const T*, const T*, const T*, C, T*)) {
+  const Dtype d = out.dtype();
+  for_each_row(out, d, {{&self, d}, {&a, d}, {&b, d}}, [&](int64_t n, const void* const* in, void* o) {
+    kernel(n, (const T*)in[0], (const T*)in[1], (const T*)in[2], (C)value, (T*)o);
+  });
+}
 void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a, const Tensor& b,
               Scalar value, bool divide) {
+  const double v = value.to_double();
+  const auto kept = [&](const Tensor& t) { return t.dtype() == common; };
+  if (is_floating(common) && out.dtype() == common && kept(self) && kept(a) && kept(b))
+    return dispatch_kernel(
+        common, [&](auto mul, auto div, auto) { run_addc_as(out, self, a, b, v, divide ? div : mul); });
   const auto& k = kernels::table();
   if (compute_dtype(common) == Dtype::Float32) {
     const auto kernel = divide ? k.addcdiv_f32 : k.addcmul_f32;
     for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&a, Dtype::Float32}, {&b, Dtype::Float32}},
                  [&](int64_t n, const void* const* in, void* o) {
-                   kernel(n, (const float*)in[0], (const float*)in[1], (const float*)in[2],
-                          (float)value.to_double(), (float*)o);
+                   kernel(n, (const float*)in[0], (const float*)in[1], (const float*)in[2], (float)v,
+                          (float*)o);
                  });
     return;
   }
-  const double v = value.to_double();
   const int64_t whole = value.to_int();
   run_ternary(out, common, self, a, b, [=](auto x, auto y, auto z) {
     using T = decltype(x);

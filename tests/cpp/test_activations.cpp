@@ -210,18 +210,64 @@ TEST(bounds_and_products) {
       t.clamp_f32(n, x.data(), -0.7f, 0.9f, y.data());
       truth().clamp_f32(n, x.data(), -0.7f, 0.9f, z.data());
       expect("clamp");
-      t.addcmul_f32(n, x.data(), a.data(), b.data(), 0.3f, y.data());
-      truth().addcmul_f32(n, x.data(), a.data(), b.data(), 0.3f, z.data());
-      expect("addcmul");
-      t.addcdiv_f32(n, x.data(), a.data(), b.data(), 0.3f, y.data());
-      truth().addcdiv_f32(n, x.data(), a.data(), b.data(), 0.3f, z.data());
-      expect("addcdiv");
-      t.lerp_f32(n, x.data(), a.data(), b.data(), y.data());
-      truth().lerp_f32(n, x.data(), a.data(), b.data(), z.data());
-      expect("lerp");
     }
   });
-  covered().insert({"clamp_f32", "addcmul_f32", "addcdiv_f32", "lerp_f32"});
+  covered().insert("clamp_f32");
+}
+
+namespace {
+
+template <class T, class C>
+using OfProducts = void (*)(int64_t, const T*, const T*, const T*, C, T*);
+template <class T, class C>
+using Lerp = void (*)(int64_t, const T*, const T*, const C*, T*);
+
+template <class T, class C>
+void check_products(const char* isa, const std::string& type, OfProducts<T, C> mul, OfProducts<T, C> mul0,
+                    OfProducts<T, C> div, OfProducts<T, C> div0, Lerp<T, C> lerp, Lerp<T, C> lerp0) {
+  const bool brain = type == "bf16";
+  const std::vector<float> values300 = values(300);
+  std::vector<float> a0(300), b0(300);
+  fill(a0), fill(b0, 0.5, 2);
+  const std::vector<T> x = values_as<T>(values300, brain), a = values_as<T>(a0, brain),
+                       b = values_as<T>(b0, brain);
+  std::vector<C> weight(300);
+  fill(weight, -1, 2);
+  for (int64_t n : odd_sizes()) {
+    Guarded<T> y(n), z(n);
+    auto expect = [&](const char* what) {
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(agree(y[i], z[i], 2e-6, brain), what, type, " ", isa, " of ", values300[i], " is ", y[i],
+              " not ", z[i]);
+      CHECK(y.intact(), what, type, " ", isa, " wrote outside");
+    };
+    mul(n, x.data(), a.data(), b.data(), C(0.3), y.data());
+    mul0(n, x.data(), a.data(), b.data(), C(0.3), z.data());
+    expect("addcmul_");
+    div(n, x.data(), a.data(), b.data(), C(0.3), y.data());
+    div0(n, x.data(), a.data(), b.data(), C(0.3), z.data());
+    expect("addcdiv_");
+    lerp(n, x.data(), a.data(), weight.data(), y.data());
+    lerp0(n, x.data(), a.data(), weight.data(), z.data());
+    expect("lerp_");
+  }
+}
+
+}  // namespace
+
+TEST(products) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+#define NNLIB_CHECK_PRODUCTS(type)                                                                   \
+  covered().insert({"addcmul_" #type, "addcdiv_" #type, "lerp_" #type});                             \
+  check_products(isa, #type, t.addcmul_##type, o.addcmul_##type, t.addcdiv_##type, o.addcdiv_##type, \
+                 t.lerp_##type, o.lerp_##type)
+    NNLIB_CHECK_PRODUCTS(f32);
+    NNLIB_CHECK_PRODUCTS(f64);
+    NNLIB_CHECK_PRODUCTS(bf16);
+    NNLIB_CHECK_PRODUCTS(f16);
+#undef NNLIB_CHECK_PRODUCTS
+  });
 }
 
 TEST(squares_and_extremes) {

@@ -151,7 +151,7 @@ template <class T, class S, class F>
 void check_pool_lines(const char* isa, const std::string& type,
                       void (*const (&max)[2])(int64_t, int64_t, const int64_t*, const int32_t*, int64_t,
                                               const T*, T*, int64_t*),
-                      void (*const (&sum)[2])(int64_t, int64_t, const int64_t*, const T*, S*), F as) {
+                      void (*const (&mean)[2])(int64_t, int64_t, const int64_t*, const T*, S, S*), F as) {
   for (int64_t n : odd_sizes()) {
     for (int64_t taps : {1, 2, 9}) {
       Guarded<float> values(n + 40);
@@ -176,9 +176,9 @@ void check_pool_lines(const char* isa, const std::string& type,
       for (int64_t i = 0; i < n; ++i)
         CHECK(at[i] == at0[i], isa, " pool_max_", type, " place ", i, " of ", n, " is ", at[i]);
       CHECK(at.intact(), isa, " pool_max_", type, " wrote past its places");
-      sum[0](n, taps, offset.data(), x.data(), s.data());
-      sum[1](n, taps, offset.data(), x.data(), s0.data());
-      expect(s, s0, ("pool_sum_" + type).c_str(), isa, 0);
+      mean[0](n, taps, offset.data(), x.data(), S(3), s.data());
+      mean[1](n, taps, offset.data(), x.data(), S(3), s0.data());
+      expect(s, s0, ("pool_mean_" + type).c_str(), isa, 0);
     }
   }
 }
@@ -189,9 +189,9 @@ TEST(pool_lines) {
   for_each_isa([](const Table& t, const char* isa) {
     const Table& o = truth();
 #define NNLIB_CHECK_POOL(type, as)                                     \
-  covered().insert({"pool_max_" #type, "pool_sum_" #type});            \
+  covered().insert({"pool_max_" #type, "pool_mean_" #type});           \
   check_pool_lines(isa, #type, {t.pool_max_##type, o.pool_max_##type}, \
-                   {t.pool_sum_##type, o.pool_sum_##type}, [](float v) { return as; })
+                   {t.pool_mean_##type, o.pool_mean_##type}, [](float v) { return as; })
     NNLIB_CHECK_POOL(f32, v);
     NNLIB_CHECK_POOL(f64, double(v));
     NNLIB_CHECK_POOL(bf16, to_half(v, true));

@@ -32,15 +32,23 @@ void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
 void clamp_f32(int64_t n, const float* x, float low, float high, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
-void addcmul_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
-  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * a[i] * b[i]);
-}
-void lerp_f32(int64_t n, const float* x, const float* y, const float* w, float* z) {
-  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(w[i]) * (double(y[i]) - x[i]));
-}
-void addcdiv_f32(int64_t n, const float* x, const float* a, const float* b, float value, float* z) {
-  for (int64_t i = 0; i < n; ++i) z[i] = float(x[i] + double(value) * (double(a[i]) / b[i]));
-}
+// wide(x) is the value of an element, narrow(v) the element that is nearest to v.
+#define NNLIB_TERNARY(suffix, T, One, wide, narrow)                                                        \
+  void addcmul_##suffix(int64_t n, const T* x, const T* a, const T* b, One value, T* z) {                  \
+    for (int64_t i = 0; i < n; ++i) z[i] = narrow(wide(x[i]) + double(value) * wide(a[i]) * wide(b[i]));   \
+  }                                                                                                        \
+  void addcdiv_##suffix(int64_t n, const T* x, const T* a, const T* b, One value, T* z) {                  \
+    for (int64_t i = 0; i < n; ++i) z[i] = narrow(wide(x[i]) + double(value) * (wide(a[i]) / wide(b[i]))); \
+  }                                                                                                        \
+  void lerp_##suffix(int64_t n, const T* x, const T* y, const One* w, T* z) {                              \
+    for (int64_t i = 0; i < n; ++i)                                                                        \
+      z[i] = narrow(wide(x[i]) + double(w[i]) * (double(wide(y[i])) - wide(x[i])));                        \
+  }
+NNLIB_TERNARY(f32, float, float, double, float)
+NNLIB_TERNARY(f64, double, double, double, double)
+NNLIB_TERNARY(bf16, uint16_t, float, (double)from_bf16, to_bf16)
+NNLIB_TERNARY(f16, uint16_t, float, (double)from_f16, to_f16)
+#undef NNLIB_TERNARY
 
 // The inverse of erf by bisection, and sin(pi x) / (pi x) without the whole
 // turns.

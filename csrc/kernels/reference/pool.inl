@@ -40,10 +40,11 @@ void pool_max(int64_t n, int64_t taps, const int64_t* offset, const int32_t* pla
   }
 }
 template <class T, class One, class F>
-void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const T* x, One* y, F wide) {
+void pool_mean(int64_t n, int64_t taps, const int64_t* offset, const T* x, One divisor, One* y, F wide) {
   for (int64_t i = 0; i < n; ++i) {
     y[i] = 0;
     for (int64_t t = 0; t < taps; ++t) y[i] += wide(x[offset[t] + i]);
+    y[i] /= divisor;
   }
 }
 #define NNLIB_EACH(suffix, T, One, wide)                                                                     \
@@ -51,8 +52,8 @@ void pool_sum(int64_t n, int64_t taps, const int64_t* offset, const T* x, One* y
                          const T* x, T* y, int64_t* at) {                                                    \
     pool_max(n, taps, offset, place, step, x, y, at, [](T v) { return wide; });                              \
   }                                                                                                          \
-  void pool_sum_##suffix(int64_t n, int64_t taps, const int64_t* offset, const T* x, One* y) {               \
-    pool_sum(n, taps, offset, x, y, [](T v) { return wide; });                                               \
+  void pool_mean_##suffix(int64_t n, int64_t taps, const int64_t* offset, const T* x, One divisor, One* y) { \
+    pool_mean(n, taps, offset, x, divisor, y, [](T v) { return wide; });                                     \
   }
 NNLIB_EACH(f32, float, float, v)
 NNLIB_EACH(f64, double, double, v)
