@@ -70,7 +70,7 @@ def test_types_and_layouts_agree(name, shape):
     for dtype, tolerance in TYPES.items():
         for last in (False, True):
             got = run(LAYERS[name], values, make, dtype, last)
-            for what, a, b in zip(("result", "gradient"), got, want):
+            for what, a, b in zip(("result", "gradient"), got, want, strict=True):
                 scale = max(1.0, np.abs(b).max(initial=0))
                 np.testing.assert_allclose(
                     a, b, rtol=tolerance, atol=tolerance * scale, err_msg=f"{what} {dtype} {last}"
@@ -144,7 +144,7 @@ def test_grid_samples_of_every_type(mode, padding, align_corners, dims):
         y.backward(nnlib.ones_like(y))
         results[dtype] = [t.detach().double().numpy() for t in (y, x.grad)]
     for dtype in (nnlib.float32,):  # 16 bits do not hold the points
-        for a, b in zip(results[dtype], results[nnlib.float64]):
+        for a, b in zip(results[dtype], results[nnlib.float64], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
     for dtype in (nnlib.bfloat16, nnlib.float16):
         x = nnlib.from_numpy(image).to(dtype)

@@ -124,8 +124,11 @@ template <class F>
 void for_each_example(const Tensor& scores, F f) {
   const ExampleLayout l = *layout_of(scores);
   parallel_for(0, l.outer * l.inner, 1 << 12, [&](int64_t first, int64_t last) {
-    for (int64_t e = first; e < last; ++e)
-      f(e, e / l.inner * l.outer_stride + e % l.inner * l.inner_stride, l.class_stride);
+    int64_t outer = first / l.inner, inner = first % l.inner;
+    for (int64_t e = first; e < last; ++e) {
+      f(e, outer * l.outer_stride + inner * l.inner_stride, l.class_stride);
+      if (++inner == l.inner) inner = 0, ++outer;
+    }
   });
 }
 

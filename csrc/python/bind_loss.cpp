@@ -39,6 +39,22 @@ Raises RuntimeError where an input is not between 0 and 1.)");
       R"(target (log target - input): the Kullback-Leibler divergence, input and (log_target) target being logarithms.
 
 reduction is "none", "mean", "sum" or "batchmean", the sum divided by the first size.)");
+  b.def<ops::multilabel_margin_loss>(
+      "_multilabel_margin_loss(Tensor input, Tensor target) -> Tensor", kFunction | kPrivate,
+      R"(The sum of max(0, 1 - input[y] + input[i]) / C over each row's right classes y and wrong ones i.)");
+  b.def<ops::multi_margin_loss>(
+      "_multi_margin_loss(Tensor input, Tensor target, int p=1, float margin=1.0, Tensor? weight=None) -> "
+      "Tensor",
+      kFunction | kPrivate,
+      R"(The sum of weight[y] max(0, margin - input[y] + input[i])^p / C over each row's wrong classes i.)");
+  b.def<ops::ctc_loss>(
+      "_ctc_loss(Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank, "
+      "bool "
+      "zero_infinity) -> Tensor",
+      kFunction | kPrivate,
+      R"(Connectionist temporal classification's loss of each sequence. Graves et al., 2006.
+
+log_probs is (T, N, C), targets (N, S), lengths (N). Raises RuntimeError for lengths and classes out of range.)");
 }
 
 }  // namespace nnlib::python

@@ -111,15 +111,8 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     reduction = legacy(size_average, reduce, reduction)
     check(reduction)
     _check_margin_target("multilabel_margin_loss", input, input.shape, target)
-    x, y = input.reshape(-1, input.size(-1) if input.dim() else 1), target
-    y = y.reshape(x.shape)
-    # Targets count up to the first -1.
-    valid = (y >= 0).to(y.dtype).cumprod(1).bool()
-    classes = y.masked_fill(valid.logical_not(), 0)
-    is_target = _C.zeros(x.shape, dtype=y.dtype).scatter_add(1, classes, valid.to(y.dtype)) > 0
-    hinge = (1 - x.gather(1, classes).unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)
-    counts = valid.unsqueeze(2) & is_target.logical_not().unsqueeze(1)
-    loss = hinge.masked_fill(counts.logical_not(), 0).sum((1, 2)) / x.size(1)
+    x = input.reshape(-1, input.size(-1) if input.dim() else 1)
+    loss = _C._multilabel_margin_loss(x, target.reshape(x.shape))  # targets count up to the first -1
     return reduce_loss(loss if input.dim() == 2 else loss.squeeze(0), reduction)
 
 
@@ -147,13 +140,7 @@ def multi_margin_loss(
         raise RuntimeError(
             f"multi_margin_loss: inconsistent weight size: expected [{x.size(1)}], got {weight.size()}"
         )
-    classes = target.reshape(-1, 1)
-    loss = (margin - x.gather(1, classes) + x).clamp_min(0)
-    if p == 2:
-        loss = loss * loss
-    if weight is not None:
-        loss = loss * weight[classes.squeeze(1)].unsqueeze(1)
-    loss = loss.scatter(1, classes, 0.0).sum(1) / x.size(1)  # the class against itself does not count
+    loss = _C._multi_margin_loss(x, target.reshape(-1), p, margin, weight)
     return reduce_loss(loss if target.dim() else loss.squeeze(0), reduction)
 
 
