@@ -140,10 +140,13 @@ Tensor picked_losses(const ClassLoss& c, const Tensor& input) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
     losses = empty({c.rows}, DtypeOf<C>::value);
-    for_each_example(x, [&](int64_t e, int64_t offset, int64_t stride) {
-      const int64_t t = c.target.data<int64_t>()[e];
-      losses.data<C>()[e] =
-          t == c.ignore_index ? C(0) : C(-class_weight<C>(c, t) * double(x.data<T>()[offset + t * stride]));
+    const T* from = x.data<T>();
+    const C* weight = c.weight.defined() ? c.weight.data<C>() : nullptr;
+    const int64_t *target = c.target.data<int64_t>(), none = c.ignore_index;
+    C* to = losses.data<C>();
+    for_each_example(x, [=](int64_t e, int64_t offset, int64_t stride) {
+      const int64_t t = target[e];
+      to[e] = t == none ? C(0) : -(weight ? weight[t] : C(1)) * C(from[offset + t * stride]);
     });
   });
   return losses;
@@ -158,11 +161,13 @@ Tensor picked_gradient(const ClassLoss& c, const Tensor& input, const Tensor& up
     const Tensor g = contiguous_values(cast_values(upstream, DtypeOf<C>::value));
     const int64_t step = c.reduction == Reduction::None ? 1 : 0;
     const double divisor = c.reduction == Reduction::Mean ? c.total : 1;
-    for_each_example(out, [&](int64_t e, int64_t offset, int64_t stride) {
-      const int64_t t = c.target.data<int64_t>()[e];
-      if (t == c.ignore_index) return;
-      out.data<T>()[offset + t * stride] =
-          T(C(-class_weight<C>(c, t) * double(g.data<C>()[e * step]) / divisor));
+    T* to = out.data<T>();
+    const C *from = g.data<C>(), *weight = c.weight.defined() ? c.weight.data<C>() : nullptr;
+    const int64_t *target = c.target.data<int64_t>(), none = c.ignore_index;
+    for_each_example(out, [=](int64_t e, int64_t offset, int64_t stride) {
+      const int64_t t = target[e];
+      if (t != none)
+        to[offset + t * stride] = T(C(-double(weight ? weight[t] : C(1)) * double(from[e * step]) / divisor));
     });
   });
   return out;

@@ -57,18 +57,20 @@ C distance_of(const C* a, const C* b, int64_t m, double p) {
 template <class C>
 void add_gradient(const C* a, const C* b, int64_t m, double p, C dist, C g, C* to) {
   if (p == 0 || dist == 0) return;
-  for (int64_t i = 0; i < m; i++) {
-    const C d = a[i] - b[i], sign = C((d > 0) - (d < 0)), size = std::abs(d);
-    if (d == 0) continue;
-    if (p == 1)
-      to[i] += g * sign;
-    else if (p == 2)
-      to[i] += g * d / dist;
-    else if (std::isinf(p))
-      to[i] += size == dist ? g * sign : C(0);
-    else
-      to[i] += g * sign * std::pow(size / dist, (C)(p - 1));
-  }
+  const auto each = [&](auto slope) {
+    for (int64_t i = 0; i < m; i++) {
+      const C d = a[i] - b[i];
+      to[i] += slope(d, C((d > 0) - (d < 0)));
+    }
+  };
+  if (p == 1)
+    each([=](C, C sign) { return g * sign; });
+  else if (p == 2)
+    each([=](C d, C) { return g * d / dist; });
+  else if (std::isinf(p))
+    each([=](C d, C sign) { return std::abs(d) == dist ? g * sign : C(0); });
+  else
+    each([=](C d, C sign) { return d == 0 ? C(0) : g * sign * std::pow(std::abs(d) / dist, (C)(p - 1)); });
 }
 
 void check_p(const char* name, double p) {
@@ -107,11 +109,13 @@ void distances_of_columns(const C* a, const C* b, int64_t m, int64_t r, int64_t 
   }
 }
 
+bool has_columns(double p) { return p == 0 || p == 1 || p == 2 || std::isinf(p); }
+
 // a (B, P, M), b (B, R, M).
 Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
   const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
   Tensor out = empty({a.size(0), P, R}, a.dtype());
-  const bool by_columns = R >= 8 && (p == 0 || p == 1 || p == 2 || std::isinf(p));
+  const bool by_columns = R >= 8 && has_columns(p);
   Tensor turned;
   if (by_columns) {
     turned = empty({b.size(0), M, R}, b.dtype());
@@ -273,15 +277,26 @@ Tensor pdist(const Tensor& input, double p) {
   const Dtype d = distance_dtype(input.dtype(), "pdist");
   const int64_t n = input.size(0), m = input.size(1);
   const Tensor x = prepared(input, d), dist = empty({n > 1 ? n * (n - 1) / 2 : 0}, d);
+  Tensor turned;
+  if (has_columns(p)) {
+    turned = empty({m, n}, d);
+    copy_values(turned, nnlib::alias(x, {m, n}, {1, m}, x.storage_offset()));
+  }
   dispatch_distance(d, [&](auto tag) {
     using C = typename decltype(tag)::type;
-    parallel_for(0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)),
-                 [&](int64_t first, int64_t end) {
-                   for (int64_t i = first; i < end; i++)
-                     for (int64_t j = i + 1; j < n; j++)
-                       dist.data<C>()[pair_index(i, j, n)] =
-                           distance_of(x.data<C>() + i * m, x.data<C>() + j * m, m, p);
-                 });
+    parallel_for(
+        0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)), [&](int64_t first, int64_t end) {
+          constexpr int64_t kColumns = 256;
+          for (int64_t i = first; i < end; i++) {
+            const C* row = x.data<C>() + i * m;
+            C* to = dist.data<C>() + pair_index(i, i + 1, n) - (i + 1);
+            if (turned.defined())
+              for (int64_t j = i + 1; j < n; j += kColumns)
+                distances_of_columns(row, turned.data<C>() + j, m, n, std::min(kColumns, n - j), p, to + j);
+            else
+              for (int64_t j = i + 1; j < n; j++) to[j] = distance_of(row, x.data<C>() + j * m, m, p);
+          }
+        });
   });
   Tensor out = cast_values(dist, input.dtype());
   if (!wants_grad(input)) return out;

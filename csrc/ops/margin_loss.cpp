@@ -1,6 +1,7 @@
 // Hinges of classes against each other: max(0, margin - x[y] + x[i]) for each class y that is right and each
 // i that is not.
-#include <cmath>
+#include <limits>
+#include <vector>
 
 #include "core/parallel.h"
 #include "ops/composite.h"
@@ -19,12 +20,11 @@ struct Right {
   const int64_t* classes;
   int64_t count;
 };
-// The hinges of all rows. right(r) lists row r's right classes, which is_right marks.
+// The hinges of all rows. `right` lists each row's right classes.
 struct Hinges {
-  Tensor right;     // int64 (N, S), contiguous
-  Tensor is_right;  // bool (N, C), contiguous
-  Tensor weight;    // (N), what row r's loss is multiplied by; may be undefined
-  bool stops;       // right classes end where a number is negative
+  Tensor right;   // int64 (N, S), contiguous
+  Tensor weight;  // (N), what row r's loss is multiplied by; may be undefined
+  bool stops;     // right classes end where a number is negative
   bool squared;
   double margin;
 
@@ -44,36 +44,37 @@ void dispatch_hinges(Dtype d, F f) {
   throw NotImplementedError(concat("\"margin_loss\" not implemented for '", dtype_legacy_name(d), "'"));
 }
 
-// The sum over wrong classes i of f(shift + x[i]), f(z) of those above zero, in chains that make vectors.
+// Adds up f(i, shift + x[i]) in chains that make vectors.
 template <class C, class F>
-C sum_of_hinges(int64_t n, const C* x, const bool* is_right, C shift, F f) {
+C add_up(int64_t n, const C* x, C shift, F f) {
   constexpr int64_t kChains = 8;
-  C part[kChains] = {}, total = 0;
-  const auto add = [&](C* to, int64_t i) {
-    const C z = shift + x[i];
-    const C v = z > 0 || z != z ? f(i, z) : C(0);
-    *to += is_right[i] ? C(0) : v;
-  };
+  C part[kChains] = {};
   int64_t i = 0;
   for (; i + kChains <= n; i += kChains)
-    for (int64_t k = 0; k < kChains; k++) add(&part[k], i + k);
-  for (; i < n; i++) add(&total, i);
-  for (int64_t k = 0; k < kChains; k++) total += part[k];
-  return total;
+    for (int64_t k = 0; k < kChains; k++) part[k] += f(i + k, shift + x[i + k]);
+  for (; i < n; i++) part[0] += f(i, shift + x[i]);
+  for (int64_t k = 1; k < kChains; k++) part[0] += part[k];
+  return part[0];
 }
 
-// Calls f(row, right classes, x, is_right, scale) for each row.
+// Calls f(row, right classes, x, wrong, scale) for each row; `wrong` is x with the right classes at
+// -infinity, where no hinge is.
 template <class C, class F>
 void each_row(const Hinges& h, const Tensor& x, F f) {
   const int64_t classes = x.size(1);
-  parallel_for(0, x.size(0), std::max<int64_t>(1, 8192 / std::max<int64_t>(1, classes)),
-               [&](int64_t b, int64_t e) {
-                 for (int64_t r = b; r < e; r++) {
-                   const C weight = h.weight.defined() ? h.weight.data<C>()[r] : C(1);
-                   f(r, h.of_row(r), x.data<C>() + r * classes, h.is_right.data<bool>() + r * classes,
-                     weight / (C)classes);
-                 }
-               });
+  const C* const weight = h.weight.defined() ? h.weight.data<C>() : nullptr;
+  const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, classes));
+  parallel_for(0, x.size(0), grain, [&](int64_t b, int64_t e) {
+    std::vector<C> wrong((size_t)classes);
+    for (int64_t r = b; r < e; r++) {
+      const C* row = x.data<C>() + r * classes;
+      const Right right = h.of_row(r);
+      std::copy(row, row + classes, wrong.begin());
+      for (int64_t k = 0; k < right.count; k++)
+        wrong[(size_t)right.classes[k]] = -std::numeric_limits<C>::infinity();
+      f(r, right, row, (const C*)wrong.data(), (weight ? weight[r] : C(1)) / (C)classes);
+    }
+  });
 }
 
 // The same from plain operators.
@@ -86,8 +87,11 @@ Formula formula(const Hinges& h) {
     Tensor z = clamp(unsqueeze(x, 1) - unsqueeze(gather(x, 1, right), 2) + Scalar(h.margin), Scalar(0),
                      std::nullopt);
     if (h.squared) z = z * z;
+    Tensor is_right = empty(x.sizes(), Dtype::Int64);
+    fill_values(is_right, 0);
+    is_right = cast(scatter_add(is_right, 1, right, listed), Dtype::Bool);
     const Tensor counts =
-        logical_and(unsqueeze(cast(listed, Dtype::Bool), 2), logical_not(unsqueeze(h.is_right, 1)));
+        logical_and(unsqueeze(cast(listed, Dtype::Bool), 2), logical_not(unsqueeze(is_right, 1)));
     Tensor loss = sum(where(counts, z, wrapped_number(0.0)), Dims{1, 2}, false) / Scalar(x.size(1));
     if (h.weight.defined()) loss = loss * h.weight;
     return TensorList{loss};
@@ -99,13 +103,15 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
   Tensor out = empty({x.size(0)}, x.dtype());
   dispatch_hinges(x.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
-    each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const bool* is_right, C scale) {
+    each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const C* wrong, C scale) {
       C total = 0;
       for (int64_t k = 0; k < right.count; k++) {
         const C shift = (C)h.margin - row[right.classes[k]];
+        // A NaN stays.
+        const auto hinge = [](C z) { return z < 0 ? C(0) : z; };
         total += h.squared
-                     ? sum_of_hinges(x.size(1), row, is_right, shift, [](int64_t, C z) { return z * z; })
-                     : sum_of_hinges(x.size(1), row, is_right, shift, [](int64_t, C z) { return z; });
+                     ? add_up(x.size(1), wrong, shift, [=](int64_t, C z) { return hinge(z) * hinge(z); })
+                     : add_up(x.size(1), wrong, shift, [=](int64_t, C z) { return hinge(z); });
       }
       out.data<C>()[r] = total * scale;
     });
@@ -120,20 +126,20 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
     dispatch_hinges(x.dtype(), [&](auto tag) {
       using C = typename decltype(tag)::type;
       const Tensor up = contiguous_values(cast_values(g[0], x.dtype()));
-      each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const bool* is_right, C scale) {
-        C* to = grad.data<C>() + r * x.size(1);
+      each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const C* wrong, C scale) {
+        C* const to = grad.data<C>() + r * x.size(1);
         const C by = scale * up.data<C>()[r];
         for (int64_t k = 0; k < right.count; k++) {
           const int64_t y = right.classes[k];
           const C shift = (C)h.margin - row[y];
-          C taken = 0;
-          for (int64_t i = 0; i < x.size(1); i++) {
-            const C z = shift + row[i], slope = h.squared ? 2 * z : C(1);
-            const C d = !is_right[i] && z > 0 ? slope * by : C(0);
-            to[i] += d;
-            taken += d;
-          }
-          to[y] -= taken;
+          const auto take = [=](int64_t i, C slope) {
+            to[i] += slope;
+            return slope;
+          };
+          to[y] -= h.squared ? add_up(x.size(1), wrong, shift,
+                                      [=](int64_t i, C z) { return take(i, z > 0 ? 2 * z * by : C(0)); })
+                             : add_up(x.size(1), wrong, shift,
+                                      [=](int64_t i, C z) { return take(i, z > 0 ? by : C(0)); });
         }
       });
     });
@@ -142,19 +148,14 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
   return out;
 }
 
-// Marks the right classes of each row; an error for one that is none.
-Hinges marked(Hinges h, const Tensor& x, const char* name) {
-  const int64_t rows = x.size(0), classes = x.size(1);
+Hinges checked(Hinges h, const Tensor& x, const char* name) {
+  const int64_t classes = x.size(1);
   h.right = contiguous_values(cast_values(detach(h.right), Dtype::Int64));
-  h.is_right = empty({rows, classes}, Dtype::Bool);
-  fill_values(h.is_right, 0);
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < x.size(0); r++) {
     const Right right = h.of_row(r);
-    for (int64_t k = 0; k < right.count; k++) {
+    for (int64_t k = 0; k < right.count; k++)
       NNLIB_CHECK(right.classes[k] >= 0 && right.classes[k] < classes, name,
                   ": expected classes between 0 and ", classes - 1, ", but got ", right.classes[k]);
-      h.is_right.data<bool>()[r * classes + right.classes[k]] = true;
-    }
   }
   return h;
 }
@@ -169,7 +170,7 @@ void check_rows(const Tensor& x, const Tensor& target, bool matrix, const char* 
 
 Tensor multilabel_margin_loss(const Tensor& input, const Tensor& target) {
   check_rows(input, target, true, "multilabel_margin_loss");
-  return hinges(input, marked({target, {}, {}, true, false, 1}, input, "multilabel_margin_loss"),
+  return hinges(input, checked({target, {}, true, false, 1}, input, "multilabel_margin_loss"),
                 "MultilabelMarginLossBackward0");
 }
 
@@ -177,8 +178,7 @@ Tensor multi_margin_loss(const Tensor& input, const Tensor& target, int64_t p, d
                          const Tensor& weight) {
   check_rows(input, target, false, "multi_margin_loss");
   NNLIB_CHECK_VALUE(p == 1 || p == 2, "only p == 1 and p == 2 supported, got ", p);
-  Hinges h =
-      marked({unsqueeze(detach(target), 1), {}, {}, false, p == 2, margin}, input, "multi_margin_loss");
+  Hinges h = checked({unsqueeze(detach(target), 1), {}, false, p == 2, margin}, input, "multi_margin_loss");
   if (weight.defined()) {
     NNLIB_CHECK(weight.dim() == 1 && weight.size(0) == input.size(1),
                 "multi_margin_loss: inconsistent weight size: expected [", input.size(1), "], got ",

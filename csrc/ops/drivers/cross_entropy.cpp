@@ -185,7 +185,7 @@ void by_parts(const CrossEntropy& c, const Operands<T>& all) {
   });
 }
 
-// float64, one example at a time.
+// float64, one example at a time, by parts that stay in the first-level cache.
 void scalar_example(const kernels::CrossEntropyOf<double>& c, const double* x, int64_t xs, int64_t t,
                     const double* p, int64_t ps, double* loss, double* y, int64_t ys) {
   const auto weight = [&](int64_t j) { return c.weight ? c.weight[j] : 1.0; };
@@ -193,20 +193,34 @@ void scalar_example(const kernels::CrossEntropyOf<double>& c, const double* x, i
   const bool shared = p || c.off != 0;
   double m = -INFINITY, exponentials = 0, linear = 0, mass = 0;
   const double at_target = p ? 0 : x[t * xs];
-  for (int64_t j = 0; j < c.classes; ++j) m = x[j * xs] > m ? x[j * xs] : m;
-  for (int64_t j = 0; j < c.classes; ++j) {
-    const double below = x[j * xs] - m, e = std::exp(below);
-    exponentials += e;
-    if (y) y[j * ys] = e;
-    if (!shared) continue;
-    const double q = share(j);
-    linear += q * below, mass += q;
+  const auto& k = kernels::table();
+  if (xs == 1)
+    m = k.max_f64(c.classes, x);
+  else
+    for (int64_t j = 0; j < c.classes; ++j) m = x[j * xs] > m ? x[j * xs] : m;
+  constexpr int64_t kPiece = 256;
+  double e[kPiece];
+  for (int64_t from = 0; from < c.classes; from += kPiece) {
+    const int64_t n = std::min(kPiece, c.classes - from);
+    for (int64_t i = 0; i < n; ++i) e[i] = x[(from + i) * xs] - m;
+    for (int64_t i = 0; shared && i < n; ++i) {
+      const double q = share(from + i);
+      linear += q * e[i], mass += q;
+    }
+    k.exp_f64(n, e, e);
+    exponentials += k.sum_f64(n, e);
+    for (int64_t i = 0; y && i < n; ++i) y[(from + i) * ys] = e[i];
   }
   const double log_sum = std::log(exponentials), of_class = p ? 0 : c.on * weight(t);
   *loss = (shared ? mass * log_sum - linear : 0) + (p ? 0 : of_class * (log_sum + (m - at_target)));
   if (!y) return;
-  const double k = c.scale * (of_class + mass) / exponentials;
-  for (int64_t j = 0; j < c.classes; ++j) y[j * ys] = k * y[j * ys] - (shared ? c.scale * share(j) : 0);
+  const double by = c.scale * (of_class + mass) / exponentials;
+  if (shared)
+    for (int64_t j = 0; j < c.classes; ++j) y[j * ys] = by * y[j * ys] - c.scale * share(j);
+  else if (ys == 1)
+    k.norm_apply_f64(c.classes, y, by, 0, y);
+  else
+    for (int64_t j = 0; j < c.classes; ++j) y[j * ys] *= by;
   if (!p) y[t * ys] -= c.scale * of_class;
 }
 
