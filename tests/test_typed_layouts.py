@@ -104,6 +104,49 @@ def test_extremes_and_counts_of_integers(dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_bounds_of_integers(dtype):
+    rng = np.random.default_rng(15)
+    info = nnlib.iinfo(dtype)
+    a, b = (
+        rng.integers(info.min, info.max, (3, 333), endpoint=True, dtype=str(dtype).split(".")[-1])
+        for _ in "ab"
+    )
+    for x, y, p, q in (
+        (a, b, nnlib.from_numpy(a), nnlib.from_numpy(b)),
+        (a, b[:1], nnlib.from_numpy(a), nnlib.from_numpy(b[:1].copy())),
+        (a[:, ::3], b[:, :111], nnlib.from_numpy(a)[:, ::3], nnlib.from_numpy(b)[:, :111]),
+        (a[:0], b[:0], nnlib.from_numpy(a[:0]), nnlib.from_numpy(b[:0])),
+    ):
+        np.testing.assert_array_equal(nnlib.maximum(p, q).numpy(), np.maximum(x, y))
+        np.testing.assert_array_equal(nnlib.minimum(p, q).numpy(), np.minimum(x, y))
+        for low, high in ((3, 50), (50, 3), (0, 0)):
+            np.testing.assert_array_equal(p.clamp(low, high).numpy(), np.minimum(np.maximum(x, low), high))
+        np.testing.assert_array_equal(p.clamp(min=7).numpy(), np.maximum(x, 7))
+        np.testing.assert_array_equal(p.clamp(max=7).numpy(), np.minimum(x, 7))
+
+
+def test_neighbours_and_even_steps():
+    a = np.array([0.0, -0.0, 1, -1, 1, np.inf, -np.inf, np.nan, 1, 3.4e38, 1e-45, -1e-45, 0, 0], "float32")
+    b = np.array([1, -1, 2, -2, 1, 0, np.inf, 1, np.nan, np.inf, 0, 0, 0.0, -0.0], "float32")
+    for dtype in ("float32", "float64"):
+        x, y = a.astype(dtype), b.astype(dtype)
+        got = nnlib.nextafter(nnlib.from_numpy(x), nnlib.from_numpy(y)).numpy()
+        np.testing.assert_array_equal(got, np.nextafter(x, y))
+    for steps in (2, 3, 1000, 1001):
+        got = nnlib.linspace(-0.3, 7.1, steps).numpy()
+        np.testing.assert_allclose(got, np.linspace(-0.3, 7.1, steps), rtol=1e-6, atol=1e-6)
+        assert got[0] == np.float32(-0.3) and got[-1] == np.float32(7.1)
+    x, y = (
+        np.array([0.0, -np.inf, np.inf, 3, np.nan], "float32"),
+        np.array([0.0, -np.inf, np.inf, -200, 1], "float32"),
+    )
+    got = nnlib.logaddexp2(nnlib.from_numpy(x), nnlib.from_numpy(y)).numpy()
+    with np.errstate(invalid="ignore"):
+        want = np.logaddexp2(x.astype("float64"), y)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
 def test_shifts_by_a_number_and_by_a_number_each(dtype):
     rng = np.random.default_rng(9)
     info = nnlib.iinfo(dtype)

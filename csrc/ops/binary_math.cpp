@@ -1,6 +1,7 @@
 // Rounded division, remainders, powers, extremes and other functions of two
 // operands.
 #include <cmath>
+#include <cstring>
 
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
@@ -88,7 +89,8 @@ const auto kFmod = [](auto a, auto b) {
     return (T)std::fmod(a, b);
 };
 
-// max + log1p(e^-|a - b|), by the kernels. Equal infinities stay.
+// max + log1p(e^-|a - b|), by the kernels; to the base 2 where `binary`. Equal infinities stay.
+template <bool binary>
 void logaddexp_row(int64_t n, const float* a, const float* b, float* y) {
   const auto& k = kernels::table();
   constexpr int64_t kPart = 256;
@@ -97,10 +99,10 @@ void logaddexp_row(int64_t n, const float* a, const float* b, float* y) {
     const int64_t m = std::min(kPart, n - from);
     const float *p = a + from, *q = b + from;
     for (int64_t i = 0; i < m; i++) gap[i] = p[i] == q[i] ? 0 : -std::abs(p[i] - q[i]);
-    k.exp_f32(m, gap, gap);
+    (binary ? k.exp2_f32 : k.exp_f32)(m, gap, gap);
     k.log1p_f32(m, gap, gap);
     k.maximum_f32(m, p, q, high);
-    k.add_f32(m, high, gap, y + from);
+    k.axpy_f32(m, binary ? (float)M_LOG2E : 1.f, gap, high, y + from);
   }
 }
 
@@ -160,6 +162,15 @@ Tensor extreme(const Tensor& self, const Tensor& other, const BinaryKernels& ker
                const F& f, const B& backward) {
   Tensor out = binary(self, other, result_type(self, other), kernel, f);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other)));
+  return out;
+}
+// Of int64, by the kernel: plain x86-64 has no comparison of 64 bits.
+Tensor extreme_of_int64(const Tensor& self, const Tensor& other, bool max) {
+  constexpr Dtype d = Dtype::Int64;
+  Tensor out = make_output(broadcast_sizes({self, other}), d, {&self, &other});
+  for_each_row(out, d, {{&self, d}, {&other, d}}, [max](int64_t n, const void* const* in, void* o) {
+    kernels::table().extremes_int((int64_t)d, max, n, in[0], in[1], o);
+  });
   return out;
 }
 // Ties share the gradient.
@@ -343,7 +354,7 @@ Tensor logaddexp(const Tensor& self, const Tensor& other) {
           return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
         };
       },
-      logaddexp_row);
+      logaddexp_row<false>);
 }
 Tensor logaddexp2(const Tensor& self, const Tensor& other) {
   auto f = [](auto a, auto b) {
@@ -352,12 +363,15 @@ Tensor logaddexp2(const Tensor& self, const Tensor& other) {
     const T m = a > b ? a : b;
     return (T)(m + std::log1p(std::exp2(-std::abs(a - b))) * (T)M_LOG2E);
   };
-  return float_binary(self, other, "Logaddexp2Backward0", f, [](Saved a, Saved b, const Tensor&) {
-    return [=](Backward& ctx, const TensorList& g) {
-      const Tensor x = a.get(ctx), y = b.get(ctx);
-      return TensorList{g[0] / (exp2(y - x) + Scalar(1)), g[0] / (exp2(x - y) + Scalar(1))};
-    };
-  });
+  return float_binary(
+      self, other, "Logaddexp2Backward0", f,
+      [](Saved a, Saved b, const Tensor&) {
+        return [=](Backward& ctx, const TensorList& g) {
+          const Tensor x = a.get(ctx), y = b.get(ctx);
+          return TensorList{g[0] / (exp2(y - x) + Scalar(1)), g[0] / (exp2(x - y) + Scalar(1))};
+        };
+      },
+      logaddexp_row<true>);
 }
 Tensor xlogy(const Tensor& self, const Tensor& other) {
   auto f = [](auto a, auto b) {
@@ -387,16 +401,31 @@ Tensor nextafter(const Tensor& self, const Tensor& other) {
   if (common != Dtype::Float32 && common != Dtype::Float64)
     throw NotImplementedError(
         concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
-  return binary<true>(self, other, common, nullptr, [](auto a, auto b) { return std::nextafter(a, b); });
+  // Neighbours have neighbouring bits.
+  return binary<true>(self, other, common, nullptr, [](auto a, auto b) {
+    using T = decltype(a);
+    using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    Bits bits;
+    std::memcpy(&bits, &a, sizeof a);
+    const Bits up = (a < b) == (a > 0) ? 1 : -1;
+    const Bits first = (b < 0 ? std::numeric_limits<Bits>::min() : Bits(0)) + 1;  // from 0 on
+    const Bits next = a == 0 ? first : bits + up;
+    T y;
+    std::memcpy(&y, &next, sizeof y);
+    const T same = a == b ? b : a + b;  // NaN where one is
+    return a < b || a > b ? y : same;
+  });
 }
 Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wrapped_number(2.0), other)); }
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
+  if (result_type(self, other) == Dtype::Int64) return extreme_of_int64(self, other, true);
   return extreme(
       self, other, NNLIB_BINARY_KERNELS(maximum), "MaximumBackward0",
       [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
 }
 Tensor minimum(const Tensor& self, const Tensor& other) {
+  if (result_type(self, other) == Dtype::Int64) return extreme_of_int64(self, other, false);
   return extreme(
       self, other, NNLIB_BINARY_KERNELS(minimum), "MinimumBackward0",
       [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));

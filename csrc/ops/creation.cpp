@@ -95,9 +95,17 @@ Tensor linspace(Scalar start, Scalar end, int64_t steps, Dtype dtype) {
     const C a = start.to<C>(), b = end.to<C>();
     const S step = std::is_integral_v<T> ? (S)(((float)b - (float)a) / (float)(steps - 1))
                                          : (S)((b - a) / (S)(steps - 1));
-    return [=](int64_t i) -> C {
-      return i < steps / 2 ? (C)std::fma((S)i, step, (S)a) : (C)std::fma((S)(i + 1 - steps), step, (S)b);
-    };
+    // A float's product with a step is exact in double: no call of fma is needed.
+    if constexpr (std::is_same_v<S, float>)
+      return [=](int64_t i) -> C {
+        const bool lower = i < steps / 2;
+        const float from = lower ? (float)a : (float)b;
+        return (C)(float)((double)(float)(lower ? i : i + 1 - steps) * step + from);
+      };
+    else
+      return [=](int64_t i) -> C {
+        return i < steps / 2 ? (C)std::fma((S)i, step, (S)a) : (C)std::fma((S)(i + 1 - steps), step, (S)b);
+      };
   });
 }
 

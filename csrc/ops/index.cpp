@@ -269,6 +269,20 @@ Tensor select_rows(const Tensor& x, const TensorList& indices, TensorList* used)
 }  // namespace
 
 Tensor index(const Tensor& x, const TensorList& indices) {
+  // A mask of everything needs no list of places.
+  if (indices.size() == 1 && indices[0].defined() && indices[0].dtype() == Dtype::Bool && x.dim() > 0 &&
+      indices[0].sizes() == x.sizes()) {
+    Tensor r;
+    {
+      NoGradGuard guard;
+      r = masked_select(x, indices[0]);
+    }
+    if (wants_grad(x))
+      record(r, "IndexBackward0", {x}, [m = detach(clone(indices[0]))](Backward&, const TensorList& g) {
+        return TensorList{masked_scatter(zeros(m.sizes(), g[0].dtype()), m, g[0])};
+      });
+    return r;
+  }
   TensorList used;
   if (Tensor r = select_rows(x, indices, &used); r.defined()) {
     if (wants_grad(x))

@@ -172,6 +172,23 @@ void run_clamp_as(const Tensor& out, const Tensor& self, C low, C high,
     kernel(n, (const T*)in[0], low, high, 0, (T*)o);
   });
 }
+// By the kernel: plain x86-64 has no comparison of 64 bits.
+void run_clamp_of_int64(const Tensor& out, const Tensor& self, int64_t low, int64_t high) {
+  constexpr Dtype d = Dtype::Int64;
+  for_each_row(out, d, {{&self, d}}, [&](int64_t n, const void* const* in, void* o) {
+    constexpr int64_t kPart = 256;
+    int64_t lows[kPart], highs[kPart];
+    std::fill(lows, lows + std::min(kPart, n), low);
+    std::fill(highs, highs + std::min(kPart, n), high);
+    const auto kernel = kernels::table().extremes_int;
+    for (int64_t from = 0; from < n; from += kPart) {
+      const int64_t m = std::min(kPart, n - from);
+      int64_t* const to = (int64_t*)o + from;
+      kernel((int64_t)d, true, m, (const int64_t*)in[0] + from, lows, to);
+      kernel((int64_t)d, false, m, to, highs, to);
+    }
+  });
+}
 void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar>& min,
                const std::optional<Scalar>& max) {
   const auto& k = kernels::table();
@@ -189,6 +206,7 @@ void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar
           using Limits = std::numeric_limits<T>;
           const T from = (T)std::min<C>(std::max<C>(low, Limits::min()), Limits::max());
           const T to = (T)std::min<C>(std::max<C>(high, Limits::min()), Limits::max());
+          if constexpr (std::is_same_v<T, int64_t>) return run_clamp_of_int64(out, self, low, high);
           // Results that do not fit wrap, as a cast would.
           if (low > (C)Limits::max() || high < (C)Limits::min()) return map_values<C>(out, kCheap, f, self);
           map_values<T>(

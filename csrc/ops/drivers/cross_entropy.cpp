@@ -194,7 +194,8 @@ void scalar_example(const kernels::CrossEntropyOf<double>& c, const double* x, i
   double m = -INFINITY, exponentials = 0, linear = 0, mass = 0;
   const double at_target = p ? 0 : x[t * xs];
   const auto& k = kernels::table();
-  if (xs == 1)
+  constexpr int64_t kCalled = 8;  // classes for which calls pay
+  if (xs == 1 && c.classes >= kCalled)
     m = k.max_f64(c.classes, x);
   else
     for (int64_t j = 0; j < c.classes; ++j) m = x[j * xs] > m ? x[j * xs] : m;
@@ -207,8 +208,12 @@ void scalar_example(const kernels::CrossEntropyOf<double>& c, const double* x, i
       const double q = share(from + i);
       linear += q * e[i], mass += q;
     }
-    k.exp_f64(n, e, e);
-    exponentials += k.sum_f64(n, e);
+    if (n < kCalled) {
+      for (int64_t i = 0; i < n; ++i) exponentials += e[i] = std::exp(e[i]);
+    } else {
+      k.exp_f64(n, e, e);
+      exponentials += k.sum_f64(n, e);
+    }
     for (int64_t i = 0; y && i < n; ++i) y[(from + i) * ys] = e[i];
   }
   const double log_sum = std::log(exponentials), of_class = p ? 0 : c.on * weight(t);
