@@ -125,6 +125,30 @@ def test_bounds_of_integers(dtype):
         np.testing.assert_array_equal(p.clamp(max=7).numpy(), np.minimum(x, 7))
 
 
+def test_first_values_of_runs():
+    rng = np.random.default_rng(17)
+    for dtype in ("uint8", "int16", "int64", "float32", "float64"):
+        a = rng.integers(0, 3, 500).astype(dtype)
+        starts = np.flatnonzero(np.append(True, a[1:] != a[:-1]))
+        np.testing.assert_array_equal(nnlib.from_numpy(a).unique_consecutive().numpy(), a[starts])
+        assert nnlib.from_numpy(a[:0]).unique_consecutive().shape == (0,)
+        assert nnlib.from_numpy(a[:1]).unique_consecutive().tolist() == a[:1].tolist()
+    x = nnlib.tensor([0.0, -0.0, float("nan"), float("nan"), 1.0, 1.0])
+    np.testing.assert_array_equal(x.unique_consecutive().numpy(), [0.0, np.nan, np.nan, 1.0])
+
+
+@pytest.mark.parametrize("p", [1.5, 3, 4, 5, 8, 9])
+def test_norms_of_any_order(p):
+    a = np.random.default_rng(19).standard_normal((3, 150))
+    for dtype, tolerance in ((nnlib.float32, 1e-6), (nnlib.float64, 1e-13)):
+        x = nnlib.from_numpy(a).to(dtype)
+        for y, b in ((x, a), (x[:, ::7], a[:, ::7]), (x.t(), a.T)):
+            want = (np.abs(b) ** p).sum(-1) ** (1 / p)
+            np.testing.assert_allclose(
+                nnlib.linalg.vector_norm(y, p, dim=-1).numpy(), want, rtol=10 * tolerance
+            )
+
+
 def test_neighbours_and_even_steps():
     a = np.array([0.0, -0.0, 1, -1, 1, np.inf, -np.inf, np.nan, 1, 3.4e38, 1e-45, -1e-45, 0, 0], "float32")
     b = np.array([1, -1, 2, -2, 1, 0, np.inf, 1, np.nan, np.inf, 0, 0, 0.0, -0.0], "float32")

@@ -43,10 +43,32 @@ Tensor counts_of(const std::vector<int64_t>& starts, int64_t total) {
   return r;
 }
 
+// The first value of each run of equal ones.
+Tensor first_of_runs(const Tensor& in) {
+  const int64_t n = in.numel();
+  Tensor all = empty({n}, in.dtype());
+  int64_t runs = 0;
+  dispatch_all(in.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const T* p = (const T*)in.raw();
+    T* o = (T*)all.raw();
+    // A value that begins no run is written too, where the next beginning takes its place.
+    for (int64_t i = 0; i < n; i++) {
+      o[runs] = p[i];
+      runs += i == 0 || !((C)p[i - 1] == (C)p[i]);
+    }
+  });
+  Tensor out = empty({runs}, in.dtype());
+  copy_values(out, nnlib::alias(all, {runs}, {1}, 0));
+  return out;
+}
+
 std::tuple<Tensor, Tensor, Tensor> unique_values(const Tensor& x, bool sorted, bool want_inverse,
                                                  bool want_counts) {
   Tensor in = contiguous_values(detach(x));
   const int64_t n = in.numel();
+  if (!sorted && !want_inverse && !want_counts) return {first_of_runs(in), Tensor(), Tensor()};
   std::vector<int64_t> order((size_t)n);
   std::iota(order.begin(), order.end(), 0);
   Tensor values, inverse = want_inverse ? empty(x.sizes(), Dtype::Int64) : Tensor();

@@ -275,25 +275,33 @@ PoolRow::PoolRow(const Axis& width) {
 }
 
 PlaneLines::PlaneLines(const Windows& w) : w_(w), row_(w.axis[2]), ld_(w.axis[2].in) {
-  if (row_.stride > 1 && pays()) {
-    ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
-    phases_.resize((size_t)(ld_ * row_.stride * w.axis[0].in * w.axis[1].in));
-  }
+  if (row_.stride > 1) ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
 }
 
-void PlaneLines::begin(const float* x) {
+void PlaneLines::begin(const float* x, int64_t planes) {
   x_ = x;
   if (row_.stride == 1) return;
-  const int64_t rows = w_.axis[0].in * w_.axis[1].in, width = w_.axis[2].in, s = row_.stride;
-  for (int64_t p = 0; p < std::min(s, width); p++)
-    kernels::table().conv_frame_f32(rows, 0, (width - p + s - 1) / s, 0, s, x + p, width,
-                                    phases_.data() + p * ld_, s * ld_);
-  x_ = phases_.data();
+  const int64_t plane = w_.in_plane(), rows = plane / w_.axis[2].in, width = w_.axis[2].in, s = row_.stride;
+  const int64_t of_plane = rows * s * ld_, ahead = first_ && x > first_ ? (x - first_) / plane : 0;
+  if (ahead == 0 || ahead >= turned_ || x != first_ + ahead * plane) {
+    // Small planes are taken apart some at a time.
+    first_ = x;
+    turned_ = std::min(planes, std::max<int64_t>(1, 4096 / plane));
+    phases_.resize((size_t)(turned_ * of_plane));
+    for (int64_t p = 0; p < std::min(s, width); p++)
+      kernels::table().conv_frame_f32(turned_ * rows, 0, (width - p + s - 1) / s, 0, s, x + p, width,
+                                      phases_.data() + p * ld_, s * ld_);
+    x_ = phases_.data();
+    return;
+  }
+  x_ = phases_.data() + ahead * of_plane;
 }
 
 void PlaneLines::list_taps(int64_t od, int64_t oh) {
   const Axis &depth = w_.axis[0], &height = w_.axis[1], &width = w_.axis[2];
   const int64_t s = row_.stride;
+  if (od == listed_[0] && oh == listed_[1]) return;
+  listed_[0] = od, listed_[1] = oh;
   offset_.clear();
   place_.clear();
   for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)

@@ -38,8 +38,9 @@ class PlaneLines {
   const PoolRow& row() const { return row_; }
   // Whether lines are long enough to pay.
   bool pays() const { return row_.count >= 8; }
-  // Before the rows of plane x.
-  void begin(const float* x);
+  // Before the rows of plane x, which so many planes follow, itself included, one after the other: they may
+  // be read ahead, and stay as they are until the last of them was begun.
+  void begin(const float* x, int64_t planes = 1);
   // The windows row().first + i of row (od, oh); at may be null.
   void max_row(int64_t od, int64_t oh, float* y, int64_t* at);
   void sum_row(int64_t od, int64_t oh, float* y);
@@ -48,9 +49,10 @@ class PlaneLines {
   void list_taps(int64_t od, int64_t oh);
   const Windows& w_;
   PoolRow row_;
-  int64_t ld_;                 // of a phase of a row
-  std::vector<float> phases_;  // every stride-th value of each row, for each start
-  const float* x_ = nullptr;
+  int64_t ld_;                                   // of a phase of a row
+  std::vector<float> phases_;                    // every stride-th value of each row, for each start
+  const float *x_ = nullptr, *first_ = nullptr;  // first_ of the turned_ planes whose phases are here
+  int64_t turned_ = 0, listed_[2] = {-1, -1};
   std::vector<int64_t> offset_;
   std::vector<int32_t> place_;
 };

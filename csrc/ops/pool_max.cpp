@@ -72,10 +72,12 @@ void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
 }
 
 // The same by lines of windows; those at the borders one by one.
-void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, float* y, int64_t* place) {
+// `planes` planes lie from x on.
+void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, int64_t planes, float* y,
+                  int64_t* place) {
   const PoolRow& row = lines.row();
   const int64_t width = axis[2].out;
-  lines.begin(x);
+  lines.begin(x, planes);
   for (int64_t od = 0; od < axis[0].out; od++) {
     for (int64_t oh = 0; oh < axis[1].out; oh++, y += width, place += place ? width : 0) {
       lines.max_row(od, oh, y + row.first, place ? place + row.first : nullptr);
@@ -133,7 +135,8 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
                        int64_t* place = at ? at + p * w->out_plane() : nullptr;
                        if constexpr (kFloatLines<T>) {
                          if (by_lines)
-                           max_of_plane(lines, w->axis, wide.in(from), wide.out(to), place);
+                           max_of_plane(lines, w->axis, wide.in(from), std::is_same_v<T, float> ? end - p : 1,
+                                        wide.out(to), place);
                          else
                            max_of_plane(w->axis, wide.in(from), wide.out(to), place);
                          wide.write(to);

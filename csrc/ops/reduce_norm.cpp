@@ -39,6 +39,17 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
       const double v = std::abs((double)x[i]);
       if (t == t && (v != v || (p > 0 ? v > t : v < t))) t = v;
     }
+  } else if (p > 0 && p <= 8 && p == std::floor(p)) {
+    constexpr int64_t kPart = 64;  // powers as products, some values beside each other
+    double size[kPart], power[kPart], part[8] = {};
+    for (int64_t from = 0; from < n; from += kPart) {
+      const int64_t m = std::min(kPart, n - from);
+      for (int64_t i = 0; i < kPart; i++) power[i] = size[i] = i < m ? std::abs((double)x[from + i]) : 0;
+      for (int e = 1; e < (int)p; e++)
+        for (int64_t i = 0; i < kPart; i++) power[i] *= size[i];
+      for (int64_t i = 0; i < kPart; i++) part[i % 8] += power[i];
+    }
+    for (double v : part) t += v;
   } else {
     for (int64_t i = 0; i < n; i++) t += std::pow(std::abs((double)x[i]), p);
   }
