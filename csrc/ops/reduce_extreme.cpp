@@ -80,37 +80,31 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
 }
 
 // Extremes whose outputs lie beside each other: whole rows are compared, column by column.
-template <bool Max>
-void fold_extreme(int64_t rows, int64_t cols, const float* x, int64_t ld, float* acc) {
-  const auto kernel = Max ? kernels::table().maximum_f32 : kernels::table().minimum_f32;
-  for (int64_t r = 0; r < rows; r++) kernel(cols, acc, x + r * ld, acc);
-}
-template <bool Max, class C>
-void fold_extreme(int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
-  if constexpr (std::is_integral_v<C>) {
-    const auto kernel = kernels::table().extremes_int;
-    for (int64_t r = 0; r < rows; r++) kernel((int64_t)DtypeOf<C>::value, Max, cols, acc, x + r * ld, acc);
-    return;
+template <class C>
+void fold_extreme(bool max, int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
+  const auto& k = kernels::table();
+  for (int64_t r = 0; r < rows; r++, x += ld) {
+    if constexpr (std::is_integral_v<C>)
+      k.extremes_int((int64_t)DtypeOf<C>::value, max, cols, acc, x, acc);
+    else if constexpr (std::is_same_v<C, float>)
+      (max ? k.maximum_f32 : k.minimum_f32)(cols, acc, x, acc);
+    else
+      (max ? k.maximum_rows_f64 : k.minimum_rows_f64)(1, cols, acc, cols, 1, x, cols, 1, acc, cols);
   }
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t j = 0; j < cols; j++) {
-      const C v = x[r * ld + j];
-      acc[j] = better<Max>(v, acc[j]) ? v : acc[j];
-    }
 }
-template <bool Max, class C>
-bool extreme_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
+template <class C>
+bool extreme_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, bool max) {
   using Limits = std::numeric_limits<C>;
   constexpr C kLow = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   constexpr C kHigh = Limits::has_infinity ? Limits::infinity() : Limits::max();
   const StoreRow store = store_row(DtypeOf<C>::value, values.dtype());
   const int64_t item = (int64_t)values.itemsize();
   return reduce_columns<C>(
-      self, mask, Max ? kLow : kHigh,
-      [](int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
-        fold_extreme<Max>(rows, cols, x, ld, acc);
+      self, mask, max ? kLow : kHigh,
+      [max](int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
+        fold_extreme(max, rows, cols, x, ld, acc);
       },
-      [](int64_t cols, C* acc, const C* other) { fold_extreme<Max>(1, cols, other, cols, acc); },
+      [max](int64_t cols, C* acc, const C* other) { fold_extreme(max, 1, cols, other, cols, acc); },
       [&](int64_t first, int64_t cols, const C* acc) {
         store(cols, acc, (char*)values.raw() + first * item, item);
       });
@@ -148,6 +142,21 @@ bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Te
   return true;
 }
 
+// The same of integers of any type.
+bool extreme_of_integer_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
+                             bool max) {
+  const int64_t n = contiguous_row(self, mask), type = (int64_t)self.dtype(), item = (int64_t)self.itemsize();
+  if (n < 1 || n > 4096) return false;
+  const StoreRow store = store_row(Dtype::Int64, values.dtype());
+  parallel_for(0, values.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+    for (int64_t o = b; o < e; o++) {
+      const int64_t v = kernels::table().extreme_int(type, max, n, (const char*)self.raw() + o * n * item);
+      store(1, &v, (char*)values.raw() + o * item, item);
+    }
+  });
+  return true;
+}
+
 // Values and, where defined, positions (int64) of the extremes over `mask`.
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
@@ -158,12 +167,14 @@ void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values
     dispatch_all(is_floating(c) || self.dtype() == Dtype::Bool ? c : self.dtype(), [&](auto tag) {
       using C = typename decltype(tag)::type;
       if constexpr (std::is_arithmetic_v<C> && !std::is_same_v<C, bool>)
-        by_columns = extreme_columns<Max, C>(self, mask, values);
+        by_columns = extreme_columns<C>(self, mask, values, Max);
     });
   if (by_columns) return;
   bool by_rows = false;
-  if (!indices.defined())
-    dispatch_all(self.dtype(), [&](auto tag) {
+  if (!indices.defined() && !is_floating(self.dtype()))
+    by_rows = extreme_of_integer_rows(self, mask, values, Max);
+  else if (!indices.defined())
+    dispatch_floating(self.dtype(), "extremes", [&](auto tag) {
       by_rows = extreme_of_rows<Max, typename decltype(tag)::type>(self, mask, values);
     });
   if (by_rows) return;
