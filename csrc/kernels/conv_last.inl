@@ -7,14 +7,23 @@ namespace {
 
 constexpr int64_t pixel_lanes = 16;
 constexpr int kPixelVecs = pixel_lanes / kWidth;
-// Eight accumulators hide the latency of the additions; twelve leave registers for what they are made of.
-constexpr int kPixelsAtOnce = 8 / kPixelVecs, kTapsAtOnce = 12 / kPixelVecs;
+// As many pixels as registers hold beside a tap: a tap is read once for all of them. Eight accumulators hide
+// the latency of the additions; twelve leave registers for what they are made of.
+#if defined(__AVX512F__)
+constexpr int kPixelsAtOnce = 14;
+#elif defined(__AVX2__)
+constexpr int kPixelsAtOnce = 7;
+#else
+constexpr int kPixelsAtOnce = 2;
+#endif
+constexpr int kTapsAtOnce = 12 / kPixelVecs;
 
 template <int P>
-NNLIB_INLINE void pixel_sums(int64_t channels, int64_t taps, const int64_t* offset, const float* x,
-                             const float* w, const float* bias, float* y, int64_t y_step) {
+__attribute__((noinline)) void pixel_sums(int64_t channels, int64_t taps, const int64_t* offset,
+                                          const float* x, const float* w, const float* bias, float* y,
+                                          int64_t y_step) {
   Vec acc[P][kPixelVecs];
-#pragma GCC unroll 8
+#pragma GCC unroll 14
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
     for (int v = 0; v < kPixelVecs; ++v) acc[p][v] = load(bias + v * kWidth);
@@ -24,14 +33,14 @@ NNLIB_INLINE void pixel_sums(int64_t channels, int64_t taps, const int64_t* offs
     Vec wv[kPixelVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kPixelVecs; ++v) wv[v] = load(w + v * kWidth);
-#pragma GCC unroll 8
+#pragma GCC unroll 14
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
       for (int v = 0; v < kPixelVecs; ++v)
         acc[p][v] = fma(wv[v], load(from + p * pixel_lanes + v * kWidth), acc[p][v]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 14
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
     for (int v = 0; v < kPixelVecs; ++v)
@@ -39,17 +48,27 @@ NNLIB_INLINE void pixel_sums(int64_t channels, int64_t taps, const int64_t* offs
   }
 }
 
+// pixel_sums of p <= P pixels.
+template <int P>
+NNLIB_INLINE void some_pixels(int64_t p, int64_t channels, int64_t taps, const int64_t* offset,
+                              const float* x, const float* w, const float* bias, float* y, int64_t y_step) {
+  if constexpr (P > 1) {
+    if (p < P) return some_pixels<P - 1>(p, channels, taps, offset, x, w, bias, y, y_step);
+  }
+  pixel_sums<P>(channels, taps, offset, x, w, bias, y, y_step);
+}
+
 void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
                           const float* x, int64_t row_step, const float* w, const float* bias, float* y,
                           int64_t y_row, int64_t y_step) {
+  // Parts of about the same width: a few pixels alone would wait for their sums.
+  const int64_t parts = (cols + kPixelsAtOnce - 1) / kPixelsAtOnce;
   for (int64_t r = 0; r < rows; ++r, x += row_step * pixel_lanes, y += y_row) {
-    int64_t j = 0;
-    for (; j + kPixelsAtOnce <= cols; j += kPixelsAtOnce) {
-      pixel_sums<kPixelsAtOnce>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
+    for (int64_t p = 0; p < parts; ++p) {
+      const int64_t j = cols * p / parts, n = cols * (p + 1) / parts - j;
+      some_pixels<kPixelsAtOnce>(n, channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step,
+                                 y_step);
     }
-    for (; j + 2 <= cols; j += 2)
-      pixel_sums<2>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
-    if (j < cols) pixel_sums<1>(channels, taps, offset, x + j * pixel_lanes, w, bias, y + j * y_step, y_step);
   }
 }
 

@@ -134,7 +134,7 @@ TEST(depthwise_pixel_kernels) {
   for_each_isa([&](const Table& t, const char* isa) {
     CHECK(t.pixel_lanes == lanes, isa);
     for (int64_t rows : {0, 1, 3}) {
-      for (int64_t cols : {0, 1, 2, 7, 8, 19}) {
+      for (int64_t cols : {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 19, 29}) {
         for (int64_t taps : {0, 1, 9, 13, 25}) {
           for (int64_t channels : {1, 5, 16}) {
             const int64_t line = cols + 6, step = channels + 1, row = cols * step + 2;

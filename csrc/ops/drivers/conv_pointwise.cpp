@@ -13,7 +13,7 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Pixels of an image that make a product worth its passes over the gradient.
+// Pixels of an image that make a product worth its passes over the gradient, where there are more.
 constexpr int64_t kLeastPixels = 128;
 // So few output channels that a product reads the images where they lie; so few pixels that weights are
 // better the operand in panels, which products weigh.
@@ -62,7 +62,7 @@ template <class T>
 bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t pixels = s.out_pixels(), all = s.batch * pixels, ci = s.in_channels, co = s.out_channels;
   const bool last = x.channels_last;
-  if (!pointwise_suits<T>(s, x, gy) || (!last && pixels < kLeastPixels)) return false;
+  if (!pointwise_suits<T>(s, x, gy) || (!last && s.batch > 1 && pixels < kLeastPixels)) return false;
   const T *from = static_cast<const T*>(x.data), *grad = static_cast<const T*>(gy.data);
   const int64_t size = co * ci, most = last ? all / kChunkPixels : s.batch;
   const int64_t chunks = std::clamp<int64_t>(std::min(most, kPartialSums / size), 1, kChunks);

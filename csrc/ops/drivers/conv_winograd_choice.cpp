@@ -37,7 +37,7 @@ double gemm_cost(const ConvShape& s) {
 constexpr double kWorth = 1.2;
 
 // An element that is moved in lifting, and the elements of an image that may be.
-constexpr double kMoved = 30;
+constexpr double kMoved = 60;
 constexpr int64_t kMostLifted = int64_t(1) << 23;
 
 struct Best {
@@ -54,7 +54,8 @@ Best best(const ConvShape& s, Wanted wanted) {
   const int64_t in = lift.x.same(false) ? 0 : lift.x.elements(),
                 out = lift.y.same(false) ? 0 : lift.y.elements();
   if (std::max(in, out) > kMostLifted) return {};
-  const double moved = kMoved * double((in + out) * s.batch) / double(s.groups);
+  const int64_t weights = lift.same_weights() ? 0 : lift.weights_size();
+  const double moved = kMoved * double((in + out) * s.batch + weights) / double(s.groups);
   const int64_t taps = plain.kernel[1];
   if (plain.kernel[2] != taps || taps < 2 || taps > 5) return {};
   if (wanted == Wanted::InputGrad) plain = turned(plain);

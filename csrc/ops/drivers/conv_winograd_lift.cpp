@@ -77,38 +77,57 @@ std::optional<ConvShape> Lift::turned_whole() const {
   return back;
 }
 
-// f(index of the plain weight, output channel, input channel of a group, tap or -1)
+// Where the weights of one input channel lie in the plain convolution's, whose others are zeros: [taps of the
+// first dimension][remainder][tap].
+std::vector<int64_t> Lift::weight_places() const {
+  const int64_t side = plain.kernel[1];
+  std::vector<int64_t> at;
+  for (int64_t kz = 0; kz < s.kernel[0]; ++kz) {
+    for (int64_t ky = 0; ky < s.kernel[1]; ++ky) {
+      for (int64_t kx = 0; kx < s.kernel[2]; ++kx) {
+        const int64_t phase = ky % s.stride[1] * s.stride[2] + kx % s.stride[2];
+        at.push_back(((kz * s.stride[1] * s.stride[2] + phase) * side + ky / s.stride[1]) * side +
+                     kx / s.stride[2]);
+      }
+    }
+  }
+  return at;
+}
+
+// Calls f(output channel).
 template <class F>
-void Lift::for_weights(F f) const {
-  const int64_t ci = s.in_group(), side = plain.kernel[1];
-  const int64_t step[2] = {s.stride[1], s.stride[2]};
-  parallel_for(0, s.out_channels, std::max<int64_t>(1, kSerialElements / (plain.in_group() * plain.taps())),
-               [&](int64_t first, int64_t last) {
-                 int64_t at = first * plain.in_group() * plain.taps();
-                 for (int64_t o = first; o < last; ++o) {
-                   for (int64_t i = 0; i < ci * s.kernel[0] * step[0] * step[1]; ++i) {
-                     const int64_t px = i % step[1], py = i / step[1] % step[0],
-                                   kz = i / (step[0] * step[1]) % s.kernel[0],
-                                   c = i / (step[0] * step[1] * s.kernel[0]);
-                     for (int64_t t = 0; t < side * side; ++t, ++at) {
-                       const int64_t ky = t / side * step[0] + py, kx = t % side * step[1] + px;
-                       const bool inside = ky < s.kernel[1] && kx < s.kernel[2];
-                       f(at, o, c, inside ? (kz * s.kernel[1] + ky) * s.kernel[2] + kx : -1);
-                     }
-                   }
-                 }
-               });
+void Lift::for_outputs(F f) const {
+  const int64_t grain = std::max<int64_t>(1, kSerialElements / (plain.in_group() * plain.taps()));
+  parallel_for(0, s.out_channels, grain, [&](int64_t first, int64_t last) {
+    for (int64_t o = first; o < last; ++o) f(o);
+  });
 }
 
 void Lift::read_weights(const ConvWeights<float>& w, float* to) const {
-  for_weights([&](int64_t at, int64_t o, int64_t c, int64_t tap) {
-    to[at] = tap < 0 ? 0 : w.data[o * w.out_step + c * w.in_step + tap * w.tap_step];
+  const std::vector<int64_t> places = weight_places();
+  const int64_t ci = s.in_group(), taps = s.taps(), each = plain.in_group() * plain.taps() / ci;
+  for_outputs([&](int64_t o) {
+    const float* from = w.data + o * w.out_step;
+    float* dst = to + o * ci * each;
+    if (same_weights() && w.in_step == 1 && w.tap_step > 0) {
+      kernels::table().transpose_u32(taps, ci, reinterpret_cast<const uint32_t*>(from), w.tap_step,
+                                     reinterpret_cast<uint32_t*>(dst), taps);
+      return;
+    }
+    if (each != taps) std::fill_n(dst, ci * each, 0.f);
+    for (int64_t c = 0; c < ci; ++c, from += w.in_step, dst += each) {
+      for (int64_t t = 0; t < taps; ++t) dst[places[t]] = from[t * w.tap_step];
+    }
   });
 }
 
 void Lift::write_weights(const float* from, float* gw) const {
-  for_weights([&](int64_t at, int64_t o, int64_t c, int64_t tap) {
-    if (tap >= 0) gw[(o * s.in_group() + c) * s.taps() + tap] = from[at];
+  const std::vector<int64_t> places = weight_places();
+  const int64_t ci = s.in_group(), taps = s.taps(), each = plain.in_group() * plain.taps() / ci;
+  for_outputs([&](int64_t o) {
+    for (int64_t c = o * ci; c < (o + 1) * ci; ++c) {
+      for (int64_t t = 0; t < taps; ++t) gw[c * taps + t] = from[c * each + places[t]];
+    }
   });
 }
 

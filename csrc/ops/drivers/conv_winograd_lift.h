@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_layout.h"
@@ -65,8 +66,9 @@ struct Lift {
   void write_weights(const float* from, float* gw) const;
 
  private:
+  std::vector<int64_t> weight_places() const;
   template <class F>
-  void for_weights(F f) const;
+  void for_outputs(F f) const;
 };
 
 }  // namespace nnlib::drivers::detail
