@@ -66,7 +66,7 @@ void add_small(Cases& cases, const std::string& prefix, const std::string& type,
   const int64_t m = 32, k = 64;
   const bool doubles = sizeof(T) == 8;
   cases.add((prefix + "gemm_rows").c_str(), sizes(m, nr, k), {2.0 * double(m * nr * k), 0, doubles},
-            [=] { rows(m, nr, k, a, k, 1, b, nr, c, nr, nullptr, false, false); });
+            [=] { rows(m, nr, k, a, k, 1, b, nr, 0, c, nr, nullptr, false, false); });
   cases.add(("gemm_dots_" + type).c_str(), sizes(8, 8, 128), {2.0 * 8 * 8 * 128, 0, doubles},
             [=] { dots(8, 8, 128, a, 128, b, 128, c, 8, 1); });
 }

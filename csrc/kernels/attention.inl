@@ -20,14 +20,14 @@ NNLIB_INLINE float attention_softmax_row(int64_t n, float* s, float* state) {
   const Vec shift = set1(largest == -INFINITY ? 0.f : largest);  // nothing may be looked at yet
   Vec s0 = zero(), s1 = zero();
   for (i = 0; i + 2 * kWidth <= n; i += 2 * kWidth) {
-    const Vec e0 = exp_below(load(s + i) - shift), e1 = exp_below(load(s + i + kWidth) - shift);
+    const Vec e0 = exp_masked(load(s + i) - shift), e1 = exp_masked(load(s + i + kWidth) - shift);
     store(s + i, e0);
     store(s + i + kWidth, e1);
     s0 = s0 + e0;
     s1 = s1 + e1;
   }
   for (; i < n; i += kWidth) {
-    const Vec e = exp_below(load_n(s + i, n - i) - shift);
+    const Vec e = exp_masked(load_n(s + i, n - i) - shift);
     store_n(s + i, e, n - i);
     s0 = s0 + select(lt(iota(), set1i(n - i < kWidth ? int32_t(n - i) : kWidth)), e, zero());
   }
@@ -59,18 +59,18 @@ NNLIB_INLINE void attention_softmax_columns(int64_t n, int64_t width, int64_t w,
   const Vec top = max(a, b), shift = select(eq(top, set1(-INFINITY)), zero(), top);
   Vec s0 = zero(), s1 = zero();
   for (i = 0; i + 2 <= n; i += 2) {
-    const Vec e0 = exp_below(at(s + i * width) - shift), e1 = exp_below(at(s + (i + 1) * width) - shift);
+    const Vec e0 = exp_masked(at(s + i * width) - shift), e1 = exp_masked(at(s + (i + 1) * width) - shift);
     put(s + i * width, e0);
     put(s + (i + 1) * width, e1);
     s0 = s0 + e0;
     s1 = s1 + e1;
   }
   if (i < n) {
-    const Vec e = exp_below(at(s + i * width) - shift);
+    const Vec e = exp_masked(at(s + i * width) - shift);
     put(s + i * width, e);
     s0 = s0 + e;
   }
-  const Vec factor = exp_below(before - shift);
+  const Vec factor = exp_masked(before - shift);
   put(maxima, top);
   put(sums, fma(at(sums), factor, s0 + s1));
   for (int64_t r = 0; r < rows; ++r) put(out + r * width, at(out + r * width) * factor);
@@ -97,9 +97,9 @@ void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s
       float* p = s + c;
       for (int64_t r = 0; r < rows; ++r, p += ld) {
         if (w >= kWidth)
-          store(p, exp_below(load(p) - shift) * factor);
+          store(p, exp_masked(load(p) - shift) * factor);
         else
-          store_n(p, exp_below(load_n(p, w) - shift) * factor, w);
+          store_n(p, exp_masked(load_n(p, w) - shift) * factor, w);
       }
     }
     return;
@@ -107,8 +107,43 @@ void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s
   for (int64_t r = 0; r < rows; ++r, s += ld) {
     const Vec shift = set1(maxima[r]), factor = set1(factors[r]);
     int64_t i = 0;
-    for (; i + kWidth <= width; i += kWidth) store(s + i, exp_below(load(s + i) - shift) * factor);
-    if (i < width) store_n(s + i, exp_below(load_n(s + i, width - i) - shift) * factor, width - i);
+    for (; i + kWidth <= width; i += kWidth) store(s + i, exp_masked(load(s + i) - shift) * factor);
+    if (i < width) store_n(s + i, exp_masked(load_n(s + i, width - i) - shift) * factor, width - i);
+  }
+}
+
+// What a bool mask adds: four bytes of a query, neighbouring keys, move through the transposition as one
+// number.
+void attention_mask_f32(int64_t n, int64_t w, const uint8_t* m, int64_t ms, float* s, int64_t ld) {
+  constexpr int64_t kKeys = 4 * kWidth;
+  const IVec one = set1i(1), minus_infinity = set1i(int32_t(0xff800000));
+  for (int64_t c = 0; c < w; c += kWidth) {
+    const int64_t queries = w - c < kWidth ? w - c : kWidth;
+    for (int64_t i = 0; i < n; i += kKeys) {
+      const int64_t keys = n - i < kKeys ? n - i : kKeys;
+      Vec r[kWidth];
+      IVec all = set1i(0x01010101);
+#pragma GCC unroll 16
+      for (int q = 0; q < kWidth; ++q) {
+        r[q] = as_float(set1i(0x01010101));
+        if (q < queries) memcpy(&r[q], m + (c + q) * ms + i, keys == kKeys ? kKeys : size_t(keys));
+        all = all & as_int(r[q]);
+      }
+      if (bits(eq(all, set1i(0x01010101))) == (uint32_t(1) << kWidth) - 1) continue;
+      transpose(r);
+#pragma GCC unroll 16
+      for (int k = 0; k < kWidth; ++k) {
+        IVec four = as_int(r[k]);
+        for (int64_t b = 4 * k; b < 4 * k + 4 && b < keys; ++b, four = shr_logical<8>(four)) {
+          float* to = s + (i + b) * ld + c;
+          const Vec added = as_float(((four & one) - one) & minus_infinity);
+          if (queries == kWidth)
+            store(to, load(to) + added);
+          else
+            store_n(to, load_n(to, queries) + added, queries);
+        }
+      }
+    }
   }
 }
 

@@ -168,23 +168,31 @@ NNLIB_INLINE void store_turned(int64_t m, int64_t n, const double* t, int64_t ld
   }
 }
 
-// The tiles of m rows, all about as high.
+// The tiles of m rows, all about as high, over the panels of n columns.
 template <Along A, class T>
 NNLIB_INLINE void rows_of_tiles(int64_t m, int64_t n, int64_t kc, const T* a, int64_t s, const T* b,
-                                int64_t ldb, T* c, int64_t ldc, const T* bias, bool accumulate, bool turned) {
-  const int64_t tiles = (m + kTileRows - 1) / kTileRows;
-  for (int64_t q = 0, i = 0; q < tiles; ++q) {
-    const int64_t rows = (m - i + tiles - q - 1) / (tiles - q);
+                                int64_t ldb, int64_t b_step, T* c, int64_t ldc, const T* bias,
+                                bool accumulate, bool turned) {
+  constexpr int64_t nr = kTileVecs * VecFor<T>::width;
+  // A division costs as much as several steps of a tile.
+  const int64_t tiles = m <= kTileRows ? 1 : (m + kTileRows - 1) / kTileRows;
+  const int64_t low = tiles == 1 ? m : m / tiles;
+  int64_t higher = m - tiles * low;
+  for (int64_t i = 0; i < m;) {
+    const int64_t rows = low + (higher-- > 0);
     const T* from = a + (A == Along::Rows ? i * s : i);
-    if (turned) {
-      constexpr int64_t ldt = kTileVecs * VecFor<T>::width;
-      T t[kTileRows * ldt];
-      any_tile<A>(rows, kc, from, s, b, ldb, t, ldt, n <= VecFor<T>::width ? VecFor<T>::width : ldt,
-                  static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), false);
-      store_turned(rows, n, t, ldt, c + i, ldc, bias ? bias + i : nullptr, accumulate);
-    } else {
-      any_tile<A>(rows, kc, from, s, b, ldb, c + i * ldc, ldc, n, static_cast<const T*>(nullptr), bias,
-                  accumulate);
+    const T* panel = b;
+    for (int64_t j = 0; j < n; j += nr, panel += b_step) {
+      const int64_t columns = n - j < nr ? n - j : nr;
+      if (turned) {
+        T t[kTileRows * nr];
+        any_tile<A>(rows, kc, from, s, panel, ldb, t, nr, columns <= VecFor<T>::width ? VecFor<T>::width : nr,
+                    static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), false);
+        store_turned(rows, columns, t, nr, c + j * ldc + i, ldc, bias ? bias + i : nullptr, accumulate);
+      } else {
+        any_tile<A>(rows, kc, from, s, panel, ldb, c + i * ldc + j, ldc, columns,
+                    static_cast<const T*>(nullptr), bias ? bias + j : nullptr, accumulate);
+      }
     }
     i += rows;
   }
@@ -192,21 +200,24 @@ NNLIB_INLINE void rows_of_tiles(int64_t m, int64_t n, int64_t kc, const T* a, in
 
 template <class T>
 NNLIB_INLINE void gemm_rows(int64_t m, int64_t n, int64_t kc, const T* a, int64_t rs, int64_t cs, const T* b,
-                            int64_t ldb, T* c, int64_t ldc, const T* bias, bool accumulate, bool turned) {
+                            int64_t ldb, int64_t b_step, T* c, int64_t ldc, const T* bias, bool accumulate,
+                            bool turned) {
   if (m <= 0 || n <= 0) return;
   if (cs == 1) {
-    rows_of_tiles<Along::Rows>(m, n, kc, a, rs, b, ldb, c, ldc, bias, accumulate, turned);
+    rows_of_tiles<Along::Rows>(m, n, kc, a, rs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
   } else {
-    rows_of_tiles<Along::Columns>(m, n, kc, a, cs, b, ldb, c, ldc, bias, accumulate, turned);
+    rows_of_tiles<Along::Columns>(m, n, kc, a, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
   }
 }
 void sgemm_rows(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, int64_t cs, const float* b,
-                int64_t ldb, float* c, int64_t ldc, const float* bias, bool accumulate, bool turned) {
-  gemm_rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                int64_t ldb, int64_t b_step, float* c, int64_t ldc, const float* bias, bool accumulate,
+                bool turned) {
+  gemm_rows(m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 void dgemm_rows(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, int64_t cs, const double* b,
-                int64_t ldb, double* c, int64_t ldc, const double* bias, bool accumulate, bool turned) {
-  gemm_rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                int64_t ldb, int64_t b_step, double* c, int64_t ldc, const double* bias, bool accumulate,
+                bool turned) {
+  gemm_rows(m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ NNLIB_INLINE void softmax_short(int64_t rows, int64_t n, const T* x, T* y) {
     VecOf<T> top = v[0];
     for (int k = 1; k < V; k++) top = max(v[k], top);
     top = splat(reduce_max(top));
-    for (int k = 0; k < V; k++) e[k] = exp_below(v[k] - top);
+    for (int k = 0; k < V; k++) e[k] = exp_masked(v[k] - top);
     e[V - 1] = select(inside, e[V - 1], splat(T(0)));
     VecOf<T> sum = e[0];
     for (int k = 1; k < V; k++) sum = sum + e[k];
@@ -112,7 +112,7 @@ void softmax_rows(int64_t rows, int64_t n, const T* x, T* y) {
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
     const VecOf<T> m = splat(softmax_max(n, x));
     const T total = softmax_sum<T>(n, [&](int64_t i, int64_t left) {
-      const VecOf<T> e = exp_below(softmax_load(x + i, left) - m);
+      const VecOf<T> e = exp_masked(softmax_load(x + i, left) - m);
       softmax_store(y + i, e, left);
       return e;
     });
@@ -128,7 +128,7 @@ void log_softmax_rows(int64_t rows, int64_t n, const T* x, T* y) {
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
     const VecOf<T> m = splat(softmax_max(n, x));
     const T total =
-        softmax_sum<T>(n, [&](int64_t i, int64_t left) { return exp_below(softmax_load(x + i, left) - m); });
+        softmax_sum<T>(n, [&](int64_t i, int64_t left) { return exp_masked(softmax_load(x + i, left) - m); });
     const VecOf<T> shift = log(splat(total));
     softmax_each<T>(n, [&](int64_t i, int64_t left) {
       softmax_store(y + i, (softmax_load(x + i, left) - m) - shift, left);
@@ -177,7 +177,7 @@ NNLIB_INLINE void softmax_strip(int64_t n, int64_t ld, int64_t w, const T* x, T*
     for (int k = 0; k < V; k++) m[k] = max(at(x + i * ld, k), m[k]);
   for (int64_t i = 0; i < n; i++)
     for (int k = 0; k < V; k++) {
-      const VecOf<T> e = exp_below(at(x + i * ld, k) - m[k]);
+      const VecOf<T> e = exp_masked(at(x + i * ld, k) - m[k]);
       if (!Log) put(y + i * ld, k, e);
       s[k] = s[k] + e;
     }

@@ -32,19 +32,12 @@ void scaled_row(int64_t n, const double* x, double factor, double* y) {
   for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
 }
 
-// A query that may look at nothing gets zeros, and its probabilities are zeros in backward too.
-template <class C>
-C finish(C largest, C sum, C* maximum, C* factor) {
-  *maximum = sum != 0 ? largest : C(0);
-  return *factor = sum != 0 ? 1 / sum : C(0);
-}
-
 // Operands of type T, computed in C.
 template <class T, class C>
 struct Forward : AttentionSizes {
   const Tensor &q, &k, &v;
   const AttentionArgs& args;
-  const Tensor &out, &normalizers;
+  C *const out, *const maxima, *const factors;  // the last two: what backward needs
   const drivers::TileKernel<C> tile = drivers::tile_kernel<C>();
   // Keys at a time: their scores for one panel of queries stay in the first-level cache. With dropout they
   // begin where a part of its rows may begin.
@@ -52,7 +45,7 @@ struct Forward : AttentionSizes {
   const int64_t out_b, out_h, out_l;
   const int64_t key_unit, key_block = std::max<int64_t>(1, 256 / key_unit) * key_unit;
   // Queries at a time: what is packed of a block of keys serves all of them from the second level.
-  const int64_t query_block = std::max<int64_t>(1, 64 / tile.nr) * tile.nr;
+  const int64_t query_block = std::max<int64_t>(1, (L < 512 ? 64 : 128) / tile.nr) * tile.nr;
 
   Forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args, const Tensor& out,
           const Tensor& normalizers)
@@ -61,21 +54,22 @@ struct Forward : AttentionSizes {
         k(k),
         v(v),
         args(args),
-        out(out),
-        normalizers(normalizers),
+        out(out.data<C>()),
+        maxima(normalizers.data<C>()),
+        factors(maxima + B * H * L),
         packs(!std::is_same_v<T, C> || k.strides()[3] != 1 || v.strides()[3] != 1 || L > kWorthPacking),
         out_b(out.strides()[0]),
         out_h(out.strides()[1]),
         out_l(out.strides()[2]),
         key_unit(args.dropout ? std::lcm(tile.mr, DropoutRows::kUnit) : tile.mr) {}
 
-  C* out_row(int64_t b, int64_t h, int64_t i) const {
-    return out.data<C>() + b * out_b + h * out_h + i * out_l;
-  }
-  // 1 / the sum that a query's result is multiplied by; noted for backward.
+  C* out_row(int64_t b, int64_t h, int64_t i) const { return out + b * out_b + h * out_h + i * out_l; }
+  // 1 / the sum that a query's result is multiplied by; noted for backward. A query that may look at nothing
+  // gets zeros, and its probabilities are zeros in backward too.
   C finish(int64_t b, int64_t h, int64_t i, C largest, C sum) const {
-    C* maximum = normalizers.data<C>() + (b * H + h) * L + i;
-    return ops::finish(largest, sum, maximum, maximum + B * H * L);
+    const int64_t at = (b * H + h) * L + i;
+    maxima[at] = sum != 0 ? largest : C(0);
+    return factors[at] = sum != 0 ? 1 / sum : C(0);
   }
   int64_t visible(int64_t i) const {
     return args.causal ? std::min(S, i + 1) : S;

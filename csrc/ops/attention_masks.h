@@ -109,6 +109,10 @@ void add_mask_part(const T* m, int64_t rs, int64_t cs, PanelPlace p, C* s) {
     return;
   }
   if (cs == 1) return add_mask_rows(m, rs, p, s);
+  if constexpr (std::is_same_v<T, bool> && std::is_same_v<C, float>) {
+    if (rs == 1)
+      return kernels::table().attention_mask_f32(p.n, p.w, reinterpret_cast<const uint8_t*>(m), cs, s, p.ld);
+  }
   C* packed = drivers::scratch<drivers::Scratch::Columns, C>(2 * p.n * p.nr);
   if constexpr (kPacks<T, C>) {
     drivers::pack_panel(p.nr, p.w, p.n, m, cs, rs, C(1), packed);

@@ -47,11 +47,11 @@ void pack_panels(int64_t width, int64_t n, int64_t k, const T* src, int64_t rs, 
 
 inline void rows_product(int64_t m, int64_t n, int64_t k, const float* a, int64_t rs, int64_t cs,
                          const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
-  kernels::table().sgemm_rows(m, n, k, a, rs, cs, b, ldb, c, ldc, nullptr, accumulate, false);
+  kernels::table().sgemm_rows(m, n, k, a, rs, cs, b, ldb, 0, c, ldc, nullptr, accumulate, false);
 }
 inline void rows_product(int64_t m, int64_t n, int64_t k, const double* a, int64_t rs, int64_t cs,
                          const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate) {
-  kernels::table().dgemm_rows(m, n, k, a, rs, cs, b, ldb, c, ldc, nullptr, accumulate, false);
+  kernels::table().dgemm_rows(m, n, k, a, rs, cs, b, ldb, 0, c, ldc, nullptr, accumulate, false);
 }
 
 // A left operand: packed in panels `step` apart, or (where that is 0) read where it lies, element (i, k) at

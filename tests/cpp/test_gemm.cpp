@@ -88,22 +88,28 @@ void check_gemv(const char* isa, Gemv got, Gemv want, double eps) {
 }
 
 template <class T, class Rows>
-void check_rows(const char* isa, int64_t mr, int64_t nr, Rows got, Rows want, double eps) {
+void check_rows(const char* isa, int64_t mr, int64_t nr, Rows got, Rows want, int64_t want_nr, double eps) {
   for (int64_t kc : {0, 1, 7, 30}) {
     for (int64_t m : {int64_t(1), int64_t(2), int64_t(5), mr - 1, mr, mr + 1, 2 * mr + 3, 5 * mr}) {
-      for (int64_t n : {int64_t(1), nr / 2, nr / 2 + 1, nr - 1, nr}) {
+      for (int64_t n : {int64_t(1), nr / 2, nr / 2 + 1, nr - 1, nr, nr + 1, 3 * nr - 2, 3 * nr}) {
         for (int mode = 0; mode < 12; ++mode) {
           const bool columns = mode & 1, turned = mode & 2, accumulate = mode >= 8;
           const bool biased = mode >= 4 && mode < 8;
-          const int64_t across = m + 2, along = kc + 3, ldb = nr + 1, ldc = (turned ? m : n) + 3;
-          std::vector<T> a(std::max(m * along, kc * across) + 1), b(kc * ldb + 1), bias(std::max(m, n));
+          const int64_t across = m + 2, along = kc + 3, ldb = nr + 1, b_step = kc * ldb + 2,
+                        ldc = (turned ? m : n) + 3;
+          std::vector<T> a(std::max(m * along, kc * across) + 1), b(3 * b_step), bias(std::max(m, n));
           fill(a), fill(b), fill(bias);
           Guarded<T> c((turned ? n : m) * ldc);
           fill(c);
           Guarded<T> truth = c;
-          for (auto& [f, to] : {std::pair<Rows, Guarded<T>*>{got, &c}, {want, &truth}}) {
-            f(m, n, kc, a.data(), columns ? 1 : along, columns ? across : 1, b.data(), ldb, to->data(), ldc,
+          const int64_t rs = columns ? 1 : along, cs = columns ? across : 1;
+          got(m, n, kc, a.data(), rs, cs, b.data(), ldb, b_step, c.data(), ldc,
               biased ? bias.data() : nullptr, accumulate, turned);
+          // The truth's panels have another width: one after the other, each as neighbouring columns.
+          for (int64_t j = 0; j < n; j += nr) {
+            want(m, std::min(nr, n - j), kc, a.data(), rs, cs, b.data() + j / nr * b_step, ldb, want_nr,
+                 truth.data() + (turned ? j * ldc : j), ldc,
+                 biased ? bias.data() + (turned ? 0 : j) : nullptr, accumulate, turned);
           }
           for (int64_t i = 0; i < (turned ? n : m) * ldc; ++i) {
             CHECK(close(double(c[i]), double(truth[i]), eps, eps * double(4 + 4 * kc)), isa, " rows ", m, "x",
@@ -166,8 +172,9 @@ TEST(gemm_tiles) {
 
 TEST(gemm_rows) {
   for_each_isa([](const Table& t, const char* isa) {
-    check_rows<float>(isa, t.sgemm_mr, t.sgemm_nr, t.sgemm_rows, truth().sgemm_rows, 1e-6);
-    check_rows<double>(isa, t.dgemm_mr, t.dgemm_nr, t.dgemm_rows, truth().dgemm_rows, 1e-14);
+    check_rows<float>(isa, t.sgemm_mr, t.sgemm_nr, t.sgemm_rows, truth().sgemm_rows, truth().sgemm_nr, 1e-6);
+    check_rows<double>(isa, t.dgemm_mr, t.dgemm_nr, t.dgemm_rows, truth().dgemm_rows, truth().dgemm_nr,
+                       1e-14);
   });
   covered().insert({"sgemm_rows", "dgemm_rows"});
 }

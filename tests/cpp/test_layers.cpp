@@ -82,6 +82,11 @@ void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t w
     COMPARE(attention_grad_f32, apart,
             t.attention_grad_f32(n, width, ld, p.data(), shift.data(), out, by_column));
   }
+  std::vector<uint8_t> mask(width * (n + 5));
+  for (uint8_t& m : mask) m = rng()() % 4 != 0;
+  COMPARE(attention_mask_f32, apart, t.attention_mask_f32(n, width, mask.data(), n + 5, out, ld));
+  std::fill(mask.begin(), mask.end() - 1, 1);  // the last lies behind the keys
+  COMPARE(attention_mask_f32, apart, t.attention_mask_f32(n, width, mask.data(), n + 5, out, ld));
   // Scores, then the state, then three rows made of earlier scores. The state is -infinity at first; a column
   // may have seen nothing yet, and one holds NaN.
   for (const float first : {-INFINITY, 1.f}) {
@@ -97,7 +102,7 @@ void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t w
 
 TEST(attention) {
   for_each_isa([](const Table& table, const char* isa) {
-    for (int64_t n : {0, 1, 2, 5, 33})
+    for (int64_t n : {0, 1, 2, 5, 33, 64, 131})
       for (int64_t width : {1, 3, 8, 16, 24, 32, 37}) attention_kernels(table, isa, n, width);
     for (int64_t n : odd_sizes()) attention_kernels(table, isa, n, 1);
   });

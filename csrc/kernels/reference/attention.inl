@@ -31,6 +31,11 @@ void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s
   }
 }
 
+void attention_mask_f32(int64_t n, int64_t w, const uint8_t* m, int64_t ms, float* s, int64_t ld) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < w; ++j) s[i * ld + j] += m[j * ms + i] ? 0.f : -INFINITY;
+}
+
 void attention_grad_f32(int64_t rows, int64_t width, int64_t ld, const float* p, const float* dot, float* g,
                         bool by_column) {
   for (int64_t i = 0; i < rows; ++i) {

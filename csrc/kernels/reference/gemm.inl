@@ -29,24 +29,27 @@ void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, doubl
 }
 
 template <class T>
-void rows(int64_t m, int64_t n, int64_t kc, const T* a, int64_t rs, int64_t cs, const T* b, int64_t ldb, T* c,
-          int64_t ldc, const T* bias, bool accumulate, bool turned) {
+void rows(int64_t nr, int64_t m, int64_t n, int64_t kc, const T* a, int64_t rs, int64_t cs, const T* b,
+          int64_t ldb, int64_t b_step, T* c, int64_t ldc, const T* bias, bool accumulate, bool turned) {
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
+      const T* column = b + j / nr * b_step + j % nr;
       T& to = turned ? c[j * ldc + i] : c[i * ldc + j];
       double sum = accumulate ? to : bias ? bias[turned ? i : j] : T(0);
-      for (int64_t k = 0; k < kc; ++k) sum += double(a[i * rs + k * cs]) * b[k * ldb + j];
+      for (int64_t k = 0; k < kc; ++k) sum += double(a[i * rs + k * cs]) * column[k * ldb];
       to = T(sum);
     }
   }
 }
 void sgemm_rows(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, int64_t cs, const float* b,
-                int64_t ldb, float* c, int64_t ldc, const float* bias, bool accumulate, bool turned) {
-  rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                int64_t ldb, int64_t b_step, float* c, int64_t ldc, const float* bias, bool accumulate,
+                bool turned) {
+  rows(sgemm_nr, m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 void dgemm_rows(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, int64_t cs, const double* b,
-                int64_t ldb, double* c, int64_t ldc, const double* bias, bool accumulate, bool turned) {
-  rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                int64_t ldb, int64_t b_step, double* c, int64_t ldc, const double* bias, bool accumulate,
+                bool turned) {
+  rows(dgemm_nr, m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 
 template <class T>

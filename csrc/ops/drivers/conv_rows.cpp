@@ -24,11 +24,11 @@ constexpr int64_t kSerialConv = 1 << 20;
 
 void rows_kernel(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, const float* b, int64_t ldb,
                  float* c, int64_t ldc, const float* bias, bool add) {
-  kernels::table().sgemm_rows(m, n, kc, a, rs, 1, b, ldb, c, ldc, bias, add, false);
+  kernels::table().sgemm_rows(m, n, kc, a, rs, 1, b, ldb, 0, c, ldc, bias, add, false);
 }
 void rows_kernel(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, const double* b, int64_t ldb,
                  double* c, int64_t ldc, const double* bias, bool add) {
-  kernels::table().dgemm_rows(m, n, kc, a, rs, 1, b, ldb, c, ldc, bias, add, false);
+  kernels::table().dgemm_rows(m, n, kc, a, rs, 1, b, ldb, 0, c, ldc, bias, add, false);
 }
 
 // y[i * y_step + j] = x[i * x_step + j] for i < rows and j < n, and a few elements more.

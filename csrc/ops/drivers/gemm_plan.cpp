@@ -27,12 +27,14 @@ double pack_cost(int64_t along, int64_t across) {
 }
 
 void rows_kernel(int64_t m, int64_t n, int64_t kc, const float* a, int64_t rs, int64_t cs, const float* b,
-                 int64_t ldb, float* c, int64_t ldc, const float* bias, bool accumulate, bool turned) {
-  kernels::table().sgemm_rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                 int64_t ldb, int64_t b_step, float* c, int64_t ldc, const float* bias, bool accumulate,
+                 bool turned) {
+  kernels::table().sgemm_rows(m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 void rows_kernel(int64_t m, int64_t n, int64_t kc, const double* a, int64_t rs, int64_t cs, const double* b,
-                 int64_t ldb, double* c, int64_t ldc, const double* bias, bool accumulate, bool turned) {
-  kernels::table().dgemm_rows(m, n, kc, a, rs, cs, b, ldb, c, ldc, bias, accumulate, turned);
+                 int64_t ldb, int64_t b_step, double* c, int64_t ldc, const double* bias, bool accumulate,
+                 bool turned) {
+  kernels::table().dgemm_rows(m, n, kc, a, rs, cs, b, ldb, b_step, c, ldc, bias, accumulate, turned);
 }
 void dots_kernel(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
                  float* c, int64_t cr, int64_t cc) {
@@ -179,10 +181,12 @@ void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i
       const int64_t width = (j1 - j0) * nr * int64_t(sizeof(T));
       const bool by_rows = !t.turned && kc * width <= kNearShare && mc * width > kNearShare;
       const int64_t group = by_rows ? high : mc, step = t.pack_p ? high : group;
+      const int64_t whole = t.pack_q ? j1 : std::min(j1, (t.N - x.jc) / nr);  // the last panel may be a copy
       for (int64_t g = 0; g < mc; g += group) {
-        for (int64_t j = j0; j < j1; ++j) {
-          const int64_t column = x.jc + j * nr, n = std::min(nr, t.N - column);
-          const bool tail = n < nr && !t.pack_q;
+        for (int64_t j = j0, together; j < j1; j += together) {
+          together = by_rows && j < whole ? whole - j : 1;
+          const int64_t column = x.jc + j * nr, n = std::min(together * nr, t.N - column);
+          const bool tail = j >= whole;
           const T* panel = t.pack_q ? x.packed + b * x.count * nr + j * nr * kc
                            : tail   ? x.packed + b * nr
                                     : x.q + (x.pc + b) * t.qks + column * t.qcs;
@@ -192,8 +196,8 @@ void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i
             const T* bias = x.bias ? x.bias + (t.turned ? row : column) : nullptr;
             rows_kernel(std::min(step, mc - i), n, kc,
                         t.pack_p ? rows + i / high * mr * kc : from + i * t.prs, t.pack_p ? 1 : t.prs,
-                        t.pack_p ? mr : t.pks, panel, t.pack_q || tail ? nr : t.qks, to, x.ldc, bias, add,
-                        t.turned);
+                        t.pack_p ? mr : t.pks, panel, t.pack_q || tail ? nr : t.qks, t.pack_q ? nr * kc : nr,
+                        to, x.ldc, bias, add, t.turned);
           }
         }
       }
@@ -236,7 +240,8 @@ void GemmPlan<T>::run_tiles(const Tiles& t, const T* p, const T* q, bool accumul
           threads == 1 ? 1 : threads * std::clamp<int64_t>(int64_t(work / double(8 * kSerialProduct)), 1, 4);
       const int64_t row_shares = std::min(shares, std::max<int64_t>(1, t.M / (4 * mr)));
       const int64_t column_shares = std::min(x.count, ceil_div(shares, row_shares));
-      const int64_t row_block = ceil_div(t.M, row_shares), panel_block = ceil_div(x.count, column_shares);
+      const int64_t row_block = ceil_div(ceil_div(t.M, row_shares), mr) * mr;  // no low tiles within
+      const int64_t panel_block = ceil_div(x.count, column_shares);
       const int64_t grid_rows = ceil_div(t.M, row_block), grid_columns = ceil_div(x.count, panel_block);
       parallel_for(0, grid_rows * grid_columns, 1, [&](int64_t first, int64_t last) {
         for (int64_t s = first; s < last; ++s) {
