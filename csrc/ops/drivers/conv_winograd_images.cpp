@@ -111,13 +111,14 @@ bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvIma
                                  float* gw) {
   const Lift lift(s, false);
   const Pieces pieces(lift, x, gy);
-  const int64_t elements = lift.weights_size();
-  float* room = scratch<Scratch::Kernels, float>(2 * elements);
-  float* total = lift.same_weights() ? gw : room;
+  // Rooms for the plain weights, where they differ, and for the sums of a piece, where there are several.
+  const int64_t elements = lift.weights_size(), own = lift.same_weights() ? 0 : elements;
+  float* room = scratch<Scratch::Kernels, float>(own + (pieces.most < s.batch ? elements : 0));
+  float* total = own == 0 ? gw : room;
   const bool finite = pieces.each([&](const ConvShape& part, int64_t first, int64_t count) {
     const float* in = pieces.read<Scratch::ImagesIn>(lift.x, x, first, count);
     const float* g = pieces.read<Scratch::ImagesOut>(lift.y, gy, first, count);
-    float* sum = first == 0 ? total : room + elements;
+    float* sum = first == 0 ? total : room + own;
     if (!winograd_weight_grad(part, size, in, g, sum, pieces.x_last(), pieces.y_last())) return false;
     if (first > 0) kernels::table().add_f32(elements, total, sum, total);
     return true;
