@@ -42,7 +42,7 @@ def build():
     configure = [cmake, "-S", str(ROOT), "-B", str(folder), "-DNNLIB_BUILD_TESTS=ON", *options]
     if tool("ninja"):
         configure += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
-    if shutil.which("ccache"):
+    if options and shutil.which("ccache"):  # in the library's folder another launcher would compile all anew
         configure += ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
     for command in (configure, [cmake, "--build", str(folder), "--target", "kernel_tests", "-j", "2"]):
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
