@@ -1,5 +1,6 @@
 """Builds and runs the C++ kernel tests (tests/cpp) on every instruction set; checks their symbols."""
 
+import concurrent.futures
 import hashlib
 import os
 import re
@@ -63,9 +64,9 @@ def run(program, *args, **env):
 def test_kernels_agree_with_the_reference_on_every_instruction_set(kernel_tests):
     names = run(kernel_tests, "--isas").stdout.split()
     assert names[0] == "reference" and len(names) >= 2
-    for name in names:
-        done = run(kernel_tests, NNLIB_ISA=name)
-        assert done.returncode == 0, done.stdout + done.stderr
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for done in pool.map(lambda name: run(kernel_tests, NNLIB_ISA=name), names):
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_nnlib_isa_chooses_the_table(kernel_tests):
