@@ -32,24 +32,29 @@ void add_softmax(Cases& cases) {
   NNLIB_SOFTMAX_CASES(f64, 8, input_f64, output_f64)
 }
 
-// Losses and gradients of kRows examples of kCols classes in one element type.
-template <class T, class Rows, class Lanes, class Part, class PartGrad>
-void add_cross_entropy(Cases& cases, const std::string& type, const T* x, T* y, Rows rows, Lanes lanes,
-                       Part part, PartGrad part_grad) {
-  static const kernels::CrossEntropy c{kCols, -100, nullptr, 1, 0, float(kCols), 1};
-  const auto name = [&](const char* kernel) { return kernel + type; };
+// Losses and gradients of kRows examples of kCols classes in one element type. Scratch lies behind the
+// losses.
+template <class T, class C, class Rows, class Lanes>
+void add_cross_entropy(Cases& cases, const std::string& type, const T* x, T* y, C* loss, Rows rows,
+                       Lanes lanes) {
+  static const kernels::CrossEntropyOf<C> c{kCols, -100, nullptr, 1, 0, C(kCols), 1};
   const double size = sizeof(T);
-  float* const loss = output(1);
-  // Scratch lies behind the losses.
-  float* const scratch = loss + kRows;
-  cases.add(name("cross_entropy_rows_").c_str(), "8x512", {0, 2 * size * kValues},
+  C* const scratch = loss + kRows;
+  cases.add(("cross_entropy_rows_" + type).c_str(), "8x512", {0, 2 * size * kValues},
             [=] { rows(&c, kRows, x, kCols, zeros(), nullptr, 0, loss, y, kCols, scratch, false); });
-  cases.add(name("cross_entropy_lanes_").c_str(), "512x8", {0, 2 * size * kValues}, [=] {
+  cases.add(("cross_entropy_lanes_" + type).c_str(), "512x8", {0, 2 * size * kValues}, [=] {
     lanes(&c, kRows, x, kRows, 1, zeros(), nullptr, 0, 0, loss, y, kRows, 1, scratch, false);
   });
-  cases.add(name("cross_entropy_part_").c_str(), "512", {0, size * kCols},
-            [=] { part(&c, kCols, x, nullptr, loss); });
-  cases.add(name("cross_entropy_part_grad_").c_str(), "512", {0, 2 * size * kCols},
+}
+template <class T, class Part, class PartGrad>
+void add_cross_entropy_parts(Cases& cases, const std::string& type, const T* x, T* y, Part part,
+                             PartGrad part_grad) {
+  static const kernels::CrossEntropy c{kCols, -100, nullptr, 1, 0, float(kCols), 1};
+  const double size = sizeof(T);
+  float* const sums = output(1);
+  cases.add(("cross_entropy_part_" + type).c_str(), "512", {0, size * kCols},
+            [=] { part(&c, kCols, x, nullptr, sums); });
+  cases.add(("cross_entropy_part_grad_" + type).c_str(), "512", {0, 2 * size * kCols},
             [=] { part_grad(&c, kCols, x, nullptr, 1, 1, y); });
 }
 
@@ -124,12 +129,17 @@ void add_types(Cases& cases) {
 void add_rows(Cases& cases) {
   const Table& t = cases.t;
   add_softmax(cases);
-  add_cross_entropy(cases, "f32", input(0), output(0), t.cross_entropy_rows_f32, t.cross_entropy_lanes_f32,
-                    t.cross_entropy_part_f32, t.cross_entropy_part_grad_f32);
-  add_cross_entropy(cases, "bf16", input_half(), output_half(), t.cross_entropy_rows_bf16,
-                    t.cross_entropy_lanes_bf16, t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16);
-  add_cross_entropy(cases, "f16", input_half(), output_half(), t.cross_entropy_rows_f16,
-                    t.cross_entropy_lanes_f16, t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16);
+#define NNLIB_CROSS_ENTROPY_CASES(type, in, out)                                   \
+  add_cross_entropy(cases, #type, in, out, output(1), t.cross_entropy_rows_##type, \
+                    t.cross_entropy_lanes_##type);                                 \
+  add_cross_entropy_parts(cases, #type, in, out, t.cross_entropy_part_##type,      \
+                          t.cross_entropy_part_grad_##type);
+  NNLIB_CROSS_ENTROPY_CASES(f32, input(0), output(0))
+  NNLIB_CROSS_ENTROPY_CASES(bf16, input_half(), output_half())
+  NNLIB_CROSS_ENTROPY_CASES(f16, input_half(), output_half())
+#undef NNLIB_CROSS_ENTROPY_CASES
+  add_cross_entropy(cases, "f64", input_f64(0), output_f64(0), output_f64(1), t.cross_entropy_rows_f64,
+                    t.cross_entropy_lanes_f64);
   add_attention(cases);
   const int64_t* taps = zeros();
 #define NNLIB_POOL_CASES(type, size, in, out, sums)                                                 \

@@ -1,29 +1,10 @@
 // The edges of a convolution whose tensors have their channels last or hold 16-bit floats: a plane of floats
 // for each channel out of pixels whose channels lie side by side, and back.
 #pragma once
-#include "vec.h"
+#include "lane_types.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
-
-struct PixelF32 {
-  static NNLIB_INLINE Vec get(const float* p) { return load(p); }
-  static NNLIB_INLINE Vec get(const float* p, int64_t n) { return load_n(p, n); }
-  static NNLIB_INLINE void put(float* p, Vec a) { store(p, a); }
-  static NNLIB_INLINE void put(float* p, Vec a, int64_t n) { store_n(p, a, n); }
-};
-struct PixelBf16 {
-  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_bf16(p); }
-  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_bf16_n(p, n); }
-  static NNLIB_INLINE void put(uint16_t* p, Vec a) { store_bf16(p, a); }
-  static NNLIB_INLINE void put(uint16_t* p, Vec a, int64_t n) { store_bf16_n(p, a, n); }
-};
-struct PixelF16 {
-  static NNLIB_INLINE Vec get(const uint16_t* p) { return load_f16(p); }
-  static NNLIB_INLINE Vec get(const uint16_t* p, int64_t n) { return load_f16_n(p, n); }
-  static NNLIB_INLINE void put(uint16_t* p, Vec a) { store_f16(p, a); }
-  static NNLIB_INLINE void put(uint16_t* p, Vec a, int64_t n) { store_f16_n(p, a, n); }
-};
 
 // Squares of kWidth pixels and channels are transposed in registers.
 template <class E, class T>
@@ -78,30 +59,30 @@ NNLIB_INLINE void pixels_of(int64_t channels, int64_t n, const float* x, int64_t
 
 void planes_from_pixels_f32(int64_t channels, int64_t n, const float* x, int64_t x_step, float* y,
                             int64_t y_step) {
-  if (channels >= 4) return planes_of<PixelF32>(channels, n, x, x_step, y, y_step);
+  if (channels >= 4) return planes_of<LanesF32>(channels, n, x, x_step, y, y_step);
   for (int64_t c = 0; c < channels; ++c) {
     for (int64_t i = 0; i < n; ++i) y[c * y_step + i] = x[i * x_step + c];
   }
 }
 void planes_from_pixels_bf16(int64_t channels, int64_t n, const uint16_t* x, int64_t x_step, float* y,
                              int64_t y_step) {
-  planes_of<PixelBf16>(channels, n, x, x_step, y, y_step);
+  planes_of<LanesBf16>(channels, n, x, x_step, y, y_step);
 }
 void planes_from_pixels_f16(int64_t channels, int64_t n, const uint16_t* x, int64_t x_step, float* y,
                             int64_t y_step) {
-  planes_of<PixelF16>(channels, n, x, x_step, y, y_step);
+  planes_of<LanesF16>(channels, n, x, x_step, y, y_step);
 }
 void pixels_from_planes_f32(int64_t channels, int64_t n, const float* x, int64_t x_step, float* y,
                             int64_t y_step) {
-  pixels_of<PixelF32>(channels, n, x, x_step, y, y_step);
+  pixels_of<LanesF32>(channels, n, x, x_step, y, y_step);
 }
 void pixels_from_planes_bf16(int64_t channels, int64_t n, const float* x, int64_t x_step, uint16_t* y,
                              int64_t y_step) {
-  pixels_of<PixelBf16>(channels, n, x, x_step, y, y_step);
+  pixels_of<LanesBf16>(channels, n, x, x_step, y, y_step);
 }
 void pixels_from_planes_f16(int64_t channels, int64_t n, const float* x, int64_t x_step, uint16_t* y,
                             int64_t y_step) {
-  pixels_of<PixelF16>(channels, n, x, x_step, y, y_step);
+  pixels_of<LanesF16>(channels, n, x, x_step, y, y_step);
 }
 
 }  // namespace

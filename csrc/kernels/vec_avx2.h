@@ -166,15 +166,35 @@ NNLIB_INLINE float reduce_min(Vec a) {
   return _mm_cvtss_f32(_mm_min_ss(s, _mm_movehdup_ps(s)));
 }
 
+// By parts too: a loop over values costs more than what is done with them.
 NNLIB_INLINE __m128i load16(const uint16_t* p, int64_t n) {
-  alignas(16) uint16_t t[8] = {};
-  for (int64_t i = 0; i < n && i < 8; ++i) t[i] = p[i];
-  return _mm_load_si128(reinterpret_cast<const __m128i*>(t));
+  if (n >= 8) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  uint64_t low = 0, rest = 0;
+  const uint16_t* const tail = p + (n & 4);
+  if (n & 2) {
+    uint32_t two;
+    memcpy(&two, tail, 4);
+    rest = two;
+  }
+  if (n & 1) rest |= uint64_t(tail[n & 2]) << (n & 2) * 16;
+  if (!(n & 4)) return _mm_set_epi64x(0, int64_t(rest));
+  memcpy(&low, p, 8);
+  return _mm_set_epi64x(int64_t(rest), int64_t(low));
 }
 NNLIB_INLINE void store16(uint16_t* p, __m128i h, int64_t n) {
-  alignas(16) uint16_t t[8];
-  _mm_store_si128(reinterpret_cast<__m128i*>(t), h);
-  for (int64_t i = 0; i < n && i < 8; ++i) p[i] = t[i];
+  if (n >= 8) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), h);
+  uint64_t part = uint64_t(_mm_cvtsi128_si64(h));
+  if (n & 4) {
+    memcpy(p, &part, 8);
+    part = uint64_t(_mm_extract_epi64(h, 1));
+    p += 4;
+  }
+  if (n & 2) {
+    memcpy(p, &part, 4);
+    part >>= 32;
+    p += 2;
+  }
+  if (n & 1) *p = uint16_t(part);
 }
 NNLIB_INLINE Vec bf16_to_f32(__m128i h) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16))};
@@ -216,6 +236,7 @@ NNLIB_INLINE void store_dn(double* p, VecD a, int64_t n) {
   }
   if (n & 1) _mm_store_sd(p, part);
 }
+NNLIB_INLINE void stream(double* p, VecD a) { _mm256_stream_pd(p, a.v); }
 NNLIB_INLINE VecD fma(VecD a, VecD b, VecD c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 NNLIB_INLINE VecD sqrt(VecD a) { return {_mm256_sqrt_pd(a.v)}; }
 NNLIB_INLINE double reduce_add(VecD a) {

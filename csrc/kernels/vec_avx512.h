@@ -172,6 +172,7 @@ NNLIB_INLINE void store_d(double* p, VecD a) { _mm512_storeu_pd(p, a.v); }
 NNLIB_INLINE void store_dn(double* p, VecD a, int64_t n) {
   _mm512_mask_storeu_pd(p, __mmask8(lanes(n)), a.v);
 }
+NNLIB_INLINE void stream(double* p, VecD a) { _mm512_stream_pd(p, a.v); }
 NNLIB_INLINE VecD fma(VecD a, VecD b, VecD c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 NNLIB_INLINE VecD sqrt(VecD a) { return {_mm512_sqrt_pd(a.v)}; }
 NNLIB_INLINE double reduce_add(VecD a) { return _mm512_reduce_add_pd(a.v); }

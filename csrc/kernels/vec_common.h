@@ -30,6 +30,8 @@ NNLIB_INLINE Vec scale2(Vec p, Vec t) {
   const IVec far = (shr<31>(as_int(t - set1(kRoundMagic))) & set1i(-(128 << 23))) + set1i(64 << 23);
   return p * as_float(shl<23>(as_int(t)) + (set1i(127 << 23) - far)) * as_float(far + set1i(127 << 23));
 }
+// The same for |n| <= 126.
+NNLIB_INLINE Vec scale2_normal(Vec p, Vec t) { return p * as_float(shl<23>(as_int(t)) + set1i(127 << 23)); }
 // p * 2^(n + 64), and p * 2^n, for -190 <= n < 64.
 NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
   return p * as_float(shl<23>(as_int(t)) + set1i((127 + 64) << 23));
@@ -39,6 +41,7 @@ NNLIB_INLINE Vec scale2_down(Vec p, Vec t) {
 }
 #else
 NNLIB_INLINE Vec scale2(Vec p, Vec t) { return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic)).v)}; }
+NNLIB_INLINE Vec scale2_normal(Vec p, Vec t) { return scale2(p, t); }
 NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
   return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic - 64.f)).v)};
 }

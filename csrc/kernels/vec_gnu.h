@@ -134,9 +134,11 @@ NNLIB_INLINE IVec to_int(Vec a) { return {__builtin_convertvector(round_even(a).
 
 #if defined(__SSE2__)
 NNLIB_INLINE void stream(float* p, Vec a) { _mm_stream_ps(p, __m128(a.v)); }
+NNLIB_INLINE void stream(double* p, VecD a) { _mm_stream_pd(p, __m128d(a.v)); }
 NNLIB_INLINE void fence() { _mm_sfence(); }
 #else
 NNLIB_INLINE void stream(float* p, Vec a) { store(p, a); }
+NNLIB_INLINE void stream(double* p, VecD a) { memcpy(p, &a, sizeof a); }
 NNLIB_INLINE void fence() {}
 #endif
 

@@ -39,12 +39,12 @@ NNLIB_INLINE Vec exp_below(Vec x) {
   return scale2_down(exp_reduced(e.r), e.t);
 }
 
-// The same where x is often -infinity, as under a mask: a product that underflows takes tens of cycles, so
-// those lanes compute something else.
+// The same where x is often -infinity, as under a mask, and 0 where e^x is subnormal: a product that
+// underflows takes tens of cycles.
 NNLIB_INLINE Vec exp_masked(Vec x) {
-  const Mask nothing = lt(x, set1(-104.f));
-  const ExpParts e = exp_reduce(select(nothing, zero(), x));
-  return select(nothing, zero(), scale2_down(exp_reduced(e.r), e.t));
+  const float least = -87.3365402f;  // -126 ln 2, so that 2^n times e^r is no less than 2^-126
+  const ExpParts e = exp_reduce(max(set1(least), x));
+  return select(lt(x, set1(least)), zero(), scale2_normal(exp_reduced(e.r), e.t));
 }
 
 // 2^x; 2 ulp. The fraction is taken from x itself, which is exact.

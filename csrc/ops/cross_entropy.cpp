@@ -233,20 +233,26 @@ void tally_targets(ClassLoss& c) {
   const int64_t* t = c.target.data<int64_t>();
   constexpr int64_t kRun = 1 << 13;
   std::vector<double> totals(size_t((c.rows + kRun - 1) / kRun));
-  parallel_for(0, c.rows, kRun, [&](int64_t first, int64_t last) {
-    double total = 0;
-    int64_t counted = 0, bad = 0;
+  const T* const weight = c.weight.defined() ? static_cast<const T*>(c.weight.raw()) : nullptr;
+  const int64_t ignore = c.ignore_index;
+  const uint64_t classes = uint64_t(c.classes);
+  parallel_for(0, c.rows, kRun, [&, t, weight, ignore, classes](int64_t first, int64_t last) {
+    int64_t ignored = 0, outside = 0, both = 0;
     for (int64_t i = first; i < last; ++i) {
-      const bool ignored = t[i] == c.ignore_index, inside = uint64_t(t[i]) < uint64_t(c.classes);
-      counted += !ignored;
-      bad += !ignored & !inside;
-      if (c.weight.defined() && !ignored && inside) total += class_weight<T>(c, t[i]);
+      const bool skip = t[i] == ignore, out = uint64_t(t[i]) >= classes;
+      ignored += skip, outside += out, both += skip & out;
     }
-    for (int64_t i = first; bad && i < last; ++i) {
+    for (int64_t i = first; outside > both && i < last; ++i) {
       NNLIB_CHECK_INDEX(c.ignored(i) || (t[i] >= 0 && t[i] < c.classes), "Target ", t[i],
                         " is out of bounds.");
     }
-    totals[size_t(first / kRun)] = c.weight.defined() ? total : double(counted);
+    double total = double(last - first - ignored);
+    if (weight) {
+      total = 0;
+      for (int64_t i = first; i < last; ++i)
+        if (t[i] != ignore) total += double(weight[t[i]]);
+    }
+    totals[size_t(first / kRun)] = total;
   });
   for (const double total : totals) c.total += total;
 }

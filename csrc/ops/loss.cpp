@@ -7,6 +7,7 @@
 #include "ops/composite.h"
 #include "ops/elementwise.h"
 #include "ops/iterator.h"
+#include "ops/pick.h"
 #include "ops/reduce.h"
 
 namespace nnlib::ops {
@@ -26,15 +27,6 @@ Dtype loss_dtype(const Tensor& input, const Tensor& target, const char* name) {
   if (!is_floating(d))
     throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
   return d;
-}
-
-// The table's function for float or double.
-template <class C, class K32, class K64>
-auto pick(K32 of_float, K64 of_double) {
-  if constexpr (std::is_same_v<C, float>)
-    return of_float;
-  else
-    return of_double;
 }
 
 template <class F>

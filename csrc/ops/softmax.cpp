@@ -8,6 +8,7 @@
 #include "kernels/dispatch.h"
 #include "ops/drivers/scratch.h"
 #include "ops/elementwise.h"
+#include "ops/pick.h"
 #include "ops/reduce.h"
 #include "ops/reducer.h"
 
@@ -16,22 +17,27 @@ namespace nnlib::ops {
 namespace {
 
 bool is_32_or_64(Dtype d) { return d == Dtype::Float32 || d == Dtype::Float64; }
-bool rows_lie_ready(const Tensor& t, int64_t dim) {
-  return is_32_or_64(t.dtype()) && t.is_contiguous() && dim == t.dim() - 1;
-}
+bool lies_in_rows(const Tensor& t, int64_t dim) { return t.is_contiguous() && dim == t.dim() - 1; }
 int64_t row_grain(int64_t n) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, n)); }
 
-// The kernel of compute type T.
-template <class T, class K32, class K64>
-auto pick(K32 of_float, K64 of_double) {
-  if constexpr (std::is_same_v<T, float>)
-    return of_float;
-  else
-    return of_double;
-}
 #define NNLIB_SOFTMAX_KERNEL(part)                                                                     \
   (log ? pick<T>(kernels::table().log_softmax_##part##_f32, kernels::table().log_softmax_##part##_f64) \
        : pick<T>(kernels::table().softmax_##part##_f32, kernels::table().softmax_##part##_f64))
+
+// Rows of 16-bit floats are made float32, some at a time: f(first row, how many).
+void for_each_block(int64_t rows, int64_t n, FunctionRef<void(int64_t first, int64_t count)> f) {
+  const int64_t block = std::max<int64_t>(1, 4096 / n);
+  parallel_for(0, rows, row_grain(n), [&](int64_t b, int64_t e) {
+    for (; b < e; b += block) f(b, std::min(block, e - b));
+  });
+}
+void widen(const Tensor& t, int64_t first, int64_t n, float* wide) {
+  load_row(t.dtype(), Dtype::Float32)(n, (const char*)t.raw() + 2 * first, 2, wide);
+}
+void narrow(const float* wide, int64_t first, int64_t n, const Tensor& t) {
+  store_row(Dtype::Float32, t.dtype())(n, wide, (char*)t.raw() + 2 * first, 2);
+}
+float* wide_values(int64_t n) { return drivers::scratch<drivers::Scratch::Rows, float>(n); }
 
 // ---- along a dimension that is not the last: whole rows of neighbouring lanes at a time, in strips that
 // stay cached
@@ -70,21 +76,18 @@ void for_each_strip(const Columns& c, FunctionRef<void(int64_t at, int64_t width
 }
 // A strip of t from element `at`, its rows one after the other as floats; and back.
 void widen_strip(const Columns& c, const Tensor& t, int64_t at, int64_t w, float* wide) {
-  const LoadRow load = load_row(t.dtype(), Dtype::Float32);
-  for (int64_t i = 0; i < c.n; i++) load(w, (const char*)t.raw() + 2 * (at + i * c.inner), 2, wide + i * w);
+  for (int64_t i = 0; i < c.n; i++) widen(t, at + i * c.inner, w, wide + i * w);
 }
 void narrow_strip(const Columns& c, const float* wide, int64_t at, int64_t w, const Tensor& t) {
-  const StoreRow store = store_row(Dtype::Float32, t.dtype());
-  for (int64_t i = 0; i < c.n; i++) store(w, wide + i * w, (char*)t.raw() + 2 * (at + i * c.inner), 2);
+  for (int64_t i = 0; i < c.n; i++) narrow(wide + i * w, at + i * c.inner, w, t);
 }
-float* strip_values(int64_t n) { return drivers::scratch<drivers::Scratch::Rows, float>(n); }
 
 template <class T>
 void softmax_columns(const Columns& c, const Tensor& x, const Tensor& y, bool log) {
   const auto kernel = NNLIB_SOFTMAX_KERNEL(cols);
   for_each_strip(c, [&](int64_t at, int64_t w) {
     if (is_32_or_64(x.dtype())) return kernel(c.n, c.inner, w, (const T*)x.raw() + at, (T*)y.raw() + at);
-    float* wide = strip_values(c.n * w);
+    float* wide = wide_values(c.n * w);
     widen_strip(c, x, at, w, wide);
     kernel(c.n, w, w, (const T*)wide, (T*)wide);
     narrow_strip(c, wide, at, w, y);
@@ -96,7 +99,7 @@ void softmax_grad_columns(const Columns& c, const Tensor& g, const Tensor& y, co
   for_each_strip(c, [&](int64_t at, int64_t w) {
     if (is_32_or_64(y.dtype()))
       return kernel(c.n, c.inner, w, (const T*)g.raw() + at, (const T*)y.raw() + at, (T*)out.raw() + at);
-    float *wide_g = strip_values(2 * c.n * w), *wide_y = wide_g + c.n * w;
+    float *wide_g = wide_values(2 * c.n * w), *wide_y = wide_g + c.n * w;
     widen_strip(c, g, at, w, wide_g);
     widen_strip(c, y, at, w, wide_y);
     kernel(c.n, w, w, (const T*)wide_g, (const T*)wide_y, (T*)wide_g);
@@ -109,7 +112,14 @@ void run_softmax_of(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
   const int64_t n = x.dim() ? x.sizes()[(size_t)dim] : 1;
   if (n == 0 || x.numel() == 0) return;
   const auto kernel = NNLIB_SOFTMAX_KERNEL(rows);
-  if (rows_lie_ready(x, dim) && rows_lie_ready(out, dim)) {
+  if (lies_in_rows(x, dim) && lies_in_rows(out, dim)) {
+    if (!is_32_or_64(x.dtype()))
+      return for_each_block(x.numel() / n, n, [&](int64_t r, int64_t count) {
+        float* const wide = wide_values(count * n);
+        widen(x, r * n, count * n, wide);
+        kernel(count, n, (const T*)wide, (T*)wide);
+        narrow(wide, r * n, count * n, out);
+      });
     const T* px = (const T*)x.raw();
     T* py = (T*)out.raw();
     parallel_for(0, x.numel() / n, row_grain(n),
@@ -135,7 +145,15 @@ void run_softmax_grad_of(const Tensor& g, const Tensor& y, const Tensor& out, in
   const int64_t n = y.dim() ? y.sizes()[(size_t)dim] : 1;
   if (y.numel() == 0) return;
   const auto kernel = NNLIB_SOFTMAX_KERNEL(grad_rows);
-  if (rows_lie_ready(g, dim) && rows_lie_ready(y, dim)) {
+  if (lies_in_rows(g, dim) && lies_in_rows(y, dim)) {
+    if (!is_32_or_64(y.dtype()))
+      return for_each_block(y.numel() / n, n, [&](int64_t r, int64_t count) {
+        float *const wide_g = wide_values(2 * count * n), *const wide_y = wide_g + count * n;
+        widen(g, r * n, count * n, wide_g);
+        widen(y, r * n, count * n, wide_y);
+        kernel(count, n, (const T*)wide_g, (const T*)wide_y, (T*)wide_g);
+        narrow(wide_g, r * n, count * n, out);
+      });
     const T *pg = (const T*)g.raw(), *py = (const T*)y.raw();
     T* po = (T*)out.raw();
     parallel_for(0, y.numel() / n, row_grain(n),

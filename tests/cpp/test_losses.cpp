@@ -3,6 +3,7 @@
 
 using namespace harness;
 using nnlib::kernels::CrossEntropy;
+using nnlib::kernels::CrossEntropyOf;
 using nnlib::kernels::Table;
 
 TEST(sum_rows_indexed) {
@@ -28,28 +29,31 @@ TEST(sum_rows_indexed) {
 }
 
 // The scores of some examples with their targets, in one element type.
-template <class T>
+template <class T, class C = float>
 struct Scores {
   int64_t classes, examples;
   std::vector<T> x, p;
-  std::vector<float> weight;
+  std::vector<C> weight;
   std::vector<int64_t> target;
   Scores(int64_t classes, int64_t examples, T (*from)(float))
       : classes(classes), examples(examples), weight(size_t(classes)), target(size_t(examples)) {
     std::vector<float> values(size_t(classes * examples) + 1), given(values.size());
-    fill(values, -20, 20), fill(given, 0, 1), fill(weight, 0.1f, 1);
+    std::vector<float> weights(weight.size());
+    fill(values, -20, 20), fill(given, 0, 1), fill(weights, 0.1f, 1);
+    weight.assign(weights.begin(), weights.end());
     for (const float v : values) x.push_back(from(v));
     for (const float v : given) p.push_back(from(v));
     for (int64_t i = 0; i < examples; ++i) target[size_t(i)] = i % 5 == 3 ? -100 : (i * 7 + 3) % classes;
   }
-  CrossEntropy spec(int mode) const {
-    float sum = 0;
-    for (const float w : weight) sum += mode & 1 ? w : 1.f;
-    const float e = mode & 2 ? 0.2f : 0.f;
-    return {classes, -100, mode & 1 ? weight.data() : nullptr, 1 - e, e / float(classes), sum, 0.5f};
+  CrossEntropyOf<C> spec(int mode) const {
+    C sum = 0;
+    for (const C w : weight) sum += mode & 1 ? w : 1;
+    const C e = mode & 2 ? C(0.2) : 0;
+    return {classes, -100, mode & 1 ? weight.data() : nullptr, 1 - e, e / C(classes), sum, C(0.5)};
   }
 };
 float itself(float x) { return x; }
+double widened(float x) { return x; }
 uint16_t to_bf16(float x) {
   uint16_t y;
   truth().f32_to_bf16(1, &x, &y);
@@ -61,31 +65,38 @@ uint16_t to_f16(float x) {
   return y;
 }
 float value_of(float x, float (*)(float)) { return x; }
+double value_of(double x, double (*)(float)) { return x; }
 float value_of(uint16_t x, uint16_t (*from)(float)) {
   float y;
   from == to_bf16 ? truth().bf16_to_f32(1, &x, &y) : truth().f16_to_f32(1, &x, &y);
   return y;
 }
 
-template <class T, class Rows, class Lanes, class Part, class PartGrad>
-void check_cross_entropy(const char* isa, T (*from)(float), Rows rows, Lanes lanes, Part part,
-                         PartGrad part_grad, Rows true_rows, Part true_part, PartGrad true_part_grad) {
-  const double relative = sizeof(T) == 4 ? 1e-5 : 1e-2, absolute = sizeof(T) == 4 ? 1e-6 : 4e-3;
-  for (int64_t n : {1, 2, 7, 8, 9, 16, 31, 33, 64, 100, 257}) {
+// C: the type in which T is computed.
+template <class C, class T, class Rows, class Lanes>
+void check_examples(const char* isa, T (*from)(float), Rows rows, Lanes lanes, Rows true_rows) {
+  const double relative = sizeof(T) == 8   ? 1e-13
+                          : sizeof(T) == 4 ? 1e-5
+                                           : 1e-2,
+               absolute = sizeof(T) == 8   ? 1e-15
+                          : sizeof(T) == 4 ? 1e-6
+                                           : 4e-3,
+               of_loss = sizeof(T) == 8 ? 1e-14 : 1e-5;
+  for (int64_t n : {1, 2, 3, 5, 7, 8, 9, 16, 31, 33, 64, 100, 257}) {
     for (int64_t examples : {1, 6, 16, 37}) {
-      const Scores<T> s(n, examples, from);
-      std::vector<float> scratch(size_t((n + 8) * (examples + 31)));
+      const Scores<T, C> s(n, examples, from);
+      std::vector<C> scratch(size_t((2 * n + 8) * (examples + 31)));
       for (int mode = 0; mode < 16; ++mode) {  // weights, smoothing, streaming, probabilities
-        const CrossEntropy c = s.spec(mode);
+        const CrossEntropyOf<C> c = s.spec(mode);
         const bool stream = mode & 4;
         const int64_t* target = mode & 8 ? nullptr : s.target.data();
         const T *x = s.x.data() + 1, *p = mode & 8 ? s.p.data() + 1 : nullptr;
-        Guarded<float> want_loss(examples), loss(examples);
+        Guarded<C> want_loss(examples), loss(examples);
         Guarded<T> want(n * examples), got(n * examples, 1 + mode % 3), turned(n * examples, mode % 3);
         const auto compare = [&](const char* what, Guarded<T>& y) {
           for (int64_t i = 0; i < examples; ++i)
-            CHECK(close(loss[i], want_loss[i], 1e-5, 1e-4), isa, what, " loss ", i, " of ", n, " mode ", mode,
-                  ": ", loss[i], " ", want_loss[i]);
+            CHECK(close(loss[i], want_loss[i], of_loss, 10 * of_loss), isa, what, " loss ", i, " of ", n,
+                  " mode ", mode, ": ", loss[i], " ", want_loss[i]);
           for (int64_t i = 0; i < n * examples; ++i)
             CHECK(close(value_of(y[i], from), value_of(want[i], from), relative, absolute), isa, what,
                   " gradient ", i, " of ", n, " x ", examples, " mode ", mode);
@@ -112,18 +123,30 @@ void check_cross_entropy(const char* isa, T (*from)(float), Rows rows, Lanes lan
         for (int64_t i = 0; i < n * examples; ++i) back[i] = apart[i % n * examples + i / n];
         CHECK(apart.intact(), isa, " lanes wrote outside");
         compare(" lanes", back);
-
-        float sums[4], true_sums[4];
-        part(&c, n, x, p, sums), true_part(&c, n, x, p, true_sums);
-        for (int q = 0; q < 4; ++q)
-          CHECK(close(sums[q], true_sums[q], 1e-5, 1e-5), isa, " part ", q, " of ", n, " mode ", mode);
-        Guarded<T> a(n, mode % 3), b(n);
-        part_grad(&c, n, x, p, sums[0], 0.3f, a.data()), true_part_grad(&c, n, x, p, sums[0], 0.3f, b.data());
-        for (int64_t j = 0; j < n; ++j)
-          CHECK(close(value_of(a[j], from), value_of(b[j], from), relative, absolute), isa, " part_grad ", j,
-                " of ", n);
-        CHECK(a.intact(), isa, " part_grad wrote outside");
       }
+    }
+  }
+}
+
+template <class T, class Part, class PartGrad>
+void check_parts(const char* isa, T (*from)(float), Part part, PartGrad part_grad, Part true_part,
+                 PartGrad true_part_grad) {
+  const double relative = sizeof(T) == 4 ? 1e-5 : 1e-2, absolute = sizeof(T) == 4 ? 1e-6 : 4e-3;
+  for (int64_t n : {1, 2, 7, 8, 9, 16, 31, 33, 64, 100, 257}) {
+    const Scores<T> s(n, 1, from);
+    for (int mode = 0; mode < 16; ++mode) {
+      const CrossEntropy c = s.spec(mode);
+      const T *x = s.x.data() + 1, *p = mode & 8 ? s.p.data() + 1 : nullptr;
+      float sums[4], true_sums[4];
+      part(&c, n, x, p, sums), true_part(&c, n, x, p, true_sums);
+      for (int q = 0; q < 4; ++q)
+        CHECK(close(sums[q], true_sums[q], 1e-5, 1e-5), isa, " part ", q, " of ", n, " mode ", mode);
+      Guarded<T> a(n, mode % 3), b(n);
+      part_grad(&c, n, x, p, sums[0], 0.3f, a.data()), true_part_grad(&c, n, x, p, sums[0], 0.3f, b.data());
+      for (int64_t j = 0; j < n; ++j)
+        CHECK(close(value_of(a[j], from), value_of(b[j], from), relative, absolute), isa, " part_grad ", j,
+              " of ", n);
+      CHECK(a.intact(), isa, " part_grad wrote outside");
     }
   }
 }
@@ -131,18 +154,21 @@ void check_cross_entropy(const char* isa, T (*from)(float), Rows rows, Lanes lan
 TEST(cross_entropy) {
   const Table& w = truth();
   for_each_isa([&](const Table& t, const char* isa) {
-    check_cross_entropy<float>(isa, itself, t.cross_entropy_rows_f32, t.cross_entropy_lanes_f32,
-                               t.cross_entropy_part_f32, t.cross_entropy_part_grad_f32,
-                               w.cross_entropy_rows_f32, w.cross_entropy_part_f32,
-                               w.cross_entropy_part_grad_f32);
-    check_cross_entropy<uint16_t>(isa, to_bf16, t.cross_entropy_rows_bf16, t.cross_entropy_lanes_bf16,
-                                  t.cross_entropy_part_bf16, t.cross_entropy_part_grad_bf16,
-                                  w.cross_entropy_rows_bf16, w.cross_entropy_part_bf16,
-                                  w.cross_entropy_part_grad_bf16);
-    check_cross_entropy<uint16_t>(isa, to_f16, t.cross_entropy_rows_f16, t.cross_entropy_lanes_f16,
-                                  t.cross_entropy_part_f16, t.cross_entropy_part_grad_f16,
-                                  w.cross_entropy_rows_f16, w.cross_entropy_part_f16,
-                                  w.cross_entropy_part_grad_f16);
+#define NNLIB_CHECK_TYPE(suffix, C, from)                                                     \
+  check_examples<C>(isa, from, t.cross_entropy_rows_##suffix, t.cross_entropy_lanes_##suffix, \
+                    w.cross_entropy_rows_##suffix);
+#define NNLIB_CHECK_PARTS(suffix, from)                                                     \
+  check_parts(isa, from, t.cross_entropy_part_##suffix, t.cross_entropy_part_grad_##suffix, \
+              w.cross_entropy_part_##suffix, w.cross_entropy_part_grad_##suffix);
+    NNLIB_CHECK_TYPE(f32, float, itself)
+    NNLIB_CHECK_TYPE(bf16, float, to_bf16)
+    NNLIB_CHECK_TYPE(f16, float, to_f16)
+    NNLIB_CHECK_TYPE(f64, double, widened)
+    NNLIB_CHECK_PARTS(f32, itself)
+    NNLIB_CHECK_PARTS(bf16, to_bf16)
+    NNLIB_CHECK_PARTS(f16, to_f16)
+#undef NNLIB_CHECK_TYPE
+#undef NNLIB_CHECK_PARTS
     // Scores past the range of exp, and those that are no numbers.
     const float inf = INFINITY;
     const std::vector<std::vector<float>> edges = {{-inf, -inf},   {inf, 1},  {-inf, 2},
@@ -168,6 +194,7 @@ TEST(cross_entropy) {
     for (const char* name : {"rows_", "lanes_", "part_", "part_grad_"})
       covered().insert(std::string("cross_entropy_") + name + type);
   }
+  covered().insert({"cross_entropy_rows_f64", "cross_entropy_lanes_f64"});
 }
 
 TEST(sums) {

@@ -20,7 +20,7 @@ constexpr int64_t kChunk = 1 << 14;
 // Gradients larger than this leave the caches before anything reads them.
 constexpr int64_t kStreamed = int64_t(1) << 23;
 // Rows of fewer classes fill vectors badly; their examples become the lanes.
-constexpr int64_t kFewClasses = 24;
+constexpr int64_t kFewClasses = 48;
 // Few rows of many classes are split into parts of this size.
 constexpr int64_t kFewRows = 16, kPart = 1 << 13;
 // Bytes of scores that lanes copy to scratch at a time, and the most examples among them. Long runs of each
@@ -28,21 +28,28 @@ constexpr int64_t kFewRows = 16, kPart = 1 << 13;
 constexpr int64_t kLaneBytes = 1 << 18, kTurnedBytes = 1 << 15, kMostLanes = 1008;
 
 // The kernels by element type.
-#define NNLIB_KERNELS_OF(T, K, suffix)                                                    \
-  template <>                                                                             \
-  struct KernelsOf<T> {                                                                   \
-    using type = K;                                                                       \
-    static auto rows() { return kernels::table().cross_entropy_rows_##suffix; }           \
-    static auto lanes() { return kernels::table().cross_entropy_lanes_##suffix; }         \
-    static auto part() { return kernels::table().cross_entropy_part_##suffix; }           \
-    static auto part_grad() { return kernels::table().cross_entropy_part_grad_##suffix; } \
+#define NNLIB_KERNELS_OF(T, K, suffix, parts)                                     \
+  template <>                                                                     \
+  struct KernelsOf<T> {                                                           \
+    using type = K;                                                               \
+    static auto rows() { return kernels::table().cross_entropy_rows_##suffix; }   \
+    static auto lanes() { return kernels::table().cross_entropy_lanes_##suffix; } \
+    parts                                                                         \
   };
+#define NNLIB_PARTS_OF(suffix)                                                \
+  static auto part() { return kernels::table().cross_entropy_part_##suffix; } \
+  static auto part_grad() { return kernels::table().cross_entropy_part_grad_##suffix; }
 template <class T>
 struct KernelsOf;
-NNLIB_KERNELS_OF(float, float, f32)
-NNLIB_KERNELS_OF(BFloat16, uint16_t, bf16)
-NNLIB_KERNELS_OF(Half, uint16_t, f16)
+NNLIB_KERNELS_OF(float, float, f32, NNLIB_PARTS_OF(f32))
+NNLIB_KERNELS_OF(BFloat16, uint16_t, bf16, NNLIB_PARTS_OF(bf16))
+NNLIB_KERNELS_OF(Half, uint16_t, f16, NNLIB_PARTS_OF(f16))
+NNLIB_KERNELS_OF(double, double, f64, )
 #undef NNLIB_KERNELS_OF
+#undef NNLIB_PARTS_OF
+
+template <class T>
+using SpecOf = kernels::CrossEntropyOf<compute_t<T>>;
 
 template <class T>
 const typename KernelsOf<T>::type* raw(const T* p) {
@@ -60,7 +67,7 @@ struct Operands {
   const T *x, *p;
   T* y;
   const int64_t* target;
-  float* losses;
+  compute_t<T>* losses;
 
   Operands at(int64_t o, int64_t i) const {
     const auto offset = [&](const ExampleLayout& l) { return o * l.outer_stride + i * l.inner_stride; };
@@ -78,10 +85,10 @@ struct Operands {
 
 // Examples whose classes are adjacent.
 template <class T>
-void by_rows(const CrossEntropy& c, const Operands<T>& all, bool stream) {
+void by_rows(const SpecOf<T>& c, const Operands<T>& all, bool stream) {
   const int64_t grain = std::max<int64_t>(1, kChunk / c.classes), inner = all.lx.inner;
   parallel_for(0, all.lx.outer * inner, grain, [&](int64_t first, int64_t last) {
-    float* exponentials = scratch<Scratch::Scores, float>(c.classes);
+    auto* const exponentials = scratch<Scratch::Scores, compute_t<T>>(c.classes);
     for (int64_t e = first; e < last;) {  // runs of one stride
       const int64_t o = e / inner, i = e % inner;
       const bool across = inner == 1;
@@ -97,15 +104,17 @@ void by_rows(const CrossEntropy& c, const Operands<T>& all, bool stream) {
 
 // Examples that are adjacent, or that have few classes.
 template <class T>
-void by_lanes(const CrossEntropy& c, const Operands<T>& all, bool stream) {
+void by_lanes(const SpecOf<T>& c, const Operands<T>& all, bool stream) {
   const bool across = all.lx.inner == 1;  // the examples are those of the outer dimension
   const int64_t n = across ? all.lx.outer : all.lx.inner, outer = across ? 1 : all.lx.outer;
   const auto step = [&](const ExampleLayout& l) { return across ? l.outer_stride : l.inner_stride; };
   const int64_t bytes = step(all.lx) == 1 ? kLaneBytes : kTurnedBytes;
-  const int64_t width = std::clamp<int64_t>(bytes / 4 / c.classes / 16 * 16, 16, kMostLanes);
+  const int64_t rows = all.p ? 2 * c.classes : c.classes;
+  const int64_t width =
+      std::clamp<int64_t>(bytes / int64_t(sizeof(compute_t<T>)) / rows / 16 * 16, 16, kMostLanes);
   const int64_t blocks = (n + width - 1) / width;
   parallel_for(0, outer * blocks, 1, [&](int64_t first, int64_t last) {
-    float* work = scratch<Scratch::Scores, float>((c.classes + 8) * (width + 31));
+    auto* const work = scratch<Scratch::Scores, compute_t<T>>((rows + 8) * (width + 31));
     for (int64_t b = first; b < last; ++b) {
       const int64_t i = b % blocks * width, count = std::min(width, n - i);
       const Operands<T> at = across ? all.at(i, 0) : all.at(b / blocks, i);
@@ -185,50 +194,6 @@ void by_parts(const CrossEntropy& c, const Operands<T>& all) {
   });
 }
 
-// float64, one example at a time, by parts that stay in the first-level cache.
-void scalar_example(const kernels::CrossEntropyOf<double>& c, const double* x, int64_t xs, int64_t t,
-                    const double* p, int64_t ps, double* loss, double* y, int64_t ys) {
-  const auto weight = [&](int64_t j) { return c.weight ? c.weight[j] : 1.0; };
-  const auto share = [&](int64_t j) { return weight(j) * (p ? c.on * p[j * ps] + c.off : c.off); };
-  const bool shared = p || c.off != 0;
-  double m = -INFINITY, exponentials = 0, linear = 0, mass = 0;
-  const double at_target = p ? 0 : x[t * xs];
-  const auto& k = kernels::table();
-  constexpr int64_t kCalled = 8;  // classes for which calls pay
-  if (xs == 1 && c.classes >= kCalled)
-    m = k.max_f64(c.classes, x);
-  else
-    for (int64_t j = 0; j < c.classes; ++j) m = x[j * xs] > m ? x[j * xs] : m;
-  constexpr int64_t kPiece = 256;
-  double e[kPiece];
-  for (int64_t from = 0; from < c.classes; from += kPiece) {
-    const int64_t n = std::min(kPiece, c.classes - from);
-    for (int64_t i = 0; i < n; ++i) e[i] = x[(from + i) * xs] - m;
-    for (int64_t i = 0; shared && i < n; ++i) {
-      const double q = share(from + i);
-      linear += q * e[i], mass += q;
-    }
-    if (n < kCalled) {
-      for (int64_t i = 0; i < n; ++i) exponentials += e[i] = std::exp(e[i]);
-    } else {
-      k.exp_f64(n, e, e);
-      exponentials += k.sum_f64(n, e);
-    }
-    for (int64_t i = 0; y && i < n; ++i) y[(from + i) * ys] = e[i];
-  }
-  const double log_sum = std::log(exponentials), of_class = p ? 0 : c.on * weight(t);
-  *loss = (shared ? mass * log_sum - linear : 0) + (p ? 0 : of_class * (log_sum + (m - at_target)));
-  if (!y) return;
-  const double by = c.scale * (of_class + mass) / exponentials;
-  if (shared)
-    for (int64_t j = 0; j < c.classes; ++j) y[j * ys] = by * y[j * ys] - c.scale * share(j);
-  else if (ys == 1)
-    k.norm_apply_f64(c.classes, y, by, 0, y);
-  else
-    for (int64_t j = 0; j < c.classes; ++j) y[j * ys] *= by;
-  if (!p) y[t * ys] -= c.scale * of_class;
-}
-
 }  // namespace
 
 template <class T>
@@ -237,36 +202,16 @@ void cross_entropy(const kernels::CrossEntropyOf<compute_t<T>>& c, const Example
                    const ExampleLayout& ly, T* y) {
   const int64_t examples = lx.outer * lx.inner;
   if (examples == 0 || c.classes == 0) return;
-  if constexpr (std::is_same_v<T, double>) {
-    parallel_for(0, examples, std::max<int64_t>(1, 1024 / c.classes), [&](int64_t first, int64_t last) {
-      for (int64_t e = first; e < last; ++e) {
-        const auto at = [&](const ExampleLayout& l) {
-          return e / lx.inner * l.outer_stride + e % lx.inner * l.inner_stride;
-        };
-        double* const out = y ? y + at(ly) : nullptr;
-        if (target && target[e] == c.ignore_index) {
-          losses[e] = 0;
-          for (int64_t j = 0; out && j < c.classes; ++j) out[j * ly.class_stride] = 0;
-          continue;
-        }
-        scalar_example(c, x + at(lx), lx.class_stride, target ? target[e] : -1, p ? p + at(lp) : nullptr,
-                       lp.class_stride, losses + e, out, ly.class_stride);
-      }
-    });
-  } else {
-    const Operands<T> all{lx, lp, ly, x, p, y, target, losses};
-    const bool stream = y && y != x && examples * c.classes * int64_t(sizeof(T)) > kStreamed;
-    const bool rows = lx.class_stride == 1 || c.classes == 1;
-    // Lanes run along one dimension.
-    const bool lanes = !rows || (c.classes < kFewClasses && (lx.inner == 1 || lx.inner >= 16));
-    if (lanes) {
-      by_lanes(c, all, stream);
-    } else if (examples < kFewRows && c.classes >= 2 * kPart) {
-      by_parts(c, all);
-    } else {
-      by_rows(c, all, stream);
-    }
+  const Operands<T> all{lx, lp, ly, x, p, y, target, losses};
+  const bool stream = y && y != x && examples * c.classes * int64_t(sizeof(T)) > kStreamed;
+  const bool rows = lx.class_stride == 1 || c.classes == 1;
+  // Lanes run along one dimension.
+  if (!rows || (c.classes < kFewClasses && (lx.inner == 1 || lx.inner >= 16)))
+    return by_lanes(c, all, stream);
+  if constexpr (!std::is_same_v<T, double>) {
+    if (examples < kFewRows && c.classes >= 2 * kPart) return by_parts(c, all);
   }
+  by_rows(c, all, stream);
 }
 
 template <class C>
@@ -274,9 +219,14 @@ double sum_losses(int64_t n, const C* losses) {
   constexpr int64_t kRun = 1 << 13;
   std::vector<double> sums(size_t((n + kRun - 1) / kRun));
   parallel_for(0, n, kRun, [&](int64_t first, int64_t last) {
-    double s[4] = {};  // chains that the processor can run side by side
-    for (int64_t i = first; i < last; ++i) s[i % 4] += double(losses[i]);
-    sums[size_t(first / kRun)] = (s[0] + s[1]) + (s[2] + s[3]);
+    double s[8] = {};  // chains that the processor can run side by side
+    int64_t i = first;
+    for (; i + 8 <= last; i += 8) {
+#pragma GCC unroll 8
+      for (int64_t k = 0; k < 8; ++k) s[k] += double(losses[i + k]);
+    }
+    for (; i < last; ++i) s[i % 8] += double(losses[i]);
+    sums[size_t(first / kRun)] = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
   });
   double total = 0;
   for (const double s : sums) total += s;

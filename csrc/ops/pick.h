@@ -1,0 +1,17 @@
+// The choice between a kernel's two types.
+#pragma once
+#include <type_traits>
+
+namespace nnlib::ops {
+
+// The table's function for float or double.
+template <class T, class K32, class K64>
+auto pick(K32 of_float, K64 of_double) {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+  if constexpr (std::is_same_v<T, float>)
+    return of_float;
+  else
+    return of_double;
+}
+
+}  // namespace nnlib::ops
