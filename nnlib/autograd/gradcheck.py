@@ -30,38 +30,74 @@ def _differentiable(value) -> list[Tensor]:
     return [t for t in _tensors(value) if t.is_floating_point() and t.requires_grad]
 
 
-def _numerical(fn: Callable, inputs: tuple, x: Tensor, out_index: int, eps: float) -> Tensor:
-    """d outputs[out_index] / d x, of shape (numel of x, numel of the output)."""
-    flat = x.data.view(-1) if x.data.is_contiguous() else None
-    rows = []
-    for i in range(x.numel()):
-        values = []
-        for step in (eps, -eps):
-            if flat is None:
-                raise ValueError("gradcheck expects contiguous inputs")
-            before = flat[i].item()
-            flat[i] = before + step
-            # With gradients on: the function may take some itself.
-            outputs = [t for t in _tensors(fn(*inputs)) if t.is_floating_point()]
-            values.append(outputs[out_index].detach().to(_C.float64).reshape(-1).clone())
-            flat[i] = before
-        rows.append((values[0] - values[1]) / (2 * eps))
+def _floating(outputs) -> list[Tensor]:
+    return [t for t in _tensors(outputs) if t.is_floating_point()]
+
+
+def _difference(fn: Callable, inputs: tuple, part: Tensor, step: Tensor | float, eps: float) -> list[Tensor]:
+    """(f(x + eps step) - f(x - eps step)) / 2 eps of each output, in one dimension; ``part`` is where x moves."""
+    before = part.clone()
+    values = []
+    for e in (eps, -eps):
+        part.copy_(before + e * step)
+        # With gradients on: the function may take some itself.
+        values.append([t.detach().to(_C.float64).reshape(-1).clone() for t in _floating(fn(*inputs))])
+        part.copy_(before)
+    return [(high - low) / (2 * eps) for high, low in zip(*values, strict=True)]
+
+
+def _numerical(fn: Callable, inputs: tuple, x: Tensor, outputs: list[Tensor], eps: float) -> list[Tensor]:
+    """d output / d x of each output, of shape (numel of x, numel of the output)."""
+    if not x.data.is_contiguous():
+        raise ValueError("gradcheck expects contiguous inputs")
+    flat = x.data.view(-1)
+    rows = [_difference(fn, inputs, flat[i], 1.0, eps) for i in range(x.numel())]
     if not rows:
-        return _C.zeros((0, 0), dtype=_C.float64)
-    return _C.stack(rows)
+        return [_C.zeros((0, o.numel()), dtype=_C.float64) for o in outputs]
+    return [_C.stack(column) for column in zip(*rows, strict=True)]
+
+
+def _pullback(output: Tensor, x: Tensor, seed: Tensor) -> Tensor:
+    """The gradient of (output * seed).sum() at x, in one dimension."""
+    from . import grad
+
+    if not output.requires_grad:
+        return _C.zeros((x.numel(),), dtype=_C.float64)
+    (g,) = grad(output, x, seed, retain_graph=True, allow_unused=True)
+    g = _C.zeros_like(x) if g is None else (g.to_dense() if g.is_sparse else g)
+    return g.detach().to(_C.float64).reshape(-1)
 
 
 def _analytical(output: Tensor, x: Tensor) -> Tensor:
-    from . import grad
-
     rows = []
     for j in range(output.numel()):
         seed = _C.zeros(output.shape, dtype=output.dtype)
         seed.view(-1)[j] = 1
-        (g,) = grad(output, x, seed, retain_graph=True, allow_unused=True)
-        g = _C.zeros_like(x) if g is None else (g.to_dense() if g.is_sparse else g)
-        rows.append(g.detach().to(_C.float64).reshape(-1))
+        rows.append(_pullback(output, x, seed))
     return _C.stack(rows, 1) if rows else _C.zeros((x.numel(), 0), dtype=_C.float64)
+
+
+def _direction(n: int) -> Tensor:
+    """A random vector of length 1 without negative numbers, so that tolerances add up as the errors may."""
+    u = _C.rand((n,), dtype=_C.float64) + 1e-3
+    return u / u.norm()
+
+
+def _whole(func: Callable, inputs: tuple, x: Tensor, outputs: list[Tensor], eps: float):
+    """Of each output its Jacobian by backward, again, by differences, and what the absolute tolerance is times."""
+    for output, numerical in zip(outputs, _numerical(func, inputs, x, outputs, eps), strict=True):
+        yield _analytical(output, x), _analytical(output, x), numerical, 1.0
+
+
+def _projected(func: Callable, inputs: tuple, x: Tensor, outputs: list[Tensor], eps: float):
+    """As :func:`_whole`, each Jacobian J as u J v for random u and v: one backward and two calls of the function."""
+    u = _direction(x.numel())
+    moved = _difference(func, inputs, x.data, u.reshape(x.shape).to(x.dtype), eps)
+    for output, jacobian_u in zip(outputs, moved, strict=True):
+        v = _direction(output.numel())
+        seed = v.reshape(output.shape).to(output.dtype)
+        first, again = (_pullback(output, x, seed) @ u for _ in range(2))
+        yield first, again, jacobian_u @ v, (u.sum() * v.sum()).item()
 
 
 def gradcheck(
@@ -85,7 +121,8 @@ def gradcheck(
         raise_exception: raise :class:`GradcheckError` with both matrices, or return False.
         nondet_tol: how far two backward passes may differ.
         check_undefined_grad: also require that backward accepts missing output gradients of several outputs.
-        fast_mode: compare one random projection of the Jacobian rather than all of it.
+        fast_mode: compare u J v for random vectors u and v of length 1 rather than all of each Jacobian J: two calls
+            of ``func`` and one backward for an input and output of any size.
 
     >>> x = nnlib.randn(3, dtype=nnlib.float64, requires_grad=True)
     >>> nnlib.autograd.gradcheck(lambda x: (x * x).sum(), (x,))
@@ -98,24 +135,16 @@ def gradcheck(
             "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
         )
     try:
-        outputs = [t for t in _tensors(func(*inputs)) if t.is_floating_point()]
-        for out_index, output in enumerate(outputs):
-            for k, x in enumerate(checked):
-                if not output.requires_grad:
-                    analytical = _C.zeros((x.numel(), output.numel()), dtype=_C.float64)
-                else:
-                    analytical = _analytical(output, x)
-                    again = _analytical(output, x)
-                    if not _close(analytical, again, nondet_tol, 0.0):
-                        raise GradcheckError(
-                            f"Backward is not reentrant, i.e., running backward with same input and grad_output "
-                            f"multiple times gives different values: output {out_index}, input {k}"
-                        )
-                numerical = _numerical(func, inputs, x, out_index, eps)
-                if fast_mode and analytical.numel():
-                    u = _C.rand((x.numel(),), dtype=_C.float64)
-                    analytical, numerical = u @ analytical, u @ numerical
-                if analytical.numel() and not _close(analytical, numerical, atol, rtol):
+        outputs = _floating(func(*inputs))
+        for k, x in enumerate(checked):
+            jacobians = (_projected if fast_mode else _whole)(func, inputs, x, outputs, eps)
+            for out_index, (analytical, again, numerical, scale) in enumerate(jacobians):
+                if not _close(analytical, again, nondet_tol * scale, 0.0):
+                    raise GradcheckError(
+                        f"Backward is not reentrant, i.e., running backward with same input and grad_output "
+                        f"multiple times gives different values: output {out_index}, input {k}"
+                    )
+                if not _close(analytical, numerical, atol * scale, rtol):
                     raise GradcheckError(
                         f"Jacobian mismatch for output {out_index} with respect to input {k},\n"
                         f"numerical:{numerical}\nanalytical:{analytical}\n"
