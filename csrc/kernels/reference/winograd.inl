@@ -43,15 +43,24 @@ struct WinoMatrices {
   int64_t tile, taps;
 };
 
-// y = M x M^T for M of `to` rows and `from` columns; get(i, j) and put(i, j, value).
+// y = M x M^T for M of `to` rows and `from` columns, from the left, then from the right; get(i, j) and put(i,
+// j, value).
 template <class M, class Get, class Put>
 void wino_transform(int64_t to, int64_t from, M m, Get get, Put put) {
+  double matrix[6][6], half[6][6];
+  for (int64_t i = 0; i < to; ++i) {
+    for (int64_t r = 0; r < from; ++r) matrix[i][r] = m(i, r);
+  }
+  for (int64_t i = 0; i < to; ++i) {
+    for (int64_t c = 0; c < from; ++c) {
+      half[i][c] = 0;
+      for (int64_t r = 0; r < from; ++r) half[i][c] += matrix[i][r] * get(r, c);
+    }
+  }
   for (int64_t i = 0; i < to; ++i) {
     for (int64_t j = 0; j < to; ++j) {
       double sum = 0;
-      for (int64_t r = 0; r < from; ++r) {
-        for (int64_t c = 0; c < from; ++c) sum += m(i, r) * m(j, c) * get(r, c);
-      }
+      for (int64_t c = 0; c < from; ++c) sum += half[i][c] * matrix[j][c];
       put(i, j, float(sum));
     }
   }
