@@ -45,11 +45,14 @@ bool stands_for_tuple(PyObject* key) {
 }
 
 Tensor sequence_index(PyObject* o) {
-  if (!PySequence_Check(o) || PyUnicode_Check(o))
-    throw IndexError(
-        concat("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-               "indices (got ",
-               Py_TYPE(o)->tp_name, ")"));
+  const auto got = [&] {
+    return concat(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+        "(got ",
+        Py_TYPE(o)->tp_name, ")");
+  };
+  if (!PySequence_Check(o)) throw IndexError(got());
+  if (PyUnicode_Check(o) || PyBytes_Check(o)) throw TypeError(got());
   Object list =
       has_buffer(o) || PyList_Check(o) || PyTuple_Check(o) ? Object::borrow(o) : owned(PySequence_List(o));
   Tensor t = tensor_from_object(list.get(), nullptr);
@@ -142,7 +145,7 @@ Target resolve(const Tensor& self, PyObject* key) {
   int64_t used = 0;
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject* o = PyList_GET_ITEM(items.get(), i);
-    if (!is_tensor(o) && !PySlice_Check(o) && PySequence_Check(o) && !PyUnicode_Check(o)) {
+    if (!is_tensor(o) && !PySlice_Check(o) && PySequence_Check(o)) {
       // A sequence becomes its tensor now: masks count with their dimensions.
       Object t = owned(wrap(sequence_index(o)));
       used += consumes(t.get());
