@@ -4,6 +4,8 @@ import copy
 import pickle
 import sys
 
+from across import bits, everywhere
+
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
@@ -42,16 +44,6 @@ def train(net, steps=4, local=True):
         nn.functional.mse_loss(net(x), y).backward()
         optimizer.step()
     return net
-
-
-def bits(module):
-    return b"".join(p.detach().contiguous().numpy().tobytes() for p in module.parameters())
-
-
-def everywhere(value):
-    seen = [None] * world
-    dist.all_gather_object(seen, value)
-    return seen
 
 
 def close(a, b):

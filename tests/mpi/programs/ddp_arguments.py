@@ -2,6 +2,8 @@
 
 import warnings
 
+from across import everywhere
+
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
@@ -9,12 +11,6 @@ from nnlib.nn.parallel import DistributedDataParallel as DDP
 
 dist.init_process_group("mpi", timeout=30)
 rank, world = dist.get_rank(), dist.get_world_size()
-
-
-def everywhere(value, group=None):
-    seen = [None] * dist.get_world_size(group)
-    dist.all_gather_object(seen, value, group)
-    return seen
 
 
 def fresh(seed=0):

@@ -3,6 +3,8 @@
 import copy
 import warnings
 
+from across import bits, everywhere
+
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
@@ -16,16 +18,6 @@ from nnlib.nn.parallel import DistributedDataParallel as DDP
 
 dist.init_process_group("mpi", timeout=30)
 rank, world = dist.get_rank(), dist.get_world_size()
-
-
-def everywhere(value):
-    seen = [None] * world
-    dist.all_gather_object(seen, value)
-    return seen
-
-
-def bits(module):
-    return b"".join(p.detach().numpy().tobytes() for p in module.parameters())
 
 
 def train(net, optimizer, steps, first=0):

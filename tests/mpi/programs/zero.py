@@ -3,6 +3,8 @@
 import copy
 import warnings
 
+from across import bits, everywhere
+
 import nnlib as torch
 import nnlib.distributed as dist
 from nnlib import nn
@@ -18,16 +20,6 @@ rank, world = dist.get_rank(), dist.get_world_size()
 def fresh():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 40), nn.Tanh(), nn.Linear(40, 30), nn.Tanh(), nn.Linear(30, 3))
-
-
-def bits(module):
-    return b"".join(p.detach().contiguous().numpy().tobytes() for p in module.parameters())
-
-
-def everywhere(value):
-    seen = [None] * world
-    dist.all_gather_object(seen, value)
-    return seen
 
 
 def train(net, optimizer, steps, first=0, scheduler=None):
