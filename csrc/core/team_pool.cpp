@@ -1,12 +1,13 @@
 // A pool of threads. A caller hands its job to workers that are idle, computes its own part, takes the job
 // back from those that have not begun (a core that another process keeps busy is not waited for), and waits
-// for the rest. Who waits spins for a few microseconds, as the next job or the end is often that near, and
-// then sleeps on a futex, so that the core is free for another rank or a data loader.
+// for the rest. Who waits spins for a while, as the next job or the end is often near, and then sleeps on a
+// futex, so that the core is free for another rank or a data loader.
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -43,32 +45,84 @@ void pause_core() {
 #endif
 }
 
-// How long a thread spins before it sleeps: NNLIB_SPIN_US, else 20 microseconds.
-Clock::duration spin_time() {
-  static const Clock::duration time = [] {
-    const char* text = std::getenv("NNLIB_SPIN_US");
-    char* end = nullptr;
-    const double us = text ? std::strtod(text, &end) : 20;
-    const bool good = !text || (end != text && *end == 0 && us >= 0 && us <= 1e6);
-    return std::chrono::duration_cast<Clock::duration>(
-        std::chrono::duration<double, std::micro>(good ? us : 20));
-  }();
-  return time;
+// Nanoseconds that a thread has computed, by its clock.
+int64_t thread_time(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-// Spins until done() or the time is over; returns done().
-template <class Done>
-bool spin_until(Done&& done) {
-  if (done()) return true;
-  const Clock::time_point stop = Clock::now() + spin_time();
-  do {
-    for (int i = 0; i < 8; ++i) {
-      pause_core();
-      if (done()) return true;
-    }
-  } while (Clock::now() < stop);
-  return false;
-}
+// Waiting takes turns between spinning and sleeping. To wake a thread takes some 50 microseconds, so it is
+// worth to spin for longer where jobs follow each other closely; but spinning takes the core from others that
+// need it.
+class Patience {
+ public:
+  // Spins until done() or for as long as is sensible; returns done().
+  template <class Done>
+  bool spin(Done&& done) {
+    if (done()) return true;
+    began_ = Clock::now();
+    const int64_t computed = thread_time(CLOCK_THREAD_CPUTIME_ID);
+    Clock::time_point now = began_, stop = began_ + time_to_spin(now);
+    do {
+      for (int i = 0; i < 8; ++i) {
+        pause_core();
+        if (done()) return true;
+      }
+      const Clock::time_point before = now;
+      now = Clock::now();
+      if (now - before > kInterrupted) look_for_company(began_, computed);
+    } while (now < stop);
+    return false;
+  }
+  // What was waited for has come, after spin() had given up.
+  void slept() { late_ = Clock::now() - began_ < kLong ? 0 : late_ + 1; }
+  void spun() { late_ = 0; }
+
+  // Calls f() and notices when this thread did not have its core for some of the time.
+  template <class F>
+  static void watched(F&& f) {
+    const Clock::time_point began = Clock::now();
+    const int64_t computed = thread_time(CLOCK_THREAD_CPUTIME_ID);
+    f();
+    look_for_company(began, computed);
+  }
+
+ private:
+  static constexpr std::chrono::microseconds kShort{20}, kLong{200};
+  static constexpr int kPatient = 4;  // waits in a row that may be longer before spins are short
+  // A thread that lost its core for this long has company there: all spin shortly for a while.
+  static constexpr std::chrono::microseconds kInterrupted{100};
+  static constexpr std::chrono::seconds kCrowded{1};
+
+  // Whether something else had this thread's core since then.
+  static void look_for_company(Clock::time_point began, int64_t computed) {
+    const auto own = std::chrono::nanoseconds(thread_time(CLOCK_THREAD_CPUTIME_ID) - computed);
+    const Clock::time_point now = Clock::now();
+    if (now - began > own + kInterrupted) crowded_until().store((now + kCrowded).time_since_epoch().count());
+  }
+  static std::atomic<Clock::rep>& crowded_until() {
+    static std::atomic<Clock::rep> time{0};
+    return time;
+  }
+  // NNLIB_SPIN_US, a fixed time; nothing if it is not set or no time.
+  static std::optional<Clock::duration> wanted_time() {
+    const char* text = std::getenv("NNLIB_SPIN_US");
+    char* end = nullptr;
+    const double us = text ? std::strtod(text, &end) : -1;
+    if (!text || end == text || *end != 0 || !(us >= 0 && us <= 1e6)) return std::nullopt;
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(us));
+  }
+  Clock::duration time_to_spin(Clock::time_point now) const {
+    static const std::optional<Clock::duration> wanted = wanted_time();
+    if (wanted) return *wanted;
+    const bool crowded = now.time_since_epoch().count() < crowded_until().load(std::memory_order_relaxed);
+    return late_ < kPatient && !crowded ? kLong : kShort;
+  }
+
+  Clock::time_point began_;
+  int late_ = 0;  // times in a row that what was waited for came late
+};
 
 // Lives on its caller's stack. `active` counts the workers that hold the job; its highest bit says that the
 // caller sleeps. Both are one word, because after the last worker's decrement the job may be gone.
@@ -83,12 +137,14 @@ struct Job {
     if (active.fetch_sub(1) == (kAsleep | 1)) futex_wake(&active);  // only the address is used
   }
   void wait() {
-    if (spin_until([&] { return active.load(std::memory_order_acquire) == 0; })) return;
+    static thread_local Patience patience;
+    if (patience.spin([&] { return active.load(std::memory_order_acquire) == 0; })) return patience.spun();
     uint32_t seen = active.fetch_or(kAsleep) | kAsleep;
     while (seen != kAsleep) {
       futex_wait(active, seen);
       seen = active.load();
     }
+    patience.slept();
   }
 };
 
@@ -120,22 +176,25 @@ struct alignas(64) Worker {
     }
   }
 
-  Job* take() {
+  Job* take(Patience& patience) {
     for (;;) {
-      const auto offered = [&] { return offer.load(std::memory_order_relaxed) != nullptr; };
-      if (!spin_until(offered)) {
+      if (patience.spin([&] { return offer.load(std::memory_order_relaxed) != nullptr; })) {
+        patience.spun();
+      } else {
         asleep.store(1);
         while (offer.load() == nullptr && asleep.load() != 0) futex_wait(asleep, 1);
         asleep.store(0);
+        patience.slept();
       }
       Job* job = offer.load();
       if (job != nullptr && offer.compare_exchange_strong(job, taken())) return job;
     }
   }
   [[noreturn]] void work(int member) {
+    Patience patience;
     for (;;) {
-      Job* job = take();
-      job->body(job->context, member);
+      Job* job = take(patience);
+      Patience::watched([&] { job->body(job->context, member); });
       // Idle before the job is left: the caller's next job finds this worker.
       offer.store(nullptr);
       job->leave();

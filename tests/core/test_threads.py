@@ -39,6 +39,20 @@ print(x.double().sum().item().hex())
     assert run(code, NNLIB_SPIN_US=spin) == run(code, OMP_NUM_THREADS="1")
 
 
+def test_idle_threads_sleep():
+    code = """
+import time, nnlib
+nnlib.set_num_threads(3)
+x = nnlib.ones(300, 300)
+for _ in range(50):
+    x @ x
+before = time.process_time()
+time.sleep(0.5)
+print(time.process_time() - before)
+"""
+    assert float(run(code)) < 0.1  # of the processor, for all threads together
+
+
 def test_a_wrong_number_is_refused():
     before = nnlib.get_num_threads()
     with pytest.raises(RuntimeError, match="positive integer, got 0"):

@@ -21,6 +21,7 @@ constexpr double kReduction = 5;                    // the lanes of a vector to 
 constexpr int64_t kNearBytes = 16 << 10;   // fits the first-level cache beside a tile's other operand
 constexpr int64_t kNearShare = 128 << 10;  // leaves room in the second-level cache
 constexpr int64_t kSharedBytes = 4 << 20;  // of Q packed at once
+constexpr int64_t kRowsBytes = 288 << 10;  // of P packed at once, beside a panel of Q in the second level
 
 double pack_cost(int64_t along, int64_t across) {
   return across == 1 ? kCopy : along == 1 ? kTranspose : kGather;
@@ -163,7 +164,9 @@ void GemmPlan<T>::pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t d
 template <class T>
 void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i1, int64_t j0,
                             int64_t j1) const {
-  const int64_t nr = tile_.nr, mr = tile_.mr, mc_max = balanced_block(i1 - i0, tile_.mc, mr);
+  const int64_t nr = tile_.nr, mr = tile_.mr;
+  const int64_t packed_rows = kRowsBytes / int64_t(sizeof(T)) / kc_ / mr * mr;
+  const int64_t mc_max = balanced_block(i1 - i0, t.pack_p ? std::max(tile_.mc, packed_rows) : tile_.mc, mr);
   T* rows = t.pack_p ? scratch<Scratch::PanelsA, T>(mc_max * kc_) : nullptr;
   for (int64_t ic = i0; ic < i1; ic += mc_max) {
     const int64_t mc = std::min(mc_max, i1 - ic), high = ceil_div(mc, ceil_div(mc, mr));
