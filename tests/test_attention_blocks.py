@@ -162,6 +162,25 @@ def test_large_scores_cost_gradients_no_digits(L):
         assert np.abs(a - b).max() < 1.2e-6 * np.abs(b).max()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("E", [16, 33])
+@pytest.mark.parametrize("L", [1, 5, 33, 300])
+def test_certain_probabilities_leave_no_gradient(L, E, dtype):
+    """Each query meets one key alone: backward finds a probability of 1, and what cancels does to the last bit."""
+    S = 70
+    k, v = tensors((2, 2, S, E), (2, 2, S, 20), dtype=dtype)
+    k = (200 * F.normalize(k, dim=-1)).detach().requires_grad_()
+    chosen = rng.integers(0, S, L)
+    q = k.detach()[:, :, chosen].requires_grad_()
+    out = F.scaled_dot_product_attention(q, k, v)
+    assert out.equal(v[:, :, chosen])
+    g = nnlib.tensor(rng.standard_normal(tuple(out.shape)), dtype=out.dtype)
+    out.backward(g)
+    assert not q.grad.any() and not k.grad.any()
+    want = nnlib.zeros_like(v).double().index_add_(2, nnlib.tensor(chosen), g.double())
+    np.testing.assert_allclose(v.grad.numpy(), want.numpy(), rtol=1e-5, atol=1e-6)
+
+
 MASKS = {
     "queries and keys": lambda L, S: (L, S),
     "padded keys": lambda L, S: (2, 1, 1, S),

@@ -68,6 +68,8 @@ void add_attention(Cases& cases) {
   });
   cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
             [&t] { t.attention_probability_f32(128, 32, 32, output(0), input(0), input(1), true); });
+  cases.add("attention_dot_f32", "128x32", {2 * kValues, 8 * kValues},
+            [&t] { t.attention_dot_f32(128, 32, input(0), input(1), output(0)); });
   cases.add("attention_mask_f32", "128x32", {0, 9 * kValues}, [&t] {
     t.attention_mask_f32(128, 32, reinterpret_cast<const uint8_t*>(input_half()), 128, output(0), 32);
   });

@@ -112,6 +112,16 @@ void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s
   }
 }
 
+void attention_dot_f32(int64_t n, int64_t width, const float* x, const float* y, float* out) {
+  for (int64_t c = 0; c < width; c += kWidth) {
+    const int64_t w = width - c;
+    Vec sum = zero();
+    for (int64_t i = 0; i < n; ++i)
+      sum = fma(load_n(x + i * width + c, w), load_n(y + i * width + c, w), sum);
+    store_n(out + c, sum, w);
+  }
+}
+
 // What a bool mask adds: four bytes of a query, neighbouring keys, move through the transposition as one
 // number.
 void attention_mask_f32(int64_t n, int64_t w, const uint8_t* m, int64_t ms, float* s, int64_t ld) {

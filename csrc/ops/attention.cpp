@@ -123,10 +123,11 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
     NoGradGuard guard;
     args.masks.push_back(expand(mask, scores));
   }
+  args.recorded = wants_grad(q, k, v, masks);
   Tensor normalizers;
   const Tensor wide = attention_forward(q, k, v, args, &normalizers);
   Tensor out = cast_values(wide, q.dtype());
-  if (!wants_grad(q, k, v, masks)) return out;
+  if (!args.recorded) return out;
   TensorList inputs{q, k, v};
   inputs.insert(inputs.end(), masks.begin(), masks.end());
   std::vector<Saved> saved;

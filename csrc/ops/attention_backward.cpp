@@ -29,18 +29,14 @@ void scale_values(int64_t n, float factor, float* x) { kernels::table().norm_app
 void scale_values(int64_t n, double factor, double* x) {
   for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
-float dot_row(int64_t n, const float* x, int64_t xs, const float* y, int64_t ys) {
-  float out[2] = {};
-  if (xs == 1 && ys == 1)
-    kernels::table().norm_grad_sums_f32(n, x, y, 0, out);
-  else
-    for (int64_t i = 0; i < n; i++) out[1] += x[i * xs] * y[i * ys];
-  return out[1];
+void dot_columns(int64_t n, int64_t width, const float* x, const float* y, float* out) {
+  kernels::table().attention_dot_f32(n, width, x, y, out);
 }
-double dot_row(int64_t n, const double* x, int64_t xs, const double* y, int64_t ys) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; i++) sum += x[i * xs] * y[i * ys];
-  return sum;
+void dot_columns(int64_t n, int64_t width, const double* x, const double* y, double* out) {
+  for (int64_t c = 0; c < width; c++) {
+    out[c] = 0;
+    for (int64_t i = 0; i < n; i++) out[c] = std::fma(x[i * width + c], y[i * width + c], out[c]);
+  }
 }
 
 // What one thread needs of the queries and of a block of keys of a head, and the block's probabilities and
@@ -62,12 +58,13 @@ struct BackwardBlocks : AttentionSizes, AttentionState {
 
   // Queries from `first` on. Panels of nr queries: E (scaled) and Ev of the gradient of the result by
   // queries; and for each query what its softmax was made with and the dot of the result and its gradient,
-  // zeros where a panel has no query.
+  // zeros where a panel has no query. The dot is added up as the gradient of a probability is: where one
+  // probability is 1 the two cancel to the last bit.
   struct Queries {
     int64_t first;
     C *panels, *grad_panels, *maxima, *factors, *dot;
   };
-  int64_t size_of_queries(int64_t n) const { return round_up(n, nr) * (E + Ev + 3); }
+  int64_t size_of_queries(int64_t n) const { return round_up(n, nr) * (E + Ev + 3) + nr * Ev; }
   Queries pack_queries(int64_t b, int64_t h, int64_t first, int64_t n, C* to) const {
     const Head<C> query(q, b, h), g(grad, b, h), o(out, b, h);
     const int64_t room = round_up(n, nr);
@@ -77,8 +74,12 @@ struct BackwardBlocks : AttentionSizes, AttentionState {
     pack_panels(nr, n, Ev, g.row(first), g.rs, g.cs, C(1), x.grad_panels);
     const C *maxima = normalizers.data<C>() + (b * H + h) * L + first, *factors = maxima + B * H * L;
     std::copy_n(maxima, n, x.maxima), std::copy_n(factors, n, x.factors);
-    for (int64_t i = 0; i < n; i++) x.dot[i] = dot_row(Ev, g.row(first + i), g.cs, o.row(first + i), o.cs);
-    for (C* values : {x.maxima, x.factors, x.dot}) std::fill(values + n, values + room, C(0));
+    for (C* values : {x.maxima, x.factors}) std::fill(values + n, values + room, C(0));
+    C* results = x.dot + room;
+    for (int64_t i = 0; i < n; i += nr) {
+      drivers::pack_panel(nr, std::min(nr, n - i), Ev, o.row(first + i), o.rs, o.cs, C(1), results);
+      dot_columns(Ev, nr, x.grad_panels + i * Ev, results, x.dot + i);
+    }
     return x;
   }
 

@@ -14,6 +14,7 @@ struct AttentionArgs {
   bool causal = false;
   double scale = 1;
   std::optional<DropoutRows> dropout;  // of the probabilities, a row for each query
+  bool recorded = false;               // backward follows
 };
 
 // q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and

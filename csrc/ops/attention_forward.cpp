@@ -225,13 +225,15 @@ struct FewQueries : Forward<T, float> {
   }
 };
 
-// Below this many queries reading the keys once a query costs less than packing them.
+// Below this many queries reading the keys once a query costs less than packing them. Backward makes scores
+// by blocks and has to find the bits of forward's: where one is 150, its rounding alone is 1e-5 of a
+// probability.
 constexpr int64_t kFewQueries = 8;
 
 template <class T>
 void in_float32(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
                 const Tensor& out, const Tensor& normalizers) {
-  if (q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
+  if (!args.recorded && q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
     FewQueries<T>(q, k, v, args, out, normalizers).run();
   } else {
     Forward<T, float>(q, k, v, args, out, normalizers).run();

@@ -82,6 +82,9 @@ void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t w
     COMPARE(attention_grad_f32, apart,
             t.attention_grad_f32(n, width, ld, p.data(), shift.data(), out, by_column));
   }
+  Guarded<float> y(size);
+  fill(y);
+  COMPARE(attention_dot_f32, width, t.attention_dot_f32(n, width, p.data(), y.data(), out));
   std::vector<uint8_t> mask(width * (n + 5));
   for (uint8_t& m : mask) m = rng()() % 4 != 0;
   COMPARE(attention_mask_f32, apart, t.attention_mask_f32(n, width, mask.data(), n + 5, out, ld));

@@ -31,6 +31,14 @@ void attention_probability_f32(int64_t rows, int64_t width, int64_t ld, float* s
   }
 }
 
+void attention_dot_f32(int64_t n, int64_t width, const float* x, const float* y, float* out) {
+  for (int64_t c = 0; c < width; ++c) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += double(x[i * width + c]) * y[i * width + c];
+    out[c] = float(sum);
+  }
+}
+
 void attention_mask_f32(int64_t n, int64_t w, const uint8_t* m, int64_t ms, float* s, int64_t ld) {
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < w; ++j) s[i * ld + j] += m[j * ms + i] ? 0.f : -INFINITY;
