@@ -2,6 +2,7 @@
 
 #include "autograd/function.h"
 #include "core/shape.h"
+#include "ops/shape.h"
 #include "python/autograd.h"
 #include "python/bind.h"
 #include "python/interchange.h"
@@ -234,14 +235,7 @@ PyObject* to_method(PyObject* self, PyObject* args, PyObject* kwargs) {
         r = dtype == t.dtype() ? (same_format || copy ? basic_ops().clone(t) : t)
                                : basic_ops().cast(t, dtype);
       }
-    }
-    if (!same_format) {
-      Object o = owned(wrap(r)), f = owned(memory_format_object(*format));
-      Object made = owned(PyObject_CallMethod(o.get(), "contiguous", nullptr));
-      Object kw = owned(Py_BuildValue("{s:O}", "memory_format", f.get()));
-      Object none = owned(PyTuple_New(0)), method = owned(PyObject_GetAttrString(o.get(), "clone"));
-      made = owned(PyObject_Call(method.get(), none.get(), kw.get()));
-      r = unpack(made.get());
+      if (!same_format) r = ops::clone(r, format);
     }
     return wrap(r);
   });
