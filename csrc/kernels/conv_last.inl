@@ -1,4 +1,5 @@
-// Depthwise convolution whose lanes are channels: a pixel of a frame is pixel_lanes channels side by side.
+// Convolution of few channels a group whose lanes are channels: a pixel of a frame is pixel_lanes channels side
+// by side.
 #pragma once
 #include "vec.h"
 
@@ -17,6 +18,42 @@ constexpr int kPixelsAtOnce = 7;
 constexpr int kPixelsAtOnce = 2;
 #endif
 constexpr int kTapsAtOnce = 12 / kPixelVecs;
+
+// One vector of lanes of n pixels.
+template <class Read>
+NNLIB_INLINE void spread_lanes(int64_t n, const float* x, int64_t x_step, float* y, Read read) {
+  for (int64_t p = 0; p < n; ++p) store(y + p * pixel_lanes, read(x + p * x_step));
+}
+
+void spread_pixels_f32(int64_t n, int64_t channels, const float* x, int64_t x_step, int64_t sets,
+                       const int32_t* index, float* y, int64_t y_set) {
+  constexpr int64_t some = 8;  // pixels that are read again for each set
+  for (int64_t p = 0; p < n; p += some) {
+    const int64_t pixels = n - p < some ? n - p : some;
+    const float* from = x + p * x_step;
+    for (int64_t i = some; i < 2 * some && p + i < n; ++i) prefetch(from + i * x_step);
+    for (int64_t s = 0; s < sets; ++s) {
+      for (int v = 0; v < kPixelVecs; ++v) {
+        const int32_t* lane = index + s * pixel_lanes + v * kWidth;
+        float* to = y + s * y_set + p * pixel_lanes + v * kWidth;
+        int32_t low = lane[0], high = lane[0];
+        for (int q = 1; q < kWidth; ++q) {
+          low = lane[q] < low ? lane[q] : low;
+          high = lane[q] > high ? lane[q] : high;
+        }
+        // A vector of x that holds all lanes, and does not reach past its channels.
+        if (low + kWidth > channels) low = int32_t(channels - kWidth);
+        if (low >= 0 && high < low + kWidth) {
+          const IVec at = load_i(lane) - set1i(low);
+          spread_lanes(pixels, from + low, x_step, to, [&](const float* q) { return permute(load(q), at); });
+        } else {
+          const IVec at = load_i(lane);
+          spread_lanes(pixels, from, x_step, to, [&](const float* q) { return gather(q, at); });
+        }
+      }
+    }
+  }
+}
 
 template <int P>
 __attribute__((noinline)) void pixel_sums(int64_t channels, int64_t taps, const int64_t* offset,

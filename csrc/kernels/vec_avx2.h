@@ -129,6 +129,7 @@ NNLIB_INLINE IVec trunc_int(Vec a) { return {_mm256_cvttps_epi32(a.v)}; }
 NNLIB_INLINE Vec to_float(IVec a) { return {_mm256_cvtepi32_ps(a.v)}; }
 NNLIB_INLINE IVec iota() { return {iota256()}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {_mm256_i32gather_ps(p, i.v, 4)}; }
+NNLIB_INLINE Vec permute(Vec a, IVec i) { return {_mm256_permutevar8x32_ps(a.v, i.v)}; }
 
 // r[i] lane j becomes r[j] lane i.
 NNLIB_INLINE void transpose(Vec (&r)[8]) {

@@ -96,6 +96,7 @@ NNLIB_INLINE IVec trunc_int(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }
 NNLIB_INLINE Vec to_float(IVec a) { return {_mm512_cvtepi32_ps(a.v)}; }
 NNLIB_INLINE IVec iota() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {_mm512_i32gather_ps(i.v, p, 4)}; }
+NNLIB_INLINE Vec permute(Vec a, IVec i) { return {_mm512_permutexvar_ps(i.v, a.v)}; }
 
 // r[i] lane j becomes r[j] lane i.
 NNLIB_INLINE void transpose(Vec (&r)[16]) {

@@ -188,6 +188,7 @@ NNLIB_INLINE IVec trunc_int(Vec a) { return {__builtin_convertvector(a.v, I4)}; 
 NNLIB_INLINE Vec to_float(IVec a) { return {__builtin_convertvector(a.v, F4)}; }
 NNLIB_INLINE IVec iota() { return {I4{0, 1, 2, 3}}; }
 NNLIB_INLINE Vec gather(const float* p, IVec i) { return {F4{p[i.v[0]], p[i.v[1]], p[i.v[2]], p[i.v[3]]}}; }
+NNLIB_INLINE Vec permute(Vec a, IVec i) { return {F4{a.v[i.v[0]], a.v[i.v[1]], a.v[i.v[2]], a.v[i.v[3]]}}; }
 
 // r[i] lane j becomes r[j] lane i.
 NNLIB_INLINE void transpose(Vec (&r)[4]) {

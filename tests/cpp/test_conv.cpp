@@ -127,6 +127,39 @@ TEST(conv_layout_kernels) {
                     "pixels_from_planes_f32", "pixels_from_planes_bf16", "pixels_from_planes_f16"});
 }
 
+TEST(spread_pixels) {
+  const int64_t lanes = truth().pixel_lanes;
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t channels : {1, 3, 7, 8, 16, 21, 64}) {
+      for (int64_t span : {1, 2, 7, 8, 15, 16, 64}) {
+        for (int64_t n : {0, 1, 7, 8, 9, 21}) {
+          for (int64_t sets : {1, 3}) {
+            const int64_t step = channels + 2, room = n * lanes + 3;
+            std::vector<float> x(n * step);
+            fill(x);
+            std::vector<int32_t> index(sets * lanes);
+            for (size_t i = 0; i < index.size(); ++i) {
+              const int64_t high = std::min(span, channels), from = (channels - high) * int64_t(i / lanes) / 2;
+              index[i] = int32_t(from + int64_t(i * 7 % 11) % high);
+            }
+            // Exactly the pixels that exist: a sanitizer sees whether more is read.
+            const std::vector<float> exact(x.begin(), x.begin() + (n == 0 ? 0 : (n - 1) * step + channels));
+            Guarded<float> a(sets * room), b(sets * room);
+            fill(a);
+            b = a;
+            t.spread_pixels_f32(n, channels, exact.data(), step, sets, index.data(), a.data(), room);
+            truth().spread_pixels_f32(n, channels, x.data(), step, sets, index.data(), b.data(), room);
+            for (int64_t i = 0; i < sets * room; ++i)
+              CHECK(a[i] == b[i], isa, " channels ", channels, " span ", span, " of ", n);
+            CHECK(a.intact(), isa, " wrote outside");
+          }
+        }
+      }
+    }
+  });
+  covered().insert({"spread_pixels_f32"});
+}
+
 TEST(depthwise_pixel_kernels) {
   const int64_t lanes = truth().pixel_lanes;
   std::vector<float> x(40000), w(25 * 16), bias(16), g(20000);

@@ -44,6 +44,16 @@ void pixels_from_planes_f16(int64_t channels, int64_t n, const float* x, int64_t
   }
 }
 
+void spread_pixels_f32(int64_t n, int64_t, const float* x, int64_t x_step, int64_t sets, const int32_t* index,
+                       float* y, int64_t y_set) {
+  for (int64_t s = 0; s < sets; ++s) {
+    for (int64_t p = 0; p < n; ++p) {
+      for (int64_t c = 0; c < pixel_lanes; ++c)
+        y[s * y_set + p * pixel_lanes + c] = x[p * x_step + index[s * pixel_lanes + c]];
+    }
+  }
+}
+
 void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
                           const float* x, int64_t row_step, const float* w, const float* bias, float* y,
                           int64_t y_row, int64_t y_step) {

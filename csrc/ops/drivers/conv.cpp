@@ -31,13 +31,14 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
-// Whether lanes are to be channels in a depthwise convolution. Planes of fewer pixels than this are turned
-// round for it: handling each alone takes longer. So are their inputs, up to this.
-constexpr int64_t kSmallPlane = 512, kSmallInput = 1024;
+// Whether lanes are to be channels, in a convolution of few channels a group. Planes of fewer pixels than this
+// are turned round for it: handling each alone takes longer. So are their inputs, up to this.
+constexpr int64_t kFewChannels = 4, kSmallPlane = 512, kSmallInput = 1024;
 bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
-  if (s.in_group() != 1 || s.out_group() != 1) return false;
+  const int64_t some = std::min(s.in_channels, s.out_channels), most = std::max(s.in_group(), s.out_group());
+  if (most > kFewChannels || (most > 1 && (s.groups == 1 || some < 16))) return false;
   if (a.channels_last && b.channels_last) return true;
-  return planes<float>(a) && planes<float>(b) && s.in_channels >= 16 && s.out_pixels() <= kSmallPlane &&
+  return planes<float>(a) && planes<float>(b) && some >= 16 && s.out_pixels() <= kSmallPlane &&
          s.in_pixels() <= kSmallInput;
 }
 
@@ -104,11 +105,9 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
+    if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s).algorithm;
-    if (algorithm == ConvAlgorithm::Depthwise) {
-      return pixels_suit(s, x, y) ? detail::pixels_forward(s, x, w, bias, y)
-                                  : detail::depthwise_forward(s, x, w, bias, y);
-    }
+    if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
     if (algorithm == ConvAlgorithm::Winograd &&
         detail::winograd_images_forward(s, detail::winograd_size(s), x, w, bias, y)) {
@@ -127,10 +126,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   const ConvImages &gy = layouts.a, &gx = layouts.b;
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (s.in_group() == 1 && s.out_group() == 1) {
-      return pixels_suit(s, gy, gx) ? detail::pixels_input_grad(s, gy, w, bias, gx)
-                                    : detail::depthwise_input_grad(s, gy, w, bias, gx);
-    }
+    if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
+    if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
     const int64_t size = detail::winograd_input_grad_size(s);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;

@@ -151,7 +151,8 @@ bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImag
 bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvImages& x, const ConvImages& gy,
                                  float* gw);
 
-// One input and one output channel a group, channels last.
+// Any number of channels a group, best with few: lanes are channels of the result, so that images have their
+// channels last or are turned round. Planes have to be floats.
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y);
 void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,

@@ -1,6 +1,8 @@
-// Depthwise convolutions of images with their channels last: lanes are channels, blocks of them in frames of
-// pixels that stay in the near caches. Frames of several blocks are filled together, as they lie side by
-// side. Small planes are turned round for it, whole.
+// Convolutions of few channels a group, depthwise ones above all, whose lanes are channels of the result,
+// blocks of them in frames of pixels that stay in the near caches. Where groups have several channels, each of
+// these has a frame of its own, in which it is spread over its group's lanes: they are as further taps.
+// Frames of several blocks are filled together, as they lie side by side. Small planes are turned round for
+// it, whole.
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_depthwise.h"
@@ -10,13 +12,55 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Output pixels that are taken at once, and elements of the frames of a task.
-constexpr int64_t kBand = 512, kFrames = 64 << 10;
+// Output pixels that are taken at once, elements of the frames of a task, and bytes of pixels that stay in the
+// second-level cache while one block of their channels after the other is read.
+constexpr int64_t kBand = 512, kFrames = 64 << 10, kNearPixels = 256 << 10;
 // Tasks to aim for.
 constexpr int64_t kTasks = 16;
 
 int64_t lanes() { return kernels::table().pixel_lanes; }
 int64_t blocks_of(int64_t channels) { return (channels + lanes() - 1) / lanes(); }
+
+// The channels that the lanes of results see: sets of them, of a set one for each lane.
+class LaneSources {
+ public:
+  // A group of `to` channels of the result sees `from` channels.
+  LaneSources(int64_t channels, int64_t from, int64_t to) : sets_(from), from_(from), to_(to) {
+    if (same()) return;
+    const int64_t width = lanes();
+    for (int64_t c = 0; c < channels; c += width) {
+      for (int64_t s = 0; s < sets_; ++s) {
+        for (int64_t q = 0; q < width; ++q) {  // what lanes past the channels hold is of no account
+          const int64_t channel = std::min(c + q, channels - 1);
+          index_.push_back(int32_t(channel / to_ * from_ + s - first(c)));
+        }
+      }
+    }
+  }
+  int64_t sets() const { return sets_; }
+  // Whether each lane sees its own channel.
+  bool same() const { return from_ == 1 && to_ == 1; }
+  // What n channels of the result from `channel` on see.
+  int64_t first(int64_t channel) const { return channel / to_ * from_; }
+  int64_t count(int64_t channel, int64_t n) const {
+    return first(channel + n - 1) + from_ - first(channel);
+  }
+  const int32_t* index(int64_t channel) const { return index_.data() + channel * sets_; }
+  // The place of a tap of a set among all: those of a line of taps lie side by side.
+  int64_t place(int64_t tap, int64_t set, int64_t line) const {
+    return (tap / line * sets_ + set) * line + tap % line;
+  }
+
+ private:
+  int64_t sets_, from_, to_;
+  std::vector<int32_t> index_;
+};
+
+int64_t band_of(const ConvShape& s, const LaneSources& sources, const ConvImages& x) {
+  if (sources.same() || !x.channels_last) return kBand;
+  const int64_t line = s.stride[1] * s.in[2] * x.channels * element_size(x);
+  return std::min(kBand, std::max<int64_t>(2, kNearPixels / line) * s.out[2]);
+}
 
 // How images are shared among tasks: blocks of channels that are served together and, with the channels last,
 // bands of lines. Neighbouring tasks have the same band of different images, whose frames are alike.
@@ -24,16 +68,16 @@ struct PixelTasks {
   struct Band {
     int64_t pixel, rows, cols;
   };
-  // s: the convolution whose frames are filled; y: images that are written, or null where sums are made.
-  PixelTasks(const ConvShape& s, const ConvImages* y)
-      : channels(s.in_channels), blocks(blocks_of(channels)), batch(s.batch) {
-    for_bands(s, kBand,
+  // s: the convolution whose frames are filled with x; y: images that are written, or null where sums are made.
+  PixelTasks(const ConvShape& s, const LaneSources& sources, const ConvImages& x, const ConvImages* y)
+      : channels(s.out_channels), blocks(blocks_of(channels)), batch(s.batch) {
+    for_bands(s, band_of(s, sources, x),
               [&](int64_t pixel, int64_t rows, int64_t cols) { bands.push_back({pixel, rows, cols}); });
     bands_of_task = y && y->channels_last ? 1 : int64_t(bands.size());
     parts = int64_t(bands.size()) / bands_of_task;
     ConvFrame frame(s);
     frame.place(0, (bands[0].rows - 1) * s.out[2] + bands[0].cols);
-    const int64_t fit = kFrames / (frame.channel_size() * lanes()), shared = batch * parts * blocks / kTasks;
+    const int64_t fit = kFrames / (frame.channel_size() * lanes() * sources.sets()), shared = batch * parts * blocks / kTasks;
     at_once = std::clamp<int64_t>(std::min(fit, shared), 1, blocks);
     count = (blocks + at_once - 1) / at_once;
   }
@@ -75,13 +119,58 @@ void read_pixels(const ConvImages& t, int64_t image, int64_t channel, int64_t pi
   }
 }
 
-// The frames of n channels from `channel` on, lanes() * frame.channel_size() floats each.
-const float* framed_pixels(ConvFrame& frame, const ConvImages& x, int64_t channel, int64_t n, int64_t at_once,
-                           int64_t step) {
-  const int64_t width = lanes(), block = frame.channel_size() * width;
+// The frames that n channels of the result from `channel` on see, lanes() * frame.channel_size() floats each.
+const float* spread_frames(ConvFrame& frame, const ConvImages& x, const LaneSources& sources, int64_t channel,
+                           int64_t n, int64_t step, float* framed) {
+  const int64_t width = lanes(), frame_size = frame.channel_size() * width,
+                block = sources.sets() * frame_size;
+  const auto spread = [&](int64_t c, int64_t count, const float* from, int64_t from_step, int64_t at) {
+    kernels::table().spread_pixels_f32(count, sources.count(channel + c, std::min(width, n - c)), from,
+                                       from_step, sources.sets(), sources.index(channel + c),
+                                       framed + c / width * block + at * width, frame_size);
+  };
+  if (x.channels_last) {
+    const int64_t all = sources.count(channel, n), bytes = step * x.channels * element_size(x);
+    frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
+      if (count <= 0) return;
+      const char* from = address(x, image, sources.first(channel), pixel);
+      const float* values = reinterpret_cast<const float*>(from);
+      int64_t values_step = step * x.channels;
+      if (x.dtype != Dtype::Float32) {
+        float* read = scratch<Scratch::Rows, float>(count * all);
+        for (int64_t i = 0; i < count; ++i) read_row(x.dtype, all, from + i * bytes, read + i * all);
+        values = read, values_step = all;
+      }
+      for (int64_t c = 0; c < n; c += width)
+        spread(c, count, values + sources.first(channel + c) - sources.first(channel), values_step, at);
+    });
+    return framed;
+  }
+  for (int64_t c = 0; c < n; c += width) {
+    const int64_t count = sources.count(channel + c, std::min(width, n - c));
+    float* turned = scratch<Scratch::ImagesIn, float>(x.pixels * count);
+    int64_t done = -1;
+    frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t pixels) {
+      if (image != done) {
+        const char* from = address(x, image, sources.first(channel + c), 0);
+        kernels::table().pixels_from_planes_f32(count, x.pixels, reinterpret_cast<const float*>(from),
+                                                x.pixels, turned, count);
+        done = image;
+      }
+      spread(c, pixels, turned + pixel * count, step * count, at);
+    });
+  }
+  return framed;
+}
+
+// The same where each lane sees its own channel, too.
+const float* framed_pixels(ConvFrame& frame, const ConvImages& x, const LaneSources& sources, int64_t channel,
+                           int64_t n, int64_t at_once, int64_t step) {
+  const int64_t width = lanes(), block = frame.channel_size() * width, size = at_once * sources.sets() * block;
   bool kept;
-  float* framed = frame.room<float>(at_once * block, &kept);
-  if (!kept) std::fill_n(framed, at_once * block, 0.f);
+  float* framed = frame.room<float>(size, &kept);
+  if (!kept) std::fill_n(framed, size, 0.f);
+  if (!sources.same()) return spread_frames(frame, x, sources, channel, n, step, framed);
   if (x.channels_last) {
     frame.for_lines([&](int64_t image, int64_t pixel, int64_t at, int64_t count) {
       if (count > 0) read_pixels(x, image, channel, pixel, n, step, count, framed + at * width, block);
@@ -152,15 +241,24 @@ class PixelOutput {
   float* scratch_ = nullptr;
 };
 
-// The bias and then the taps of each block of channels, lanes() side by side.
+// The bias and then the taps of each block of channels of the result, lanes() side by side: tap t of set i of
+// channel c of group g is w[g * group + c * result_step + i * set_step + t * tap_step].
 class PixelWeights {
  public:
-  PixelWeights(const ConvShape& s, const ConvWeights<float>& w, const float* bias)
-      : width_(lanes()), block_((s.taps() + 1) * width_), values_(size_t(blocks_of(s.in_channels) * block_)) {
-    for (int64_t c = 0; c < s.in_channels; ++c) {
+  PixelWeights(const ConvShape& s, const LaneSources& sources, int64_t channels, const float* w, int64_t group,
+               int64_t result_step, int64_t set_step, int64_t tap_step, const float* bias)
+      : width_(lanes()),
+        block_((s.taps() * sources.sets() + 1) * width_),
+        values_(size_t(blocks_of(channels) * block_)) {
+    const int64_t of_group = channels / s.groups;
+    for (int64_t c = 0; c < channels; ++c) {
       float* to = values_.data() + c / width_ * block_ + c % width_;
+      const float* from = w + c / of_group * group + c % of_group * result_step;
       if (bias) to[0] = bias[c];
-      for (int64_t t = 0; t < s.taps(); ++t) to[(t + 1) * width_] = w.data[c * w.out_step + t * w.tap_step];
+      for (int64_t t = 0; t < s.taps(); ++t) {
+        for (int64_t i = 0; i < sources.sets(); ++i)
+          to[(sources.place(t, i, s.kernel[2]) + 1) * width_] = from[i * set_step + t * tap_step];
+      }
     }
   }
   const float* bias(int64_t channel) const { return values_.data() + channel / width_ * block_; }
@@ -171,9 +269,15 @@ class PixelWeights {
   std::vector<float> values_;
 };
 
-}  // namespace
-
-namespace {
+// Where the taps of all sets begin in the frames, in the order of LaneSources::place.
+void list_offsets(const ConvFrame& frame, const LaneSources& sources, int64_t taps, int64_t line,
+                  std::vector<int64_t>* out) {
+  out->resize(size_t(taps * sources.sets()));
+  for (int64_t t = 0; t < taps; ++t) {
+    for (int64_t i = 0; i < sources.sets(); ++i)
+      (*out)[size_t(sources.place(t, i, line))] = frame.tap(t) + i * frame.channel_size();
+  }
+}
 
 // Calls f(row, rows, first tap, taps) for runs of output rows, from row `top` of the image on, whose taps lie
 // within the image; the other taps would multiply zeros.
@@ -199,28 +303,32 @@ void for_reached(const ConvShape& s, int64_t top, int64_t rows, F f) {
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y) {
   const int64_t out = s.out_pixels(), width = lanes();
-  const PixelTasks tasks(s, &y);
-  const PixelWeights weights(s, w, bias);
+  const LaneSources sources(s.out_channels, s.in_group(), s.out_group());
+  const PixelTasks tasks(s, sources, x, &y);
+  const PixelWeights weights(s, sources, s.out_channels, w.data, s.out_group() * w.out_step, w.out_step,
+                             w.in_step, w.tap_step, bias);
   LoopLocal<ConvFrame> frames;
   parallel_for(0, tasks.tasks(), 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
+    std::vector<int64_t> offsets;
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = tasks.image(task), first = tasks.first(task), size = tasks.size(task);
       PixelOutput output(y, tasks.at_once, kBand + s.out[2]);
       tasks.for_bands_of(task, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-        const float* framed = framed_pixels(frame, x, first, size, tasks.at_once, s.stride[2]);
-        const int64_t top = pixel / s.out[2] % s.out[1];
+        const float* framed = framed_pixels(frame, x, sources, first, size, tasks.at_once, s.stride[2]);
+        list_offsets(frame, sources, s.taps(), s.kernel[2], &offsets);
+        const int64_t top = pixel / s.out[2] % s.out[1], sets = sources.sets();
         for (int64_t c = 0; c < size; c += width) {
           const int64_t n = std::min(width, size - c);
-          const float *seen = framed + c * frame.channel_size(), *taps = weights.taps(first + c);
+          const float *seen = framed + c * sets * frame.channel_size(), *taps = weights.taps(first + c);
           output.write(image, first, c, n, pixel, rows, cols, s.out[2], 1,
                        [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
                          for_reached(s, top, m, [&](int64_t r, int64_t count, int64_t tap, int64_t reached) {
                            kernels::table().depthwise_pixels_f32(
-                               count, k, n, reached, frame.taps() + tap, seen + r * frame.line_size() * width,
-                               frame.line_size(), taps + tap * width, weights.bias(first + c), dst + r * row,
-                               row, step);
+                               count, k, n, reached * sets, offsets.data() + tap * sets,
+                               seen + r * frame.line_size() * width, frame.line_size(),
+                               taps + tap * sets * width, weights.bias(first + c), dst + r * row, row, step);
                          });
                        });
         }
@@ -235,39 +343,49 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
   const DepthwiseBack b(s);
   const ConvShape& back = b.shape;
   const int64_t width = lanes();
-  const PixelTasks tasks(back, &gx);
-  const PixelWeights weights(s, w, bias);
+  const LaneSources sources(s.in_channels, s.out_group(), s.in_group());
+  const int64_t sets = sources.sets();
+  const PixelTasks tasks(back, sources, gy, &gx);
+  const PixelWeights weights(s, sources, s.in_channels, w.data, s.out_group() * w.out_step, w.in_step,
+                             w.out_step, w.tap_step, bias);
   LoopLocal<ConvFrame> frames;
   parallel_for(0, tasks.tasks(), 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(back);
     PhaseTaps taps;
     std::vector<float> reached;
+    std::vector<int64_t> offsets;
     for (int64_t task = from; task < to; ++task) {
       const int64_t image = tasks.image(task), first = tasks.first(task), size = tasks.size(task);
       PixelOutput output(gx, tasks.at_once, kBand + back.out[2]);
       tasks.for_bands_of(task, [&](int64_t pixel, int64_t rows, int64_t cols) {
         frame.place(image * back.out_pixels() + pixel, (rows - 1) * back.out[2] + cols);
-        const float* framed = framed_pixels(frame, gy, first, size, tasks.at_once, 1);
+        const float* framed = framed_pixels(frame, gy, sources, first, size, tasks.at_once, 1);
         const int64_t q[3] = {pixel / (back.out[1] * back.out[2]), pixel / back.out[2] % back.out[1],
                               pixel % back.out[2]};
         b.for_phases([&](const AxisPhase& z, const AxisPhase& y, const AxisPhase& v) {
           if (q[0] >= z.count) return;
           b.list(frame, z, y, v, &taps);
           const int64_t count = int64_t(taps.tap.size());
-          reached.resize(size_t(count * width + 1));
+          reached.resize(size_t(count * sets * width + 1));
+          offsets.clear();
+          for (int64_t t = 0; t < count * sets; ++t)
+            offsets.push_back(taps.offset[t / sets] + t % sets * frame.channel_size());
           const int64_t at =
               ((q[0] * s.stride[0] + z.pixel) * s.in[1] + q[1] * s.stride[1] + y.pixel) * s.in[2] +
               q[2] * s.stride[2] + v.pixel;
           for (int64_t c = 0; c < size; c += width) {
             const int64_t n = std::min(width, size - c);
-            for (int64_t t = 0; t < count; ++t)
-              std::copy_n(weights.taps(first + c) + taps.tap[t] * width, width, reached.data() + t * width);
+            for (int64_t t = 0; t < count * sets; ++t) {
+              const int64_t place = sources.place(taps.tap[t / sets], t % sets, s.kernel[2]);
+              std::copy_n(weights.taps(first + c) + place * width, width, reached.data() + t * width);
+            }
             output.write(image, first, c, n, at, std::min(rows, y.count - q[1]),
                          std::min(cols, v.count - q[2]), s.stride[1] * s.in[2], s.stride[2],
                          [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
                            kernels::table().depthwise_pixels_f32(
-                               m, k, n, count, taps.offset.data(), framed + c * frame.channel_size(),
-                               frame.line_size(), reached.data(), weights.bias(first + c), dst, row, step);
+                               m, k, n, count * sets, offsets.data(),
+                               framed + c * sets * frame.channel_size(), frame.line_size(), reached.data(),
+                               weights.bias(first + c), dst, row, step);
                          });
           }
         });
@@ -278,41 +396,53 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
 }
 
 void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
-  const int64_t out = s.out_pixels(), width = lanes(), taps = s.taps();
-  const PixelTasks tasks(s, nullptr);
-  const int64_t chunks = std::min(s.batch, (kTasks + tasks.count - 1) / tasks.count);
+  const LaneSources sources(s.out_channels, s.in_group(), s.out_group());
+  const int64_t out = s.out_pixels(), width = lanes(), sets = sources.sets(), taps = s.taps() * sets;
+  const PixelTasks tasks(s, sources, x, nullptr);
+  // A task has some images and, where these are few, some of the channels: a band's pixels stay near meanwhile.
+  const int64_t parts = std::clamp<int64_t>(kTasks / s.batch, 1, tasks.count);
+  const int64_t chunks = std::min(s.batch, (kTasks + parts - 1) / parts);
   const int64_t size = tasks.blocks * taps * width;
   float* sums = scratch<Scratch::Sums, float>(chunks * size);
   LoopLocal<ConvFrame> frames;
-  parallel_for(0, chunks * tasks.count, 1, [&](int64_t from, int64_t to) {
+  parallel_for(0, chunks * parts, 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
+    std::vector<int64_t> offsets;
     for (int64_t task = from; task < to; ++task) {
-      const int64_t chunk = task / tasks.count, first = tasks.first(task), channels = tasks.size(task);
-      float* sum = sums + chunk * size + first * taps;
-      std::fill_n(sum, (channels + width - 1) / width * width * taps, 0.f);
+      const int64_t chunk = task / parts, begin = tasks.count * (task % parts) / parts,
+                    end = tasks.count * (task % parts + 1) / parts;
+      float* sum = sums + chunk * size;
+      std::fill(sum + tasks.first(begin) * taps, sum + std::min(size, tasks.at_once * end * width * taps), 0.f);
+      const auto add = [&](int64_t image, int64_t pixel, int64_t rows, int64_t cols, int64_t first,
+                           int64_t channels) {
+        const float* framed = framed_pixels(frame, x, sources, first, channels, tasks.at_once, s.stride[2]);
+        const int64_t block = rows * cols * width;
+        float* g = scratch<Scratch::Output, float>(tasks.at_once * block);
+        if (channels % width != 0) std::fill_n(g + channels / width * block, block, 0.f);
+        read_pixels(gy, image, first, pixel, channels, 1, rows * cols, g, block);
+        for (int64_t c = 0; c < channels; c += width) {
+          kernels::table().pixel_dots_f32(taps, rows, cols, g + c / width * block, cols * width, width,
+                                          framed + c * sets * frame.channel_size(), offsets.data(),
+                                          frame.line_size(), sum + (first + c) * taps);
+        }
+      };
       for (int64_t image = s.batch * chunk / chunks; image < s.batch * (chunk + 1) / chunks; ++image) {
-        for_bands(s, kBand, [&](int64_t pixel, int64_t rows, int64_t cols) {
-          frame.place(image * out + pixel, (rows - 1) * s.out[2] + cols);
-          const float* framed = framed_pixels(frame, x, first, channels, tasks.at_once, s.stride[2]);
-          const int64_t block = rows * cols * width;
-          float* g = scratch<Scratch::Output, float>(tasks.at_once * block);
-          if (channels % width != 0) std::fill_n(g + channels / width * block, block, 0.f);
-          read_pixels(gy, image, first, pixel, channels, 1, rows * cols, g, block);
-          for (int64_t c = 0; c < channels; c += width) {
-            kernels::table().pixel_dots_f32(taps, rows, cols, g + c / width * block, cols * width, width,
-                                            framed + c * frame.channel_size(), frame.taps(),
-                                            frame.line_size(), sum + c * taps);
-          }
-        });
+        for (const PixelTasks::Band& b : tasks.bands) {
+          frame.place(image * out + b.pixel, (b.rows - 1) * s.out[2] + b.cols);
+          list_offsets(frame, sources, s.taps(), s.kernel[2], &offsets);
+          for (int64_t i = begin; i < end; ++i)
+            add(image, b.pixel, b.rows, b.cols, tasks.first(i), tasks.size(i));
+        }
       }
     }
   });
-  for (int64_t c = 0; c < s.in_channels; ++c) {
-    for (int64_t t = 0; t < taps; ++t) {
-      const int64_t at = (c / width * taps + t) * width + c % width;
+  for (int64_t c = 0; c < s.out_channels; ++c) {
+    for (int64_t i = 0; i < taps; ++i) {  // [set][tap], as weights lie
+      const int64_t place = sources.place(i % s.taps(), i / s.taps(), s.kernel[2]);
+      const int64_t at = (c / width * taps + place) * width + c % width;
       float total = sums[at];
       for (int64_t chunk = 1; chunk < chunks; ++chunk) total += sums[chunk * size + at];
-      gw[c * taps + t] = total;
+      gw[c * taps + i] = total;
     }
   }
 }
