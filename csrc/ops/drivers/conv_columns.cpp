@@ -15,6 +15,8 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
+// Times of an element of the weights in multiply-adds.
+constexpr double kPackedWeight = 60, kTurnedWeight = 28;
 // Elements of the product that are held at once, and at most where bands are as narrow as they can be; its
 // rows, and the pixels that make it worth a product.
 constexpr int64_t kHeld = 192 << 10, kMostHeld = 4 << 20, kRows = 128, kPixels = 256;
@@ -257,14 +259,16 @@ class Columns {
 
 // Times of a group and image in multiply-adds of a full tile. A tile of a few rows takes as long as one of
 // four, gathering what it multiplies as long as four more; an element of the product that is added up takes
-// thirty, and each line of them 500 more.
+// thirty, and each line of them 500 more. Weights are packed once a call, a phase of strides after the other,
+// or turned.
 bool columns_suit_input_grad(const ConvShape& s) {
   const double ci = double(s.in_group()), co = double(s.out_group()), taps = double(s.taps());
   double reached = taps;  // by a pixel
   for (int d = 0; d < 3; ++d) reached *= double(s.in[d]) / double(s.stride[d]);
-  const double rows = std::max(4., ci), gathered = reached * co * (rows + 4);
+  const double weights = taps * ci * co / double(std::max<int64_t>(1, s.batch));
+  const double rows = std::max(4., ci), gathered = reached * co * (rows + 4) + kPackedWeight * weights;
   const double lines = double(s.out_pixels()) / double(std::max<int64_t>(1, s.out[2]));
-  const double columns = taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines);
+  const double columns = taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines) + kTurnedWeight * weights;
   if (!(columns > 0 && columns < gathered)) return false;
   const double least = double(channels_at_once(s)) * taps * double(2 * reach_of(s) + 1) *
                        double(s.out_pixels() / s.out[banded(s)]);

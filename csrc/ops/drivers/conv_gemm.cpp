@@ -22,6 +22,8 @@ constexpr int64_t kPixels = 256, kTaskPixels = 1024;
 constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
 // Elements that stay in the first-level cache beside a panel of weights.
 constexpr int64_t kNearFrame = 6 << 10;
+// Channels whose weights are packed for all panels of rows in turn.
+constexpr int64_t kTogether = 16;
 // Bytes of panels that stay in the first-level cache while the weights stream past them.
 constexpr int64_t kNearPanels = 32 << 10;
 // Multiplications that are worth waking a thread.
@@ -61,6 +63,9 @@ struct Plan {
       vectors = lines * line;
       break;
     }
+    // Of a line that is longer, a part.
+    if (direct && line > vectors)
+      vectors = std::clamp<int64_t>(kNearFrame / (channels * width) / 6 * 6, 6, vectors);
     pixels = kPixels;
     while (!pointwise && pixels < kTaskPixels && channels * frame_size(frame, 2 * pixels) <= kFrame)
       pixels *= 2;
@@ -105,12 +110,17 @@ class PackedWeights {
     }
     data_ = dst;
     const int64_t grain = std::max<int64_t>(1, 8192 / (mr_ * k_));
+    // Weights whose rows are not contiguous lie far apart along k: some lines of all panels are read together.
+    const int64_t some = w.rows_contiguous ? kc_ : kTogether * int64_t(w.tap.size());
     parallel_for(0, groups * panels_, grain, [&](int64_t first, int64_t last) {
-      for (int64_t p = first; p < last; ++p) {
-        const int64_t group = p / panels_, i = p % panels_ * step_, n = std::min(step_, rows_ - i);
-        for (int64_t k0 = 0; k0 < k_; k0 += kc_) {
-          const int64_t depth = std::min(kc_, k_ - k0);
-          pack_rows(w, w.w + group * w.group + i * w.rs, n, k0, depth, panel(group, k0, depth, p % panels_));
+      for (int64_t k0 = 0; k0 < k_; k0 += kc_) {
+        const int64_t depth = std::min(kc_, k_ - k0);
+        for (int64_t k = 0; k < depth; k += some) {
+          for (int64_t p = first; p < last; ++p) {
+            const int64_t group = p / panels_, i = p % panels_ * step_, n = std::min(step_, rows_ - i);
+            pack_rows(w, w.w + group * w.group + i * w.rs, n, k0 + k, std::min(some, depth - k),
+                      panel(group, k0, depth, p % panels_) + k * mr_);
+          }
         }
       }
     });
@@ -124,10 +134,15 @@ class PackedWeights {
     if (w.rows_contiguous) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
     const int64_t taps = int64_t(w.tap.size());
     if (taps == 1) return pack_panel(mr_, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
-    for (int64_t q = k0; q < k0 + depth; ++q, to += mr_) {
-      const T* from = src + q / taps * w.cs + w.tap[q % taps];
-      for (int64_t r = 0; r < n; ++r) to[r] = from[r * w.rs];
-      std::fill(to + n, to + mr_, T(0));
+    // A channel after the other: all its taps of a row lie close together.
+    if (n < mr_) std::fill(to, to + depth * mr_, T(0));
+    for (int64_t q = k0; q < k0 + depth;) {
+      const int64_t channel = q / taps, first = q - channel * taps, some = std::min(taps - first, k0 + depth - q);
+      const T* from = src + channel * w.cs;
+      for (int64_t r = 0; r < n; ++r) {
+        for (int64_t t = 0; t < some; ++t) to[t * mr_ + r] = from[r * w.rs + w.tap[size_t(first + t)]];
+      }
+      q += some, to += some * mr_;
     }
   }
   int64_t k_, kc_, mr_, step_, rows_, panels_;

@@ -19,6 +19,8 @@ namespace {
 // Elements of a stretch that is worth a product of its own; elements of the rows that are copied together;
 // pixels of a task; elements of the padded lines of a task; elements that a copy may run over.
 constexpr int64_t kStretch = 64, kCopied = 4096, kTaskPixels = 512, kLines = 96 << 10, kOver = 8;
+// Channels whose weights are packed for all panels in turn.
+constexpr int64_t kTogether = 16;
 // Multiplications that are worth waking a thread.
 constexpr int64_t kSerialConv = 1 << 20;
 
@@ -83,16 +85,20 @@ class RowProduct {
         w.in_step == 1 && w.tap_step == ci && taps[0] == 0 && (taps.size() == 1 || taps[1] > 0);
     const int64_t grain = std::max<int64_t>(1, 16384 / panel_size());
     parallel_for(0, s_.groups * panels_, grain, [&](int64_t first, int64_t last) {
-      for (int64_t p = first; p < last; ++p) {
-        const int64_t j = p % panels_ * nr, n = std::min(nr, co - j);
-        const T* from = w.data + p / panels_ * group_step + j * w.out_step;
-        T* to = dst + p * panel_size();
-        if (whole) {
-          pack_panel(nr, n, depth_, from, w.out_step, 1, T(1), to);
-          continue;
+      const auto pack = [&](int64_t p, int64_t k, int64_t depth, int64_t from, int64_t step) {
+        const int64_t j = p % panels_ * nr;
+        pack_panel(nr, std::min(nr, co - j), depth,
+                   w.data + p / panels_ * group_step + j * w.out_step + from, w.out_step, step, T(1),
+                   dst + p * panel_size() + k * nr);
+      };
+      for (int64_t p = first; p < last && whole; ++p) pack(p, 0, depth_, 0, 1);
+      // Weights far apart along k: those of a few channels are read for all panels.
+      for (int64_t c = 0; c < ci && !whole; c += kTogether) {
+        for (int64_t p = first; p < last; ++p) {
+          for (size_t t = 0; t < taps.size(); ++t) {
+            pack(p, int64_t(t) * ci + c, std::min(kTogether, ci - c), taps[t] + c * w.in_step, w.in_step);
+          }
         }
-        for (size_t t = 0; t < taps.size(); ++t, to += ci * nr)
-          pack_panel(nr, n, ci, from + taps[t], w.out_step, w.in_step, T(1), to);
       }
     });
   }
