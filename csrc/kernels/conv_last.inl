@@ -1,5 +1,5 @@
-// Convolution of few channels a group whose lanes are channels: a pixel of a frame is pixel_lanes channels side
-// by side.
+// Convolution of few channels a group whose lanes are channels: a pixel of a frame is pixel_lanes channels
+// side by side.
 #pragma once
 #include "vec.h"
 

@@ -139,7 +139,8 @@ TEST(spread_pixels) {
             fill(x);
             std::vector<int32_t> index(sets * lanes);
             for (size_t i = 0; i < index.size(); ++i) {
-              const int64_t high = std::min(span, channels), from = (channels - high) * int64_t(i / lanes) / 2;
+              const int64_t high = std::min(span, channels),
+                            from = (channels - high) * int64_t(i / lanes) / 2;
               index[i] = int32_t(from + int64_t(i * 7 % 11) % high);
             }
             // Exactly the pixels that exist: a sanitizer sees whether more is read.

@@ -268,7 +268,8 @@ bool columns_suit_input_grad(const ConvShape& s) {
   const double weights = taps * ci * co / double(std::max<int64_t>(1, s.batch));
   const double rows = std::max(4., ci), gathered = reached * co * (rows + 4) + kPackedWeight * weights;
   const double lines = double(s.out_pixels()) / double(std::max<int64_t>(1, s.out[2]));
-  const double columns = taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines) + kTurnedWeight * weights;
+  const double columns =
+      taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines) + kTurnedWeight * weights;
   if (!(columns > 0 && columns < gathered)) return false;
   const double least = double(channels_at_once(s)) * taps * double(2 * reach_of(s) + 1) *
                        double(s.out_pixels() / s.out[banded(s)]);

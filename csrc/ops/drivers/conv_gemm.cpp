@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_frame.h"
+#include "ops/drivers/conv_phases.h"
 #include "ops/drivers/conv_tiles.h"
 #include "ops/drivers/gemm_block.h"
 
@@ -110,7 +111,8 @@ class PackedWeights {
     }
     data_ = dst;
     const int64_t grain = std::max<int64_t>(1, 8192 / (mr_ * k_));
-    // Weights whose rows are not contiguous lie far apart along k: some lines of all panels are read together.
+    // Weights whose rows are not contiguous lie far apart along k: some lines of all panels are read
+    // together.
     const int64_t some = w.rows_contiguous ? kc_ : kTogether * int64_t(w.tap.size());
     parallel_for(0, groups * panels_, grain, [&](int64_t first, int64_t last) {
       for (int64_t k0 = 0; k0 < k_; k0 += kc_) {
@@ -137,7 +139,8 @@ class PackedWeights {
     // A channel after the other: all its taps of a row lie close together.
     if (n < mr_) std::fill(to, to + depth * mr_, T(0));
     for (int64_t q = k0; q < k0 + depth;) {
-      const int64_t channel = q / taps, first = q - channel * taps, some = std::min(taps - first, k0 + depth - q);
+      const int64_t channel = q / taps, first = q - channel * taps,
+                    some = std::min(taps - first, k0 + depth - q);
       const T* from = src + channel * w.cs;
       for (int64_t r = 0; r < n; ++r) {
         for (int64_t t = 0; t < some; ++t) to[t * mr_ + r] = from[r * w.rs + w.tap[size_t(first + t)]];
@@ -334,59 +337,6 @@ void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, con
   });
 }
 
-// The input pixels i with (i + padding) % stride == r, in one dimension: which taps reach them, and the
-// ordinary convolution of gy that gives them.
-struct Phase {
-  int64_t first_pixel, pixels, first_tap, tap_step, taps, padding, dilation;
-};
-Phase phase_of(const ConvShape& s, int d, int64_t r) {
-  const int64_t stride = s.stride[d], dilation = s.dilation[d], padding = s.padding[d];
-  Phase p{};
-  p.first_pixel = ((r - padding) % stride + stride) % stride;
-  p.pixels = p.first_pixel < s.in[d] ? (s.in[d] - p.first_pixel + stride - 1) / stride : 0;
-  // Tap k reaches these pixels when k * dilation = r + stride * e; then the output pixel is q - e.
-  int64_t second = -1;
-  p.first_tap = -1;
-  for (int64_t k = 0; k < s.kernel[d]; ++k) {
-    if ((k * dilation - r) % stride != 0) continue;
-    if (p.first_tap < 0) p.first_tap = k;
-    if (p.taps == 1) second = k;
-    ++p.taps;
-  }
-  if (p.taps == 0) return p;
-  p.tap_step = second < 0 ? 1 : second - p.first_tap;
-  p.dilation = second < 0 ? 1 : p.tap_step * dilation / stride;
-  const int64_t shift = (p.first_tap * dilation - r) / stride, q0 = (p.first_pixel + padding - r) / stride;
-  p.padding = shift + (p.taps - 1) * p.dilation - q0;
-  return p;
-}
-
-// The convolution of gy that gives one phase of the input's pixels, `out` of them, and its weights.
-template <class T>
-struct Back {
-  Back(const ConvShape& s, const ConvWeights<T>& w, const Phase& z, const Phase& y, const Phase& x)
-      : phase{z, y, x},
-        shape{s.batch, s.out_channels, s.in_channels, s.groups, {}, {}, {}, {1, 1, 1}, {}, {}} {
-    for (int d = 0; d < 3; ++d) {
-      shape.in[d] = s.out[d], shape.kernel[d] = phase[d].taps, shape.out[d] = phase[d].pixels;
-      shape.padding[d] = phase[d].padding, shape.dilation[d] = phase[d].dilation;
-    }
-    weights = {w.data, s.out_group() * w.out_step, w.in_step, w.out_step, {}, false};
-    for (int64_t c = z.taps - 1; c >= 0; --c) {
-      for (int64_t b = y.taps - 1; b >= 0; --b) {
-        for (int64_t a = x.taps - 1; a >= 0; --a) {
-          const int64_t k[3] = {z.first_tap + c * z.tap_step, y.first_tap + b * y.tap_step,
-                                x.first_tap + a * x.tap_step};
-          weights.tap.push_back(((k[0] * s.kernel[1] + k[1]) * s.kernel[2] + k[2]) * w.tap_step);
-        }
-      }
-    }
-  }
-  Phase phase[3];
-  ConvShape shape;
-  Weights<T> weights;
-};
-
 // All phases along x of one phase along z and y: they share lines of gx, which are written whole.
 template <class T>
 void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
@@ -476,8 +426,6 @@ void gemm_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
   correlate<T>(s, weights, x, bias, y);
 }
 
-// A stride of s leaves s phases of input pixels in each dimension, which different taps reach: each phase is
-// an ordinary convolution of gy with stride 1, and no product with a zero is computed.
 template <class T>
 void gemm_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
                      const ConvImages& gx) {

@@ -1,6 +1,6 @@
 // Convolutions of few channels a group, depthwise ones above all, whose lanes are channels of the result,
-// blocks of them in frames of pixels that stay in the near caches. Where groups have several channels, each of
-// these has a frame of its own, in which it is spread over its group's lanes: they are as further taps.
+// blocks of them in frames of pixels that stay in the near caches. Where groups have several channels, each
+// of these has a frame of its own, in which it is spread over its group's lanes: they are as further taps.
 // Frames of several blocks are filled together, as they lie side by side. Small planes are turned round for
 // it, whole.
 #include "core/parallel.h"
@@ -12,8 +12,8 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Output pixels that are taken at once, elements of the frames of a task, and bytes of pixels that stay in the
-// second-level cache while one block of their channels after the other is read.
+// Output pixels that are taken at once, elements of the frames of a task, and bytes of pixels that stay in
+// the second-level cache while one block of their channels after the other is read.
 constexpr int64_t kBand = 512, kFrames = 64 << 10, kNearPixels = 256 << 10;
 // Tasks to aim for.
 constexpr int64_t kTasks = 16;
@@ -42,9 +42,7 @@ class LaneSources {
   bool same() const { return from_ == 1 && to_ == 1; }
   // What n channels of the result from `channel` on see.
   int64_t first(int64_t channel) const { return channel / to_ * from_; }
-  int64_t count(int64_t channel, int64_t n) const {
-    return first(channel + n - 1) + from_ - first(channel);
-  }
+  int64_t count(int64_t channel, int64_t n) const { return first(channel + n - 1) + from_ - first(channel); }
   const int32_t* index(int64_t channel) const { return index_.data() + channel * sets_; }
   // The place of a tap of a set among all: those of a line of taps lie side by side.
   int64_t place(int64_t tap, int64_t set, int64_t line) const {
@@ -68,7 +66,8 @@ struct PixelTasks {
   struct Band {
     int64_t pixel, rows, cols;
   };
-  // s: the convolution whose frames are filled with x; y: images that are written, or null where sums are made.
+  // s: the convolution whose frames are filled with x; y: images that are written, or null where sums are
+  // made.
   PixelTasks(const ConvShape& s, const LaneSources& sources, const ConvImages& x, const ConvImages* y)
       : channels(s.out_channels), blocks(blocks_of(channels)), batch(s.batch) {
     for_bands(s, band_of(s, sources, x),
@@ -77,7 +76,8 @@ struct PixelTasks {
     parts = int64_t(bands.size()) / bands_of_task;
     ConvFrame frame(s);
     frame.place(0, (bands[0].rows - 1) * s.out[2] + bands[0].cols);
-    const int64_t fit = kFrames / (frame.channel_size() * lanes() * sources.sets()), shared = batch * parts * blocks / kTasks;
+    const int64_t fit = kFrames / (frame.channel_size() * lanes() * sources.sets()),
+                  shared = batch * parts * blocks / kTasks;
     at_once = std::clamp<int64_t>(std::min(fit, shared), 1, blocks);
     count = (blocks + at_once - 1) / at_once;
   }
@@ -166,7 +166,8 @@ const float* spread_frames(ConvFrame& frame, const ConvImages& x, const LaneSour
 // The same where each lane sees its own channel, too.
 const float* framed_pixels(ConvFrame& frame, const ConvImages& x, const LaneSources& sources, int64_t channel,
                            int64_t n, int64_t at_once, int64_t step) {
-  const int64_t width = lanes(), block = frame.channel_size() * width, size = at_once * sources.sets() * block;
+  const int64_t width = lanes(), block = frame.channel_size() * width,
+                size = at_once * sources.sets() * block;
   bool kept;
   float* framed = frame.room<float>(size, &kept);
   if (!kept) std::fill_n(framed, size, 0.f);
@@ -245,8 +246,8 @@ class PixelOutput {
 // channel c of group g is w[g * group + c * result_step + i * set_step + t * tap_step].
 class PixelWeights {
  public:
-  PixelWeights(const ConvShape& s, const LaneSources& sources, int64_t channels, const float* w, int64_t group,
-               int64_t result_step, int64_t set_step, int64_t tap_step, const float* bias)
+  PixelWeights(const ConvShape& s, const LaneSources& sources, int64_t channels, const float* w,
+               int64_t group, int64_t result_step, int64_t set_step, int64_t tap_step, const float* bias)
       : width_(lanes()),
         block_((s.taps() * sources.sets() + 1) * width_),
         values_(size_t(blocks_of(channels) * block_)) {
@@ -382,10 +383,10 @@ void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeigh
             output.write(image, first, c, n, at, std::min(rows, y.count - q[1]),
                          std::min(cols, v.count - q[2]), s.stride[1] * s.in[2], s.stride[2],
                          [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
-                           kernels::table().depthwise_pixels_f32(
-                               m, k, n, count * sets, offsets.data(),
-                               framed + c * sets * frame.channel_size(), frame.line_size(), reached.data(),
-                               weights.bias(first + c), dst, row, step);
+                           kernels::table().depthwise_pixels_f32(m, k, n, count * sets, offsets.data(),
+                                                                 framed + c * sets * frame.channel_size(),
+                                                                 frame.line_size(), reached.data(),
+                                                                 weights.bias(first + c), dst, row, step);
                          });
           }
         });
@@ -399,7 +400,8 @@ void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
   const LaneSources sources(s.out_channels, s.in_group(), s.out_group());
   const int64_t out = s.out_pixels(), width = lanes(), sets = sources.sets(), taps = s.taps() * sets;
   const PixelTasks tasks(s, sources, x, nullptr);
-  // A task has some images and, where these are few, some of the channels: a band's pixels stay near meanwhile.
+  // A task has some images and, where these are few, some of the channels: a band's pixels stay near
+  // meanwhile.
   const int64_t parts = std::clamp<int64_t>(kTasks / s.batch, 1, tasks.count);
   const int64_t chunks = std::min(s.batch, (kTasks + parts - 1) / parts);
   const int64_t size = tasks.blocks * taps * width;
@@ -412,7 +414,8 @@ void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
       const int64_t chunk = task / parts, begin = tasks.count * (task % parts) / parts,
                     end = tasks.count * (task % parts + 1) / parts;
       float* sum = sums + chunk * size;
-      std::fill(sum + tasks.first(begin) * taps, sum + std::min(size, tasks.at_once * end * width * taps), 0.f);
+      std::fill(sum + tasks.first(begin) * taps, sum + std::min(size, tasks.at_once * end * width * taps),
+                0.f);
       const auto add = [&](int64_t image, int64_t pixel, int64_t rows, int64_t cols, int64_t first,
                            int64_t channels) {
         const float* framed = framed_pixels(frame, x, sources, first, channels, tasks.at_once, s.stride[2]);

@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_layout.h"
+#include "ops/drivers/conv_phases.h"
 #include "ops/drivers/gemm_block.h"
 
 namespace nnlib::drivers::detail {
@@ -55,15 +56,37 @@ void copy_stretches(int64_t rows, int64_t n, const T* x, int64_t x_step, T* y, i
   }
 }
 
+// Where results are written: those of the first pixel, and the distances of images, planes, lines and pixels.
+template <class T>
+struct Target {
+  T* data;
+  int64_t image, plane, line, pixel;
+  T* at(const ConvShape& s, int64_t plane_of_batch, int64_t y) const {
+    return data + plane_of_batch / s.out[0] * image + plane_of_batch % s.out[0] * plane + y * line;
+  }
+};
+template <class T>
+Target<T> whole_images(const ConvShape& s, const ConvImages& y) {
+  const int64_t pixel = s.out_channels, line = s.out[2] * pixel, plane = s.out[1] * line;
+  return {static_cast<T*>(const_cast<void*>(y.data)), s.out[0] * plane, plane, line, pixel};
+}
+
+// Tiles of a few output channels would leave lanes idle; planes have none there.
+template <class T>
+bool lanes_full(int64_t channels) {
+  const int64_t half = tile_kernel<T>().nr / 2;
+  return channels * 4 >= (channels + half - 1) / half * half * 3;
+}
+template <class T>
+bool rows_of(const ConvImages& t) {
+  return t.channels_last && t.dtype == DtypeOf<T>::value;
+}
+
 template <class T>
 class RowProduct {
  public:
-  RowProduct(const ConvShape& s, const ConvImages& x, const T* bias, const ConvImages& y)
-      : s_(s),
-        x_(static_cast<const T*>(x.data)),
-        bias_(bias),
-        y_(static_cast<T*>(const_cast<void*>(y.data))),
-        tile_(tile_kernel<T>()) {
+  RowProduct(const ConvShape& s, const ConvImages& x, const T* bias, const Target<T>& y)
+      : s_(s), x_(static_cast<const T*>(x.data)), bias_(bias), y_(y), tile_(tile_kernel<T>()) {
     panels_ = (s.out_group() + tile_.nr - 1) / tile_.nr;
     depth_ = s.in_group() * s.taps();
     joined_ = s.groups == 1 && s.dilation[2] == 1;  // the taps of a line see one stretch
@@ -87,9 +110,8 @@ class RowProduct {
     parallel_for(0, s_.groups * panels_, grain, [&](int64_t first, int64_t last) {
       const auto pack = [&](int64_t p, int64_t k, int64_t depth, int64_t from, int64_t step) {
         const int64_t j = p % panels_ * nr;
-        pack_panel(nr, std::min(nr, co - j), depth,
-                   w.data + p / panels_ * group_step + j * w.out_step + from, w.out_step, step, T(1),
-                   dst + p * panel_size() + k * nr);
+        pack_panel(nr, std::min(nr, co - j), depth, w.data + p / panels_ * group_step + j * w.out_step + from,
+                   w.out_step, step, T(1), dst + p * panel_size() + k * nr);
       };
       for (int64_t p = first; p < last && whole; ++p) pack(p, 0, depth_, 0, 1);
       // Weights far apart along k: those of a few channels are read for all panels.
@@ -134,7 +156,7 @@ class RowProduct {
     const int64_t high = low + (count - 1) * s_.stride[1] + (s_.kernel[1] - 1) * s_.dilation[1] + 1;
     const int64_t line = (framed_ ? width_ : s_.in[2]) * c;
     const int64_t parts = joined_ ? 1 : s_.kernel[2];
-    T* out = y_ + (plane * s_.out[1] + first) * ow * co;
+    T* out = y_.at(s_, plane, first);
     bool begun = false;
     for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
       const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
@@ -150,7 +172,8 @@ class RowProduct {
         const int64_t j = p * nr, n = std::min(nr, co - j);
         if (!begun) {  // lines that see nothing need their bias too
           for (int64_t i = 0; i < count * ow; ++i) {
-            for (int64_t q = j; q < j + n; ++q) out[i * co + q] = bias_ ? bias_[q] : T(0);
+            T* to = out + i / ow * y_.line + i % ow * y_.pixel;
+            for (int64_t q = j; q < j + n; ++q) to[q] = bias_ ? bias_[q] : T(0);
           }
         }
         for (int64_t ky = 0; seen && ky < s_.kernel[1]; ++ky) {
@@ -166,10 +189,10 @@ class RowProduct {
               const int64_t iy = low + r * s_.stride[1] + ky * s_.dilation[1];
               if (iy < 0 || iy >= s_.in[1]) continue;
               const T* a = from + (iy - origin) * line + (begin * step + at) * c;
-              T* to = out + (r * ow + begin) * co + j;
+              T* to = out + r * y_.line + begin * y_.pixel + j;
               for (int64_t k = 0; k < stretch_; k += tile_.kc) {
                 rows_kernel(end - begin, n, std::min(tile_.kc, stretch_ - k), a + k, step * c, b + k * nr, nr,
-                            to, co, nullptr, true);
+                            to, y_.pixel, nullptr, true);
               }
             }
           }
@@ -214,18 +237,19 @@ class RowProduct {
              lines + kz * plane_size(to - from));
     }
     const int64_t step = depth_ + 4 * kOver, most = std::max<int64_t>(12, kCopied / depth_);
-    const int64_t whole = std::max<int64_t>(1, most / ow);  // lines at once
+    // Lines at once, where they follow each other.
+    const int64_t whole = y_.line == ow * y_.pixel ? std::max<int64_t>(1, most / ow) : 1;
     for (int64_t r = 0; r < count; r += whole) {
       const int64_t some = std::min(whole, count - r), part = some > 1 ? ow : most;
       for (int64_t x = 0; x < ow; x += part) {
-        const int64_t cols = std::min(part, ow - x), pixel = ((plane * s_.out[1]) + first + r) * ow + x;
+        const int64_t cols = std::min(part, ow - x);
         T* rows = scratch<Scratch::PanelsA, T>(some * cols * step);
         for (int64_t g = 0; g < s_.groups; ++g) {
           for (int64_t i = 0; i < some; ++i) {
             copy_line(lines + g * s_.in_group(), to - from, from, oz, first + r + i, x, cols,
                       rows + i * cols * step, step);
           }
-          multiply(rows, step, g, pixel, some * cols);
+          multiply(rows, step, g, y_.at(s_, plane, first + r) + x * y_.pixel, some * cols);
         }
       }
     }
@@ -249,16 +273,15 @@ class RowProduct {
       }
     }
   }
-  void multiply(const T* rows, int64_t step, int64_t group, int64_t pixel, int64_t count) const {
+  void multiply(const T* rows, int64_t step, int64_t group, T* pixels, int64_t count) const {
     const int64_t nr = tile_.nr, co = s_.out_group();
     for (int64_t p = 0; p < panels_; ++p) {
       const int64_t j = p * nr, n = std::min(nr, co - j);
-      T* to = y_ + pixel * s_.out_channels + group * co + j;
+      T* to = pixels + group * co + j;
       const T* bias = bias_ ? bias_ + group * co + j : nullptr;
       for (int64_t k = 0; k < depth_; k += tile_.kc) {
         rows_kernel(count, n, std::min(tile_.kc, depth_ - k), rows + k, step,
-                    panel(group * panels_ + p) + k * nr, nr, to, s_.out_channels, k == 0 ? bias : nullptr,
-                    k > 0);
+                    panel(group * panels_ + p) + k * nr, nr, to, y_.pixel, k == 0 ? bias : nullptr, k > 0);
       }
     }
   }
@@ -266,7 +289,7 @@ class RowProduct {
   const ConvShape& s_;
   const T* x_;
   const T* bias_;
-  T* y_;
+  Target<T> y_;
   TileKernel<T> tile_;
   const T* weights_ = nullptr;
   int64_t panels_, depth_, stretch_, width_;
@@ -275,42 +298,51 @@ class RowProduct {
 
 }  // namespace
 
-// Tiles of a few output channels would leave lanes idle; planes have none there.
 template <class T>
 bool rows_suit(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
-  const int64_t half = tile_kernel<T>().nr / 2, co = s.out_group();
-  return x.channels_last && y.channels_last && x.dtype == DtypeOf<T>::value && y.dtype == x.dtype &&
-         co * 4 >= (co + half - 1) / half * half * 3;
+  return lanes_full<T>(s.out_group()) && rows_of<T>(x) && rows_of<T>(y);
 }
 
 template <class T>
 void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& y) {
-  RowProduct<T> product(s, x, bias, y);
+  RowProduct<T> product(s, x, bias, whole_images<T>(s, y));
   std::vector<int64_t> taps;
   for (int64_t t = 0; t < s.taps(); ++t) taps.push_back(t * w.tap_step);
   product.pack(w, s.out_group() * w.out_step, taps, scratch<Scratch::Weights, T>(product.weights_size()));
   product.run();
 }
 
-// With stride 1 the gradient is the convolution of gy with the taps in reverse.
+// A phase of pixels after the other, each written to its own pixels of gx.
 template <class T>
 bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
                      const ConvImages& gx) {
-  ConvShape back = s;
-  std::swap(back.in_channels, back.out_channels);
-  for (int d = 0; d < 3; ++d) {
-    if (s.stride[d] != 1) return false;
-    std::swap(back.in[d], back.out[d]);
-    back.padding[d] = s.dilation[d] * (s.kernel[d] - 1) - s.padding[d];
+  if (!lanes_full<T>(s.in_group()) || !rows_of<T>(gy) || !rows_of<T>(gx)) return false;
+  const int64_t pixel = s.in_channels, line = s.in[2] * pixel, plane = s.in[1] * line;
+  T* whole = static_cast<T*>(const_cast<void*>(gx.data));
+  for (int64_t r = 0; r < s.stride[0] * s.stride[1] * s.stride[2]; ++r) {
+    const Back<T> back(s, w, phase_of(s, 0, r / (s.stride[1] * s.stride[2])),
+                       phase_of(s, 1, r / s.stride[2] % s.stride[1]), phase_of(s, 2, r % s.stride[2]));
+    const ConvShape& part = back.shape;
+    const int64_t pixels = s.batch * part.out_pixels();
+    if (pixels == 0) continue;
+    const Target<T> to{whole + back.phase[0].first_pixel * plane + back.phase[1].first_pixel * line +
+                           back.phase[2].first_pixel * pixel,
+                       s.in[0] * plane, s.stride[0] * plane, s.stride[1] * line, s.stride[2] * pixel};
+    if (back.weights.tap.empty()) {  // no tap reaches these pixels
+      for (int64_t i = 0; i < pixels; ++i) {
+        const int64_t of_image = i % part.out_pixels(), row = of_image / part.out[2];
+        T* at = to.at(part, i / part.out_pixels() * part.out[0] + row / part.out[1], row % part.out[1]) +
+                of_image % part.out[2] * to.pixel;
+        bias ? void(std::copy_n(bias, pixel, at)) : void(std::fill_n(at, pixel, T(0)));
+      }
+      continue;
+    }
+    RowProduct<T> product(part, gy, bias, to);
+    product.pack({w.data, w.in_step, w.out_step, 0}, back.weights.group, back.weights.tap,
+                 scratch<Scratch::Weights, T>(product.weights_size()));
+    product.run();
   }
-  if (!rows_suit<T>(back, gy, gx)) return false;
-  RowProduct<T> product(back, gy, bias, gx);
-  std::vector<int64_t> taps;
-  for (int64_t t = s.taps() - 1; t >= 0; --t) taps.push_back(t * w.tap_step);
-  product.pack({w.data, w.in_step, w.out_step, w.tap_step}, s.out_group() * w.out_step, taps,
-               scratch<Scratch::Weights, T>(product.weights_size()));
-  product.run();
   return true;
 }
 

@@ -7,18 +7,9 @@
 #include "core/dtype.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_frame.h"
+#include "ops/drivers/conv_phases.h"
 
 namespace nnlib::drivers::detail {
-
-// The left side of a convolution as a matrix product: element (row, channel * taps + t) of group g is w[g *
-// group + row * rs + channel * cs + tap[t]].
-template <class T>
-struct Weights {
-  const T* w;
-  int64_t group, rs, cs;
-  std::vector<int64_t> tap;
-  bool rows_contiguous;
-};
 
 // Whether blocks of bfloat16 are quicker than a product in float32 that is gathered as it is multiplied, for
 // each pixel `rows` sums of k products. `gain`: how many times quicker another algorithm is than that
