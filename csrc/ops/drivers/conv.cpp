@@ -31,8 +31,8 @@ bool planes_suit_weight_grad(const ConvShape& s) {
   return planes > product;
 }
 
-// Whether lanes are to be channels, in a convolution of few channels a group. Planes of fewer pixels than this
-// are turned round for it: handling each alone takes longer. So are their inputs, up to this.
+// Whether lanes are to be channels, in a convolution of few channels a group. Planes of fewer pixels than
+// this are turned round for it: handling each alone takes longer. So are their inputs, up to this.
 constexpr int64_t kFewChannels = 4, kSmallPlane = 512, kSmallInput = 1024;
 bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
   const int64_t some = std::min(s.in_channels, s.out_channels), most = std::max(s.in_group(), s.out_group());
@@ -133,8 +133,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
-  if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
   if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
+  if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }
 

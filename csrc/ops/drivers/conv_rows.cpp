@@ -157,26 +157,24 @@ class RowProduct {
     const int64_t line = (framed_ ? width_ : s_.in[2]) * c;
     const int64_t parts = joined_ ? 1 : s_.kernel[2];
     T* out = y_.at(s_, plane, first);
-    bool begun = false;
+    std::vector<char> begun(size_t(panels_ * count), 0);  // lines of a panel that hold something
+    const auto fill = [&](int64_t p, int64_t r) {
+      T* to = out + r * y_.line;
+      for (int64_t i = 0; i < ow; ++i, to += y_.pixel) {
+        for (int64_t q = p * nr; q < std::min(co, (p + 1) * nr); ++q) to[q] = bias_ ? bias_[q] : T(0);
+      }
+    };
     for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
       const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
-      const bool last = kz + 1 == s_.kernel[0];
-      if ((iz < 0 || iz >= s_.in[0]) && !(last && !begun)) continue;
-      const bool seen = iz >= 0 && iz < s_.in[0];
-      const T* from = x_ + (image * s_.in[0] + (seen ? iz : 0)) * s_.in[1] * s_.in[2] * c;
-      if (framed_ && seen)
+      if (iz < 0 || iz >= s_.in[0]) continue;
+      const T* from = x_ + (image * s_.in[0] + iz) * s_.in[1] * s_.in[2] * c;
+      if (framed_)
         from = padded(from, std::max<int64_t>(low, 0), std::min(high, s_.in[1]),
                       padding(std::max<int64_t>(1, high - low)));
       const int64_t origin = framed_ ? std::max<int64_t>(low, 0) : 0;
       for (int64_t p = 0; p < panels_; ++p) {
         const int64_t j = p * nr, n = std::min(nr, co - j);
-        if (!begun) {  // lines that see nothing need their bias too
-          for (int64_t i = 0; i < count * ow; ++i) {
-            T* to = out + i / ow * y_.line + i % ow * y_.pixel;
-            for (int64_t q = j; q < j + n; ++q) to[q] = bias_ ? bias_[q] : T(0);
-          }
-        }
-        for (int64_t ky = 0; seen && ky < s_.kernel[1]; ++ky) {
+        for (int64_t ky = 0; ky < s_.kernel[1]; ++ky) {
           const T* b = panel(p) + (kz * s_.kernel[1] + ky) * s_.kernel[2] * s_.in_group() * nr;
           for (int64_t kx = 0; kx < parts; ++kx, b += stretch_ * nr) {
             // Pixels [begin, end) of a line see this stretch, all of them in padded lines.
@@ -188,17 +186,22 @@ class RowProduct {
             for (int64_t r = 0; r < count; ++r) {
               const int64_t iy = low + r * s_.stride[1] + ky * s_.dilation[1];
               if (iy < 0 || iy >= s_.in[1]) continue;
+              char& line_begun = begun[size_t(p * count + r)];
+              if (!line_begun && end - begin < ow) fill(p, r), line_begun = true;
               const T* a = from + (iy - origin) * line + (begin * step + at) * c;
               T* to = out + r * y_.line + begin * y_.pixel + j;
               for (int64_t k = 0; k < stretch_; k += tile_.kc) {
                 rows_kernel(end - begin, n, std::min(tile_.kc, stretch_ - k), a + k, step * c, b + k * nr, nr,
-                            to, y_.pixel, nullptr, true);
+                            to, y_.pixel, bias_ ? bias_ + j : nullptr, line_begun || k > 0);
               }
+              line_begun = true;
             }
           }
         }
       }
-      begun = true;
+    }
+    for (int64_t i = 0; i < panels_ * count; ++i) {  // lines that see nothing need their bias too
+      if (!begun[size_t(i)]) fill(i / count, i % count);
     }
   }
   // Lines [low, high) of a plane with the zeros that the taps see at their sides.
