@@ -159,6 +159,15 @@ void add_rows(Cases& cases) {
     t.sample_points_f32(kCols, 4, reinterpret_cast<const int32_t*>(taps), input(0), kCols, input(1),
                         output(0));
   });
+  cases.add("point_dots_f32", "4 taps, 512", {8.0 * kCols, 36.0 * kCols}, [&t, taps] {
+    t.point_dots_f32(kCols, 4, reinterpret_cast<const int32_t*>(taps), kCols, input(0), input(1), output(0));
+  });
+  static const kernels::GridImage image{
+      kernels::GridImage::Bilinear, kernels::GridImage::Zeros, false, 2, {1, 32, 32}};
+  cases.add("grid_points_f32", "4 taps, 512", {0, 40.0 * kCols}, [&t] {
+    t.grid_points_f32(&image, kCols, input(0), reinterpret_cast<int32_t*>(output(0)), output(1), nullptr,
+                      kCols);
+  });
   add_transpose(cases, "transpose_u8", t.transpose_u8);
   add_transpose(cases, "transpose_u16", t.transpose_u16);
   add_transpose(cases, "transpose_u32", t.transpose_u32);
@@ -166,6 +175,15 @@ void add_rows(Cases& cases) {
   add_types(cases);
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},
             [&t] { t.sum_rows_indexed_f32(kRows, kCols, zeros(), input(0), kCols, nullptr, output(0)); });
+  cases.add("sum_rows_indexed_f64", "8 rows of 512", {0, 8 * kValues}, [&t] {
+    t.sum_rows_indexed_f64(kRows, kCols, zeros(), input_f64(0), kCols, nullptr, output_f64(0));
+  });
+  cases.add("sum_rows_indexed_bf16", "8 rows of 512", {0, 2 * kValues}, [&t] {
+    t.sum_rows_indexed_bf16(kRows, kCols, zeros(), input_half(), kCols, nullptr, output_half());
+  });
+  cases.add("sum_rows_indexed_f16", "8 rows of 512", {0, 2 * kValues}, [&t] {
+    t.sum_rows_indexed_f16(kRows, kCols, zeros(), input_half(), kCols, nullptr, output_half());
+  });
   cases.add("box_muller_f32", "128 blocks", {0, 8.0 * 128 * 16}, [&t] {
     // In place: the values have to be uniform each time.
     t.probe_copy_f32(128 * 16, input(0), output(0), false);

@@ -1,6 +1,6 @@
 // Sums of chosen rows of a table: the gradient of an embedding, and bags of embeddings.
 #pragma once
-#include "vec.h"
+#include "lane_types.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
@@ -9,48 +9,61 @@ namespace {
 constexpr int64_t kRowsAhead = 8;
 
 // V vectors of the sum stay in registers while the rows pass.
-template <int V, bool Whole>
-NNLIB_INLINE void sum_indexed_columns(int64_t count, int64_t n, const int64_t* rows, const float* src,
-                                      int64_t ld, const float* weights, float* y) {
-  Vec s[V];
+template <class L, int V, bool Whole>
+NNLIB_INLINE void sum_indexed_columns(int64_t count, int64_t n, const int64_t* rows,
+                                      const typename L::type* src, int64_t ld, const typename L::One* weights,
+                                      typename L::type* y) {
+  typename L::V s[V];
+  constexpr int64_t kLine = 64 / sizeof(*src);
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) s[v] = zero();
+  for (int v = 0; v < V; ++v) s[v] = L::splat(0);
   for (int64_t q = 0; q < count; ++q) {
-    const float* row = src + rows[q] * ld;
+    const typename L::type* row = src + rows[q] * ld;
     if (q + kRowsAhead < count) {
-      const float* ahead = src + rows[q + kRowsAhead] * ld;
+      const typename L::type* ahead = src + rows[q + kRowsAhead] * ld;
 #pragma GCC unroll 8
-      for (int v = 0; v < V; v += 64 / kVecBytes) prefetch(ahead + v * kWidth);
-      prefetch(ahead + (Whole ? V * kWidth : n) - 1);
+      for (int64_t i = 0; i < V * L::kLanes; i += kLine) prefetch(ahead + i);
+      prefetch(ahead + (Whole ? V * L::kLanes : n) - 1);
     }
-    const Vec w = set1(weights ? weights[q] : 1.f);
+    const typename L::V w = L::splat(weights ? weights[q] : 1);
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
-      const Vec x = Whole ? load(row + v * kWidth) : load_n(row + v * kWidth, n - v * kWidth);
+      const auto x = Whole ? L::get(row + v * L::kLanes) : L::get(row + v * L::kLanes, n - v * L::kLanes);
       s[v] = fma(w, x, s[v]);
     }
   }
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) store_n(y + v * kWidth, s[v], n - v * kWidth);
+  for (int v = 0; v < V; ++v) {
+    if (Whole)
+      L::put(y + v * L::kLanes, s[v]);
+    else
+      L::put(y + v * L::kLanes, s[v], n - v * L::kLanes);
+  }
 }
 
-void sum_rows_indexed_f32(int64_t count, int64_t d, const int64_t* rows, const float* src, int64_t ld,
-                          const float* weights, float* y) {
+template <class L>
+NNLIB_INLINE void sum_rows_indexed(int64_t count, int64_t d, const int64_t* rows, const typename L::type* src,
+                                   int64_t ld, const typename L::One* weights, typename L::type* y) {
+  constexpr int64_t kLanes = L::kLanes;
   int64_t j = 0;
-  for (; j + 8 * kWidth <= d; j += 8 * kWidth) {
-    sum_indexed_columns<8, true>(count, 8 * kWidth, rows, src + j, ld, weights, y + j);
-  }
-  for (; j + 4 * kWidth <= d; j += 4 * kWidth) {
-    sum_indexed_columns<4, true>(count, 4 * kWidth, rows, src + j, ld, weights, y + j);
-  }
-  for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
-    sum_indexed_columns<2, true>(count, 2 * kWidth, rows, src + j, ld, weights, y + j);
-  }
-  for (; j + kWidth <= d; j += kWidth) {
-    sum_indexed_columns<1, true>(count, kWidth, rows, src + j, ld, weights, y + j);
-  }
-  if (j < d) sum_indexed_columns<1, false>(count, d - j, rows, src + j, ld, weights, y + j);
+  for (; j + 8 * kLanes <= d; j += 8 * kLanes)
+    sum_indexed_columns<L, 8, true>(count, 8 * kLanes, rows, src + j, ld, weights, y + j);
+  for (; j + 2 * kLanes <= d; j += 2 * kLanes)
+    sum_indexed_columns<L, 2, true>(count, 2 * kLanes, rows, src + j, ld, weights, y + j);
+  for (; j < d; j += kLanes)
+    sum_indexed_columns<L, 1, false>(count, d - j, rows, src + j, ld, weights, y + j);
 }
+
+#define NNLIB_DEFINE(suffix, L)                                                                     \
+  void sum_rows_indexed_##suffix(int64_t count, int64_t d, const int64_t* rows, const L::type* src, \
+                                 int64_t ld, const L::One* weights, L::type* y) {                   \
+    sum_rows_indexed<L>(count, d, rows, src, ld, weights, y);                                       \
+  }
+NNLIB_DEFINE(f32, LanesF32)
+NNLIB_DEFINE(f64, LanesF64)
+NNLIB_DEFINE(bf16, LanesBf16)
+NNLIB_DEFINE(f16, LanesF16)
+#undef NNLIB_DEFINE
 
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

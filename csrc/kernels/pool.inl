@@ -164,22 +164,5 @@ NNLIB_EACH(bf16, LanesBf16)
 NNLIB_EACH(f16, LanesF16)
 #undef NNLIB_EACH
 
-// ---- values at the points of a grid
-
-void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
-                       const float* x, float* y) {
-  for (int64_t i = 0; i < n; i += kWidth) {
-    const int64_t m = n - i < kWidth ? n - i : kWidth;
-    Vec sum = zero();
-    for (int64_t t = 0; t < taps; ++t) {
-      const IVec place = load_in(at + t * ld + i, m), none = set1i(0);
-      const Mask outside = lt(place, none);
-      const Vec v = gather(x, select(outside, none, place));
-      sum = fma(select(outside, zero(), load_n(weight + t * ld + i, m)), select(outside, zero(), v), sum);
-    }
-    store_n(y + i, sum, m);
-  }
-}
-
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -17,6 +17,7 @@
 #include "reference/elementwise.inl"
 #include "reference/embedding.inl"
 #include "reference/gemm.inl"
+#include "reference/grid.inl"
 #include "reference/norm.inl"
 #include "reference/normal.inl"
 #include "reference/optim.inl"

@@ -19,6 +19,7 @@
 #include "gemm.inl"
 #include "gemm_small.inl"
 #include "gemm_tile.inl"
+#include "grid.inl"
 #include "norm.inl"
 #include "normal.inl"
 #include "optim.inl"

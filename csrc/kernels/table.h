@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "cross_entropy.h"
+#include "grid.h"
 
 namespace nnlib::kernels {
 

@@ -3,8 +3,7 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "kernels/dispatch.h"
-#include "ops/drivers/scratch.h"
+#include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/reduce.h"
@@ -99,26 +98,16 @@ Tensor bag_sums(const Bags& b, const Tensor& table, const Tensor& rows, const Te
   dispatch_floating(table.dtype(), "embedding_bag", [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
-    const T* w = weights.defined() ? weights.data<T>() : nullptr;
-    parallel_for(
-        0, b.count, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)), [&](int64_t from, int64_t to) {
-          C* sum = drivers::scratch<drivers::Scratch::Rows, C>(d);
-          for (int64_t bag = from; bag < to; ++bag) {
-            const int64_t first = b.first[size_t(bag)], n = b.first[size_t(bag) + 1] - first;
-            const int64_t* row = rows.data<int64_t>() + first;
-            if constexpr (std::is_same_v<T, float>) {
-              kernels::table().sum_rows_indexed_f32(n, d, row, src.data<float>(), d, w ? w + first : nullptr,
-                                                    out.data<float>() + bag * d);
-            } else {
-              std::fill(sum, sum + d, C(0));
-              for (int64_t q = 0; q < n; ++q) {
-                for (int64_t j = 0; j < d; ++j)
-                  sum[j] += (w ? C(w[first + q]) : C(1)) * C(src.data<T>()[row[q] * d + j]);
-              }
-              for (int64_t j = 0; j < d; ++j) out.data<T>()[bag * d + j] = T(sum[j]);
-            }
-          }
-        });
+    const Tensor factors = weights.defined() ? cast_values(weights, DtypeOf<C>::value) : weights;
+    const C* w = weights.defined() ? factors.data<C>() : nullptr;
+    parallel_for(0, b.count, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)),
+                 [&](int64_t from, int64_t to) {
+                   for (int64_t bag = from; bag < to; ++bag) {
+                     const int64_t first = b.first[size_t(bag)], n = b.first[size_t(bag) + 1] - first;
+                     drivers::sum_rows<T>(n, d, rows.data<int64_t>() + first, src.data<T>(),
+                                          w ? w + first : nullptr, out.data<T>() + bag * d);
+                   }
+                 });
   });
   return out;
 }

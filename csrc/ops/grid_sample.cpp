@@ -15,15 +15,9 @@ namespace nnlib::ops {
 
 namespace {
 
-enum class Method { Bilinear, Nearest, Bicubic };
-enum class Border { Zeros, Border, Reflection };
+using Image = kernels::GridImage;
 
-struct Sampling {
-  Method method;
-  Border border;
-  bool align_corners;
-  int dims;         // of an image: 2 or 3
-  int64_t size[3];  // depth, height, width; the first is 1 for two dimensions
+struct Sampling : Image {
   int64_t batch, channels, points;
   int64_t area() const { return size[0] * size[1] * size[2]; }
 };
@@ -67,9 +61,9 @@ Coordinate<C> reflect(Coordinate<C> c, int64_t low, int64_t high) {
 
 template <class C>
 Coordinate<C> into_image(Coordinate<C> c, const Sampling& s, int64_t size) {
-  if (s.border == Border::Reflection)
+  if (s.border == Image::Reflection)
     c = s.align_corners ? reflect(c, 0, 2 * (size - 1)) : reflect(c, -1, 2 * size - 1);
-  if (s.border != Border::Zeros) c = clip(c, size);
+  if (s.border != Image::Zeros) c = clip(c, size);
   // What does not fit an index lies outside of every image, NaN too.
   if (!(std::abs(c.x) <= C(1e9))) c = {-100, c.slope};
   return c;
@@ -122,7 +116,7 @@ struct AxisTaps {
 
   // Values of the grid in [-1, 1], `step` apart.
   void find(const Sampling& s, int64_t size, int64_t n, const C* grid, int64_t step) {
-    if (s.method == Method::Bicubic) return find_cubic(s, size, n, grid, step);
+    if (s.method == Image::Bicubic) return find_cubic(s, size, n, grid, step);
     C x[kPoints];
     C *const by = slope[1], inside = (C)(size - 1);
     for (int64_t p = 0; p < n; p++) {
@@ -130,14 +124,14 @@ struct AxisTaps {
       x[p] = c.x;
       by[p] = c.slope;
     }
-    if (s.border == Border::Reflection)
+    if (s.border == Image::Reflection)
       for (int64_t p = 0; p < n; p++) {
         const Coordinate<C> c = s.align_corners ? reflect<C>({x[p], by[p]}, 0, 2 * (size - 1))
                                                 : reflect<C>({x[p], by[p]}, -1, 2 * size - 1);
         x[p] = c.x;
         by[p] = c.slope;
       }
-    if (s.border != Border::Zeros)
+    if (s.border != Image::Zeros)
       for (int64_t p = 0; p < n; p++) {
         const bool within = (x[p] > 0) & (x[p] < inside);
         const C end = x[p] > 0 ? inside : C(0);
@@ -147,7 +141,7 @@ struct AxisTaps {
     // What does not fit an index lies outside of every image, NaN too.
     for (int64_t p = 0; p < n; p++) x[p] = std::abs(x[p]) <= C(1e9) ? x[p] : C(-100);
     const int32_t end = (int32_t)std::min<int64_t>(size, INT32_MAX);
-    if (s.method == Method::Nearest) {
+    if (s.method == Image::Nearest) {
       for (int64_t p = 0; p < n; p++) {
         const int32_t i = (int32_t)nearest_whole(x[p]);
         at[0][p] = (i >= 0) & (i < end) ? i : -1;
@@ -193,8 +187,16 @@ struct PointBlock {
 
   void find(const Sampling& s, const C* grid, int64_t count, bool slopes) {
     n = count;
+    if constexpr (std::is_same_v<C, float>) {
+      all_inside = kernels::table().grid_points_f32(&s, n, grid, at[0], weight[0],
+                                                    slopes ? slope[0][0] : nullptr, kPoints);
+    } else {
+      find_taps(s, grid, slopes);
+    }
+  }
+  void find_taps(const Sampling& s, const C* grid, bool slopes) {
     constexpr int taps = kTaps == 1 ? 1 : kTaps == 16 ? 4 : 2, depth = kTaps == 8 ? 2 : 1;
-    for (int i = 0; i < s.dims; i++)  // x, y, z
+    for (int64_t i = 0; i < s.dims; i++)  // x, y, z
       axis[2 - i].find(s, s.size[2 - i], n, grid + i, s.dims);
     const int32_t height = (int32_t)s.size[1], width = (int32_t)s.size[2];
     int32_t outside = 0;
@@ -272,6 +274,10 @@ void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* gr
     for (int64_t k = 0; k < s.channels; k++) {
       const T* plane = x + (n * s.channels + k) * s.area();
       const T* from = g + (n * s.channels + k) * s.points + first;
+      if constexpr (std::is_same_v<T, float>) {
+        kernels::table().point_dots_f32(block.n, kTaps, block.at[0], kPoints, from, plane, dot[0]);
+        continue;
+      }
       for (int t = 0; t < kTaps; t++) {
         const int32_t* at = block.at[t];
         if (block.all_inside)
@@ -281,7 +287,7 @@ void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* gr
       }
     }
     for (int64_t p = 0; p < block.n; p++)
-      for (int d = 0; d < s.dims; d++) {
+      for (int64_t d = 0; d < s.dims; d++) {
         C sum = 0;
         for (int t = 0; t < kTaps; t++)
           if (block.at[t][p] >= 0) sum += dot[t][p] * block.slope[d][t][p];
@@ -331,8 +337,8 @@ void dispatch_32_or_64(Dtype d, const char* name, F f) {
 // Calls f with the number of taps of a point as a constant.
 template <class F>
 void dispatch_taps(const Sampling& s, F f) {
-  if (s.method == Method::Nearest) return f(std::integral_constant<int, 1>());
-  if (s.method == Method::Bicubic) return f(std::integral_constant<int, 16>());
+  if (s.method == Image::Nearest) return f(std::integral_constant<int, 1>());
+  if (s.method == Image::Bicubic) return f(std::integral_constant<int, 16>());
   return s.dims == 3 ? f(std::integral_constant<int, 8>()) : f(std::integral_constant<int, 4>());
 }
 
@@ -361,16 +367,16 @@ Sampling sampling_of(const Tensor& input, const Tensor& grid, const std::string&
   NNLIB_CHECK(mode != "bicubic" || input.dim() == 4,
               "grid_sampler(): bicubic interpolation only supports 4D input");
   Sampling s;
-  s.method = mode == "bilinear" ? Method::Bilinear : mode == "nearest" ? Method::Nearest : Method::Bicubic;
-  s.border = padding == "zeros" ? Border::Zeros : padding == "border" ? Border::Border : Border::Reflection;
+  s.method = mode == "bilinear" ? Image::Bilinear : mode == "nearest" ? Image::Nearest : Image::Bicubic;
+  s.border = padding == "zeros" ? Image::Zeros : padding == "border" ? Image::Border : Image::Reflection;
   s.align_corners = align_corners;
-  s.dims = (int)input.dim() - 2;
+  s.dims = input.dim() - 2;
   s.batch = input.size(0);
   s.channels = input.size(1);
   s.points = 1;
-  for (int i = 0; i < 3; i++) s.size[i] = i + s.dims >= 3 ? input.size(i - 3) : 1;
+  for (int64_t i = 0; i < 3; i++) s.size[i] = i + s.dims >= 3 ? input.size(i - 3) : 1;
   for (int64_t d = 1; d < grid.dim() - 1; d++) s.points *= grid.size(d);
-  for (int i = 3 - s.dims; i < 3; i++)
+  for (int64_t i = 3 - s.dims; i < 3; i++)
     NNLIB_CHECK(s.size[i] > 0,
                 "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes ",
                 input.sizes());

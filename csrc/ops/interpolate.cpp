@@ -140,6 +140,30 @@ void resample_row(const Taps& t, const C* weight, const T* in, T* out) {
   }
 }
 
+// Pixels of I channels that lie side by side: calls would cost more than the work.
+template <int I, class T, class C>
+void resample_pixels(const Taps& t, const C* weight, const T* in, T* out) {
+  for (int64_t o = 0; o < t.out; o++, out += I) {
+    C sum[I] = {};
+    for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) {
+      const T* from = in + t.at[k] * I;
+#pragma GCC unroll 4
+      for (int c = 0; c < I; c++) sum[c] += weight[k] * (C)from[c];
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < I; c++) out[c] = rounded<T>(sum[c]);
+  }
+}
+template <int I, class C>
+void spread_pixels(const Taps& t, const C* weight, const C* from, C* sums) {
+  for (int64_t o = 0; o < t.out; o++, from += I)
+    for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) {
+      C* to = sums + t.at[k] * I;
+#pragma GCC unroll 4
+      for (int c = 0; c < I; c++) to[c] += weight[k] * from[c];
+    }
+}
+
 // Another dimension: each output is a weighted sum of rows of `inner` values.
 template <class T, class C>
 void resample_rows(const Taps& t, const C* weight, int64_t inner, const T* in, T* out, C* sums) {
@@ -178,6 +202,12 @@ void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
           std::memcpy(out + o * inner, in + t.at[o] * inner, (size_t)inner * sizeof(T));
       } else if (inner == 1) {
         resample_row(t, weight.data(), in, out);
+      } else if (inner == 2) {
+        resample_pixels<2>(t, weight.data(), in, out);
+      } else if (inner == 3) {
+        resample_pixels<3>(t, weight.data(), in, out);
+      } else if (inner == 4) {
+        resample_pixels<4>(t, weight.data(), in, out);
       } else {
         resample_rows(t, weight.data(), inner, in, out, sums.data());
       }
@@ -206,6 +236,12 @@ void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g
       } else if (inner == 1) {
         for (int64_t o = 0; o < t.out; o++)
           for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) sums[t.at[k]] += weight[k] * (C)from[o];
+      } else if (inner == 2) {
+        spread_pixels<2>(t, weight.data(), from, sums);
+      } else if (inner == 3) {
+        spread_pixels<3>(t, weight.data(), from, sums);
+      } else if (inner == 4) {
+        spread_pixels<4>(t, weight.data(), from, sums);
       } else {
         for (int64_t o = 0; o < t.out; o++, from += inner)
           for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++)

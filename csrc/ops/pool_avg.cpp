@@ -5,7 +5,9 @@
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
+#include "ops/drivers/scratch.h"
 #include "ops/norm_loops.h"
+#include "ops/pick.h"
 #include "ops/pool.h"
 #include "ops/pool_lines.h"
 #include "ops/pool_windows.h"
@@ -43,10 +45,52 @@ void each_window(const Windows& w, F f, E empty_window) {
   }
 }
 
+// y += x.
+template <class C>
+void add_to(int64_t n, const C* x, C* y) {
+  if constexpr (std::is_floating_point_v<C>)
+    if (n >= 8) {
+      const auto& k = kernels::table();
+      return pick<C>(k.norm_grad_f32, k.norm_grad_f64)(n, x, y, 1, 1, 0, y);  // 1 x + 1 y + 0
+    }
+  for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+// Whether there are a few wide windows side by side, none of them empty: their rows are added up before they
+// are cut.
+bool has_wide_windows(const Windows& w) {
+  const Axis& c = w.axis[2];
+  if (c.out == 1 || c.in < 16 || c.in < 4 * c.out) return false;
+  int64_t length = 0;
+  for (int64_t k = 0; k < c.out; k++) {
+    if (c.start[k] >= c.end[k]) return false;
+    length += c.end[k] - c.start[k];
+  }
+  return length <= 2 * c.in;
+}
+template <class T>
+void mean_by_lines(const Windows& w, const T* x, T* y) {
+  const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
+  T* const line = drivers::scratch<drivers::Scratch::Rows, T>(c.in);
+  for (int64_t i = 0, o = 0; i < a.out; i++)
+    for (int64_t j = 0; j < b.out; j++, o += c.out) {
+      std::fill(line, line + c.in, T(0));
+      const bool empty = a.start[i] >= a.end[i] || b.start[j] >= b.end[j];
+      for (int64_t d = a.start[i]; d < a.end[i]; d++)
+        for (int64_t h = b.start[j]; h < b.end[j]; h++) add_to(c.in, x + (d * b.in + h) * c.in, line);
+      for (int64_t k = 0; k < c.out; k++) {
+        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
+        y[o + k] = empty ? T(0) : row_sum(c.end[k] - c.start[k], line + c.start[k]) / (T)divisor;
+      }
+    }
+}
+
 template <class T>
 void mean_of_plane(const Windows& w, const T* x, T* y) {
   using C = compute_t<T>;
   const int64_t height = w.axis[1].in, width = w.axis[2].in;
+  if constexpr (std::is_floating_point_v<T>)
+    if (has_wide_windows(w)) return mean_by_lines(w, x, y);
   each_window(
       w,
       [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
@@ -111,22 +155,24 @@ bool by_lines(const Windows& w, const PoolRow& row) {
   return row.count >= 8 && size <= 64;
 }
 
+// The windows that lie side by side give a line, which is added to each of their rows.
 template <class T>
 void spread_over_plane(const Windows& w, const T* g, compute_t<T>* gx) {
   using C = compute_t<T>;
-  const int64_t height = w.axis[1].in, width = w.axis[2].in;
-  each_window(
-      w,
-      [&](int64_t o, int64_t d0, int64_t d1, int64_t h0, int64_t h1, int64_t w0, int64_t w1,
-          int64_t divisor) {
-        const C share = (C)g[o] / (C)divisor;
-        for (int64_t d = d0; d < d1; d++)
-          for (int64_t h = h0; h < h1; h++) {
-            C* row = gx + (d * height + h) * width;
-            for (int64_t i = w0; i < w1; i++) row[i] += share;
-          }
-      },
-      [](int64_t) {});
+  const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
+  C* const line = drivers::scratch<drivers::Scratch::Rows, C>(c.in);
+  for (int64_t i = 0, o = 0; i < a.out; i++)
+    for (int64_t j = 0; j < b.out; j++, o += c.out) {
+      std::fill(line, line + c.in, C(0));
+      for (int64_t k = 0; k < c.out; k++) {
+        if (c.start[k] >= c.end[k]) continue;
+        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
+        const C share = divisor ? (C)g[o + k] / (C)divisor : C(0);
+        for (int64_t q = c.start[k]; q < c.end[k]; q++) line[q] += share;
+      }
+      for (int64_t d = a.start[i]; d < a.end[i]; d++)
+        for (int64_t h = b.start[j]; h < b.end[j]; h++) add_to(c.in, line, gx + (d * b.in + h) * c.in);
+    }
 }
 
 template <class F>
@@ -139,7 +185,7 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
 
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
-  if (pools_turned(x, w)) {
+  if (!has_wide_windows(w) && pools_turned(x, w)) {
     mean_turned(x, w, y);
     return y;
   }

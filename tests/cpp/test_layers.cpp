@@ -228,6 +228,51 @@ TEST(sample_points) {
   });
 }
 
+TEST(grid_points) {
+  covered().insert({"grid_points_f32", "point_dots_f32"});
+  using nnlib::kernels::GridImage;
+  for_each_isa([](const Table& table, const char* isa) {
+    for (const auto method : {GridImage::Bilinear, GridImage::Nearest, GridImage::Bicubic})
+      for (const auto border : {GridImage::Zeros, GridImage::Border, GridImage::Reflection})
+        for (const bool align : {false, true})
+          for (int64_t dims : {2, 3})
+            for (int64_t n : {1, 7, 8, 16, 33, 64}) {
+              if (method == GridImage::Bicubic && dims == 3) continue;
+              const GridImage image{method, border, align, dims, {dims == 3 ? 4 : 1, 5, n == 7 ? 1 : 9}};
+              const int64_t taps = method == GridImage::Nearest   ? 1
+                                   : method == GridImage::Bicubic ? 16
+                                                                  : 1 << dims,
+                            ld = 64;
+              std::vector<float> grid(size_t(n * dims));
+              fill(grid, -1.9f, 1.9f);
+              if (n == 33) grid[0] = NAN, grid[3] = INFINITY, grid[5] = -1e30f, grid[8] = 1, grid[9] = -1;
+              std::vector<int32_t> at(size_t(taps * ld)), want_at(at);
+              std::vector<float> w(at.size()), want_w(at.size()), s(3 * at.size()), want_s(s.size());
+              const bool inside =
+                  table.grid_points_f32(&image, n, grid.data(), at.data(), w.data(), s.data(), ld);
+              CHECK(inside == truth().grid_points_f32(&image, n, grid.data(), want_at.data(), want_w.data(),
+                                                      want_s.data(), ld),
+                    isa, " inside");
+              std::vector<float> x(180), g(static_cast<size_t>(n)), dots(at.size()), want_dots(at.size());
+              fill(x), fill(g);
+              table.point_dots_f32(n, taps, at.data(), ld, g.data(), x.data(), dots.data());
+              truth().point_dots_f32(n, taps, at.data(), ld, g.data(), x.data(), want_dots.data());
+              for (int64_t t = 0; t < taps; ++t)
+                for (int64_t i = 0; i < n; ++i) {
+                  const size_t k = size_t(t * ld + i);
+                  CHECK(at[k] == want_at[k], isa, " place ", at[k], " not ", want_at[k], " at ",
+                        grid[size_t(i * dims)]);
+                  CHECK(close(w[k], want_w[k], 1e-5, 2e-6), isa, " weight ", w[k], " not ", want_w[k]);
+                  CHECK(close(dots[k], want_dots[k], 1e-6, 1e-6), isa, " dot ", k);
+                  for (size_t d = 0; d < 3; ++d) {
+                    const size_t q = d * at.size() + k;
+                    CHECK(close(s[q], want_s[q], 1e-5, 2e-5), isa, " slope ", s[q], " not ", want_s[q]);
+                  }
+                }
+            }
+  });
+}
+
 template <class T>
 void check_transpose(const char* isa, void (*kernel)(int64_t, int64_t, const T*, int64_t, T*, int64_t)) {
   for (int64_t rows : {0, 1, 2, 3, 4, 5, 15, 16, 33, 64, 70})

@@ -6,28 +6,6 @@ using nnlib::kernels::CrossEntropy;
 using nnlib::kernels::CrossEntropyOf;
 using nnlib::kernels::Table;
 
-TEST(sum_rows_indexed) {
-  std::vector<float> src(40 * 150), weights(10);
-  std::vector<int64_t> rows = {3, 3, 0, 39, 7, 11, 3};
-  fill(src), fill(weights);
-  for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t d : {0, 1, 3, 4, 16, 17, 64, 65, 150}) {
-      for (int64_t count : {0, 1, 7}) {
-        for (const float* w :
-             {static_cast<const float*>(nullptr), static_cast<const float*>(weights.data())}) {
-          Guarded<float> a(d), b(d);
-          t.sum_rows_indexed_f32(count, d, rows.data(), src.data(), 150, w, a.data());
-          truth().sum_rows_indexed_f32(count, d, rows.data(), src.data(), 150, w, b.data());
-          for (int64_t j = 0; j < d; ++j)
-            CHECK(close(a[j], b[j], 1e-6, 1e-5), isa, " of ", count, " rows at ", j);
-          CHECK(a.intact(), isa, " wrote outside");
-        }
-      }
-    }
-  });
-  covered().insert("sum_rows_indexed_f32");
-}
-
 // The scores of some examples with their targets, in one element type.
 template <class T, class C = float>
 struct Scores {
@@ -70,6 +48,41 @@ float value_of(uint16_t x, uint16_t (*from)(float)) {
   float y;
   from == to_bf16 ? truth().bf16_to_f32(1, &x, &y) : truth().f16_to_f32(1, &x, &y);
   return y;
+}
+
+template <class T, class One, class Kernel>
+void check_sum_rows(const char* isa, T (*from)(float), Kernel kernel, Kernel true_kernel) {
+  std::vector<float> values(40 * 150), factors(10);
+  const std::vector<int64_t> rows = {3, 3, 0, 39, 7, 11, 3, 8, 21, 0};
+  fill(values), fill(factors);
+  std::vector<T> src;
+  for (const float v : values) src.push_back(from(v));
+  const std::vector<One> weights(factors.begin(), factors.end());
+  const double relative = sizeof(T) == 2 ? 1e-2 : sizeof(T) == 4 ? 1e-6 : 1e-14, absolute = 10 * relative;
+  for (int64_t d : {0, 1, 3, 4, 7, 16, 17, 64, 65, 150}) {
+    for (int64_t count : {0, 1, 7, 10}) {
+      for (const One* w : {static_cast<const One*>(nullptr), weights.data()}) {
+        Guarded<T> a(d), b(d);
+        kernel(count, d, rows.data(), src.data(), 150, w, a.data());
+        true_kernel(count, d, rows.data(), src.data(), 150, w, b.data());
+        for (int64_t j = 0; j < d; ++j)
+          CHECK(close(value_of(a[j], from), value_of(b[j], from), relative, absolute), isa, " of ", count,
+                " rows at ", j);
+        CHECK(a.intact(), isa, " wrote outside");
+      }
+    }
+  }
+}
+TEST(sum_rows_indexed) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const Table& w = truth();
+    check_sum_rows<float, float>(isa, itself, t.sum_rows_indexed_f32, w.sum_rows_indexed_f32);
+    check_sum_rows<double, double>(isa, widened, t.sum_rows_indexed_f64, w.sum_rows_indexed_f64);
+    check_sum_rows<uint16_t, float>(isa, to_bf16, t.sum_rows_indexed_bf16, w.sum_rows_indexed_bf16);
+    check_sum_rows<uint16_t, float>(isa, to_f16, t.sum_rows_indexed_f16, w.sum_rows_indexed_f16);
+  });
+  for (const char* type : {"f32", "f64", "bf16", "f16"})
+    covered().insert(std::string("sum_rows_indexed_") + type);
 }
 
 // C: the type in which T is computed.

@@ -61,15 +61,5 @@ NNLIB_EACH(bf16, uint16_t, float, from_bf16(v))
 NNLIB_EACH(f16, uint16_t, float, from_f16(v))
 #undef NNLIB_EACH
 
-void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
-                       const float* x, float* y) {
-  for (int64_t i = 0; i < n; ++i) {
-    double sum = 0;
-    for (int64_t t = 0; t < taps; ++t)
-      if (at[t * ld + i] >= 0) sum += double(weight[t * ld + i]) * x[at[t * ld + i]];
-    y[i] = float(sum);
-  }
-}
-
 }  // namespace
 }  // namespace nnlib::kernels::reference

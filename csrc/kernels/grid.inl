@@ -1,0 +1,175 @@
+// Values of an image at the points of a grid: the places and weights of the taps around each point, and sums
+// over them. The lanes are points.
+#pragma once
+#include "grid.h"
+#include "vec_double.h"
+#include "vec_lanes.h"
+
+namespace nnlib::kernels::NNLIB_ISA_NS {
+namespace {
+
+// The taps of points along one axis: places (-1: outside), weights, and these differentiated by the grid's
+// value.
+struct AxisLanes {
+  IVec at[4];
+  Vec weight[4], slope[4];
+};
+
+// Coordinates, and their derivative by the grid's value.
+struct Places {
+  Vec x, slope;
+};
+
+// Reflects at low and low + span.
+NNLIB_INLINE Places reflect(Places p, float low, float span) {
+  if (span == 0) return {zero(), zero()};
+  const Vec from = set1(low), x = p.x - from, a = abs(x), flips = floor(a / set1(span));
+  const Vec rest = fnma(flips, set1(span), a), half = flips * set1(0.5f);
+  const Mask odd = ne(floor(half), half);
+  const Vec slope = select(lt(x, zero()), -p.slope, p.slope);
+  return {select(odd, set1(span) - rest, rest) + from, select(odd, -slope, slope)};
+}
+
+NNLIB_INLINE Places into_image(const GridImage& s, int64_t size, Places p) {
+  if (s.border == GridImage::Reflection)
+    p = s.align_corners ? reflect(p, 0, float(size - 1)) : reflect(p, -0.5f, float(size));
+  if (s.border != GridImage::Zeros) {
+    const Vec last = set1(float(size - 1));
+    const Mask above = gt(p.x, zero()), within = above & lt(p.x, last);
+    p.x = select(within, p.x, select(above, last, zero()));
+    p.slope = select(within, p.slope, zero());
+  }
+  // What does not fit an index lies outside of every image, NaN too.
+  p.x = select(le(abs(p.x), set1(1e9f)), p.x, set1(-100.f));
+  return p;
+}
+NNLIB_INLINE IVec place_or_none(IVec i, int64_t size) {
+  return select(lt(i, set1i(size < INT32_MAX ? int32_t(size) : INT32_MAX)) & ~lt(i, set1i(0)), i, set1i(-1));
+}
+
+// Keys' cubic convolution kernel (1981), a = -0.75, at distances d of at most 1 and from 1 to 2, and its
+// derivative.
+NNLIB_INLINE void cubic_near(Vec d, Vec by, Vec* w, Vec* slope) {
+  const float a = -0.75f;
+  const Vec x = abs(d);
+  *w = fma(fma(set1(a + 2), x, set1(-(a + 3))) * x, x, set1(1.f));
+  *slope = copysign(set1(1.f), d) * (fma(set1(3 * (a + 2)), x, set1(-2 * (a + 3))) * x) * by;
+}
+NNLIB_INLINE void cubic_far(Vec d, Vec by, Vec* w, Vec* slope) {
+  const float a = -0.75f;
+  const Vec x = abs(d);
+  *w = fma(fma(fma(set1(a), x, set1(-5 * a)), x, set1(8 * a)), x, set1(-4 * a));
+  *slope = copysign(set1(1.f), d) * fma(fma(set1(3 * a), x, set1(-10 * a)), x, set1(8 * a)) * by;
+}
+
+NNLIB_INLINE void axis_lanes(const GridImage& s, int64_t size, Vec v, AxisLanes* a) {
+  const float half = float(s.align_corners ? size - 1 : size) * 0.5f;
+  Places p{(v + set1(1.f)) * set1(half) - set1(s.align_corners ? 0.f : 0.5f), set1(half)};
+  if (s.method == GridImage::Bicubic) {
+    const Vec first = floor(p.x), t = p.x - first;
+    for (int k = 0; k < 4; ++k) {
+      const Places at = into_image(s, size, {first + set1(float(k - 1)), zero()});
+      a->at[k] = place_or_none(trunc_int(at.x), size);
+    }
+    cubic_far(t + set1(1.f), p.slope, &a->weight[0], &a->slope[0]);
+    cubic_near(t, p.slope, &a->weight[1], &a->slope[1]);
+    cubic_near(t - set1(1.f), p.slope, &a->weight[2], &a->slope[2]);
+    cubic_far(t - set1(2.f), p.slope, &a->weight[3], &a->slope[3]);
+    return;
+  }
+  p = into_image(s, size, p);
+  if (s.method == GridImage::Nearest) {
+    a->at[0] = place_or_none(to_int(p.x), size);
+    a->weight[0] = set1(1.f);
+    a->slope[0] = zero();
+    return;
+  }
+  const Vec first = floor(p.x), part = p.x - first;
+  const IVec i = trunc_int(first);
+  a->at[0] = place_or_none(i, size);
+  a->at[1] = place_or_none(i + set1i(1), size);
+  a->weight[0] = set1(1.f) - part;
+  a->weight[1] = part;
+  a->slope[0] = -p.slope;
+  a->slope[1] = p.slope;
+}
+
+bool grid_points_f32(const GridImage* image, int64_t n, const float* grid, int32_t* at, float* weight,
+                     float* slope, int64_t ld) {
+  const GridImage& s = *image;
+  const int taps = s.method == GridImage::Nearest ? 1 : s.method == GridImage::Bicubic ? 4 : 2;
+  const bool flat = s.dims == 2;
+  const int depth = flat ? 1 : taps, count = depth * taps * taps;
+  const IVec height = set1i(int32_t(s.size[1])), width = set1i(int32_t(s.size[2]));
+  bool inside = true;
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const int64_t m = n - i < kWidth ? n - i : kWidth;
+    Vec value[3];
+    if (flat && m == kWidth) {
+      split_pairs(load(grid + 2 * i), load(grid + 2 * i + kWidth), &value[0], &value[1]);
+    } else {
+      float t[3][kWidth] = {};
+      for (int64_t q = 0; q < m; ++q)
+        for (int64_t d = 0; d < s.dims; ++d) t[d][q] = grid[(i + q) * s.dims + d];
+      for (int64_t d = 0; d < s.dims; ++d) value[d] = load(t[d]);
+    }
+    AxisLanes axis[3];  // x, y, z
+    for (int64_t d = 0; d < s.dims; ++d) axis_lanes(s, s.size[2 - d], value[d], &axis[d]);
+    if (flat) axis[2].at[0] = set1i(0), axis[2].weight[0] = set1(1.f), axis[2].slope[0] = zero();
+    const Mask lanes = lanes_below(zero(), m);
+    for (int t = 0; t < count; ++t) {
+      const int kz = t / (taps * taps), ky = t / taps % taps, kx = t % taps;
+      const AxisLanes &x = axis[0], &y = axis[1], &z = axis[2];
+      const Mask out = lt(x.at[kx] | y.at[ky] | z.at[kz], set1i(0));
+      inside = inside & !any(out & lanes);
+      store_i(at + t * ld + i, select(out, set1i(-1), (z.at[kz] * height + y.at[ky]) * width + x.at[kx]));
+      const Vec wzy = z.weight[kz] * y.weight[ky];
+      store(weight + t * ld + i, select(out, zero(), wzy * x.weight[kx]));
+      if (!slope) continue;
+      float* const by = slope + t * ld + i;
+      const int64_t next = count * ld;
+      store(by, select(out, zero(), wzy * x.slope[kx]));
+      store(by + next, select(out, zero(), z.weight[kz] * y.slope[ky] * x.weight[kx]));
+      store(by + 2 * next, select(out, zero(), z.slope[kz] * y.weight[ky] * x.weight[kx]));
+    }
+  }
+  return inside;
+}
+
+// x at the places of n lanes; 0 where there is none.
+NNLIB_INLINE Vec at_places(const float* x, const int32_t* at, int64_t n, Mask* outside) {
+  const IVec place = n == kWidth ? load_i(at) : load_in(at, n), none = set1i(0);
+  *outside = lt(place, none);
+  return select(*outside, zero(), gather(x, select(*outside, none, place)));
+}
+
+void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
+                       const float* x, float* y) {
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const int64_t m = n - i < kWidth ? n - i : kWidth;
+    Vec sum = zero();
+    for (int64_t t = 0; t < taps; ++t) {
+      Mask outside;
+      const Vec v = at_places(x, at + t * ld + i, m, &outside);
+      sum = fma(select(outside, zero(), load_n(weight + t * ld + i, m)), v, sum);
+    }
+    store_n(y + i, sum, m);
+  }
+}
+
+void point_dots_f32(int64_t n, int64_t taps, const int32_t* at, int64_t ld, const float* g, const float* x,
+                    float* sum) {
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const int64_t m = n - i < kWidth ? n - i : kWidth;
+    const Vec by = load_n(g + i, m);
+    for (int64_t t = 0; t < taps; ++t) {
+      Mask outside;
+      const Vec v = at_places(x, at + t * ld + i, m, &outside);
+      float* const to = sum + t * ld + i;
+      store_n(to, select(outside, load_n(to, m), fma(by, v, load_n(to, m))), m);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nnlib::kernels::NNLIB_ISA_NS
