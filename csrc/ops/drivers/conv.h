@@ -135,11 +135,12 @@ int64_t winograd_weight_grad_size(const ConvShape& s);
 // How many times quicker than a matrix product it is then, 1 where it is not taken.
 double winograd_gain(const ConvShape& s);
 double winograd_input_grad_gain(const ConvShape& s);
-// Of two dimensions, stride and dilation 1. Images are floats, in planes or with the channels last.
+// Of two dimensions, stride and dilation 1. Images and weights are floats, in planes or with the channels
+// last.
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
-                      float* y, bool x_last = false, bool y_last = false);
+                      float* y, bool x_last = false, bool y_last = false, bool w_last = false);
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
-                         float* gx, bool gy_last = false, bool gx_last = false);
+                         float* gx, bool gy_last = false, bool gx_last = false, bool w_last = false);
 bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw,
                           bool x_last = false, bool gy_last = false);
 

@@ -24,9 +24,10 @@ constexpr int64_t kFilters = int64_t(1) << 20;
 // y = x * w for one group of channels.
 class WinoConv {
  public:
-  // `flip`: w is [in][out][tap] and turned around, else [out][in][tap].
-  WinoConv(const ConvShape& s, int64_t size, bool flip)
-      : s_(s), t_(kernels::table()), tiles_(s, size), flip_(flip) {
+  // `flip`: w is [in][out][tap] and turned around, else [out][in][tap]; with `w_last` the taps come before
+  // the last of these dimensions.
+  WinoConv(const ConvShape& s, int64_t size, bool flip, bool w_last)
+      : s_(s), t_(kernels::table()), tiles_(s, size), flip_(flip), w_last_(w_last) {
     ci_ = s.in_group(), co_ = s.out_group();
     in_vecs_ = (ci_ + t_.wino_lanes - 1) / t_.wino_lanes,
     out_vecs_ = (co_ + t_.wino_lanes - 1) / t_.wino_lanes;
@@ -149,7 +150,15 @@ class WinoConv {
   void transform_filters(int64_t panel, int64_t k, int64_t depth, float* u) const {
     const int64_t nr = t_.wino_nr, j = panel * nr, n = std::min(nr, co_ - j), taps = s_.taps();
     float* g = scratch<Scratch::PanelsB, float>(depth * taps * nr);
-    if (flip_) {
+    if (flip_ && w_last_) {
+      t_.pack_f32(nr, n, depth * taps, w_ + k * taps * co_ + j, 1, co_, 1.f, g);
+    } else if (w_last_) {
+      float* lines = scratch<Scratch::Rows, float>(depth * nr);
+      for (int64_t t = 0; t < taps; ++t) {
+        t_.pack_f32(nr, n, depth, w_ + (j * taps + t) * ci_ + k, ci_ * taps, 1, 1.f, lines);
+        for (int64_t i = 0; i < depth; ++i) std::copy_n(lines + i * nr, nr, g + (i * taps + t) * nr);
+      }
+    } else if (flip_) {
       for (int64_t i = 0; i < depth; ++i) {
         t_.pack_f32(nr, n, taps, w_ + ((k + i) * co_ + j) * taps, taps, 1, 1.f, g + i * taps * nr);
       }
@@ -229,7 +238,7 @@ class WinoConv {
   const ConvShape& s_;
   const kernels::Table& t_;
   WinoTiles tiles_;
-  bool flip_;
+  bool flip_, w_last_;
   int64_t ci_, co_, in_vecs_, out_vecs_, panels_;
   WinoImages<const float> x_{};
   WinoImages<float> y_{};
@@ -241,14 +250,14 @@ class WinoConv {
 }  // namespace
 
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
-                      float* y, bool x_last, bool y_last) {
-  return WinoConv(s, size, false).run(x, x_last, w, bias, y, y_last);
+                      float* y, bool x_last, bool y_last, bool w_last) {
+  return WinoConv(s, size, false, w_last).run(x, x_last, w, bias, y, y_last);
 }
 
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
-                         float* gx, bool gy_last, bool gx_last) {
+                         float* gx, bool gy_last, bool gx_last, bool w_last) {
   const ConvShape back = turned(s);
-  return WinoConv(back, size, true).run(gy, gy_last, w, bias, gx, gx_last);
+  return WinoConv(back, size, true, w_last).run(gy, gy_last, w, bias, gx, gx_last);
 }
 
 }  // namespace nnlib::drivers::detail

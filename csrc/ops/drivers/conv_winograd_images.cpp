@@ -55,14 +55,41 @@ struct Pieces {
   int64_t most;
 };
 
-// The weights of the plain convolution: where they lie, or read.
-const float* plain_weights(const Lift& lift, const ConvWeights<float>& w) {
-  const int64_t taps = lift.s.taps(), inputs = lift.s.in_group();
-  if (lift.same_weights() && w.tap_step == 1 && w.in_step == taps && w.out_step == inputs * taps)
-    return w.data;
-  float* room = scratch<Scratch::Kernels, float>(lift.weights_size());
-  lift.read_weights(w, room);
-  return room;
+// The weights of the plain convolution: where they lie, maybe with the input channels last, or read.
+struct PlainWeights {
+  PlainWeights(const Lift& lift, const ConvWeights<float>& w) : data(w.data), last(false) {
+    const int64_t taps = lift.s.taps(), inputs = lift.s.in_group();
+    const bool dense = lift.same_weights() && w.out_step == inputs * taps;
+    if (dense && w.tap_step == 1 && w.in_step == taps) return;
+    last = dense && w.in_step == 1 && w.tap_step == inputs;
+    if (last) return;
+    float* room = scratch<Scratch::Kernels, float>(lift.weights_size());
+    lift.read_weights(w, room);
+    data = room;
+  }
+  const float* data;
+  bool last;
+};
+
+// One of a convolution's two sets of images.
+struct Side {
+  const LiftedImages& lifted;
+  const ConvImages& images;
+  bool direct;
+};
+
+// to = the plain convolution of `from` + bias, some images at a time: convolve(plain convolution, in, bias,
+// out).
+template <class F>
+bool by_pieces(const Pieces& pieces, const Side& from, const Side& to, const float* bias, F convolve) {
+  return pieces.each([&](const ConvShape& part, int64_t first, int64_t count) {
+    const float* in = pieces.read<Scratch::ImagesIn>(from.lifted, from.images, first, count);
+    float* out = to.direct ? Pieces::first_of(to.images, first)
+                           : scratch<Scratch::ImagesOut, float>(count * to.lifted.elements());
+    if (!convolve(part, in, to.direct ? bias : nullptr, out)) return false;
+    if (!to.direct) to.lifted.write(out, first, count, bias, to.images);
+    return true;
+  });
 }
 
 }  // namespace
@@ -71,17 +98,12 @@ bool winograd_images_forward(const ConvShape& s, int64_t size, const ConvImages&
                              const ConvWeights<float>& w, const float* bias, const ConvImages& y) {
   const Lift lift(s, false);
   const Pieces pieces(lift, x, y);
-  const float* kernels = plain_weights(lift, w);
-  return pieces.each([&](const ConvShape& part, int64_t first, int64_t count) {
-    const float* in = pieces.read<Scratch::ImagesIn>(lift.x, x, first, count);
-    float* out = pieces.y_direct ? Pieces::first_of(y, first)
-                                 : scratch<Scratch::ImagesOut, float>(count * lift.y.elements());
-    if (!winograd_forward(part, size, in, kernels, pieces.y_direct ? bias : nullptr, out, pieces.x_last(),
-                          pieces.y_last()))
-      return false;
-    if (!pieces.y_direct) lift.y.write(out, first, count, bias, y);
-    return true;
-  });
+  const PlainWeights kernels(lift, w);
+  return by_pieces(pieces, {lift.x, x, pieces.x_direct}, {lift.y, y, pieces.y_direct}, bias,
+                   [&](const ConvShape& part, const float* in, const float* added, float* out) {
+                     return winograd_forward(part, size, in, kernels.data, added, out, pieces.x_last(),
+                                             pieces.y_last(), kernels.last);
+                   });
 }
 
 bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImages& gy,
@@ -93,17 +115,12 @@ bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImag
     return winograd_images_forward(*back, size, gy, turned, bias, gx);
   }
   const Pieces pieces(lift, gx, gy);
-  const float* kernels = plain_weights(lift, w);
-  return pieces.each([&](const ConvShape& part, int64_t first, int64_t count) {
-    const float* in = pieces.read<Scratch::ImagesIn>(lift.y, gy, first, count);
-    float* out = pieces.x_direct ? Pieces::first_of(gx, first)
-                                 : scratch<Scratch::ImagesOut, float>(count * lift.x.elements());
-    if (!winograd_input_grad(part, size, in, kernels, pieces.x_direct ? bias : nullptr, out, pieces.y_last(),
-                             pieces.x_last()))
-      return false;
-    if (!pieces.x_direct) lift.x.write(out, first, count, bias, gx);
-    return true;
-  });
+  const PlainWeights kernels(lift, w);
+  return by_pieces(pieces, {lift.y, gy, pieces.y_direct}, {lift.x, gx, pieces.x_direct}, bias,
+                   [&](const ConvShape& part, const float* in, const float* added, float* out) {
+                     return winograd_input_grad(part, size, in, kernels.data, added, out, pieces.y_last(),
+                                                pieces.x_last(), kernels.last);
+                   });
 }
 
 // The sums of the pieces are added in order.
