@@ -170,6 +170,7 @@ NNLIB_INLINE float reduce_min(Vec a) {
 // By parts too: a loop over values costs more than what is done with them.
 NNLIB_INLINE __m128i load16(const uint16_t* p, int64_t n) {
   if (n >= 8) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  if (n <= 0) return _mm_setzero_si128();
   uint64_t low = 0, rest = 0;
   const uint16_t* const tail = p + (n & 4);
   if (n & 2) {
@@ -184,6 +185,7 @@ NNLIB_INLINE __m128i load16(const uint16_t* p, int64_t n) {
 }
 NNLIB_INLINE void store16(uint16_t* p, __m128i h, int64_t n) {
   if (n >= 8) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), h);
+  if (n <= 0) return;
   uint64_t part = uint64_t(_mm_cvtsi128_si64(h));
   if (n & 4) {
     memcpy(p, &part, 8);
