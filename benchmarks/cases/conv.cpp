@@ -80,6 +80,14 @@ void add_pixels(Cases& cases) {
   cases.add("pixel_dots_f32", "2x28/3x3", work, [=, &t] {
     t.pixel_dots_f32(kTaps, rows, cols, input(0), cols * lanes, lanes, input(1), taps(), kRow, output(0));
   });
+  // Groups of four channels, each of which sees all four.
+  constexpr int64_t kGroup = 4;
+  std::vector<int32_t> index(size_t(kGroup * lanes));
+  for (size_t i = 0; i < index.size(); ++i)
+    index[i] = int32_t(i) % int32_t(lanes) / 4 * 4 + int32_t(i) / int32_t(lanes);
+  cases.add("spread_pixels_f32", "56x4", {0, double(cols * 2) * 4 * double(lanes + kGroup * lanes)}, [=, &t] {
+    t.spread_pixels_f32(2 * cols, lanes, input(0), lanes, kGroup, index.data(), output(0), 2 * cols * lanes);
+  });
   add_layout(cases, "f32", t.planes_from_pixels_f32, t.pixels_from_planes_f32, input(0), output(1));
   add_layout(cases, "bf16", t.planes_from_pixels_bf16, t.pixels_from_planes_bf16, input_half(),
              output_half());

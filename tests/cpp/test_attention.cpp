@@ -62,8 +62,9 @@ void check_attention(const Case& c) {
     CHECK(std::memcmp(first.data(), all.data(), all.size() * sizeof(float)) == 0, threads, " threads");
     if (threads > 1) continue;
 
-    // Each number rounded to bfloat16 adds 2^-9 of itself; the bounds are sums of magnitudes.
-    const double unit = std::ldexp(1, -7);
+    // Each number rounded to bfloat16 adds 2^-9 of itself; the bounds are sums of magnitudes. Probabilities
+    // below 2^-126 are 0.
+    const double unit = std::ldexp(1, -7), least = std::ldexp(1, -126) / unit;
     std::vector<double> wk(gk.size()), bk(gk.size()), wv(gv.size()), bv(gv.size());
     const int64_t group = H / s.key_heads;
     for (int64_t b = 0; b < s.batch; ++b) {
@@ -88,14 +89,14 @@ void check_attention(const Case& c) {
               grad[j] += g(b, h, i, e) * v(b, kh, j, e);
               size[j] += std::fabs(g(b, h, i, e) * v(b, kh, j, e));
               wv[(kv * S + j) * V + e] += p[j] * g(b, h, i, e);
-              bv[(kv * S + j) * V + e] += p[j] * std::fabs(g(b, h, i, e));
+              bv[(kv * S + j) * V + e] += (p[j] + least) * std::fabs(g(b, h, i, e));
             }
-            dot += p[j] * grad[j], size_dot += p[j] * size[j];
+            dot += p[j] * grad[j], size_dot += (p[j] + least) * size[j];
           }
           for (int64_t e = 0; e < V; ++e) {
             double want = 0, bound = 0;
             for (int64_t j = 0; j < S; ++j)
-              want += p[j] * v(b, kh, j, e), bound += p[j] * std::fabs(v(b, kh, j, e));
+              want += p[j] * v(b, kh, j, e), bound += (p[j] + least) * std::fabs(v(b, kh, j, e));
             const double got = *o.at(b, h, i, e);
             CHECK(std::fabs(got - want) <= unit * bound, "out at ", i, ",", e, ": ", got, " not ", want);
           }
@@ -103,7 +104,7 @@ void check_attention(const Case& c) {
             double want = 0, bound = 0;
             for (int64_t j = 0; j < S; ++j) {
               const double d = s.scale * p[j] * (grad[j] - dot),
-                           m = std::fabs(s.scale) * p[j] * (size[j] + size_dot);
+                           m = std::fabs(s.scale) * (p[j] + least) * (size[j] + size_dot);
               want += d * k(b, kh, j, e), bound += m * std::fabs(k(b, kh, j, e));
               wk[(kv * S + j) * E + e] += d * q(b, h, i, e);
               bk[(kv * S + j) * E + e] += m * std::fabs(q(b, h, i, e));
