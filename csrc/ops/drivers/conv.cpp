@@ -90,20 +90,26 @@ ConvChoice choose_conv(const ConvShape& s) {
   return {ConvAlgorithm::ImplicitGemm, "the im2col matrix is gathered block by block while it is multiplied"};
 }
 
+namespace {
+
+// What is left where there is nothing to add up: the bias, or zeros.
+template <class T>
+void sums_of_nothing(int64_t images, int64_t pixels, int64_t channels, const T* bias, const ConvImages& y) {
+  const std::vector<T> zeros(size_t(channels), T(0));
+  for (int64_t i = 0; i < images * pixels; ++i)
+    write_planes(y, i / pixels, 0, channels, i % pixels, 1, 1, bias ? bias : zeros.data(), 1);
+}
+
+}  // namespace
+
 template <class T>
 void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& out) {
   const Agreeing layouts(images, out);
   const ConvImages &x = layouts.a, &y = layouts.b;
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
-  if (s.in_group() == 0) {  // a sum of nothing
-    const std::vector<T> zeros(s.out_channels, T(0));
-    for (int64_t i = 0; i < s.batch * s.out_pixels(); ++i) {
-      write_planes(y, i / s.out_pixels(), 0, s.out_channels, i % s.out_pixels(), 1, 1,
-                   bias ? bias : zeros.data(), 1);
-    }
-    return;
-  }
+  if (s.in_group() * s.in_pixels() == 0)
+    return sums_of_nothing<T>(s.batch, s.out_pixels(), s.out_channels, bias, y);
   if constexpr (std::is_same_v<T, float>) {
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s).algorithm;
@@ -125,6 +131,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   const Agreeing layouts(grad, out);
   const ConvImages &gy = layouts.a, &gx = layouts.b;
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
+  if (s.out_group() * s.out_pixels() == 0)
+    return sums_of_nothing<T>(s.batch, s.in_pixels(), s.in_channels, bias, gx);
   if constexpr (std::is_same_v<T, float>) {
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
