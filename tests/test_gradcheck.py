@@ -80,6 +80,22 @@ def test_gradients_that_change_between_passes_are_found(fast):
 
 
 @MODES
+def test_an_error_leaves_the_inputs(fast):
+    x, calls = values(3), []
+    before = x.detach().clone()
+
+    def f(x):
+        calls.append(x)
+        if len(calls) == 2:  # the first with a changed input
+            raise ArithmeticError
+        return x * 2
+
+    with pytest.raises(ArithmeticError):
+        gradcheck(f, x, fast_mode=fast)
+    assert x.equal(before)
+
+
+@MODES
 def test_the_input_of_the_second_output_is_named(fast):
     def f(x, y):
         return x * 2, Cube.apply(y, 1.1, 1.0)

@@ -46,9 +46,9 @@ void pause_core() {
 }
 
 // Nanoseconds that a thread has computed, by its clock.
-int64_t thread_time(clockid_t clock) {
+int64_t thread_time() {
   timespec t{};
-  clock_gettime(clock, &t);
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -62,7 +62,7 @@ class Patience {
   bool spin(Done&& done) {
     if (done()) return true;
     began_ = Clock::now();
-    const int64_t computed = thread_time(CLOCK_THREAD_CPUTIME_ID);
+    const int64_t computed = thread_time();
     Clock::time_point now = began_, stop = began_ + time_to_spin(now);
     do {
       for (int i = 0; i < 8; ++i) {
@@ -83,7 +83,7 @@ class Patience {
   template <class F>
   static void watched(F&& f) {
     const Clock::time_point began = Clock::now();
-    const int64_t computed = thread_time(CLOCK_THREAD_CPUTIME_ID);
+    const int64_t computed = thread_time();
     f();
     look_for_company(began, computed);
   }
@@ -97,7 +97,7 @@ class Patience {
 
   // Whether something else had this thread's core since then.
   static void look_for_company(Clock::time_point began, int64_t computed) {
-    const auto own = std::chrono::nanoseconds(thread_time(CLOCK_THREAD_CPUTIME_ID) - computed);
+    const auto own = std::chrono::nanoseconds(thread_time() - computed);
     const Clock::time_point now = Clock::now();
     if (now - began > own + kInterrupted) crowded_until().store((now + kCrowded).time_since_epoch().count());
   }

@@ -40,9 +40,10 @@ def _difference(fn: Callable, inputs: tuple, part: Tensor, step: Tensor | float,
     values = []
     for e in (eps, -eps):
         part.copy_(before + e * step)
-        # With gradients on: the function may take some itself.
-        values.append([t.detach().to(_C.float64).reshape(-1).clone() for t in _floating(fn(*inputs))])
-        part.copy_(before)
+        try:  # with gradients on: the function may take some itself
+            values.append([t.detach().to(_C.float64).reshape(-1).clone() for t in _floating(fn(*inputs))])
+        finally:
+            part.copy_(before)
     return [(high - low) / (2 * eps) for high, low in zip(*values, strict=True)]
 
 
