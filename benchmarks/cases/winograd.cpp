@@ -14,12 +14,13 @@ void add_transforms(Cases& cases) {
   const int64_t lanes = t.wino_lanes, row = kIn * lanes, step = kTiles * lanes;
   const double tiles = kFloat * double(kPositions * step), out = kFloat * double(kSize * kOut * lanes);
   const double in = kFloat * double((kSize + 2) * row);
-  cases.add("wino_input_f32", "7 tiles", {0, in + tiles},
-            [=, &t] { t.wino_input_f32(kSize, kTaps, kTiles, input(0), row, output(0), step, lanes); });
+  cases.add("wino_input_f32", "7 tiles", {0, in + tiles}, [=, &t] {
+    t.wino_input_f32(kSize, kTaps, kTiles, input(0), row, lanes, output(0), step, lanes);
+  });
   cases.add("wino_grad_f32", "7 tiles", {0, out + tiles},
             [=, &t] { t.wino_grad_f32(kSize, kTaps, kTiles, input(0), row, output(0), step, lanes); });
   cases.add("wino_output_f32", "7 tiles", {0, out + tiles}, [=, &t] {
-    (void)t.wino_output_f32(kSize, kTaps, kTiles, input(0), step, lanes, nullptr, output(0), row);
+    (void)t.wino_output_f32(kSize, kTaps, kTiles, input(0), step, lanes, nullptr, output(0), row, lanes);
   });
   cases.add("wino_weight_f32", "7 kernels", {0, tiles + kFloat * double(9 * step)},
             [=, &t] { (void)t.wino_weight_f32(kSize, kTaps, kTiles, input(0), step, lanes, output(0)); });

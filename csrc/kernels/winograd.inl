@@ -96,8 +96,8 @@ constexpr int kWinoRun = 8;
 
 // `out`: how far apart the tiles are.
 template <class W>
-NNLIB_INLINE void wino_input(int64_t out, int64_t tiles, const float* x, int64_t x_row, float* y,
-                             int64_t y_step, int64_t y_tile) {
+NNLIB_INLINE void wino_input(int64_t out, int64_t tiles, const float* x, int64_t x_row, int64_t x_pixel,
+                             float* y, int64_t y_step, int64_t y_tile) {
   constexpr int P = W::kTile;
   Vec column[(P - 1) * kWinoRun + 1][P];  // for two taps, the most
   for (int64_t t0 = 0; t0 < tiles; t0 += kWinoRun) {
@@ -105,7 +105,7 @@ NNLIB_INLINE void wino_input(int64_t out, int64_t tiles, const float* x, int64_t
     for (int64_t i = 0; i < out * (some - 1) + P; ++i) {
       Vec d[P];
 #pragma GCC unroll 6
-      for (int r = 0; r < P; ++r) d[r] = load(x + r * x_row + i * kWidth);
+      for (int r = 0; r < P; ++r) d[r] = load(x + r * x_row + i * x_pixel);
       W::input(d, column[i]);
     }
     for (int64_t t = 0; t < some; ++t, y += y_tile) {
@@ -120,17 +120,17 @@ NNLIB_INLINE void wino_input(int64_t out, int64_t tiles, const float* x, int64_t
         for (int i = 0; i < P; ++i) store(y + (r * P + i) * y_step, o[i]);
       }
     }
-    x += out * some * kWidth;
+    x += out * some * x_pixel;
   }
 }
 
 template <class W>
 NNLIB_INLINE bool wino_output(int64_t tiles, const float* x, int64_t x_step, int64_t x_tile,
-                              const float* bias, float* y, int64_t y_row) {
+                              const float* bias, float* y, int64_t y_row, int64_t y_pixel) {
   constexpr int P = W::kTile, M = W::kOut;
   const Vec b = bias ? load(bias) : zero();
   Vec bad = zero();
-  for (int64_t t = 0; t < tiles; ++t, x += x_tile, y += M * kWidth) {
+  for (int64_t t = 0; t < tiles; ++t, x += x_tile, y += M * y_pixel) {
     Vec column[P][M];
 #pragma GCC unroll 6
     for (int j = 0; j < P; ++j) {
@@ -148,7 +148,7 @@ NNLIB_INLINE bool wino_output(int64_t tiles, const float* x, int64_t x_step, int
 #pragma GCC unroll 5
       for (int j = 0; j < M; ++j) {
         bad = fma(o[j], zero(), bad);  // NaN once there is one or an infinity
-        store(y + i * y_row + j * kWidth, o[j] + b);
+        store(y + i * y_row + j * y_pixel, o[j] + b);
       }
     }
   }
@@ -252,17 +252,18 @@ NNLIB_INLINE auto wino_with(int64_t size, int64_t taps, F f) {
   }
 }
 
-void wino_input_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, float* y,
-                    int64_t y_step, int64_t y_tile) {
+void wino_input_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, int64_t x_pixel,
+                    float* y, int64_t y_step, int64_t y_tile) {
   if (size + taps == WinoFour::kTile + 1) {
-    return wino_input<WinoFour>(size, tiles, x, x_row, y, y_step, y_tile);
+    return wino_input<WinoFour>(size, tiles, x, x_row, x_pixel, y, y_step, y_tile);
   }
-  wino_input<WinoSix<3>>(size, tiles, x, x_row, y, y_step, y_tile);
+  wino_input<WinoSix<3>>(size, tiles, x, x_row, x_pixel, y, y_step, y_tile);
 }
 bool wino_output_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_step,
-                     int64_t x_tile, const float* bias, float* y, int64_t y_row) {
-  return wino_with(
-      size, taps, [=](auto w) { return wino_output<decltype(w)>(tiles, x, x_step, x_tile, bias, y, y_row); });
+                     int64_t x_tile, const float* bias, float* y, int64_t y_row, int64_t y_pixel) {
+  return wino_with(size, taps, [=](auto w) {
+    return wino_output<decltype(w)>(tiles, x, x_step, x_tile, bias, y, y_row, y_pixel);
+  });
 }
 void wino_filter_f32(int64_t size, int64_t taps, int64_t kc, const float* x, bool flip, float* y,
                      int64_t y_step) {

@@ -74,47 +74,53 @@ TEST(wino_transforms) {
     for (const auto [size, k] : kKinds) {
       const int64_t side = size + k - 1, positions = side * side, all = k * k;
       for (int64_t tiles : {0, 1, 2, 7, 8, 9, 17}) {
-        const int64_t cols = tiles * size + k - 1, step = tiles * n + 16;
-        std::vector<float> x(side * cols * n), m(positions * step), bias(n);
-        fill(x), fill(m), fill(bias);
-        Guarded<float> v(positions * step), g(positions * step), y(size * cols * n), taps(tiles * all * n);
-        fill(v), g = v, fill(y);
-        t.wino_input_f32(size, k, tiles, x.data(), cols * n, v.data(), step, n);
-        t.wino_grad_f32(size, k, tiles, x.data(), cols * n, g.data(), step, n);
-        const bool finite =
-            t.wino_output_f32(size, k, tiles, m.data(), step, n, bias.data(), y.data(), cols * n);
-        const bool whole = t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data());
-        CHECK(finite && whole, isa, " says that a finite value is not");
-        for (int64_t first = 0; first < n; first += each) {
-          const auto some = lanes.part(x.data(), side * cols, first);
-          const auto products = lanes.part(m.data(), positions * step / n, first);
-          const int64_t step0 = step / n * each;
-          std::vector<float> v0(positions * step0), g0 = v0, y0(size * cols * each),
-                                                    taps0(tiles * all * each);
-          truth().wino_input_f32(size, k, tiles, some.data(), cols * each, v0.data(), step0, each);
-          truth().wino_grad_f32(size, k, tiles, some.data(), cols * each, g0.data(), step0, each);
-          truth().wino_output_f32(size, k, tiles, products.data(), step0, each, bias.data() + first,
-                                  y0.data(), cols * each);
-          truth().wino_weight_f32(size, k, tiles, products.data(), step0, each, taps0.data());
-          const auto compare = [&](const char* what, Guarded<float>& got, int64_t rows, int64_t row,
-                                   int64_t used, const std::vector<float>& want) {
-            for (int64_t i = 0; i < rows * used * each; ++i) {
-              const int64_t r = i / (used * each), pixel = r * (row / n) + i / each % used, lane = i % each;
-              CHECK(close(got[pixel * n + first + lane], want[pixel * each + lane], kEps, kEps * 10), isa,
-                    " ", what, " of F(", size, ", ", k, "), ", tiles, " tiles");
-            }
-          };
-          compare("input", v, positions, step, tiles, v0), compare("grad", g, positions, step, tiles, g0);
-          compare("output", y, size, cols * n, tiles * size, y0),
-              compare("weight", taps, 1, n, tiles * all, taps0);
-        }
-        CHECK(v.intact() && g.intact() && y.intact() && taps.intact(), isa, " wrote outside");
-        if (tiles == 0) continue;
-        for (const float bad : {INFINITY, -INFINITY, NAN}) {
-          m[positions / 2 * step + n / 2] = bad;
-          CHECK(!t.wino_output_f32(size, k, tiles, m.data(), step, n, nullptr, y.data(), cols * n), isa,
-                " misses ", bad);
-          CHECK(!t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data()), isa, " misses ", bad);
+        for (const int64_t apart : {1, 2}) {  // pixels of a remainder modulo 2 too
+          const int64_t cols = (tiles * size + k - 1) * apart, step = tiles * n + 16;
+          std::vector<float> x(side * cols * n), m(positions * step), bias(n);
+          fill(x), fill(m), fill(bias);
+          Guarded<float> v(positions * step), g(positions * step), y(size * (cols + 1) * n),
+              taps(tiles * all * n);
+          fill(v), g = v, fill(y);
+          t.wino_input_f32(size, k, tiles, x.data(), cols * n, apart * n, v.data(), step, n);
+          t.wino_grad_f32(size, k, tiles, x.data(), cols * n, g.data(), step, n);
+          const bool finite = t.wino_output_f32(size, k, tiles, m.data(), step, n, bias.data(), y.data(),
+                                                cols * n, apart * n);
+          const bool whole = t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data());
+          CHECK(finite && whole, isa, " says that a finite value is not");
+          for (int64_t first = 0; first < n; first += each) {
+            const auto some = lanes.part(x.data(), side * cols, first);
+            const auto products = lanes.part(m.data(), positions * step / n, first);
+            const int64_t step0 = step / n * each;
+            std::vector<float> v0(positions * step0), g0 = v0, y0(size * (cols + 1) * each),
+                                                      taps0(tiles * all * each);
+            truth().wino_input_f32(size, k, tiles, some.data(), cols * each, apart * each, v0.data(), step0,
+                                   each);
+            truth().wino_grad_f32(size, k, tiles, some.data(), cols * each, g0.data(), step0, each);
+            truth().wino_output_f32(size, k, tiles, products.data(), step0, each, bias.data() + first,
+                                    y0.data(), cols * each, apart * each);
+            truth().wino_weight_f32(size, k, tiles, products.data(), step0, each, taps0.data());
+            const auto compare = [&](const char* what, Guarded<float>& got, int64_t rows, int64_t row,
+                                     int64_t used, const std::vector<float>& want, int64_t between = 1) {
+              for (int64_t i = 0; i < rows * used * each; ++i) {
+                const int64_t r = i / (used * each), pixel = r * (row / n) + i / each % used * between,
+                              lane = i % each;
+                CHECK(close(got[pixel * n + first + lane], want[pixel * each + lane], kEps, kEps * 10), isa,
+                      " ", what, " of F(", size, ", ", k, "), ", tiles, " tiles");
+              }
+            };
+            compare("input", v, positions, step, tiles, v0), compare("grad", g, positions, step, tiles, g0);
+            compare("output", y, size, cols * n, tiles * size, y0, apart),
+                compare("weight", taps, 1, n, tiles * all, taps0);
+          }
+          CHECK(v.intact() && g.intact() && y.intact() && taps.intact(), isa, " wrote outside");
+          if (tiles == 0) continue;
+          for (const float bad : {INFINITY, -INFINITY, NAN}) {
+            m[positions / 2 * step + n / 2] = bad;
+            CHECK(
+                !t.wino_output_f32(size, k, tiles, m.data(), step, n, nullptr, y.data(), cols * n, apart * n),
+                isa, " misses ", bad);
+            CHECK(!t.wino_weight_f32(size, k, tiles, m.data(), step, n, taps.data()), isa, " misses ", bad);
+          }
         }
       }
       // Panels have different widths, so the definition stands in for the reference, which is tested too.
@@ -152,10 +158,10 @@ TEST(wino_identity) {
     std::vector<float> x(side * side * lanes), g(k * k * nr), v(side * side * lanes), u(side * side * nr),
         y(size * size * lanes);
     fill(x), fill(g);
-    t.wino_input_f32(size, k, 1, x.data(), side * lanes, v.data(), lanes, lanes);
+    t.wino_input_f32(size, k, 1, x.data(), side * lanes, lanes, v.data(), lanes, lanes);
     t.wino_filter_f32(size, k, 1, g.data(), false, u.data(), nr);
     for (int64_t i = 0; i < side * side * lanes; ++i) v[i] *= u[i / lanes * nr];
-    t.wino_output_f32(size, k, 1, v.data(), lanes, lanes, nullptr, y.data(), size * lanes);
+    t.wino_output_f32(size, k, 1, v.data(), lanes, lanes, nullptr, y.data(), size * lanes, lanes);
     for (int64_t i = 0; i < size * size * lanes; ++i) {
       double want = 0;
       for (int64_t tap = 0; tap < k * k; ++tap) {
@@ -308,6 +314,10 @@ TEST(wino_choice) {
   CHECK(detail::winograd_size(square(1, 8, 32, 64, 28, 28, 0)) == 0, "1x1");
   ConvShape first{4, 3, 64, 1, {1, 224, 224}, {1, 7, 7}, {1, 112, 112}, {1, 2, 2}, {0, 3, 3}, {1, 1, 1}};
   CHECK(detail::winograd_size(first) == 3, "7x7 of stride 2");
+  ConvShape strided{4, 64, 64, 1, {1, 56, 56}, {1, 5, 5}, {1, 28, 28}, {1, 2, 2}, {0, 2, 2}, {1, 1, 1}};
+  CHECK(detail::winograd_size(strided) == 4 && detail::winograd_input_grad_size(strided) == 4 &&
+            detail::winograd_weight_grad_size(strided, true) == 4,
+        "5x5 of stride 2");
   first.dilation[1] = 2;
   CHECK(detail::winograd_size(first) == 0 && detail::winograd_input_grad_size(first) == 0 &&
             detail::winograd_weight_grad_size(first) == 0,

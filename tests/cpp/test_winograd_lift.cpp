@@ -148,6 +148,17 @@ TEST(wino_lift) {
   check(shape(1, 3, 4, 1, {7, 1, 2, 0, 1}, {8, 3, 1, 1, 1}, {7, 3, 1, 1, 1}), 4);  // planes that no tap sees
   check(shape(2, 3, 4, 1, {2, 1, 1, 1, 1}, {8, 3, 1, 1, 1}, {7, 3, 1, 1, 1}), 4);  // planes that see nothing
   check(shape(2, 2, 4, 1, {3, 5, 1, 2, 1}, {8, 4, 1, 1, 1}, {9, 4, 1, 1, 1}), 3);
+  // Remainders read where they lie: of channels that fill lanes.
+  check(shape(2, 16, 10, 1, kFlat, {23, 3, 2, 1, 1}, {26, 3, 2, 1, 1}), 5);
+  check(shape(1, 14, 33, 1, kFlat, {15, 7, 2, 3, 1}, {14, 7, 2, 3, 1}), 3);
+  check(shape(2, 24, 24, 2, kFlat, {12, 4, 2, 1, 1}, {13, 4, 2, 1, 1}), 5);
+  check(shape(2, 8, 17, 1, kFlat, {19, 5, 3, 4, 1}, {17, 5, 3, 0, 1}), 5);
+  check(shape(2, 16, 8, 1, kFlat, {19, 7, 3, 1, 1}, {29, 9, 3, 4, 1}), 4);
+  check(shape(2, 16, 8, 1, kFlat, {19, 5, 2, 2, 1}, {18, 5, 2, 2, 1}), 2);     // tiles of 4 x 4
+  check(shape(2, 8, 8, 1, kFlat, {14, 3, 1, 1, 1}, {15, 5, 2, 2, 1}), 4);      // a stride across alone
+  check(shape(1, 150, 40, 1, kFlat, {9, 3, 2, 1, 1}, {9, 3, 2, 1, 1}), 5);     // several chunks
+  check(shape(2, 152, 150, 1, kFlat, {72, 3, 2, 0, 1}, {71, 3, 2, 5, 1}), 5);  // stages for several blocks
+  check(shape(2, 16, 16, 1, kFlat, {57, 3, 2, 1, 1}, {58, 3, 2, 1, 1}), 5);    // blocks of tiles
   check(shape(3, 2, 2, 1, kFlat, {1027, 4, 2, 1, 1}, {1024, 4, 2, 1, 1}), 5);  // one image at once
 }
 

@@ -87,15 +87,15 @@ void wino_unframe_f32(int64_t channels, int64_t rows, int64_t n, const float* x,
   }
 }
 
-void wino_input_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, float* y,
-                    int64_t y_step, int64_t y_tile) {
+void wino_input_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_row, int64_t x_pixel,
+                    float* y, int64_t y_step, int64_t y_tile) {
   const WinoMatrices m(size, taps);
   for (int64_t t = 0; t < tiles * wino_lanes; ++t) {
-    const float* from = x + t / wino_lanes * size * wino_lanes + t % wino_lanes;
+    const float* from = x + t / wino_lanes * size * x_pixel + t % wino_lanes;
     float* to = y + t / wino_lanes * y_tile + t % wino_lanes;
     wino_transform(
         m.tile, m.tile, [&](int64_t i, int64_t j) { return m.input(i, j); },
-        [&](int64_t r, int64_t c) { return from[r * x_row + c * wino_lanes]; },
+        [&](int64_t r, int64_t c) { return from[r * x_row + c * x_pixel]; },
         [&](int64_t i, int64_t j, float v) { to[(i * (m.tile) + j) * y_step] = v; });
   }
 }
@@ -129,19 +129,19 @@ void wino_filter_f32(int64_t size, int64_t taps, int64_t kc, const float* x, boo
 }
 
 bool wino_output_f32(int64_t size, int64_t taps, int64_t tiles, const float* x, int64_t x_step,
-                     int64_t x_tile, const float* bias, float* y, int64_t y_row) {
+                     int64_t x_tile, const float* bias, float* y, int64_t y_row, int64_t y_pixel) {
   const WinoMatrices m(size, taps);
   bool finite = true;
   for (int64_t t = 0; t < tiles * wino_lanes; ++t) {
     const int64_t lane = t % wino_lanes;
     const float* from = x + t / wino_lanes * x_tile + lane;
-    float* to = y + t / wino_lanes * size * wino_lanes + lane;
+    float* to = y + t / wino_lanes * size * y_pixel + lane;
     wino_transform(
         size, m.tile, [&](int64_t i, int64_t j) { return m.output(j, i); },
         [&](int64_t r, int64_t c) { return from[(r * (m.tile) + c) * x_step]; },
         [&](int64_t i, int64_t j, float v) {
           finite = finite && isfinite(v);
-          to[i * y_row + j * wino_lanes] = v + (bias ? bias[lane] : 0);
+          to[i * y_row + j * y_pixel] = v + (bias ? bias[lane] : 0);
         });
   }
   return finite;

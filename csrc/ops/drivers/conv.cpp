@@ -78,15 +78,16 @@ bool multiply_pixels(const ConvShape& s, const ConvImages& x, int64_t from, cons
 bool winograd() { return winograd_on.load(std::memory_order_relaxed); }
 void set_winograd(bool on) { winograd_on.store(on, std::memory_order_relaxed); }
 
-ConvChoice choose_conv(const ConvShape& s) {
+ConvChoice choose_conv(const ConvShape& s, bool last) {
   if (s.in_group() == 1 && s.out_group() <= 4) {
     return {ConvAlgorithm::Depthwise,
             "one input channel a group: a matrix of few rows would only be gathered"};
   }
   if (s.pointwise())
     return {ConvAlgorithm::Pointwise, "1x1, stride 1: the images are the matrix, nothing to gather"};
-  if (detail::winograd_size(s) > 0)
-    return {ConvAlgorithm::Winograd, "3x3, stride 1, enough channels and pixels: fewer multiplications"};
+  if (detail::winograd_size(s, last) > 0)
+    return {ConvAlgorithm::Winograd,
+            "a small square kernel, enough channels and pixels: fewer multiplications"};
   return {ConvAlgorithm::ImplicitGemm, "the im2col matrix is gathered block by block while it is multiplied"};
 }
 
@@ -112,11 +113,11 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     return sums_of_nothing<T>(s.batch, s.out_pixels(), s.out_channels, bias, y);
   if constexpr (std::is_same_v<T, float>) {
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
-    const ConvAlgorithm algorithm = choose_conv(s).algorithm;
+    const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
     if (algorithm == ConvAlgorithm::Winograd &&
-        detail::winograd_images_forward(s, detail::winograd_size(s), x, w, bias, y)) {
+        detail::winograd_images_forward(s, detail::winograd_size(s, y.channels_last), x, w, bias, y)) {
       return;
     }
   }
@@ -137,7 +138,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
-    const int64_t size = detail::winograd_input_grad_size(s);
+    const int64_t size = detail::winograd_input_grad_size(s, gx.channels_last);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
@@ -159,7 +160,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
   if constexpr (std::is_same_v<T, float>) {
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
-    const int64_t tile = detail::winograd_weight_grad_size(s);
+    const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);
     if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
     if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
       return detail::planes_weight_grad(s, x, gy, gw);

@@ -49,9 +49,9 @@ struct ConvChoice {
   ConvAlgorithm algorithm;
   const char* why;
 };
-// The algorithm that conv_forward takes. (double has neither depthwise nor Winograd kernels and
-// takes ImplicitGemm instead.)
-ConvChoice choose_conv(const ConvShape& s);
+// The algorithm that conv_forward takes, `last`: of images with the channels last. (double has neither
+// depthwise nor Winograd kernels and takes ImplicitGemm instead.)
+ConvChoice choose_conv(const ConvShape& s, bool last = false);
 
 // Whether Winograd's algorithm may be taken: fewer multiplications, larger rounding errors. Of the process.
 bool winograd();
@@ -128,15 +128,16 @@ void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImage
 // dilation 1 in two dimensions, and for convolutions that can be lifted to such (conv_winograd_lift.h). False
 // where a value is not finite: then nothing is said of the output, which has to be computed in another way.
 //
-// The best size of a tile by a model of their times; 0 where a matrix product is better or has to be.
-int64_t winograd_size(const ConvShape& s);
-int64_t winograd_input_grad_size(const ConvShape& s);
-int64_t winograd_weight_grad_size(const ConvShape& s);
+// The best size of a tile by a model of their times; 0 where a matrix product is better or has to be. `last`:
+// of images with the channels last.
+int64_t winograd_size(const ConvShape& s, bool last = false);
+int64_t winograd_input_grad_size(const ConvShape& s, bool last = false);
+int64_t winograd_weight_grad_size(const ConvShape& s, bool last = false);
 // How many times quicker than a matrix product it is then, 1 where it is not taken.
-double winograd_gain(const ConvShape& s);
-double winograd_input_grad_gain(const ConvShape& s);
-// Of two dimensions, stride and dilation 1. Images and weights are floats, in planes or with the channels
-// last.
+double winograd_gain(const ConvShape& s, bool last = false);
+double winograd_input_grad_gain(const ConvShape& s, bool last = false);
+// Of two dimensions and dilation 1, with strides that WinoSteps suit. Images and weights are floats, in
+// planes or with the channels last.
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
                       float* y, bool x_last = false, bool y_last = false, bool w_last = false);
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,

@@ -11,17 +11,80 @@
 
 namespace nnlib::drivers::detail {
 
+// A convolution of any stride as a plain one. Output pixel o sees the input pixels of each remainder modulo
+// the stride through every step-th tap, so remainders are channels: of the input, or of its gradient. They
+// are read and written where they lie: place q of remainder r is pixel q * step + r - padding.
+//
+// A kernel of 2 taps, say, and one of 1, where 3 taps meet a stride of 2: at the position of the point where
+// the second tap alone counts, the shorter one is zero, and its channels are left out of the products.
+struct WinoSteps {
+  explicit WinoSteps(const ConvShape& s) {
+    for (int d = 0; d < 2; ++d) {
+      step[d] = s.stride[d + 1], kernel[d] = s.kernel[d + 1];
+      whole[d] = (kernel[d] - 1) % step[d] + 1;
+    }
+    taps = (kernel[0] + step[0] - 1) / step[0];
+  }
+  static bool suit(const ConvShape& s) {
+    const WinoSteps steps(s);
+    for (int d = 0; d < 2; ++d) {
+      if (s.dilation[d + 1] != 1 || (steps.count() > 1 && s.padding[d + 1] < 0)) return false;
+      if (steps.kernel[d] < steps.step[d]) return false;
+    }
+    return steps.taps == (steps.kernel[1] + steps.step[1] - 1) / steps.step[1];
+  }
+  int64_t count() const { return step[0] * step[1]; }
+  // The remainders in an order in which those that count at a position follow each other.
+  int64_t number(int64_t y, int64_t x) const {
+    const int64_t half = whole[0] * step[1], low = step[0] - whole[0];
+    if (y < whole[0]) {
+      const int64_t rest = step[1] - whole[1];
+      return x < whole[1] ? whole[0] * rest + y * whole[1] + x : y * rest + x - whole[1];
+    }
+    y -= whole[0];
+    return half +
+           (x < whole[1] ? y * whole[1] + x : low * whole[1] + y * (step[1] - whole[1]) + x - whole[1]);
+  }
+  // Where the last tap alone counts down, and across: numbers [first, second).
+  std::pair<int64_t, int64_t> counting(bool down, bool across) const {
+    const int64_t half = whole[0] * step[1];
+    return {across ? half - whole[0] * whole[1] : 0, down     ? half
+                                                     : across ? half + (step[0] - whole[0]) * whole[1]
+                                                              : count()};
+  }
+  // The part of the products of all positions and remainders that is made.
+  double share(int64_t side) const {
+    const double each = 1. / double(side);
+    return (1 - each * (1 - double(whole[0]) / double(step[0]))) *
+           (1 - each * (1 - double(whole[1]) / double(step[1])));
+  }
+  // Calls f(tap of s, tap of remainder (y, x)).
+  template <class F>
+  void for_taps(int64_t y, int64_t x, F f) const {
+    for (int64_t i = y; i < kernel[0]; i += step[0]) {
+      for (int64_t j = x; j < kernel[1]; j += step[1]) f(i * kernel[1] + j, i / step[0] * taps + j / step[1]);
+    }
+  }
+  int64_t step[2], kernel[2], whole[2];  // whole: remainders that have all taps
+  int64_t taps;
+};
+
+// The plain convolution of the remainders; its channels are those of one of them.
+inline ConvShape plain_of(const ConvShape& s) {
+  ConvShape plain = s;
+  for (int d = 1; d < 3; ++d) plain.stride[d] = 1, plain.kernel[d] = WinoSteps(s).taps;
+  return plain;
+}
+
 // Planes of out[0] x out[1] outputs in tiles of `size` squared, counted through the batch.
 struct WinoTiles {
   WinoTiles(const ConvShape& s, int64_t tile)
       : size(tile),
         taps(s.kernel[1]),
         batch(s.batch),
-        in{s.in[1], s.in[2]},
         out{s.out[1], s.out[2]},
-        padding{s.padding[1], s.padding[2]},
         across{(s.out[1] + tile - 1) / tile, (s.out[2] + tile - 1) / tile} {}
-  int64_t size, taps, batch, in[2], out[2], padding[2], across[2];
+  int64_t size, taps, batch, out[2], across[2];
   int64_t of_image() const { return across[0] * across[1]; }
   int64_t count() const { return batch * of_image(); }
   // Inputs under neighbouring tiles that both see.
@@ -29,15 +92,33 @@ struct WinoTiles {
   int64_t positions() const { return (size + halo()) * (size + halo()); }
 };
 
-// The convolution of gy whose result is gx, when the stride is 1.
+// The plain convolution of gy whose result is gx: its outputs are places of remainders, from the first that
+// holds a pixel on.
+inline int64_t first_place(const ConvShape& s, int d) {
+  return s.stride[d] == 1 ? s.padding[d] : s.padding[d] / s.stride[d];
+}
 inline ConvShape turned(const ConvShape& s) {
-  ConvShape back = s;
+  ConvShape back = plain_of(s);
   std::swap(back.in_channels, back.out_channels);
-  for (int d = 0; d < 3; ++d) {
-    std::swap(back.in[d], back.out[d]);
-    back.padding[d] = s.kernel[d] - 1 - s.padding[d];
+  for (int d = 1; d < 3; ++d) {
+    const int64_t first = first_place(s, d);
+    back.in[d] = s.out[d];
+    back.out[d] = (s.in[d] - 1 + s.padding[d] - first * s.stride[d]) / s.stride[d] + 1;
+    back.padding[d] = back.kernel[d] - 1 - first;
   }
   return back;
+}
+
+// Tiles that a core takes through all stages in its own cache, where enough blocks of them make up for
+// reading all transformed kernels for each: `rows` by `columns` at each position. Else 0.
+inline int64_t wino_own_tiles(int64_t rows, int64_t columns, const WinoTiles& tiles) {
+  // Elements of transformed kernels.
+  constexpr int64_t most = int64_t(1) << 20;
+  const kernels::Table& t = kernels::table();
+  const int64_t panels = (columns + t.wino_nr - 1) / t.wino_nr, filters = rows * t.wino_nr * panels;
+  const int64_t own = t.wino_block / (tiles.positions() * rows) / t.wino_mr * t.wino_mr;
+  const bool suit = filters * tiles.positions() <= most && own >= 2 * t.wino_mr && tiles.count() >= own * 2;
+  return suit ? own : 0;
 }
 
 // A rectangle of neighbouring tiles of one image; `first` is its first tile's number.
@@ -97,20 +178,24 @@ inline void copy_lanes(int64_t n, int64_t count, const float* x, int64_t x_step,
   }
 }
 
-// Lines of rows * cols pixels of `channels` channels from (y, x) on, zero outside of the image.
+// Lines of rows * cols pixels of `channels` channels from (y, x) on, rows `step` apart, zero outside of the
+// image.
 inline void wino_lines(const WinoImages<const float>& images, int64_t image, int64_t channel,
-                       int64_t channels, int64_t y, int64_t x, int64_t rows, int64_t cols, float* lines) {
+                       int64_t channels, int64_t y, int64_t x, int64_t step, int64_t rows, int64_t cols,
+                       float* lines) {
   const kernels::Table& t = kernels::table();
   const int64_t height = images.height, width = images.width;
   const int64_t line = cols * t.wino_lanes;
-  const int64_t top = std::clamp<int64_t>(-y, 0, rows),
-                inside = std::clamp<int64_t>(height - y, top, rows) - top;
+  const auto row = [&](int64_t at, int64_t least) {  // the first row from pixel `at` on
+    return std::clamp<int64_t>(at > y ? (at - y + step - 1) / step : 0, least, rows);
+  };
+  const int64_t top = row(0, 0), inside = row(height, top) - top;
   const int64_t low = std::clamp<int64_t>(-x, 0, cols), n = std::clamp<int64_t>(width - x, low, cols) - low;
   t.wino_frame_f32(0, top, cols, 0, 0, nullptr, 0, 0, lines, line);
-  const float* from = images.at(image, channel, y + top, x + low);
+  const float* from = images.at(image, channel, y + top * step, x + low);
   if (images.last) {
     const int64_t lanes = t.wino_lanes;
-    for (int64_t r = top; r < top + inside; ++r, from += width * images.channels) {
+    for (int64_t r = top; r < top + inside; ++r, from += step * width * images.channels) {
       float* to = lines + r * line;
       if (channels < lanes) {
         std::fill_n(to, line, 0.f);
@@ -121,7 +206,7 @@ inline void wino_lines(const WinoImages<const float>& images, int64_t image, int
       copy_lanes(channels, n, from, images.channels, to + low * lanes, lanes);
     }
   } else {
-    t.wino_frame_f32(channels, inside, low, n, cols - low - n, from, height * width, width,
+    t.wino_frame_f32(channels, inside, low, n, cols - low - n, from, height * width, step * width,
                      lines + top * line, line);
   }
   t.wino_frame_f32(0, rows - top - inside, cols, 0, 0, nullptr, 0, 0, lines + (top + inside) * line, line);

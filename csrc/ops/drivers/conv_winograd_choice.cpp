@@ -8,15 +8,23 @@ namespace {
 
 // Times of a group of channels, in multiply-adds of a product that keeps the registers full. The factors were
 // measured on AVX2 (benchmarks/NOTES.md); on wider vectors everything is quicker by about as much.
-double winograd_cost(const ConvShape& s, int64_t size) {
-  const WinoTiles tiles(s, size);
-  const int64_t lanes = kernels::table().wino_lanes;
-  const double in = double((s.in_group() + lanes - 1) / lanes * lanes),
-               out = double((s.out_group() + lanes - 1) / lanes * lanes);
+double winograd_cost(const ConvShape& s, int64_t size, bool back) {
+  const WinoSteps steps(s);
+  const WinoTiles tiles(back ? turned(s) : plain_of(s), size);
+  const int64_t lanes = kernels::table().wino_lanes,
+                panel = steps.count() > 1 && back ? kernels::table().wino_nr : lanes;
+  const double x = double((s.in_group() + panel - 1) / panel * panel * steps.count()),
+               y = double((s.out_group() + lanes - 1) / lanes * lanes);
+  const int64_t positions = tiles.positions();
+  // Tiles of all remainders that do not stay in a core's cache are waited for, and so are their kernels.
+  const bool far =
+      steps.count() > 1 && wino_own_tiles(int64_t(back ? y : x), int64_t(back ? x : y), tiles) == 0;
+  const double moved = far ? 600 : 0;
   // For a tile of 36 positions; one of 16 costs as much less.
-  const double products = 36 * in * out, transforms = 300 * in + 220 * out,
-               filters = 44 * double(s.taps()) * in * out;
-  return double(tiles.positions()) / 36 * (double(tiles.count()) * (products + transforms) + filters);
+  const double products = 36 * x * y * steps.share(size + tiles.halo()),
+               transforms = (300 + moved) * (back ? y : x) + 220 * (back ? x : y) + (back ? moved * x : 0),
+               filters = (far ? 100 : 44) * double(steps.taps * steps.taps) * x * y;
+  return double(positions) / 36 * (double(tiles.count()) * (products + transforms) + filters);
 }
 // Of a matrix product. Taps far apart see padding often, which it leaves out.
 double gemm_cost(const ConvShape& s) {
@@ -46,33 +54,44 @@ struct Best {
 };
 enum class Wanted { Output, InputGrad, WeightGrad };
 
-Best best(const ConvShape& s, Wanted wanted) {
+// Products of rows of images with the channels last take this much of the time of gathered ones, where there
+// is a stride.
+constexpr double kRows = 0.82;
+
+Best best(const ConvShape& s, Wanted wanted, bool last) {
   if (!winograd()) return {};
   if (!Lift::possible(s)) return {};
   const Lift lift(s, wanted == Wanted::InputGrad);
-  ConvShape plain = lift.plain;
+  const ConvShape& plain = lift.plain;
   const int64_t in = lift.x.same(false) ? 0 : lift.x.elements(),
                 out = lift.y.same(false) ? 0 : lift.y.elements();
   if (std::max(in, out) > kMostLifted) return {};
   const int64_t weights = lift.same_weights() ? 0 : lift.weights_size();
   const double moved = kMoved * double((in + out) * s.batch + weights) / double(s.groups);
-  const int64_t taps = plain.kernel[1];
-  if (plain.kernel[2] != taps || taps < 2 || taps > 5) return {};
-  if (wanted == Wanted::InputGrad) plain = turned(plain);
-  double least = winograd_cost(plain, 7 - taps);
+  const int64_t taps = WinoSteps(plain).taps;
+  if (!WinoSteps::suit(plain) || taps < 2 || taps > 5) return {};
+  const bool back = wanted == Wanted::InputGrad;
+  double least = winograd_cost(plain, 7 - taps, back);
   int64_t size = 7 - taps;
-  if (taps == 3 && winograd_cost(plain, 2) <= least) least = winograd_cost(plain, 2), size = 2;
-  const double gain = gemm_cost(s) / (least + moved);
+  if (taps == 3 && winograd_cost(plain, 2, back) <= least) least = winograd_cost(plain, 2, back), size = 2;
+  const double product = gemm_cost(s) * (last && s.stride[1] * s.stride[2] > 1 ? kRows : 1);
+  const double gain = product / (least + moved);
   if (gain <= kWorth) return {};
   return {size, gain};
 }
 
 }  // namespace
 
-int64_t winograd_size(const ConvShape& s) { return best(s, Wanted::Output).size; }
-int64_t winograd_input_grad_size(const ConvShape& s) { return best(s, Wanted::InputGrad).size; }
-int64_t winograd_weight_grad_size(const ConvShape& s) { return best(s, Wanted::WeightGrad).size; }
-double winograd_gain(const ConvShape& s) { return best(s, Wanted::Output).gain; }
-double winograd_input_grad_gain(const ConvShape& s) { return best(s, Wanted::InputGrad).gain; }
+int64_t winograd_size(const ConvShape& s, bool last) { return best(s, Wanted::Output, last).size; }
+int64_t winograd_input_grad_size(const ConvShape& s, bool last) {
+  return best(s, Wanted::InputGrad, last).size;
+}
+int64_t winograd_weight_grad_size(const ConvShape& s, bool last) {
+  return best(s, Wanted::WeightGrad, last).size;
+}
+double winograd_gain(const ConvShape& s, bool last) { return best(s, Wanted::Output, last).gain; }
+double winograd_input_grad_gain(const ConvShape& s, bool last) {
+  return best(s, Wanted::InputGrad, last).gain;
+}
 
 }  // namespace nnlib::drivers::detail

@@ -1,11 +1,13 @@
 #include "ops/drivers/conv_winograd_lift.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "core/parallel.h"
 #include "ops/drivers/conv_frame.h"
+#include "ops/drivers/conv_winograd.h"
 
 namespace nnlib::drivers::detail {
 
@@ -13,6 +15,8 @@ namespace {
 
 // Channels that a task takes, and elements that are worth waking a thread.
 constexpr int64_t kChannels = 16, kSerialElements = 16384;
+// Remainders of which the plain convolution takes care itself, at most.
+constexpr int64_t kMostSteps = 9;
 
 int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; }
 
@@ -41,6 +45,8 @@ Lift::Lift(const ConvShape& shape, bool whole) : s(shape) {
   if (is_plain(s)) {  // its images are read where they lie
     for (int d = 1; d < 3; ++d) {
       x.place[d - 1] = plain.in[d] = s.in[d], plain.padding[d] = s.padding[d], x.padding[d - 1] = 0;
+      x.step[d - 1] = 1, plain.stride[d] = s.stride[d];
+      if (WinoSteps::suit(s)) plain.kernel[d] = s.kernel[d];  // others are made square
     }
   }
   plain.batch = s.batch * x.batch();
@@ -59,9 +65,13 @@ bool Lift::possible(const ConvShape& s) {
 }
 
 bool Lift::is_plain(const ConvShape& s) {
-  bool plain = s.kernel[0] == 1 && s.in[0] == 1 && s.out[0] == 1 && s.padding[0] == 0;
-  for (int d = 1; d < 3; ++d) plain = plain && s.stride[d] == 1 && s.dilation[d] == 1;
-  return plain;
+  if (s.kernel[0] != 1 || s.in[0] != 1 || s.out[0] != 1 || s.padding[0] != 0) return false;
+  if (s.dilation[1] != 1 || s.dilation[2] != 1) return false;
+  if (s.stride[1] == 1 && s.stride[2] == 1) return true;
+  // Few channels leave lanes empty in each remainder; together they fill them.
+  const int64_t lanes = kernels::table().wino_lanes, channels = s.in_group();
+  return WinoSteps::suit(s) && WinoSteps(s).count() <= kMostSteps &&
+         4 * channels >= 3 * ceil_div(channels, lanes) * lanes;
 }
 
 std::optional<ConvShape> Lift::turned_whole() const {
@@ -81,6 +91,11 @@ std::optional<ConvShape> Lift::turned_whole() const {
 // first dimension][remainder][tap].
 std::vector<int64_t> Lift::weight_places() const {
   const int64_t side = plain.kernel[1];
+  if (plain.taps() == s.taps() && plain.stride[1] == s.stride[1] && plain.stride[2] == s.stride[2]) {
+    std::vector<int64_t> same(size_t(s.taps()));
+    std::iota(same.begin(), same.end(), 0);
+    return same;
+  }
   std::vector<int64_t> at;
   for (int64_t kz = 0; kz < s.kernel[0]; ++kz) {
     for (int64_t ky = 0; ky < s.kernel[1]; ++ky) {
