@@ -126,16 +126,15 @@ class Guarded {
   T& operator[](int64_t i) { return all_[begin_ + i]; }
   const T& operator[](int64_t i) const { return all_[begin_ + i]; }
   int64_t size() const { return n_; }
-  bool intact() const {
-    for (int64_t i = 0; i < int64_t(all_.size()); ++i) {
-      if ((i < begin_ || i >= begin_ + n_) && std::memcmp(&all_[i], &kPattern(), sizeof(T)) != 0)
-        return false;
-    }
-    return true;
-  }
+  bool intact() const { return untouched(0, begin_) && untouched(begin_ + n_, int64_t(all_.size())); }
 
  private:
   static constexpr int kGuard = 32;
+  bool untouched(int64_t from, int64_t to) const {
+    for (int64_t i = from; i < to; ++i)
+      if (std::memcmp(&all_[i], &kPattern(), sizeof(T)) != 0) return false;
+    return true;
+  }
   static T guard() {
     T value;
     std::memset(&value, 0x5a, sizeof value);

@@ -75,21 +75,21 @@ void bf16_gather_pairs(int64_t kc, const int64_t* offset, int64_t pieces, const 
 
 void bf16_tile_f32(int64_t steps, int64_t parts, const uint16_t* a, const uint16_t* b, float* c, int64_t ldc,
                    int64_t m, int64_t n, const float* bias, bool accumulate, const void*, int64_t) {
+  double sums[32];
   for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      double sum = (accumulate ? c[i * ldc + j] : 0) + (bias ? bias[j] : 0);
-      for (int64_t s = 0; s < steps; ++s) {
-        for (int64_t k = 0; k < 32; ++k) {
-          for (int64_t p = 0; p < parts; ++p) {
-            for (int64_t q = 0; q < parts - p; ++q) {
-              sum += double(from_bf16(a[(s * parts + p) * 1024 + i * 32 + k])) *
-                     from_bf16(b[(s * parts + q) * 1024 + place_of_pair(k, j)]);
-            }
+    for (int64_t j = 0; j < n; ++j) sums[j] = (accumulate ? c[i * ldc + j] : 0) + (bias ? bias[j] : 0);
+    for (int64_t s = 0; s < steps; ++s) {
+      for (int64_t k = 0; k < 32; ++k) {
+        for (int64_t p = 0; p < parts; ++p) {
+          const double x = from_bf16(a[(s * parts + p) * 1024 + i * 32 + k]);
+          for (int64_t q = 0; q < parts - p; ++q) {
+            const uint16_t* block = b + (s * parts + q) * 1024;
+            for (int64_t j = 0; j < n; ++j) sums[j] += x * from_bf16(block[place_of_pair(k, j)]);
           }
         }
       }
-      c[i * ldc + j] = float(sum);
     }
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = float(sums[j]);
   }
 }
 

@@ -168,14 +168,14 @@ bool wino_weight_f32(int64_t size, int64_t taps, int64_t n, const float* x, int6
 void wino_tile_f32(int64_t kc, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
                    bool accumulate) {
   const int64_t columns = (n + wino_lanes - 1) / wino_lanes * wino_lanes;
+  double sums[wino_nr];
   for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      double sum = accumulate ? c[i * ldc + j] : 0;
-      for (int64_t k = 0; k < kc; ++k) {
-        sum += double(a[(k / wino_lanes * m + i) * wino_lanes + k % wino_lanes]) * b[k * wino_nr + j];
-      }
-      c[i * ldc + j] = float(sum);
+    for (int64_t j = 0; j < columns; ++j) sums[j] = accumulate ? c[i * ldc + j] : 0;
+    for (int64_t k = 0; k < kc; ++k) {
+      const double x = a[(k / wino_lanes * m + i) * wino_lanes + k % wino_lanes];
+      for (int64_t j = 0; j < columns; ++j) sums[j] += x * b[k * wino_nr + j];
     }
+    for (int64_t j = 0; j < columns; ++j) c[i * ldc + j] = float(sums[j]);
   }
 }
 
