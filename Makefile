@@ -1,4 +1,4 @@
-# make train | test | lint | bench | docs | sanitize | clean
+# make train | test | lint | bench | docs | sanitize | neon | clean
 # Each sets up what it needs: a virtual environment in .venv, the native build, the packages. Nothing but
 # Python 3.11 or newer, g++ and make has to be there before. Stamps in .venv/.stamps say what was done.
 
@@ -26,13 +26,14 @@ THREADS := $(shell echo $$(( $(CORES) / $(RANKS) > 0 ? $(CORES) / $(RANKS) : 1 )
 NATIVE := setup.py pyproject.toml CMakeLists.txt $(wildcard src/*.pyx src/*.pxd) \
   $(shell find csrc -type f 2>/dev/null)
 
-.PHONY: help train test pytest lint format bench docs sanitize clean
+.PHONY: help train test pytest lint format bench docs sanitize neon clean
 help:
 	@echo "make train     train a network on handwritten digits with $(RANKS) MPI ranks"
 	@echo "make test      run the tests and the style checks"
 	@echo "make lint      style checks alone; make format applies them"
 	@echo "make bench     microbenchmarks of the kernels (google-benchmark)"
 	@echo "make sanitize  the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make neon      the C++ tests for ARM's NEON, in an emulator"
 	@echo "make docs      the documentation as HTML in build/docs"
 	@echo "make clean     remove what was built, the environment included"
 
@@ -116,6 +117,15 @@ sanitize: $(STAMPS)/cmake
 	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined" \
 	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF))
 	$(BIN)/ctest --test-dir build/sanitize --parallel $(CORES) --output-on-failure
+
+# ARM's kernels on any processor: tens of minutes, of which conv_drivers takes most.
+neon: $(STAMPS)/cmake
+	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool > /dev/null || { \
+	  echo "make neon needs $$tool: apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 1; }; done
+	$(call native,neon,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static \
+	  -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64)
+	$(BIN)/ctest --test-dir build/neon --parallel $(CORES) --output-on-failure --timeout 7200
 
 docs: $(STAMPS)/docs
 	$(BIN)/python -m mkdocs build --quiet

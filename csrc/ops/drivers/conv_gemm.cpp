@@ -189,8 +189,9 @@ class BlockProduct {
         if constexpr (std::is_same_v<T, float>) multiply_direct(framed, row_bias, group, k0, kc, c, ldc);
         continue;
       }
-      for (int64_t j = 0; j < count; j += kPixels) {
-        const int64_t n = std::min(kPixels, count - j);
+      const int64_t step = kPixels / plan_.tile.nr * plan_.tile.nr;  // panels are whole
+      for (int64_t j = 0; j < count; j += step) {
+        const int64_t n = std::min(step, count - j);
         T* b = scratch<Scratch::PanelsB, T>((n + plan_.tile.nr - 1) / plan_.tile.nr * kc * plan_.tile.nr +
                                             kLineSlack);
         if (in_place) {
