@@ -75,6 +75,18 @@ Tensor GradientPlace::find(const Backward& ctx, size_t input) {
   return place;
 }
 
+bool worth_running(bool kept, const TensorList& grads) {
+  NNLIB_CHECK(
+      kept,
+      "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+      "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+      "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+      "if you need to access saved tensors after calling backward.");
+  for (const Tensor& g : grads)
+    if (g.defined()) return true;
+  return false;
+}
+
 void collect_edges(Node& node, const TensorList& inputs) {
   node.next.reserve(inputs.size());
   for (const Tensor& t : inputs)
@@ -145,13 +157,13 @@ Tensor Saved::get(const Backward& ctx) const {
   if (data_.version() != version_) {
     // A custom function's context may outlive its node.
     const std::string node = ctx.node ? ctx.node->name() : "a step of the graph that is gone";
-    throw Error(concat(
+    throw_message<Error>(
         "one of the variables needed for gradient computation has been modified by an inplace operation: [",
         dtype_legacy_name(data_.dtype()), "Tensor ", data_.sizes(), "], which is ",
         is_output_ ? "output of " : "an input of ", node, ", is at version ", data_.version(),
         "; expected version ", version_,
         " instead. Hint: enable anomaly detection to find the operation that failed to compute its "
-        "gradient, with autograd.set_detect_anomaly(True)."));
+        "gradient, with autograd.set_detect_anomaly(True).");
   }
   if (leaf_ || !GradMode::enabled()) return data_;
   Tensor t = detach(data_);

@@ -81,6 +81,9 @@ bool wants_grad(const T&... t) {
   return GradMode::enabled() && (wants_grad_one(t) || ...);
 }
 
+// Whether any gradient came; an error where what the node kept was freed.
+bool worth_running(bool kept, const TensorList& grads);
+
 template <class F>
 struct FunctionNode final : Node {
   const char* label;
@@ -88,17 +91,7 @@ struct FunctionNode final : Node {
   FunctionNode(const char* label, F&& f) : label(label), f(std::move(f)) {}
   std::string name() const override { return label; }
   TensorList apply(TensorList&& grads) override {
-    NNLIB_CHECK(
-        f.has_value(),
-        "Trying to backward through the graph a second time (or directly access saved tensors after they "
-        "have "
-        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
-        "or "
-        "if you need to access saved tensors after calling backward.");
-    bool any = false;
-    for (const Tensor& g : grads) any = any || g.defined();
-    if (!any) return TensorList(next.size());
+    if (!worth_running(f.has_value(), grads)) return TensorList(next.size());
     Backward ctx{this};
     return (*f)(ctx, grads);
   }

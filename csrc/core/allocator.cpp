@@ -83,8 +83,8 @@ void* allocate(size_t n) {
   if (!p) {
     std::lock_guard<std::mutex> lock(c.mutex);
     c.stats.allocated -= (int64_t)size;
-    throw MemoryError(concat("not enough memory: you tried to allocate ", n, " bytes; nnlib holds ",
-                             c.stats.allocated, " bytes in tensors"));
+    throw_message<MemoryError>("not enough memory: you tried to allocate ", n, " bytes; nnlib holds ",
+                               c.stats.allocated, " bytes in tensors");
   }
   return p;
 }

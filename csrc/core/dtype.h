@@ -107,7 +107,7 @@ decltype(auto) dispatch_floating(Dtype d, const char* name, F&& f) {
     case Dtype::Float64:
       return f(TypeTag<double>{});
     default:
-      throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
+      throw_message<NotImplementedError>("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'");
   }
 }
 template <class F>
@@ -124,7 +124,7 @@ decltype(auto) dispatch_integral(Dtype d, const char* name, F&& f) {
     case Dtype::Int64:
       return f(TypeTag<int64_t>{});
     default:
-      throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
+      throw_message<NotImplementedError>("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'");
   }
 }
 

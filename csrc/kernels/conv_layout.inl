@@ -8,8 +8,7 @@ namespace {
 
 // Squares of kWidth pixels and channels are transposed in registers.
 template <class E, class T>
-NNLIB_INLINE void planes_of(int64_t channels, int64_t n, const T* x, int64_t x_step, float* y,
-                            int64_t y_step) {
+void planes_of(int64_t channels, int64_t n, const T* x, int64_t x_step, float* y, int64_t y_step) {
   for (int64_t i = 0; i < n; i += kWidth) {
     const int64_t pixels = n - i < kWidth ? n - i : kWidth;
     for (int64_t c = 0; c < channels; c += kWidth) {
@@ -33,8 +32,7 @@ NNLIB_INLINE void planes_of(int64_t channels, int64_t n, const T* x, int64_t x_s
 }
 
 template <class E, class T>
-NNLIB_INLINE void pixels_of(int64_t channels, int64_t n, const float* x, int64_t x_step, T* y,
-                            int64_t y_step) {
+void pixels_of(int64_t channels, int64_t n, const float* x, int64_t x_step, T* y, int64_t y_step) {
   for (int64_t i = 0; i < n; i += kWidth) {
     const int64_t pixels = n - i < kWidth ? n - i : kWidth;
     for (int64_t c = 0; c < channels; c += kWidth) {

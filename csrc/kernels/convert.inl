@@ -1,7 +1,7 @@
 // Conversions between element types, in blocks that the compiler makes vectors of.
 #pragma once
 #include "gemm.inl"
-#include "vec.h"
+#include "vec_double.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
@@ -11,24 +11,13 @@ constexpr double kWholes =
     6755399441055744.0;  // 1.5 * 2^52: a sum with it has a whole number in its low bits
 constexpr int64_t kWholesBits = 0x4338000000000000;
 
-// An element type that is computed with as it is stored, a truth, and the 16-bit floats.
-template <class Stored>
-struct PlainElement {
-  using T = Stored;
-};
-struct BoolElement {
-  using T = uint8_t;
-};
-struct F16Element {
-  using T = uint16_t;
-  static NNLIB_INLINE void read(int64_t n, const uint16_t* x, float* y) { f16_to_f32(n, x, y); }
-  static NNLIB_INLINE void write(int64_t n, const float* x, uint16_t* y) { f32_to_f16(n, x, y); }
-};
-struct Bf16Element {
-  using T = uint16_t;
-  static NNLIB_INLINE void read(int64_t n, const uint16_t* x, float* y) { bf16_to_f32(n, x, y); }
-  static NNLIB_INLINE void write(int64_t n, const float* x, uint16_t* y) { f32_to_bf16(n, x, y); }
-};
+// Types in the order of their numbers: bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32,
+// float64. Four of them are converted into each other; the small ones go through the one that holds their
+// values.
+enum ElementType : int64_t { kBool, kU8, kI8, kI16, kI32, kI64, kF16, kBf16, kF32, kF64 };
+NNLIB_INLINE ElementType wide_type(ElementType t) {
+  return t < kI32 ? kI32 : t == kF16 || t == kBf16 ? kF32 : t;
+}
 
 template <class A, class B>
 constexpr bool kSame = false;
@@ -36,8 +25,6 @@ template <class A>
 constexpr bool kSame<A, A> = true;
 template <class C>
 constexpr bool kIsFloat = kSame<C, float> || kSame<C, double>;
-template <class E>
-constexpr bool kIsHalf = kSame<E, F16Element> || kSame<E, Bf16Element>;
 
 // Whether |x| < 2^power for all of them, which no NaN is. Looked at as integers, for the compiler's vectors.
 NNLIB_INLINE bool all_below(int64_t n, const float* x, int power) {
@@ -74,11 +61,16 @@ NNLIB_INLINE void to_whole(int64_t n, const S* __restrict x, D* __restrict y) {
   if constexpr (kSame<D, int64_t>) {
 #if defined(__AVX2__)
     if (all_below(n, x, 51)) {
-      double shifted[kConverted];
-      int64_t bits[kConverted];
-      for (int64_t k = 0; k < n; ++k) shifted[k] = __builtin_trunc(double(x[k])) + kWholes;
-      memcpy(bits, shifted, size_t(n) * 8);
-      for (int64_t k = 0; k < n; ++k) y[k] = bits[k] - kWholesBits;
+      int64_t k = 0;
+      for (; k + kWidthD <= n; k += kWidthD) {
+        typedef S Values __attribute__((vector_size(sizeof(S) * kWidthD)));
+        Values v;
+        memcpy(&v, x + k, sizeof v);
+        const VecD whole = trunc(vec_of(__builtin_convertvector(v, LaneDoubles)));
+        const LaneBits bits = bits_of(whole + set1d(kWholes)) - uint64_t(kWholesBits);
+        memcpy(y + k, &bits, sizeof bits);
+      }
+      for (; k < n; ++k) y[k] = D(x[k]);
       return;
     }
 #endif
@@ -94,43 +86,27 @@ template <class D>
 NNLIB_INLINE void from_whole(int64_t n, const int64_t* __restrict x, D* __restrict y) {
 #if defined(__AVX2__)
   if (all_below(n, x, 51)) {
-    int64_t bits[kConverted];
-    double shifted[kConverted];
-    for (int64_t k = 0; k < n; ++k) bits[k] = x[k] + kWholesBits;
-    memcpy(shifted, bits, size_t(n) * 8);
-    for (int64_t k = 0; k < n; ++k) y[k] = D(shifted[k] - kWholes);
+    int64_t k = 0;
+    for (; k + kWidthD <= n; k += kWidthD) {
+      LaneBits bits;
+      memcpy(&bits, x + k, sizeof bits);
+      const LaneDoubles v = lanes_of(from_bits(bits + uint64_t(kWholesBits))) - kWholes;
+      typedef D Result __attribute__((vector_size(sizeof(D) * kWidthD)));
+      const Result r = __builtin_convertvector(v, Result);
+      memcpy(y + k, &r, sizeof r);
+    }
+    for (; k < n; ++k) y[k] = D(x[k]);
     return;
   }
 #endif
   for (int64_t k = 0; k < n; ++k) y[k] = D(x[k]);
 }
 
-template <class From, class To>
-NNLIB_INLINE void convert_values(int64_t n, const void* from, void* to) {
-  const auto* __restrict x = static_cast<const typename From::T*>(from);
-  auto* __restrict y = static_cast<typename To::T*>(to);
-  using S = typename From::T;
-  using D = typename To::T;
-  if constexpr (kIsHalf<From> && kSame<To, PlainElement<float>>) {
-    From::read(n, x, y);
-  } else if constexpr (kIsHalf<To> && kSame<From, PlainElement<float>>) {
-    To::write(n, x, y);
-  } else if constexpr (kIsHalf<From> || kIsHalf<To>) {
-    float part[kConverted];
-    for (int64_t i = 0; i < n; i += kConverted) {
-      const int64_t m = n - i < kConverted ? n - i : kConverted;
-      if constexpr (kIsHalf<From>)
-        From::read(m, x + i, part);
-      else
-        convert_values<From, PlainElement<float>>(m, x + i, part);
-      if constexpr (kIsHalf<To>)
-        To::write(m, part, y + i);
-      else
-        convert_values<PlainElement<float>, To>(m, part, y + i);
-    }
-  } else if constexpr (kSame<To, BoolElement>) {
-    for (int64_t i = 0; i < n; ++i) y[i] = x[i] != 0;
-  } else if constexpr ((kIsFloat<S> && !kIsFloat<D>) || (kSame<S, int64_t> && kIsFloat<D>)) {
+template <class S, class D>
+void convert_wide(int64_t n, const void* from, void* to) {
+  const S* __restrict x = static_cast<const S*>(from);
+  D* __restrict y = static_cast<D*>(to);
+  if constexpr ((kIsFloat<S> && !kIsFloat<D>) || (kSame<S, int64_t> && kIsFloat<D>)) {
     for (int64_t i = 0; i < n; i += kConverted) {
       const int64_t m = n - i < kConverted ? n - i : kConverted;
       if constexpr (kIsFloat<S>)
@@ -142,55 +118,110 @@ NNLIB_INLINE void convert_values(int64_t n, const void* from, void* to) {
     for (int64_t i = 0; i < n; ++i) y[i] = D(x[i]);
   }
 }
+template <class S, class D>
+void convert_small(int64_t n, const void* from, void* to) {
+  const S* __restrict x = static_cast<const S*>(from);
+  D* __restrict y = static_cast<D*>(to);
+  for (int64_t i = 0; i < n; ++i) y[i] = D(x[i]);
+}
+template <class S>
+void truth_of(int64_t n, const void* from, void* to) {
+  const S* __restrict x = static_cast<const S*>(from);
+  uint8_t* __restrict y = static_cast<uint8_t*>(to);
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] != 0;
+}
 
-template <class From>
-NNLIB_INLINE void convert_to(int64_t to, int64_t n, const void* x, void* y) {
-  switch (to) {
-    case 0:
-      return convert_values<From, BoolElement>(n, x, y);
-    case 1:
-      return convert_values<From, PlainElement<uint8_t>>(n, x, y);
-    case 2:
-      return convert_values<From, PlainElement<int8_t>>(n, x, y);
-    case 3:
-      return convert_values<From, PlainElement<int16_t>>(n, x, y);
-    case 4:
-      return convert_values<From, PlainElement<int32_t>>(n, x, y);
-    case 5:
-      return convert_values<From, PlainElement<int64_t>>(n, x, y);
-    case 6:
-      return convert_values<From, F16Element>(n, x, y);
-    case 7:
-      return convert_values<From, Bf16Element>(n, x, y);
-    case 8:
-      return convert_values<From, PlainElement<float>>(n, x, y);
+void widen(ElementType from, int64_t n, const void* x, void* y) {
+  switch (from) {
+    case kI8:
+      return convert_small<int8_t, int32_t>(n, x, y);
+    case kI16:
+      return convert_small<int16_t, int32_t>(n, x, y);
+    case kF16:
+      return f16_to_f32(n, static_cast<const uint16_t*>(x), static_cast<float*>(y));
+    case kBf16:
+      return bf16_to_f32(n, static_cast<const uint16_t*>(x), static_cast<float*>(y));
     default:
-      return convert_values<From, PlainElement<double>>(n, x, y);
+      return convert_small<uint8_t, int32_t>(n, x, y);
+  }
+}
+// From wide_type(to), or to bool from any wide type.
+void narrow(ElementType from, ElementType to, int64_t n, const void* x, void* y) {
+  switch (to) {
+    case kBool:
+      return from == kI32   ? truth_of<int32_t>(n, x, y)
+             : from == kI64 ? truth_of<int64_t>(n, x, y)
+             : from == kF32 ? truth_of<float>(n, x, y)
+                            : truth_of<double>(n, x, y);
+    case kI16:
+      return convert_small<int32_t, int16_t>(n, x, y);
+    case kF16:
+      return f32_to_f16(n, static_cast<const float*>(x), static_cast<uint16_t*>(y));
+    case kBf16:
+      return f32_to_bf16(n, static_cast<const float*>(x), static_cast<uint16_t*>(y));
+    default:
+      return convert_small<int32_t, uint8_t>(n, x, y);
+  }
+}
+template <class S>
+NNLIB_INLINE void convert_wide_from(ElementType to, int64_t n, const void* x, void* y) {
+  switch (to) {
+    case kI32:
+      return convert_wide<S, int32_t>(n, x, y);
+    case kI64:
+      return convert_wide<S, int64_t>(n, x, y);
+    case kF32:
+      return convert_wide<S, float>(n, x, y);
+    default:
+      return convert_wide<S, double>(n, x, y);
+  }
+}
+void convert_between(ElementType from, ElementType to, int64_t n, const void* x, void* y) {
+  switch (from) {
+    case kI32:
+      return convert_wide_from<int32_t>(to, n, x, y);
+    case kI64:
+      return convert_wide_from<int64_t>(to, n, x, y);
+    case kF32:
+      return convert_wide_from<float>(to, n, x, y);
+    default:
+      return convert_wide_from<double>(to, n, x, y);
   }
 }
 
+// Bytes of an element.
+NNLIB_INLINE int64_t bytes_of(ElementType t) {
+  return t <= kI8 ? 1 : t == kI16 || t == kF16 || t == kBf16 ? 2 : t == kI32 || t == kF32 ? 4 : 8;
+}
+
 void convert(int64_t from, int64_t to, int64_t n, const void* x, void* y) {
-  switch (from) {
-    case 0:
-      return convert_to<BoolElement>(to, n, x, y);
-    case 1:
-      return convert_to<PlainElement<uint8_t>>(to, n, x, y);
-    case 2:
-      return convert_to<PlainElement<int8_t>>(to, n, x, y);
-    case 3:
-      return convert_to<PlainElement<int16_t>>(to, n, x, y);
-    case 4:
-      return convert_to<PlainElement<int32_t>>(to, n, x, y);
-    case 5:
-      return convert_to<PlainElement<int64_t>>(to, n, x, y);
-    case 6:
-      return convert_to<F16Element>(to, n, x, y);
-    case 7:
-      return convert_to<Bf16Element>(to, n, x, y);
-    case 8:
-      return convert_to<PlainElement<float>>(to, n, x, y);
-    default:
-      return convert_to<PlainElement<double>>(to, n, x, y);
+  const ElementType source = ElementType(from), result = ElementType(to);
+  if (source <= kU8 && result == kF32) return convert_small<uint8_t, float>(n, x, y);  // images and masks
+  if (n <= 0) return;
+  if (source <= kU8 && result == kU8) return void(memcpy(y, x, size_t(n)));
+  if (source == kU8 && result == kBool) return truth_of<uint8_t>(n, x, y);
+  if (source <= kU8 && result == kI64) return convert_small<uint8_t, int64_t>(n, x, y);
+  const ElementType read = wide_type(source), written = result == kBool ? read : wide_type(result);
+  if (source == read && written == result) return convert_between(read, written, n, x, y);
+  if (source == read && written == read) return narrow(read, result, n, x, y);
+  if (written == result && written == read) return widen(source, n, x, y);
+  int64_t wide[kConverted], other[kConverted];
+  const char* p = static_cast<const char*>(x);
+  char* q = static_cast<char*>(y);
+  for (int64_t i = 0; i < n; i += kConverted) {
+    const int64_t m = n - i < kConverted ? n - i : kConverted;
+    const void* values = p + i * bytes_of(source);
+    void* const end = q + i * bytes_of(result);
+    if (source != read) {
+      widen(source, m, values, wide);
+      values = wide;
+    }
+    if (read != written) {
+      void* const between = written == result ? end : other;
+      convert_between(read, written, m, values, between);
+      values = between;
+    }
+    if (written != result) narrow(written, result, m, values, end);
   }
 }
 

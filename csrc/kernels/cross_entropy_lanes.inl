@@ -128,9 +128,9 @@ NNLIB_INLINE void sum_lanes(const SpecOf<S>& c, const LaneState<One>& s, int64_t
 }
 
 // The gradient of class j for the examples.
-template <class S, class Out, Share K, class One = typename S::One>
+template <class S, Share K, class One = typename S::One>
 NNLIB_INLINE void put_lanes(const SpecOf<S>& c, const LaneState<One>& s, int64_t n, int64_t j, const One* e,
-                            const One* p, typename Out::type* y, bool streaming) {
+                            const One* p, One* y, bool streaming) {
   using V = typename S::V;
   const V class_of = splat(lane_index<One>(j));
   const auto value = [&](int64_t i) {  // past n there is room in scratch
@@ -141,42 +141,27 @@ NNLIB_INLINE void put_lanes(const SpecOf<S>& c, const LaneState<One>& s, int64_t
     return and_bits(g, load(s.keep + i));
   };
   int64_t i = 0;
-  if constexpr (sizeof(*y) == sizeof(One)) {
-    if (streaming) {
-      constexpr int64_t kLine = 64 / sizeof(One);
-      const int64_t ahead = int64_t((0 - uintptr_t(y)) % 64 / sizeof(One)), head = ahead < n ? ahead : n;
-      for (; i < head; i += S::kLanes) store_n(y + i, value(i), head - i);
-      for (i = head; i + kLine <= n; i += kLine) {
+  if (streaming) {
+    constexpr int64_t kLine = 64 / sizeof(One);
+    const int64_t ahead = int64_t((0 - uintptr_t(y)) % 64 / sizeof(One)), head = ahead < n ? ahead : n;
+    for (; i < head; i += S::kLanes) store_n(y + i, value(i), head - i);
+    for (i = head; i + kLine <= n; i += kLine) {
 #pragma GCC unroll 4
-        for (int64_t v = 0; v < kLine; v += S::kLanes) stream(y + i + v, value(i + v));
-      }
+      for (int64_t v = 0; v < kLine; v += S::kLanes) stream(y + i + v, value(i + v));
     }
   }
-  for (; i + S::kLanes <= n; i += S::kLanes) Out::put(y + i, value(i));
-  if (i < n) Out::put(y + i, value(i), n - i);
+  for (; i + S::kLanes <= n; i += S::kLanes) store(y + i, value(i));
+  if (i < n) store_n(y + i, value(i), n - i);
 }
 
-// The scores again, for gradients that are turned back.
-template <class S>
-struct Turned : S {
-  using type = typename S::One;
-  static NNLIB_INLINE void put(type* p, typename S::V a) { store(p, a); }
-  static NNLIB_INLINE void put(type* p, typename S::V a, int64_t n) { store_n(p, a, n); }
-};
-
+// What is computed once the scores are in scratch, in floats or doubles: losses, and the gradient, which goes
+// to y or, where that is null, into the scores' place.
 template <class S, Share K, class One = typename S::One>
-void cross_entropy_lanes(const SpecOf<S>& c, const int64_t* target, int64_t n, const typename S::type* x,
-                         int64_t class_stride, int64_t lane_stride, const typename S::type* p,
-                         int64_t p_class_stride, int64_t p_lane_stride, One* loss, typename S::type* y,
-                         int64_t y_class_stride, int64_t y_lane_stride, One* scratch, bool streaming) {
+void lanes_of_scores(const SpecOf<S>& c, const int64_t* target, int64_t n, int64_t pad, One* scores,
+                     One* loss, bool gradient, One* y, int64_t y_class_stride, bool streaming) {
   using V = typename S::V;
-  // An odd number of cache lines: classes then fall on different sets.
-  const int64_t pad = ((n + 15) / 16 | 1) * 16;
-  One* const scores = scratch;
-  const LaneState<One> s = lane_state(scratch + c.classes * pad, pad);
-  One* const given = s.target + pad;
-  copy_lanes<S>(c.classes, n, pad, x, class_stride, lane_stride, scores);
-  if (K == Share::Given) copy_lanes<S>(c.classes, n, pad, p, p_class_stride, p_lane_stride, given);
+  const LaneState<One> s = lane_state(scores + c.classes * pad, pad);
+  const One* const given = s.target + pad;
 
   // Each target's score, before the exponentials take its place.
   fill_lanes<One>(pad, 0, s.factor);
@@ -200,9 +185,9 @@ void cross_entropy_lanes(const SpecOf<S>& c, const int64_t* target, int64_t n, c
   constexpr int kRest = 16 / S::kLanes < 4 ? int(16 / S::kLanes) : 4;  // pad is a multiple of 16
   int64_t group = 0;
   for (; group + 4 * S::kLanes <= pad; group += 4 * S::kLanes)
-    sum_lanes<S, K, 4>(c, s, pad, group, scores, given, y != nullptr);
+    sum_lanes<S, K, 4>(c, s, pad, group, scores, given, gradient);
   for (; kRest < 4 && group < pad; group += kRest * S::kLanes)
-    sum_lanes<S, K, kRest>(c, s, pad, group, scores, given, y != nullptr);
+    sum_lanes<S, K, kRest>(c, s, pad, group, scores, given, gradient);
 
   for (int64_t i = 0; i < pad; i += S::kLanes) {
     const V log_sum = log(load(s.exponentials + i)), of_class = load(s.of_class + i), mass = load(s.mass + i);
@@ -214,43 +199,53 @@ void cross_entropy_lanes(const SpecOf<S>& c, const int64_t* target, int64_t n, c
     store(s.factor + i, splat(c.scale) * whole / load(s.exponentials + i));
     store(s.of_class + i, splat(c.scale) * of_class);
   }
-  if (!y) return;
-  for (int64_t j = 0; j < c.classes; ++j) {
+  for (int64_t j = 0; gradient && j < c.classes; ++j) {
     One* const e = scores + j * pad;
-    if (y_lane_stride == 1) {
-      put_lanes<S, S, K>(c, s, n, j, e, given + j * pad, y + j * y_class_stride, streaming);
-    } else {
-      put_lanes<S, Turned<S>, K>(c, s, n, j, e, given + j * pad, e, false);
+    put_lanes<S, K>(c, s, n, j, e, given + j * pad, y ? y + j * y_class_stride : e, streaming && y);
+  }
+}
+
+// 16-bit scores are computed with as floats: S tells how they are read and written, C how they are computed.
+template <class S, class C, class One = typename S::One>
+void cross_entropy_lanes(const SpecOf<S>& c, int64_t n, const typename S::type* x, int64_t class_stride,
+                         int64_t lane_stride, const int64_t* target, const typename S::type* p,
+                         int64_t p_class_stride, int64_t p_lane_stride, One* loss, typename S::type* y,
+                         int64_t y_class_stride, int64_t y_lane_stride, One* scratch, bool streaming) {
+  // An odd number of cache lines: classes then fall on different sets.
+  const int64_t pad = ((n + 15) / 16 | 1) * 16;
+  One* const given = scratch + (c.classes + 8) * pad;  // behind the scores and their state
+  copy_lanes<S>(c.classes, n, pad, x, class_stride, lane_stride, scratch);
+  if (!target) copy_lanes<S>(c.classes, n, pad, p, p_class_stride, p_lane_stride, given);
+  One* direct = nullptr;
+  if constexpr (sizeof(*y) == sizeof(One)) direct = y_lane_stride == 1 ? y : nullptr;
+  // One function for each way of sharing; an even share is a weighted one here.
+  const auto run = !target      ? lanes_of_scores<C, Share::Given>
+                   : c.off == 0 ? lanes_of_scores<C, Share::None>
+                                : lanes_of_scores<C, Share::Weighted>;
+  run(c, target, n, pad, scratch, loss, y != nullptr, direct, y_class_stride, streaming);
+  if (y && y_lane_stride != 1) {
+    put_back<S>(c.classes, n, pad, scratch, y, y_class_stride, y_lane_stride);
+  } else if (y && !direct) {
+    for (int64_t j = 0; j < c.classes; ++j) {
+      for (int64_t i = 0; i < n; i += S::kLanes)
+        S::put(y + j * y_class_stride + i, load(scratch + j * pad + i), n - i);
     }
   }
-  if (y_lane_stride != 1) put_back<S>(c.classes, n, pad, scores, y, y_class_stride, y_lane_stride);
   if (streaming) fence();
 }
 
-// One function for each way of sharing; an even share is a weighted one here.
-template <class S, class... A>
-NNLIB_INLINE void cross_entropy_lanes_any(const SpecOf<S>* c, const int64_t* target, A... rest) {
-  if (!target) {
-    cross_entropy_lanes<S, Share::Given>(*c, target, rest...);
-  } else if (c->off == 0) {
-    cross_entropy_lanes<S, Share::None>(*c, target, rest...);
-  } else {
-    cross_entropy_lanes<S, Share::Weighted>(*c, target, rest...);
-  }
-}
-
-#define NNLIB_DEFINE(suffix, S)                                                                              \
+#define NNLIB_DEFINE(suffix, S, C)                                                                           \
   void cross_entropy_lanes_##suffix(                                                                         \
       const SpecOf<S>* c, int64_t n, const S::type* x, int64_t class_stride, int64_t lane_stride,            \
       const int64_t* target, const S::type* p, int64_t p_class_stride, int64_t p_lane_stride, S::One* loss,  \
       S::type* y, int64_t y_class_stride, int64_t y_lane_stride, S::One* scratch, bool stream) {             \
-    cross_entropy_lanes_any<S>(c, target, n, x, class_stride, lane_stride, p, p_class_stride, p_lane_stride, \
-                               loss, y, y_class_stride, y_lane_stride, scratch, stream);                     \
+    cross_entropy_lanes<S, C>(*c, n, x, class_stride, lane_stride, target, p, p_class_stride, p_lane_stride, \
+                              loss, y, y_class_stride, y_lane_stride, scratch, stream);                      \
   }
-NNLIB_DEFINE(f32, LanesF32)
-NNLIB_DEFINE(bf16, LanesBf16)
-NNLIB_DEFINE(f16, LanesF16)
-NNLIB_DEFINE(f64, LanesF64)
+NNLIB_DEFINE(f32, LanesF32, LanesF32)
+NNLIB_DEFINE(bf16, LanesBf16, LanesF32)
+NNLIB_DEFINE(f16, LanesF16, LanesF32)
+NNLIB_DEFINE(f64, LanesF64, LanesF64)
 #undef NNLIB_DEFINE
 
 }  // namespace

@@ -116,10 +116,58 @@ NNLIB_INLINE V sign(V a) {  // 0 of both zeros
   return select(gt(a, zero), all_lanes<V>(1), select(lt(a, zero), all_lanes<V>(-1), a * zero + zero));
 }
 
+// Costly functions of 16-bit floats go through the floats' kernel, a block at a time: another copy of their
+// code would gain nothing.
+constexpr int64_t kThrough = 256;
+void bf16_to_f32(int64_t n, const uint16_t* x, float* y);
+void f32_to_bf16(int64_t n, const float* x, uint16_t* y);
+void f16_to_f32(int64_t n, const uint16_t* x, float* y);
+void f32_to_f16(int64_t n, const float* x, uint16_t* y);
+template <class L>
+struct Through {
+  static void read(int64_t n, const uint16_t* x, float* y) {
+    L::kBf16 ? bf16_to_f32(n, x, y) : f16_to_f32(n, x, y);
+  }
+  static void write(int64_t n, const float* x, uint16_t* y) {
+    L::kBf16 ? f32_to_bf16(n, x, y) : f32_to_f16(n, x, y);
+  }
+  // y = f(x), and y = f(x, z), where f also takes some numbers.
+  template <class... A>
+  static void map(int64_t n, const uint16_t* x, A... numbers, uint16_t* y,
+                  void (*f)(int64_t, const float*, A..., float*)) {
+    float part[kThrough];
+    for (int64_t i = 0; i < n; i += kThrough) {
+      const int64_t m = n - i < kThrough ? n - i : kThrough;
+      read(m, x + i, part);
+      f(m, part, numbers..., part);
+      write(m, part, y + i);
+    }
+  }
+  template <class... A>
+  static void map2(int64_t n, const uint16_t* x, const uint16_t* z, A... numbers, uint16_t* y,
+                   void (*f)(int64_t, const float*, const float*, A..., float*)) {
+    float part[kThrough], other[kThrough];
+    for (int64_t i = 0; i < n; i += kThrough) {
+      const int64_t m = n - i < kThrough ? n - i : kThrough;
+      read(m, x + i, part);
+      read(m, z + i, other);
+      f(m, part, other, numbers..., part);
+      write(m, part, y + i);
+    }
+  }
+};
+
 #define NNLIB_UNARY_OF(op, suffix, lanes)                               \
   void op##_##suffix(int64_t n, const lanes::type* x, lanes::type* y) { \
     map1<lanes>(n, x, y, [](lanes::V a) { return op(a); });             \
   }
+#define NNLIB_COSTLY(op)                                      \
+  NNLIB_UNARY_OF(op, f32, LanesF32)                           \
+  NNLIB_UNARY_OF(op, f64, LanesF64)                           \
+  void op##_bf16(int64_t n, const uint16_t* x, uint16_t* y) { \
+    Through<LanesBf16>::map<>(n, x, y, op##_f32);             \
+  }                                                           \
+  void op##_f16(int64_t n, const uint16_t* x, uint16_t* y) { Through<LanesF16>::map<>(n, x, y, op##_f32); }
 #define NNLIB_UNARY(op)               \
   NNLIB_UNARY_OF(op, f32, LanesF32)   \
   NNLIB_UNARY_OF(op, f64, LanesF64)   \
@@ -136,13 +184,13 @@ NNLIB_INLINE V sign(V a) {  // 0 of both zeros
 NNLIB_SIGN_BIT(neg, x[i] ^ 0x8000)
 NNLIB_SIGN_BIT(abs, x[i] & 0x7fff)
 #undef NNLIB_SIGN_BIT
-NNLIB_UNARY(exp)
-NNLIB_UNARY(expm1)
-NNLIB_UNARY(log)
-NNLIB_UNARY(log1p)
-NNLIB_UNARY(tanh)
-NNLIB_UNARY(sigmoid)
-NNLIB_UNARY(erf)
+NNLIB_COSTLY(exp)
+NNLIB_COSTLY(expm1)
+NNLIB_COSTLY(log)
+NNLIB_COSTLY(log1p)
+NNLIB_COSTLY(tanh)
+NNLIB_COSTLY(sigmoid)
+NNLIB_COSTLY(erf)
 NNLIB_UNARY(sqrt)
 NNLIB_UNARY(rsqrt)
 NNLIB_UNARY(reciprocal)
@@ -153,9 +201,10 @@ NNLIB_UNARY(trunc)
 NNLIB_UNARY(round)
 NNLIB_UNARY(sign)
 NNLIB_UNARY(frac)
-NNLIB_UNARY(exp2)
-NNLIB_UNARY(log2)
+NNLIB_COSTLY(exp2)
+NNLIB_COSTLY(log2)
 #undef NNLIB_UNARY
+#undef NNLIB_COSTLY
 #undef NNLIB_UNARY_OF
 
 }  // namespace

@@ -35,6 +35,7 @@ struct LanesF32 {
   static NNLIB_INLINE float value(const float* p) { return *p; }
 };
 struct LanesBf16 {
+  static constexpr bool kBf16 = true;
   using type = uint16_t;
   using One = float;
   using V = Vec;
@@ -52,6 +53,7 @@ struct LanesBf16 {
   }
 };
 struct LanesF16 {
+  static constexpr bool kBf16 = false;
   using type = uint16_t;
   using One = float;
   using V = Vec;

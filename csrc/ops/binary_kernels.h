@@ -73,7 +73,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype commo
     map_values<double>(out, grain, f, a, b);
   } else {
     if constexpr (FloatOnly)
-      throw NotImplementedError(concat("not implemented for '", dtype_legacy_name(common), "'"));
+      throw_message<NotImplementedError>("not implemented for '", dtype_legacy_name(common), "'");
     else
       run_integers(out, a, b, common, f, grain);
   }

@@ -83,8 +83,8 @@ Tensor copy_(const Tensor& self, const Tensor& src, bool) {
   if (self.is_sparse() || src.is_sparse()) return sparse_copy_(self, src);
   if (self.is_same(src)) return self;
   if (!is_expandable_to(src.sizes(), self.sizes()))
-    throw Error(concat("output with shape ", self.sizes(), " doesn't match the broadcast shape ",
-                       broadcast_shapes(self.sizes(), src.sizes())));
+    throw_message<Error>("output with shape ", self.sizes(), " doesn't match the broadcast shape ",
+                         broadcast_shapes(self.sizes(), src.sizes()));
   check_inplace(self, src.requires_grad());
   const bool recorded = wants_grad(self, src);
   Tensor values = src;

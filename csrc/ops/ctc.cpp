@@ -183,7 +183,7 @@ template <class F>
 void dispatch_ctc(Dtype d, F f) {
   if (d == Dtype::Float32) return f(TypeTag<float>{});
   if (d == Dtype::Float64) return f(TypeTag<double>{});
-  throw NotImplementedError(concat("\"ctc_loss\" not implemented for '", dtype_legacy_name(d), "'"));
+  throw_message<NotImplementedError>("\"ctc_loss\" not implemented for '", dtype_legacy_name(d), "'");
 }
 
 // Sequences are shared among threads; alpha of sequence n begins at first[n].

@@ -331,7 +331,7 @@ template <class F>
 void dispatch_32_or_64(Dtype d, const char* name, F f) {
   if (d == Dtype::Float32) return f(TypeTag<float>{});
   if (d == Dtype::Float64) return f(TypeTag<double>{});
-  throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
+  throw_message<NotImplementedError>("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'");
 }
 
 // Calls f with the number of taps of a point as a constant.

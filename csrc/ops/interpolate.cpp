@@ -426,7 +426,7 @@ Tensor interpolate(const Tensor& input, const Dims& size, const std::optional<st
   for (const ModeInfo& m : kModes)
     if (mode == m.name && (m.dims == 0 || m.dims == dims)) info = &m;
   if (!info)
-    throw NotImplementedError(concat("interpolate of a ", input.dim(), "D input does not take mode ", mode));
+    throw_message<NotImplementedError>("interpolate of a ", input.dim(), "D input does not take mode ", mode);
   NNLIB_CHECK_VALUE(!antialias || mode == "bilinear" || mode == "bicubic",
                     "Anti-alias option is restricted to bilinear and bicubic modes, got ", mode);
   std::vector<SharedTaps> taps;

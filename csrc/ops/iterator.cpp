@@ -165,7 +165,7 @@ auto with_compute(Dtype d, F&& f) {
     case Dtype::Bool:
       return f(TypeTag<bool>{});
     default:
-      throw Error(concat("rows are computed in float32, float64, int64 or bool, not in ", dtype_name(d)));
+      throw_message<Error>("rows are computed in float32, float64, int64 or bool, not in ", dtype_name(d));
   }
 }
 

@@ -1,7 +1,10 @@
 #include "ops/loss.h"
 
 #include <cmath>
+#include <numeric>
+#include <vector>
 
+#include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
@@ -25,7 +28,7 @@ Tensor reduce(const Tensor& loss, const std::string& reduction) {
 Dtype loss_dtype(const Tensor& input, const Tensor& target, const char* name) {
   const Dtype d = result_type(input, target);
   if (!is_floating(d))
-    throw NotImplementedError(concat("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'"));
+    throw_message<NotImplementedError>("\"", name, "\" not implemented for '", dtype_legacy_name(d), "'");
   return d;
 }
 
@@ -73,24 +76,68 @@ template <class C, class F>
 void run_rows(const Tensor& out, const Tensor& x, const Tensor& t, const Tensor& p, const Tensor& w,
               const Tensor& g, double scale, F f) {
   const Dtype d = DtypeOf<C>::value;
-  const bool plain = !p.defined() && !w.defined();
+  const bool plain = !p.defined() && !w.defined(), each_g = g.defined() && g.numel() != 1;
+  C one_g = (C)scale;
+  if (g.defined() && !each_g) {
+    load_row(g.dtype(), d)(1, (const char*)g.raw(), 0, &one_g);
+    one_g *= (C)scale;
+  }
   auto row = [&](int64_t n, const void* const* in, void* o) {
     LossRow<C> r{(const C*)in[0], (const C*)in[1], plain ? nullptr : (const C*)in[2],
                  plain ? nullptr : (const C*)in[3]};
-    f(n, r, (C*)o);
-    if (!g.defined()) return;
-    const C* by = (const C*)in[plain ? 2 : 4];
-    for (int64_t i = 0; i < n; i++) ((C*)o)[i] *= by[i] * (C)scale;
+    C* y = (C*)o;
+    f(n, r, y);
+    if (each_g) {
+      const C* by = (const C*)in[plain ? 2 : 4];
+      for (int64_t i = 0; i < n; i++) y[i] *= by[i] * (C)scale;
+    } else if (g.defined()) {
+      for (int64_t i = 0; i < n; i++) y[i] *= one_g;
+    }
   };
   const Tensor pv = one_if_undefined(p, d), wv = one_if_undefined(w, d);
-  if (plain && !g.defined())
+  if (plain && !each_g)
     for_each_row(out, d, {{&x, d}, {&t, d}}, row, kCostly);
   else if (plain)
     for_each_row(out, d, {{&x, d}, {&t, d}, {&g, d}}, row, kCostly);
-  else if (!g.defined())
+  else if (!each_g)
     for_each_row(out, d, {{&x, d}, {&t, d}, {&pv, d}, {&wv, d}}, row, kCostly);
   else
     for_each_row(out, d, {{&x, d}, {&t, d}, {&pv, d}, {&wv, d}, {&g, d}}, row, kCostly);
+}
+
+// The sum of a loss over operands that lie together, without a tensor of its values; a NaN of nothing for no
+// operands. Chunks of fixed size are added in order.
+template <class C, class L>
+double sum_of_loss(const Tensor& x, const Tensor& t, const L& loss) {
+  constexpr int64_t kChunk = 8192, kPart = 1024;
+  const LoadRow load_x = load_row(x.dtype(), DtypeOf<C>::value),
+                load_t = load_row(t.dtype(), DtypeOf<C>::value);
+  const auto* const px = (const char*)x.raw();
+  const auto* const pt = (const char*)t.raw();
+  const int64_t n = x.numel(), size_x = (int64_t)x.itemsize(), size_t_ = (int64_t)t.itemsize();
+  std::vector<double> sums((size_t)((n + kChunk - 1) / kChunk));
+  parallel_for(0, (int64_t)sums.size(), 1, [&](int64_t first, int64_t last) {
+    C values[kPart], xs[kPart], ts[kPart];
+    // The operand's own memory where it has the compute type.
+    const auto part = [](const Tensor& of, const char* p, LoadRow load, int64_t from, int64_t m, int64_t item,
+                         C* to) {
+      if (of.dtype() == DtypeOf<C>::value) return (const C*)p + from;
+      load(m, p + from * item, item, to);
+      return (const C*)to;
+    };
+    for (int64_t c = first; c < last; c++) {
+      double total = 0;
+      for (int64_t i = c * kChunk, end = std::min(n, i + kChunk); i < end; i += kPart) {
+        const int64_t m = std::min(kPart, end - i);
+        const LossRow<C> row{part(x, px, load_x, i, m, size_x, xs), part(t, pt, load_t, i, m, size_t_, ts),
+                             nullptr, nullptr};
+        loss.value_row(m, row, values);
+        total += pick<C>(kernels::table().sum_f32, kernels::table().sum_f64)(m, values);
+      }
+      sums[(size_t)c] = total;
+    }
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 // `plain` is the same formula from plain operators, which gives the second derivatives.
@@ -101,16 +148,22 @@ Tensor pointwise_loss(const Tensor& input, const Tensor& target, const Tensor& p
   check_reduction(reduction);
   const Dtype d = loss_dtype(input, target, name);
   const Dims sizes = broadcast_sizes({input, target, one_if_undefined(p, d), one_if_undefined(w, d)});
-  Tensor out = make_output(sizes, d, {&input, &target});
+  const bool together = !p.defined() && !w.defined() && input.sizes() == target.sizes() &&
+                        input.is_contiguous() && target.is_contiguous();
+  Tensor out;
   dispatch_loss(d, [&](auto tag) {
     using C = typename decltype(tag)::type;
+    if (reduction != "none" && together) {
+      const double total = sum_of_loss<C>(input, target, loss);
+      out = scalar_tensor(Scalar(reduction == "mean" ? total / (double)input.numel() : total), d);
+      return;
+    }
+    NoGradGuard guard;
+    out = make_output(sizes, d, {&input, &target});
     run_rows<C>(out, input, target, p, w, Tensor(), 1,
                 [&](int64_t n, const LossRow<C>& r, C* o) { loss.value_row(n, r, o); });
-  });
-  {
-    NoGradGuard guard;
     out = reduce(out, reduction);
-  }
+  });
   if (!wants_grad(input, target)) return out;
   record(out, node, {input, target},
          [x = save(input), t = save(target), p, w, sizes, d, reduction, loss, plain](Backward& ctx,
@@ -151,6 +204,22 @@ struct SquaredError : Loss<SquaredError> {
   template <class C>
   C by_target(C x, C t, C) const {
     return 2 * (t - x);
+  }
+};
+
+struct AbsoluteError : Loss<AbsoluteError> {
+  template <class C>
+  C value(C x, C t, C) const {
+    return std::abs(x - t);
+  }
+  template <class C>
+  C by_input(C x, C t, C) const {
+    const C z = x - t;
+    return z != z ? z : C(z > 0) - C(z < 0);
+  }
+  template <class C>
+  C by_target(C x, C t, C p) const {
+    return -by_input(x, t, p);
   }
 };
 
@@ -255,7 +324,11 @@ Tensor mse_loss(const Tensor& input, const Tensor& target, const std::string& re
 
 Tensor l1_loss(const Tensor& input, const Tensor& target, const std::string& reduction) {
   check_reduction(reduction);
-  return reduce(abs(input - target), reduction);
+  const auto plain = [](const Tensor& x, const Tensor& t) { return abs(x - t); };
+  if (reduction == "none" || !is_floating(result_type(input, target)))
+    return reduce(plain(input, target), reduction);
+  return pointwise_loss(input, target, Tensor(), Tensor(), reduction, AbsoluteError{}, "l1_cpu",
+                        reduction == "mean" ? "MeanBackward0" : "SumBackward0", plain);
 }
 
 Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const std::string& reduction, double beta) {

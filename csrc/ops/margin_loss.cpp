@@ -41,7 +41,7 @@ template <class F>
 void dispatch_hinges(Dtype d, F f) {
   if (d == Dtype::Float32) return f(TypeTag<float>{});
   if (d == Dtype::Float64) return f(TypeTag<double>{});
-  throw NotImplementedError(concat("\"margin_loss\" not implemented for '", dtype_legacy_name(d), "'"));
+  throw_message<NotImplementedError>("\"margin_loss\" not implemented for '", dtype_legacy_name(d), "'");
 }
 
 // Adds up f(i, shift + x[i]) in chains that make vectors.

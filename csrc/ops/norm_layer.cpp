@@ -41,8 +41,8 @@ void check_shapes(const Tensor& input, const Dims& shape, const Tensor& weight, 
   if (!fits) {
     std::string wanted = "[*";
     for (int64_t s : shape) wanted += ", " + std::to_string(s);
-    throw Error(concat("Given normalized_shape=", shape, ", expected input with shape ", wanted,
-                       "], but got input of size", input.sizes()));
+    throw_message<Error>("Given normalized_shape=", shape, ", expected input with shape ", wanted,
+                         "], but got input of size", input.sizes());
   }
 }
 

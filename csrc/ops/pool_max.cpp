@@ -91,7 +91,7 @@ void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, int64_t p
 
 void check_type(const Tensor& input, const char* name) {
   if (input.dtype() == Dtype::Bool)
-    throw NotImplementedError(concat("\"", name, "\" not implemented for 'Bool'"));
+    throw_message<NotImplementedError>("\"", name, "\" not implemented for 'Bool'");
 }
 
 // Records the gradient of y = max(x) with the given places.

@@ -188,9 +188,9 @@ Tensor softmax_named(const Tensor& self, int64_t dim, std::optional<Dtype> dtype
   if (dtype && *dtype != self.dtype()) return softmax_named(cast(self, *dtype), dim, std::nullopt, log);
   const int64_t d = wrap_dim(dim, self.dim());
   if (!is_floating(self.dtype()))
-    throw NotImplementedError(concat("\"", log ? "log_softmax" : "softmax",
-                                     "_lastdim_kernel_impl\" not implemented for '",
-                                     dtype_legacy_name(self.dtype()), "'"));
+    throw_message<NotImplementedError>("\"", log ? "log_softmax" : "softmax",
+                                       "_lastdim_kernel_impl\" not implemented for '",
+                                       dtype_legacy_name(self.dtype()), "'");
   Tensor out = empty_like(self);
   run_softmax(out, self, d, log);
   if (wants_grad(self)) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/shape.h"
+#include "ops/drivers/scratch.h"
 #include "ops/index.h"
 #include "ops/lanes.h"
 #include "ops/order.h"
@@ -20,7 +21,7 @@ inline bool less(T a, T b) {
 }
 
 // Calls f(n, values, order, out_values, out_indices) for each lane; out rows hold `keep` values. f fills
-// both.
+// both. order() gives n indices to work with.
 template <class F>
 std::pair<Tensor, Tensor> select_lanes(const Tensor& self, int64_t dim, int64_t keep, const F& f) {
   Dims sizes = self.sizes();
@@ -31,13 +32,11 @@ std::pair<Tensor, Tensor> select_lanes(const Tensor& self, int64_t dim, int64_t 
   dispatch_compute(self.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
     const Dtype c = DtypeOf<C>::value;
+    drivers::LoopLocal<std::vector<int64_t>> orders;
+    const auto order = [&]() -> std::vector<int64_t>& { return orders.get((size_t)n); };
     for_each_lane(
         {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, dim,
-        [&](void* const* rows) {
-          std::vector<int64_t> order((size_t)n);
-          f(n, (const C*)rows[0], order, (C*)rows[1], (int64_t*)rows[2]);
-        },
-        8);
+        [&](void* const* rows) { f(n, (const C*)rows[0], order, (C*)rows[1], (int64_t*)rows[2]); }, 8);
   });
   return {values, indices};
 }
@@ -76,6 +75,86 @@ void quick_select(const C* x, std::vector<int64_t>& order, int64_t k) {
     if (j >= k) high = j - 1;
   }
   if (high == low + 1 && above(low, high)) exchange(low, high);
+}
+
+// ---- the k first of a lane
+
+template <class C>
+struct Placed {
+  C value;
+  int64_t at;
+};
+
+// Whether a stands before b.
+template <bool largest, class C>
+struct Before {
+  bool operator()(C a, C b) const { return largest ? less(b, a) : less(a, b); }
+  bool operator()(const Placed<C>& a, const Placed<C>& b) const { return (*this)(a.value, b.value); }
+};
+
+// std::partial_sort's heap of the k first, into heap, which has room for one more: the same steps, so that of
+// equal values the same are picked, but values that the heap's last stands before are passed over many at a
+// time.
+template <bool largest, class C>
+void heap_select(int64_t n, const C* x, int64_t k, Placed<C>* heap) {
+  const Before<largest, C> before;
+  for (int64_t i = 0; i < k; i++) heap[i] = {x[i], i};
+  std::make_heap(heap, heap + k, before);
+  constexpr int64_t kPart = 32;
+  for (int64_t i = k; i < n; i += kPart) {
+    const int64_t end = std::min(n, i + kPart);
+    const C last = heap[0].value;
+    if (end - i == kPart && last == last) {
+      int beyond = 0;
+      for (int64_t j = 0; j < kPart; j++) beyond |= largest ? !(x[i + j] <= last) : x[i + j] < last;
+      if (!beyond) continue;
+    }
+    for (int64_t j = i; j < end; j++) {
+      if (!before(x[j], heap[0].value)) continue;
+      heap[k] = {x[j], j};
+      std::pop_heap(heap, heap + k + 1, before);
+    }
+  }
+}
+
+template <class C>
+void emit(int64_t count, const Placed<C>* from, C* values, int64_t* indices) {
+  for (int64_t i = 0; i < count; i++) {
+    values[i] = from[i].value;
+    indices[i] = from[i].at;
+  }
+}
+
+// Of equal values PyTorch's are picked, which takes them by std::partial_sort where they are few, by
+// std::nth_element otherwise. Where no two that matter are equal a heap gives the same, and sooner.
+template <bool largest, class C>
+void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_distinct, C* values,
+                 int64_t* indices) {
+  constexpr int64_t kHeap = 1024;  // stays in the first-level cache
+  if (k == 0) return;
+  const Before<largest, C> before;
+  const bool few = k * 64 <= n;
+  if (few || (mostly_distinct && sorted && k <= kHeap && 2 * k <= n)) {
+    Placed<C>* const heap = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(k + 1);
+    heap_select<largest>(n, x, k, heap);
+    bool settled = few;
+    if (few) {
+      std::sort_heap(heap, heap + k, before);
+    } else {
+      std::sort(heap, heap + k, before);
+      const C last = heap[k - 1].value;
+      int64_t equal = 0;
+      for (int64_t i = 0; i < n; i++) equal += x[i] == last;
+      settled = equal == 1;
+      for (int64_t i = 1; i < k; i++) settled &= before(heap[i - 1], heap[i]);
+    }
+    if (settled) return emit(k, heap, values, indices);
+  }
+  Placed<C>* const all = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(n);
+  for (int64_t i = 0; i < n; i++) all[i] = {x[i], i};
+  std::nth_element(all, all + k - 1, all + n, before);
+  if (sorted) std::sort(all, all + k - 1, before);
+  emit(k, all, values, indices);
 }
 
 // The gradients go back to where the chosen values stood. `drop`: dim of size one was removed from the
@@ -118,12 +197,13 @@ void check_lane(const Tensor& self, int64_t dim, const char* name) {
 std::pair<Tensor, Tensor> sort(const Tensor& self, int64_t dim, bool descending, bool stable) {
   const int64_t d = wrap_dim(dim, self.dim());
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
-  auto r = select_lanes(self, d, n,
-                        [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-                          // Always stable, which the unstable form may be.
-                          stable_order(count, x, descending, order.data());
-                          emit(count, x, order.data(), v, at);
-                        });
+  auto r =
+      select_lanes(self, d, n, [&](int64_t count, const auto* x, const auto& indices, auto* v, int64_t* at) {
+        std::vector<int64_t>& order = indices();
+        // Always stable, which the unstable form may be.
+        stable_order(count, x, descending, order.data());
+        emit(count, x, order.data(), v, at);
+      });
   record_choice(self, r.first, r.second, d, false, "SortBackward0");
   return r;
 }
@@ -138,20 +218,12 @@ std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool 
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   NNLIB_CHECK(self.dtype() != Dtype::Bool, "topk does not support bool dtypes on CPU");
   NNLIB_CHECK(k >= 0 && k <= n, "selected index k out of range");
-  auto r = select_lanes(
-      self, d, k, [&](int64_t count, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-        // By comparisons, so that of equal values PyTorch's are picked.
-        std::iota(order.begin(), order.end(), 0);
-        auto before = [&](int64_t a, int64_t b) { return largest ? less(x[b], x[a]) : less(x[a], x[b]); };
-        const auto first = order.begin();
-        if (k * 64 <= count) {
-          std::partial_sort(first, first + k, order.end(), before);
-        } else if (k > 0) {
-          std::nth_element(first, first + k - 1, order.end(), before);
-          if (sorted) std::sort(first, first + k - 1, before);
-        }
-        emit(k, x, order.data(), v, at);
-      });
+  // Values of 16 bits and whole numbers are often equal.
+  const bool mostly_distinct = self.dtype() == Dtype::Float32 || self.dtype() == Dtype::Float64;
+  auto r = select_lanes(self, d, k, [&](int64_t count, const auto* x, const auto&, auto* v, int64_t* at) {
+    largest ? top_of_lane<true>(count, x, k, sorted, mostly_distinct, v, at)
+            : top_of_lane<false>(count, x, k, sorted, mostly_distinct, v, at);
+  });
   record_choice(self, r.first, r.second, d, false, "TopkBackward0");
   return r;
 }
@@ -163,40 +235,39 @@ std::pair<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, b
   check_lane(self, d, "kthvalue");
   NNLIB_CHECK(k >= 1 && k <= (self.dim() ? self.sizes()[(size_t)d] : 1),
               "kthvalue(): selected number k out of range for dimension ", d);
-  auto r = select_lanes(self, d, 1,
-                        [&](int64_t, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-                          std::iota(order.begin(), order.end(), 0);
-                          quick_select(x, order, k - 1);
-                          emit(1, x, order.data() + k - 1, v, at);
-                        });
+  auto r = select_lanes(self, d, 1, [&](int64_t, const auto* x, const auto& indices, auto* v, int64_t* at) {
+    std::vector<int64_t>& order = indices();
+    std::iota(order.begin(), order.end(), 0);
+    quick_select(x, order, k - 1);
+    emit(1, x, order.data() + k - 1, v, at);
+  });
   return one_of_lane(self, r, d, keepdim, "KthvalueBackward0");
 }
 
 std::pair<Tensor, Tensor> lane_median(const Tensor& self, int64_t dim, bool skip_nan) {
-  return select_lanes(self, dim, 1,
-                      [&](int64_t n, const auto* x, std::vector<int64_t>&, auto* v, int64_t* at) {
-                        int64_t valid = 0;
-                        for (int64_t i = 0; i < n; i++) valid += x[i] == x[i];
-                        const int64_t middle = std::max<int64_t>(0, valid - 1) / 2;
-                        const int64_t place = place_of_nth(n, x, valid < n && !skip_nan ? valid : middle);
-                        emit(1, x, &place, v, at);
-                      });
+  return select_lanes(self, dim, 1, [&](int64_t n, const auto* x, const auto&, auto* v, int64_t* at) {
+    int64_t valid = 0;
+    for (int64_t i = 0; i < n; i++) valid += x[i] == x[i];
+    const int64_t middle = std::max<int64_t>(0, valid - 1) / 2;
+    const int64_t place = place_of_nth(n, x, valid < n && !skip_nan ? valid : middle);
+    emit(1, x, &place, v, at);
+  });
 }
 
 std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim(dim, self.dim());
   check_lane(self, d, "mode");
-  auto r = select_lanes(
-      self, d, 1, [&](int64_t n, const auto* x, std::vector<int64_t>& order, auto* v, int64_t* at) {
-        std::iota(order.begin(), order.end(), 0);
-        std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return x[a] < x[b]; });
-        int64_t best = 0, run = 0, best_at = order[0];
-        for (int64_t i = 0; i < n; i++) {
-          run = i > 0 && x[order[(size_t)i]] == x[order[(size_t)i - 1]] ? run + 1 : 1;
-          if (run > best) best = run, best_at = order[(size_t)i];
-        }
-        emit(1, x, &best_at, v, at);
-      });
+  auto r = select_lanes(self, d, 1, [&](int64_t n, const auto* x, const auto& indices, auto* v, int64_t* at) {
+    std::vector<int64_t>& order = indices();
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return x[a] < x[b]; });
+    int64_t best = 0, run = 0, best_at = order[0];
+    for (int64_t i = 0; i < n; i++) {
+      run = i > 0 && x[order[(size_t)i]] == x[order[(size_t)i - 1]] ? run + 1 : 1;
+      if (run > best) best = run, best_at = order[(size_t)i];
+    }
+    emit(1, x, &best_at, v, at);
+  });
   return one_of_lane(self, r, d, keepdim, "ModeBackward0");
 }
 

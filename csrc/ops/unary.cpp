@@ -35,7 +35,7 @@ Tensor unary_inplace(const Tensor& self, Dtype type, Tensor (*op)(const Tensor&)
 // excepted.
 void check_operand(const std::string& name, const Tensor& x) {
   if (name == "frac" && !is_floating(x.dtype()))
-    throw NotImplementedError(concat("\"frac\" not implemented for '", dtype_legacy_name(x.dtype()), "'"));
+    throw_message<NotImplementedError>("\"frac\" not implemented for '", dtype_legacy_name(x.dtype()), "'");
   if (x.dtype() != Dtype::Bool) return;
   NNLIB_CHECK(name != "neg",
               "Negation, the `-` operator, on a bool tensor is "
@@ -43,7 +43,7 @@ void check_operand(const std::string& name, const Tensor& x) {
               "mask, use "
               "the `~` or `logical_not()` operator instead.");
   for (const char* no : {"abs", "floor", "ceil", "trunc", "square"})
-    if (name == no) throw NotImplementedError(concat("\"", name, "_cpu\" not implemented for 'Bool'"));
+    if (name == no) throw_message<NotImplementedError>("\"", name, "_cpu\" not implemented for 'Bool'");
 }
 
 Tensor zeros_of(const Tensor& g) {

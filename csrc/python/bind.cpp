@@ -255,7 +255,7 @@ void check_sparse_arguments(const std::string& name, const Overload& o, PyObject
     }
   }
   if (any && !takes_sparse(name))
-    throw NotImplementedError(concat(name, "() does not take sparse tensors; to_dense() gives a dense one"));
+    throw_message<NotImplementedError>(name, "() does not take sparse tensors; to_dense() gives a dense one");
 }
 
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
@@ -282,15 +282,15 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       match(o, args, n, kwnames, &m, &why);
       text += op->overloads->size() == 1 ? why : concat("\n * (", o.signature, ")\n      ", why);
     }
-    if (op->overloads->size() == 1) throw TypeError(concat(*op->name, "(): ", text));
+    if (op->overloads->size() == 1) throw_message<TypeError>(*op->name, "(): ", text);
     std::string got;
     for (size_t i = 0; i < n + (kwnames ? (size_t)PyTuple_GET_SIZE(kwnames) : 0); i++)
       got +=
           concat(i ? ", " : "",
                  i >= n ? concat(PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, (Py_ssize_t)(i - n))), "=") : "",
                  Py_TYPE(args[i])->tp_name);
-    throw TypeError(concat(*op->name, "() received an invalid combination of arguments - got (", got,
-                           "), but expected one of:", text));
+    throw_message<TypeError>(*op->name, "() received an invalid combination of arguments - got (", got,
+                             "), but expected one of:", text);
   });
 }
 
@@ -389,8 +389,8 @@ void Binder::add(const char* text, Invoke invoke, size_t arity, int flags, const
   std::string name;
   Overload o = parse_signature(text, &name);
   if (o.params.size() != arity || arity > kMaxSlots)
-    throw Error(concat("binding of ", text, ": the function takes ", arity, " arguments, the signature has ",
-                       o.params.size()));
+    throw_message<Error>("binding of ", text, ": the function takes ", arity,
+                         " arguments, the signature has ", o.params.size());
   o.invoke = invoke;
   o.flags = flags;
   o.cast_rule = cast_rule(name, o);

@@ -45,8 +45,8 @@ Dtype from_dl_type(DLDataType t) {
     const DLDataType d = dl_type((Dtype)i);
     if (d.code == t.code && d.bits == t.bits && t.lanes == 1) return (Dtype)i;
   }
-  throw Error(concat("DLPack: no dtype for code ", (int)t.code, " with ", (int)t.bits, " bits and ", t.lanes,
-                     " lanes"));
+  throw_message<Error>("DLPack: no dtype for code ", (int)t.code, " with ", (int)t.bits, " bits and ",
+                       t.lanes, " lanes");
 }
 
 struct Exported {

@@ -228,8 +228,8 @@ int tensor_setitem(const Tensor& self, PyObject* key, PyObject* value) {
            (PyNumber_Check(value) && !PySequence_Check(value)))
     v = scalar_tensor(scalar_value(value), self.dtype());
   else
-    throw TypeError(concat("can't assign a ", Py_TYPE(value)->tp_name, " to a tensor of type ",
-                           dtype_name(self.dtype())));
+    throw_message<TypeError>("can't assign a ", Py_TYPE(value)->tp_name, " to a tensor of type ",
+                             dtype_name(self.dtype()));
   DeviceScope scope(self.device());
   Target t = resolve(self, key);
   if (t.advanced) {

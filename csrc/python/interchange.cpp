@@ -39,9 +39,9 @@ Dtype dtype_of_format(const char* f, Py_ssize_t itemsize) {
       return r.dtype;
     }
   if (!std::strcmp(f, "c")) return Dtype::UInt8;
-  throw TypeError(concat("can't convert elements of format '", f,
-                         "'. The only supported types are: float64, float32, float16, int64, int32, int16, "
-                         "int8, uint8, and bool."));
+  throw_message<TypeError>("can't convert elements of format '", f,
+                           "'. The only supported types are: float64, float32, float16, int64, int32, int16, "
+                           "int8, uint8, and bool.");
 }
 
 // ---- the buffer that a tensor offers

@@ -40,7 +40,7 @@ const kernels::Table& named_table(const std::string& name) {
     const kernels::Table* t = kernels::table_for(kernels::Isa(i));
     if (t && name == kernels::isa_name(kernels::Isa(i))) return *t;
   }
-  throw ValueError(concat("the instruction set '", name, "' does not run here"));
+  throw_message<ValueError>("the instruction set '", name, "' does not run here");
 }
 
 // For nnlib.bench. Without the GIL: a measurement takes as long as it was told to.

@@ -125,9 +125,9 @@ Scalar one_value(PyObject* o, const char* what) {
   const Tensor& t = unpack(o);
   if (t.numel() != 1) {
     if (*what)
-      throw Error(concat("Boolean value of Tensor with ",
-                         t.numel() == 0 ? "no values" : "more than one value", " is ambiguous"));
-    throw Error(concat("a Tensor with ", t.numel(), " elements cannot be converted to Scalar"));
+      throw_message<Error>("Boolean value of Tensor with ",
+                           t.numel() == 0 ? "no values" : "more than one value", " is ambiguous");
+    throw_message<Error>("a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
   }
   return t.is_sparse() ? scalar_value(owned(PyObject_CallMethod(o, "item", nullptr)).get()) : t.item();
 }

@@ -195,7 +195,7 @@ Dtype to_dtype(PyObject* o) {
   if (o == (PyObject*)&PyFloat_Type) return default_dtype();
   if (o == (PyObject*)&PyLong_Type) return Dtype::Int64;
   if (o == (PyObject*)&PyBool_Type) return Dtype::Bool;
-  throw TypeError(concat("expected a dtype, got ", Py_TYPE(o)->tp_name));
+  throw_message<TypeError>("expected a dtype, got ", Py_TYPE(o)->tp_name);
 }
 
 PyObject* device_object(Device d) {
