@@ -30,6 +30,7 @@
 #include "rows.inl"
 #include "softmax.inl"
 #include "special.inl"
+#include "special_double.inl"
 #include "transpose.inl"
 #include "trig.inl"
 #include "winograd.inl"

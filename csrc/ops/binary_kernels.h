@@ -6,14 +6,15 @@
 namespace nnlib::ops {
 
 using KernelBinary = void (*)(int64_t, const float*, const float*, float*);
+using KernelBinaryF64 = void (*)(int64_t, const double*, const double*, double*);
 
-// The kernels of an operator: over contiguous float32 values, and over rows of each type; those that there
-// are.
+// The kernels of an operator: over contiguous values, and over rows of each type; those that there are.
 struct BinaryKernels {
   KernelBinary f32 = nullptr;
+  KernelBinaryF64 f64 = nullptr;
   Rows2 rows_f32 = nullptr, rows_f64 = nullptr, rows_bf16 = nullptr, rows_f16 = nullptr;
 
-  BinaryKernels(KernelBinary f32) : f32(f32) {}
+  BinaryKernels(KernelBinary f32, KernelBinaryF64 f64 = nullptr) : f32(f32), f64(f64) {}
   BinaryKernels(KernelBinary f32, Rows2 rows_f32, Rows2 rows_f64, Rows2 rows_bf16, Rows2 rows_f16)
       : f32(f32), rows_f32(rows_f32), rows_f64(rows_f64), rows_bf16(rows_bf16), rows_f16(rows_f16) {}
   Rows2 rows(Dtype d) const {
@@ -70,7 +71,15 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype commo
     else
       map_values<float>(out, grain, f, a, b);
   } else if (c == Dtype::Float64) {
-    map_values<double>(out, grain, f, a, b);
+    if (kernel.f64)
+      for_each_row(
+          out, c, {{&a, c}, {&b, c}},
+          [&](int64_t n, const void* const* in, void* o) {
+            kernel.f64(n, (const double*)in[0], (const double*)in[1], (double*)o);
+          },
+          grain);
+    else
+      map_values<double>(out, grain, f, a, b);
   } else {
     if constexpr (FloatOnly)
       throw_message<NotImplementedError>("not implemented for '", dtype_legacy_name(common), "'");

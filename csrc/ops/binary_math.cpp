@@ -5,6 +5,7 @@
 
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
+#include "ops/pick.h"
 #include "ops/unary_kernels.h"
 
 namespace nnlib::ops {
@@ -90,19 +91,20 @@ const auto kFmod = [](auto a, auto b) {
 };
 
 // max + log1p(e^-|a - b|), by the kernels; to the base 2 where `binary`. Equal infinities stay.
-template <bool binary>
-void logaddexp_row(int64_t n, const float* a, const float* b, float* y) {
+template <bool binary, class C>
+void logaddexp_row(int64_t n, const C* a, const C* b, C* y) {
   const auto& k = kernels::table();
   constexpr int64_t kPart = 256;
-  float gap[kPart], high[kPart];
+  C gap[kPart];
   for (int64_t from = 0; from < n; from += kPart) {
     const int64_t m = std::min(kPart, n - from);
-    const float *p = a + from, *q = b + from;
+    const C *p = a + from, *q = b + from;
     for (int64_t i = 0; i < m; i++) gap[i] = p[i] == q[i] ? 0 : -std::abs(p[i] - q[i]);
-    (binary ? k.exp2_f32 : k.exp_f32)(m, gap, gap);
-    k.log1p_f32(m, gap, gap);
-    k.maximum_f32(m, p, q, high);
-    k.axpy_f32(m, binary ? (float)M_LOG2E : 1.f, gap, high, y + from);
+    binary ? pick<C>(k.exp2_f32, k.exp2_f64)(m, gap, gap) : pick<C>(k.exp_f32, k.exp_f64)(m, gap, gap);
+    pick<C>(k.log1p_f32, k.log1p_f64)(m, gap, gap);
+    // NaN where one is NaN: the gap is then.
+    for (int64_t i = 0; i < m; i++)
+      y[from + i] = (p[i] > q[i] ? p[i] : q[i]) + gap[i] * (binary ? C(M_LOG2E) : C(1));
   }
 }
 
@@ -149,7 +151,7 @@ Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& 
 // An operator whose result and gradients are floats; f is its scalar function.
 template <class F, class B>
 Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, const F& f, const B& backward,
-                    KernelBinary kernel = nullptr) {
+                    const BinaryKernels& kernel = nullptr) {
   Tensor out = binary<true>(self, other, to_floating(result_type(self, other)), kernel, f, kCostly);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other), out));
   return out;
@@ -213,7 +215,7 @@ Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mo
 
 Tensor remainder(const Tensor& self, const Tensor& other) {
   Tensor out = binary(self, other, arithmetic_type(self, other, "remainder_cpu"),
-                      kernels::table().remainder_f32, kRemainder, kCostly);
+                      {kernels::table().remainder_f32, kernels::table().remainder_f64}, kRemainder, kCostly);
   if (wants_grad(self, other)) {
     record(out, "RemainderBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -224,8 +226,8 @@ Tensor remainder(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor fmod(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"), kernels::table().fmod_f32, kFmod,
-                      kCostly);
+  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"),
+                      {kernels::table().fmod_f32, kernels::table().fmod_f64}, kFmod, kCostly);
   if (wants_grad(self, other)) {
     record(out, "FmodBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -313,7 +315,7 @@ Tensor atan2(const Tensor& self, const Tensor& other) {
           return TensorList{r * x, r * -y};
         };
       },
-      kernels::table().atan2_f32);
+      {kernels::table().atan2_f32, kernels::table().atan2_f64});
 }
 Tensor hypot(const Tensor& self, const Tensor& other) {
   NNLIB_CHECK(is_floating(result_type(self, other)), "hypot: expected floating point operands, got ",
@@ -326,7 +328,7 @@ Tensor hypot(const Tensor& self, const Tensor& other) {
           return TensorList{s * a.get(ctx), s * b.get(ctx)};
         };
       },
-      kernels::table().hypot_f32);
+      {kernels::table().hypot_f32, kernels::table().hypot_f64});
 }
 Tensor copysign(const Tensor& self, const Tensor& other) {
   return float_binary(
@@ -346,15 +348,14 @@ Tensor logaddexp(const Tensor& self, const Tensor& other) {
     const T m = a > b ? a : b;
     return (T)(m + std::log1p(std::exp(-std::abs(a - b))));
   };
-  return float_binary(
-      self, other, "LogaddexpBackward0", f,
-      [](Saved a, Saved b, const Tensor&) {
-        return [=](Backward& ctx, const TensorList& g) {
-          const Tensor x = a.get(ctx), y = b.get(ctx);
-          return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
-        };
-      },
-      logaddexp_row<false>);
+  return float_binary(self, other, "LogaddexpBackward0", f,
+                      [](Saved a, Saved b, const Tensor&) {
+                        return [=](Backward& ctx, const TensorList& g) {
+                          const Tensor x = a.get(ctx), y = b.get(ctx);
+                          return TensorList{g[0] / (exp(y - x) + Scalar(1)), g[0] / (exp(x - y) + Scalar(1))};
+                        };
+                      },
+                      {logaddexp_row<false, float>, logaddexp_row<false, double>});
 }
 Tensor logaddexp2(const Tensor& self, const Tensor& other) {
   auto f = [](auto a, auto b) {
@@ -363,15 +364,15 @@ Tensor logaddexp2(const Tensor& self, const Tensor& other) {
     const T m = a > b ? a : b;
     return (T)(m + std::log1p(std::exp2(-std::abs(a - b))) * (T)M_LOG2E);
   };
-  return float_binary(
-      self, other, "Logaddexp2Backward0", f,
-      [](Saved a, Saved b, const Tensor&) {
-        return [=](Backward& ctx, const TensorList& g) {
-          const Tensor x = a.get(ctx), y = b.get(ctx);
-          return TensorList{g[0] / (exp2(y - x) + Scalar(1)), g[0] / (exp2(x - y) + Scalar(1))};
-        };
-      },
-      logaddexp_row<true>);
+  return float_binary(self, other, "Logaddexp2Backward0", f,
+                      [](Saved a, Saved b, const Tensor&) {
+                        return [=](Backward& ctx, const TensorList& g) {
+                          const Tensor x = a.get(ctx), y = b.get(ctx);
+                          return TensorList{g[0] / (exp2(y - x) + Scalar(1)),
+                                            g[0] / (exp2(x - y) + Scalar(1))};
+                        };
+                      },
+                      {logaddexp_row<true, float>, logaddexp_row<true, double>});
 }
 Tensor xlogy(const Tensor& self, const Tensor& other) {
   auto f = [](auto a, auto b) {

@@ -1,16 +1,19 @@
 #include "ops/distance.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
 #include "ops/creation.h"
+#include "ops/drivers/scratch.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/iterator.h"
 #include "ops/linear.h"
+#include "ops/pick.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -89,31 +92,121 @@ void dispatch_distance(Dtype d, F f) {
 constexpr int64_t kPairs = 16384;  // values of pairs in a chunk
 
 // out[j] = |a - column j of b|_p for p = 0, 1, 2 or infinity, a having m values and b's rows lying r apart:
-// neighbouring columns share a vector.
+// neighbouring columns share a vector, and the sums of some stay in registers.
 template <class C>
 void distances_of_columns(const C* a, const C* b, int64_t m, int64_t r, int64_t columns, double p, C* out) {
+  constexpr int64_t kBlock = 64 / sizeof(C);
+  typedef C Block __attribute__((vector_size(64)));
   const auto add = [&](auto step) {
-    std::fill(out, out + columns, C(0));
-    for (int64_t i = 0; i < m; i++)
-      for (int64_t j = 0; j < columns; j++) out[j] = step(out[j], std::abs(a[i] - b[i * r + j]));
+    for (int64_t j = 0; j < columns; j += kBlock) {
+      const int64_t n = std::min(kBlock, columns - j);
+      Block s = {};
+      if (n == kBlock) {
+        for (int64_t i = 0; i < m; i++) {
+          Block v;
+          std::memcpy(&v, b + i * r + j, sizeof v);
+          const Block d = a[i] - v;
+          step(s, d < 0 ? -d : d);
+        }
+      } else {
+        for (int64_t i = 0; i < m; i++) {
+          Block v = {};
+          std::memcpy(&v, b + i * r + j, (size_t)n * sizeof(C));
+          const Block d = a[i] - v;
+          step(s, d < 0 ? -d : d);
+        }
+      }
+      std::memcpy(out + j, &s, (size_t)n * sizeof(C));
+    }
   };
   if (p == 2) {
-    add([](C s, C d) { return s + d * d; });
-    for (int64_t j = 0; j < columns; j++) out[j] = std::sqrt(out[j]);
+    add([](Block& s, const Block& d) { s += d * d; });
+    pick<C>(kernels::table().sqrt_f32, kernels::table().sqrt_f64)(columns, out, out);
   } else if (p == 1) {
-    add([](C s, C d) { return s + d; });
+    add([](Block& s, const Block& d) { s += d; });
   } else if (p == 0) {
-    add([](C s, C d) { return s + C(d != 0); });
+    add([](Block& s, const Block& d) { s += d != 0 ? Block{} + 1 : Block{}; });
   } else {
-    add([](C s, C d) { return d > s || d != d ? d : s; });
+    add([](Block& s, const Block& d) { s = (d > s) | (d != d) ? d : s; });
   }
 }
 
 bool has_columns(double p) { return p == 0 || p == 1 || p == 2 || std::isinf(p); }
 
-// a (B, P, M), b (B, R, M).
-Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
+// The square of a distance that is this small a part of the squares of both points lost too many digits in
+// their difference.
+constexpr double kLostPart = 0.125;
+
+// Whether |a|^2 + |b|^2 - 2 a b will do for most pairs: for most of some, spread over all.
+template <class C>
+bool products_serve(const Tensor& a, const Tensor& b) {
+  constexpr int64_t kTried = 16;
+  const int64_t rows = a.size(0) * a.size(1), others = b.size(0) * b.size(1), m = a.size(2);
+  int64_t lost = 0;
+  for (int64_t k = 0; k < kTried; k++) {
+    const int64_t i = k * (rows - 1) / (kTried - 1), j = (k * 7 + 3) % kTried * (others - 1) / (kTried - 1);
+    const C *x = a.data<C>() + i * m, *y = b.data<C>() + j * m;
+    double apart = 0, squares = 0;
+    for (int64_t c = 0; c < m; c++) {
+      apart += double(x[c] - y[c]) * double(x[c] - y[c]);
+      squares += double(x[c]) * x[c] + double(y[c]) * y[c];
+    }
+    lost += !(apart > 2 * kLostPart * squares);
+  }
+  return lost <= kTried / 4;
+}
+
+// Euclidean distances by a product of matrices; pairs that are too close for it, and what is not finite, one
+// by one.
+template <class C>
+Tensor distances_by_products(const Tensor& a, const Tensor& b) {
   const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
+  NoGradGuard guard;
+  const Tensor out = bmm(a, transpose(b, 1, 2));
+  const Tensor of_a = sum(square(a), Dims{-1}, false), of_b = sum(square(b), Dims{-1}, false);
+  parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / R), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; i++) {
+      const C own = of_a.data<C>()[i], *other = of_b.data<C>() + i / P * R;
+      C* const to = out.data<C>() + i * R;
+      int lost = 0;
+      for (int64_t j = 0; j < R; j++) {
+        const C squares = own + other[j], apart = squares - 2 * to[j];
+        lost |= !(apart > C(kLostPart) * squares);
+        to[j] = apart;
+      }
+      for (int64_t j = 0; lost && j < R; j++) {
+        if (to[j] > C(kLostPart) * (own + other[j])) continue;
+        const C *x = a.data<C>() + i * M, *y = b.data<C>() + (i / P * R + j) * M;
+        C sum = 0;
+        for (int64_t c = 0; c < M; c++) sum += (x[c] - y[c]) * (x[c] - y[c]);
+        to[j] = sum;
+      }
+      pick<C>(kernels::table().sqrt_f32, kernels::table().sqrt_f64)(R, to, to);
+    }
+  });
+  return out;
+}
+
+// Squares of float32 distances of some points to columns: to[i][j - first] for first <= j < last.
+void squares_to_columns(int64_t rows, const float* from, int64_t m, const float* turned, int64_t r,
+                        int64_t first, int64_t last, float* to, int64_t ld) {
+  // Columns whose values stay in the second-level cache.
+  const int64_t columns = std::max<int64_t>(64, 32768 / std::max<int64_t>(1, m) / 16 * 16);
+  for (int64_t j = first; j < last; j += columns)
+    kernels::table().square_distances_f32(rows, std::min(columns, last - j), m, from, turned + j, r,
+                                          to + j - first, ld);
+}
+constexpr int64_t kStrip = 32;  // points that meet the columns together
+
+// a (B, P, M), b (B, R, M). `products`: they may be used.
+Tensor cdist_values(const Tensor& a, const Tensor& b, double p, bool products) {
+  const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
+  if (p == 2 && products && P >= 16 && R >= 16 && a.size(0) > 0) {
+    if (a.dtype() == Dtype::Float64 ? M >= 4 && products_serve<double>(a, b)
+                                    : M >= 32 && products_serve<float>(a, b))
+      return a.dtype() == Dtype::Float64 ? distances_by_products<double>(a, b)
+                                         : distances_by_products<float>(a, b);
+  }
   Tensor out = empty({a.size(0), P, R}, a.dtype());
   const bool by_columns = R >= 8 && has_columns(p);
   Tensor turned;
@@ -122,18 +215,13 @@ Tensor cdist_values(const Tensor& a, const Tensor& b, double p) {
     copy_values(turned, nnlib::alias(b, {b.size(0), M, R}, {R * M, 1, M}, b.storage_offset()));
   }
   if (by_columns && p == 2 && a.dtype() == Dtype::Float32) {
-    // Some rows at a time, against columns whose values stay in the second-level cache.
-    constexpr int64_t kRows = 32;
-    const int64_t strips = (P + kRows - 1) / kRows;
-    const int64_t columns = std::max<int64_t>(64, 32768 / std::max<int64_t>(1, M) / 16 * 16);
+    const int64_t strips = (P + kStrip - 1) / kStrip;
     parallel_for(0, a.size(0) * strips, 1, [&](int64_t first, int64_t end) {
       for (int64_t t = first; t < end; t++) {
-        const int64_t batch = t / strips, i0 = t % strips * kRows, rows = std::min(kRows, P - i0);
-        const float* from = a.data<float>() + (batch * P + i0) * M;
+        const int64_t batch = t / strips, i0 = t % strips * kStrip, rows = std::min(kStrip, P - i0);
         float* to = out.data<float>() + (batch * P + i0) * R;
-        for (int64_t j = 0; j < R; j += columns)
-          kernels::table().square_distances_f32(rows, std::min(columns, R - j), M, from,
-                                                turned.data<float>() + batch * R * M + j, R, to + j, R);
+        squares_to_columns(rows, a.data<float>() + (batch * P + i0) * M, M,
+                           turned.data<float>() + batch * R * M, R, 0, R, to, R);
         kernels::table().sqrt_f32(rows * R, to, to);
       }
     });
@@ -193,9 +281,9 @@ Tensor cdist_gradient(const Tensor& a, const Tensor& b, const Tensor& dist, cons
   return out;
 }
 
-Tensor cdist_batch(const Tensor& x1, const Tensor& x2, double p) {
+Tensor cdist_batch(const Tensor& x1, const Tensor& x2, double p, bool products) {
   const Dtype d = distance_dtype(x1.dtype(), "cdist");
-  const Tensor a = prepared(x1, d), b = prepared(x2, d), dist = cdist_values(a, b, p);
+  const Tensor a = prepared(x1, d), b = prepared(x2, d), dist = cdist_values(a, b, p, products);
   Tensor out = cast_values(dist, x1.dtype());
   if (wants_grad(x1, x2)) {
     record(
@@ -265,10 +353,14 @@ Tensor cdist(const Tensor& x1, const Tensor& x2, double p, const std::optional<s
     full.push_back(x.size(-1));
     return reshape(expand(cast(x, d), full), {count(batch), x.size(-2), x.size(-1)});
   };
+  const bool many = x1.size(-2) > 25 || x2.size(-2) > 25;
+  const bool products = !compute_mode || *compute_mode == "use_mm_for_euclid_dist_if_necessary"
+                            ? many
+                            : *compute_mode == "use_mm_for_euclid_dist";
   Dims sizes = batch;
   sizes.push_back(x1.size(-2));
   sizes.push_back(x2.size(-2));
-  return reshape(cdist_batch(flat(x1), flat(x2), p), sizes);
+  return reshape(cdist_batch(flat(x1), flat(x2), p, products), sizes);
 }
 
 Tensor pdist(const Tensor& input, double p) {
@@ -282,22 +374,34 @@ Tensor pdist(const Tensor& input, double p) {
     turned = empty({m, n}, d);
     copy_values(turned, nnlib::alias(x, {m, n}, {1, m}, x.storage_offset()));
   }
-  dispatch_distance(d, [&](auto tag) {
-    using C = typename decltype(tag)::type;
-    parallel_for(
-        0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)), [&](int64_t first, int64_t end) {
-          constexpr int64_t kColumns = 256;
-          for (int64_t i = first; i < end; i++) {
-            const C* row = x.data<C>() + i * m;
-            C* to = dist.data<C>() + pair_index(i, i + 1, n) - (i + 1);
-            if (turned.defined())
-              for (int64_t j = i + 1; j < n; j += kColumns)
-                distances_of_columns(row, turned.data<C>() + j, m, n, std::min(kColumns, n - j), p, to + j);
-            else
-              for (int64_t j = i + 1; j < n; j++) to[j] = distance_of(row, x.data<C>() + j * m, m, p);
-          }
-        });
-  });
+  if (p == 2 && d == Dtype::Float32) {
+    parallel_for(0, (n + kStrip - 1) / kStrip, 1, [&](int64_t first, int64_t end) {
+      float* const part = drivers::scratch<drivers::Scratch::Rows, float>(kStrip * n);
+      for (int64_t strip = first; strip < end; strip++) {
+        const int64_t i0 = strip * kStrip, rows = std::min(kStrip, n - i0), ld = n - i0;
+        squares_to_columns(rows, x.data<float>() + i0 * m, m, turned.data<float>(), n, i0, n, part, ld);
+        for (int64_t i = i0; i < i0 + rows && i + 1 < n; i++)
+          kernels::table().sqrt_f32(n - i - 1, part + (i - i0) * ld + (i + 1 - i0),
+                                    dist.data<float>() + pair_index(i, i + 1, n));
+      }
+    });
+  } else
+    dispatch_distance(d, [&](auto tag) {
+      using C = typename decltype(tag)::type;
+      parallel_for(
+          0, n, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, n * m)), [&](int64_t first, int64_t end) {
+            constexpr int64_t kColumns = 256;
+            for (int64_t i = first; i < end; i++) {
+              const C* row = x.data<C>() + i * m;
+              C* to = dist.data<C>() + pair_index(i, i + 1, n) - (i + 1);
+              if (turned.defined())
+                for (int64_t j = i + 1; j < n; j += kColumns)
+                  distances_of_columns(row, turned.data<C>() + j, m, n, std::min(kColumns, n - j), p, to + j);
+              else
+                for (int64_t j = i + 1; j < n; j++) to[j] = distance_of(row, x.data<C>() + j * m, m, p);
+            }
+          });
+    });
   Tensor out = cast_values(dist, input.dtype());
   if (!wants_grad(input)) return out;
   record(out, "PdistBackward0", {input},

@@ -35,9 +35,12 @@ Tensor polygamma(int64_t n, const Tensor& self) {
   NNLIB_CHECK(n >= 0, "polygamma(n, x) does not support negative n.");
   if (n == 0) return digamma(self);
   Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
+  const UnaryKernels kernel = n == 1
+                                  ? UnaryKernels(kernels::table().trigamma_f32, kernels::table().trigamma_f64)
+                                  : UnaryKernels(nullptr);
   const double scale = (n % 2 ? 1 : -1) * std::tgamma((double)n + 1);
   auto f = [=](auto x) { return (decltype(x))(scale * hurwitz_zeta((double)n + 1, (double)x)); };
-  run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
+  run_unary<true>(out, self, out.dtype(), kernel, f, kCostly);
   if (wants_grad(self)) {
     record(out, "PolygammaBackward0", {self}, [n, x = save(self)](Backward& ctx, const TensorList& g) {
       return TensorList{g[0] * polygamma(n + 1, x.get(ctx))};

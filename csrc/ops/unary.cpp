@@ -46,6 +46,17 @@ void check_operand(const std::string& name, const Tensor& x) {
     if (name == no) throw_message<NotImplementedError>("\"", name, "_cpu\" not implemented for 'Bool'");
 }
 
+// -1, 0 or 1, and NaN of NaN. Of int64 by shifts: plain x86-64 has no comparison of 64 bits on vectors.
+template <class T>
+T sign_of(T x) {
+  if constexpr (std::is_same_v<T, int64_t>) {
+    const uint64_t u = (uint64_t)x;
+    return (int64_t)((0 - (u >> 63)) | ((0 - u) >> 63));
+  } else {
+    return x != x ? x : (T)((T)(x > 0) - (T)(x < 0));
+  }
+}
+
 Tensor zeros_of(const Tensor& g) {
   Tensor z = empty_like(g);
   fill_values(z, 0);
@@ -117,7 +128,8 @@ NNLIB_FLOAT(cos, "CosBackward0", UnaryKernels(table.cos_f32, table.cos_f64), std
 NNLIB_FLOAT(tan, "TanBackward0", table.tan_f32, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
 NNLIB_FLOAT(asin, "AsinBackward0", table.asin_f32, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
 NNLIB_FLOAT(acos, "AcosBackward0", table.acos_f32, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(atan, "AtanBackward0", table.atan_f32, std::atan(x), FROM_INPUT, g / (v * v + Scalar(1)))
+NNLIB_FLOAT(atan, "AtanBackward0", UnaryKernels(table.atan_f32, table.atan_f64), std::atan(x), FROM_INPUT,
+            g / (v * v + Scalar(1)))
 NNLIB_FLOAT(sinh, "SinhBackward0", table.sinh_f32, std::sinh(x), FROM_INPUT, g* cosh(v))
 NNLIB_FLOAT(cosh, "CoshBackward0", table.cosh_f32, std::cosh(x), FROM_INPUT, g* sinh(v))
 NNLIB_FLOAT(tanh, "TanhBackward0", NNLIB_UNARY_KERNELS(tanh), std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
@@ -131,8 +143,9 @@ NNLIB_FLOAT(erfc, "ErfcBackward0", table.erfc_f32, std::erfc(x), FROM_INPUT,
             g* Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
 NNLIB_FLOAT(erfinv, "ErfinvBackward0", table.erfinv_f32, (T)special::erfinv(x), FROM_OUTPUT,
             g* Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
-NNLIB_FLOAT(lgamma, "LgammaBackward0", nullptr, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
-NNLIB_FLOAT(digamma, "DigammaBackward0", nullptr, (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
+NNLIB_FLOAT(lgamma, "LgammaBackward0", table.lgamma_f32, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
+NNLIB_FLOAT(digamma, "DigammaBackward0", UnaryKernels(table.digamma_f32, table.digamma_f64),
+            (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
 NNLIB_FLOAT(sigmoid, "SigmoidBackward0", NNLIB_UNARY_KERNELS(sigmoid), 1 / (1 + std::exp(-x)), FROM_OUTPUT,
             sigmoid_backward(g, v))
 NNLIB_FLOAT(sinc, "SincBackward0", table.sinc_f32, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)),
@@ -144,8 +157,7 @@ NNLIB_FLOAT(deg2rad, "Deg2RadBackward0", nullptr, x*(T)(kPi / 180), NOTHING, g* 
 NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x*(T)(180 / kPi), NOTHING, g* Scalar(180 / kPi))
 
 NNLIB_SAME(abs, "AbsBackward0", NNLIB_UNARY_KERNELS(abs), x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
-NNLIB_SAME(sign, "SignBackward0", NNLIB_UNARY_KERNELS(sign), x != x ? x : (T)((T)(x > 0) - (T)(x < 0)),
-           NOTHING, zeros_of(g))
+NNLIB_SAME(sign, "SignBackward0", NNLIB_UNARY_KERNELS(sign), sign_of(x), NOTHING, zeros_of(g))
 NNLIB_SAME(square, "PowBackward0", NNLIB_UNARY_KERNELS(square), x* x, FROM_INPUT, g*(v* Scalar(2)))
 NNLIB_SAME(floor, "FloorBackward0", NNLIB_UNARY_KERNELS(floor), WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(ceil, "CeilBackward0", NNLIB_UNARY_KERNELS(ceil), WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))

@@ -65,10 +65,37 @@ bool check(const char* kernel, const char* isa, Map1F64 got, Map1F64 want) {
       Guarded<double> y(n), z(n);
       got(n, values.data() + from, y.data());
       want(n, values.data() + from, z.data());
+      // digamma crosses zero between -1/0, -2, -3 ..., where what its sum loses counts.
+      const double lost = std::string(kernel) == "digamma_f64" ? 8e-15 : 0;
       for (int64_t i = 0; i < n; ++i)
-        CHECK(ulps(y[i], z[i]) <= 4, kernel, " ", isa, " of ", values[from + i], " is ", y[i], " not ", z[i]);
+        CHECK(ulps(y[i], z[i]) <= 4 || std::fabs(y[i] - z[i]) <= lost, kernel, " ", isa, " of ",
+              values[from + i], " is ", y[i], " not ", z[i]);
       CHECK(y.intact(), kernel, " ", isa, " wrote past its ", n, " values");
     }
+  }
+  return true;
+}
+
+using Map2F64 = void (*)(int64_t, const double*, const double*, double*);
+bool check(const char* kernel, const char* isa, Map2F64 got, Map2F64 want) {
+  std::vector<double> values = {0.,     -0.,    1.,       -1.,       3.,  -7.,   1e-310,
+                                1e-5,   -1e300, 1.7e308,  -1.79e308, 0.5, 1e17,  -4503599627370497.5,
+                                5e-324, 37.3,   INFINITY, -INFINITY, NAN, 1e-200};
+  std::uniform_real_distribution<double> u(-12, 12);
+  while (values.size() < 90) values.push_back(u(rng()));
+  // Every value with every other.
+  std::vector<double> a, b;
+  for (double x : values)
+    for (double y : values) a.push_back(x), b.push_back(y);
+  std::vector<int64_t> sizes = odd_sizes();
+  sizes.push_back(int64_t(a.size()));
+  for (int64_t n : sizes) {
+    Guarded<double> y(n), z(n);
+    got(n, a.data(), b.data(), y.data());
+    want(n, a.data(), b.data(), z.data());
+    for (int64_t i = 0; i < n; ++i)
+      CHECK(ulps(y[i], z[i]) <= 3, kernel, " ", isa, " of ", a[i], ", ", b[i], " is ", y[i], " not ", z[i]);
+    CHECK(y.intact(), kernel, " ", isa, " wrote past its ", n, " values");
   }
   return true;
 }

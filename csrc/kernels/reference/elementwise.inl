@@ -24,6 +24,18 @@ NNLIB_BINARY(fmod, ::fmodf(a, b))
 NNLIB_BINARY(remainder,
              ::fmodf(a, b) != 0 && (b < 0) != (::fmodf(a, b) < 0) ? ::fmodf(a, b) + b : ::fmodf(a, b))
 #undef NNLIB_BINARY
+#define NNLIB_BINARY(name, expression)                                      \
+  void name##_f64(int64_t n, const double* x, const double* y, double* z) { \
+    for (int64_t i = 0; i < n; ++i) {                                       \
+      const double a = x[i], b = y[i];                                      \
+      z[i] = expression;                                                    \
+    }                                                                       \
+  }
+NNLIB_BINARY(atan2, ::atan2(a, b))
+NNLIB_BINARY(hypot, ::hypot(a, b))
+NNLIB_BINARY(fmod, ::fmod(a, b))
+NNLIB_BINARY(remainder, ::fmod(a, b) != 0 && (b < 0) != (::fmod(a, b) < 0) ? ::fmod(a, b) + b : ::fmod(a, b))
+#undef NNLIB_BINARY
 
 void axpy_f32(int64_t n, float a, const float* x, const float* y, float* z) {
   for (int64_t i = 0; i < n; ++i) z[i] = float(double(a) * x[i] + y[i]);
@@ -69,6 +81,38 @@ double cardinal_sine(double x) {
   return (::fmod(n, 2) == 0 ? s : -s) / (3.141592653589793238 * x);
 }
 
+double log_gamma(double x) {
+  int sign;
+  return ::lgamma_r(x, &sign);
+}
+// psi and its derivative: reflection, recurrence up to 30 and some terms of the asymptotic series.
+constexpr long double kPi = 3.141592653589793238462643383279502884L;
+long double psi(long double x) {
+  if (x == 0) return ::copysignl(INFINITY, -x);
+  if (x < 0) {
+    const long double rest = x - ::nearbyintl(x);
+    return rest == 0 ? NAN : psi(1 - x) - kPi / ::tanl(kPi * rest);
+  }
+  long double add = 0;
+  for (; x < 30; x += 1) add -= 1 / x;
+  const long double z = 1 / (x * x);
+  return add + ::logl(x) - 0.5L / x -
+         z * (1.L / 12 -
+              z * (1.L / 120 - z * (1.L / 252 - z * (1.L / 240 - z * (1.L / 132 - z * 691 / 32760)))));
+}
+long double psi_slope(long double x) {
+  if (x <= 0) {
+    const long double s = ::sinl(kPi * (x - ::nearbyintl(x)));
+    return kPi * kPi / (s * s) - psi_slope(1 - x);
+  }
+  long double add = 0;
+  for (; x < 30; x += 1) add += 1 / (x * x);
+  const long double u = 1 / x, z = u * u;
+  return add + u + z / 2 +
+         u * z *
+             (1.L / 6 - z * (1.L / 30 - z * (1.L / 42 - z * (1.L / 30 - z * (5.L / 66 - z * 691 / 2730)))));
+}
+
 // The functions that there are for every type.
 #define NNLIB_UNARY_OF(name, type, T, get, put, expression) \
   void name##_##type(int64_t n, const T* x, T* y) {         \
@@ -106,6 +150,12 @@ NNLIB_UNARY(erf, ::erf(a))
 #undef NNLIB_UNARY
 NNLIB_UNARY_OF(sin, f64, double, double, double, ::sin(a))
 NNLIB_UNARY_OF(cos, f64, double, double, double, ::cos(a))
+NNLIB_UNARY_OF(atan, f64, double, double, double, ::atan(a))
+NNLIB_UNARY_OF(lgamma, f32, float, double, float, log_gamma(a))
+NNLIB_UNARY_OF(digamma, f32, float, double, float, float(psi(a)))
+NNLIB_UNARY_OF(digamma, f64, double, double, double, double(psi(a)))
+NNLIB_UNARY_OF(trigamma, f32, float, double, float, float(psi_slope(a)))
+NNLIB_UNARY_OF(trigamma, f64, double, double, double, double(psi_slope(a)))
 #undef NNLIB_UNARY_OF
 
 #define NNLIB_UNARY(name, expression)                    \
