@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/parallel.h"
 #include "core/shape.h"
@@ -95,39 +96,47 @@ constexpr int64_t kPairs = 16384;  // values of pairs in a chunk
 // neighbouring columns share a vector, and the sums of some stay in registers.
 template <class C>
 void distances_of_columns(const C* a, const C* b, int64_t m, int64_t r, int64_t columns, double p, C* out) {
-  constexpr int64_t kBlock = 64 / sizeof(C);
-  typedef C Block __attribute__((vector_size(64)));
+  // Vectors that every processor has: the compiler makes larger ones piece by piece.
+  typedef C Vector __attribute__((vector_size(16)));
+  using Bit = std::conditional_t<sizeof(C) == 4, int32_t, int64_t>;
+  typedef Bit Bits __attribute__((vector_size(16)));
+  const Bits no_sign = Bits{} + std::numeric_limits<Bit>::max();
+  static constexpr int64_t kVectors = 4, kBlock = kVectors * 16 / sizeof(C);
   const auto add = [&](auto step) {
     for (int64_t j = 0; j < columns; j += kBlock) {
       const int64_t n = std::min(kBlock, columns - j);
-      Block s = {};
-      if (n == kBlock) {
+      Vector s[kVectors] = {};
+      const auto walk = [&](auto read) {
         for (int64_t i = 0; i < m; i++) {
-          Block v;
-          std::memcpy(&v, b + i * r + j, sizeof v);
-          const Block d = a[i] - v;
-          step(s, d < 0 ? -d : d);
+          Vector v[kVectors];
+          read(v, b + i * r + j);
+#pragma GCC unroll 4
+          for (int64_t q = 0; q < kVectors; q++) {
+            const Vector d = a[i] - v[q];
+            step(s[q], (Vector)((Bits)d & no_sign));
+          }
         }
-      } else {
-        for (int64_t i = 0; i < m; i++) {
-          Block v = {};
-          std::memcpy(&v, b + i * r + j, (size_t)n * sizeof(C));
-          const Block d = a[i] - v;
-          step(s, d < 0 ? -d : d);
-        }
-      }
-      std::memcpy(out + j, &s, (size_t)n * sizeof(C));
+      };
+      if (n == kBlock)
+        walk([](Vector* v, const C* from) { std::memcpy(v, from, 16 * kVectors); });
+      else
+        walk([n](Vector* v, const C* from) {
+          C part[kBlock] = {};
+          std::memcpy(part, from, (size_t)n * sizeof(C));
+          std::memcpy(v, part, sizeof part);
+        });
+      std::memcpy(out + j, s, (size_t)n * sizeof(C));
     }
   };
   if (p == 2) {
-    add([](Block& s, const Block& d) { s += d * d; });
+    add([](Vector& s, const Vector& d) { s += d * d; });
     pick<C>(kernels::table().sqrt_f32, kernels::table().sqrt_f64)(columns, out, out);
   } else if (p == 1) {
-    add([](Block& s, const Block& d) { s += d; });
+    add([](Vector& s, const Vector& d) { s += d; });
   } else if (p == 0) {
-    add([](Block& s, const Block& d) { s += d != 0 ? Block{} + 1 : Block{}; });
+    add([](Vector& s, const Vector& d) { s += d != 0 ? Vector{} + 1 : Vector{}; });
   } else {
-    add([](Block& s, const Block& d) { s = (d > s) | (d != d) ? d : s; });
+    add([](Vector& s, const Vector& d) { s = (d > s) | (d != d) ? d : s; });
   }
 }
 

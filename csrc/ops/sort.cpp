@@ -125,36 +125,47 @@ void emit(int64_t count, const Placed<C>* from, C* values, int64_t* indices) {
   }
 }
 
+// The k first by the place of the k-th among the values alone, in order; false where equal values leave a
+// choice.
+template <bool largest, class C>
+bool distinct_select(int64_t n, const C* x, int64_t k, Placed<C>* chosen) {
+  const Before<largest, C> before;
+  C* const values = drivers::scratch<drivers::Scratch::Vector, C>(n);
+  std::copy(x, x + n, values);
+  std::nth_element(values, values + k - 1, values + n, before);
+  const C last = values[k - 1];
+  if (last != last) return false;
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; i++) {
+    chosen[count] = {x[i], i};
+    count += largest ? !(x[i] < last) : x[i] <= last;
+  }
+  if (count != k) return false;
+  std::sort(chosen, chosen + k, before);
+  bool distinct = true;
+  for (int64_t i = 1; i < k; i++) distinct &= before(chosen[i - 1], chosen[i]);
+  return distinct;
+}
+
 // Of equal values PyTorch's are picked, which takes them by std::partial_sort where they are few, by
-// std::nth_element otherwise. Where no two that matter are equal a heap gives the same, and sooner.
+// std::nth_element otherwise.
 template <bool largest, class C>
 void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_distinct, C* values,
                  int64_t* indices) {
-  constexpr int64_t kHeap = 1024;  // stays in the first-level cache
+  constexpr int64_t kShort = 128;  // below it the second look costs more than it saves
   if (k == 0) return;
   const Before<largest, C> before;
   const bool few = k * 64 <= n;
-  if (few || (mostly_distinct && sorted && k <= kHeap && 2 * k <= n)) {
-    Placed<C>* const heap = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(k + 1);
-    heap_select<largest>(n, x, k, heap);
-    bool settled = few;
-    if (few) {
-      std::sort_heap(heap, heap + k, before);
-    } else {
-      std::sort(heap, heap + k, before);
-      const C last = heap[k - 1].value;
-      int64_t equal = 0;
-      for (int64_t i = 0; i < n; i++) equal += x[i] == last;
-      settled = equal == 1;
-      for (int64_t i = 1; i < k; i++) settled &= before(heap[i - 1], heap[i]);
-    }
-    if (settled) return emit(k, heap, values, indices);
+  Placed<C>* const chosen = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(few ? k + 1 : n + 1);
+  if (few) {
+    heap_select<largest>(n, x, k, chosen);
+    std::sort_heap(chosen, chosen + k, before);
+  } else if (!(mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, chosen))) {
+    for (int64_t i = 0; i < n; i++) chosen[i] = {x[i], i};
+    std::nth_element(chosen, chosen + k - 1, chosen + n, before);
+    if (sorted) std::sort(chosen, chosen + k - 1, before);
   }
-  Placed<C>* const all = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(n);
-  for (int64_t i = 0; i < n; i++) all[i] = {x[i], i};
-  std::nth_element(all, all + k - 1, all + n, before);
-  if (sorted) std::sort(all, all + k - 1, before);
-  emit(k, all, values, indices);
+  emit(k, chosen, values, indices);
 }
 
 // The gradients go back to where the chosen values stood. `drop`: dim of size one was removed from the

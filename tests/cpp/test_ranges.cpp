@@ -57,6 +57,7 @@ const Function kFunctions[] = {
     {"acosh", &Table::acosh_f32, std::acosh, 3},
     {"atanh", &Table::atanh_f32, std::atanh, 3},
     {"erfc", &Table::erfc_f32, std::erfc, 4},
+    {"lgamma", &Table::lgamma_f32, [](double x) { return std::lgamma(x); }, 0.51},
 };
 
 }  // namespace

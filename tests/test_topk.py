@@ -1,0 +1,51 @@
+"""The k largest and smallest: of equal values PyTorch's are picked, however the search goes."""
+
+import numpy as np
+import pytest
+
+import nnlib
+
+SIZES = [
+    (1, 1),
+    (5, 2),
+    (64, 1),
+    (65, 1),
+    (100, 50),
+    (100, 51),
+    (1000, 10),
+    (1000, 50),
+    (4099, 17),
+    (4099, 2000),
+]
+
+
+@pytest.mark.parametrize("n, k", SIZES)
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64"])
+def test_topk_of_distinct_and_equal_values(n, k, largest, dtype):
+    rng = np.random.default_rng(n + k)
+    for values in (rng.permutation(n) - n // 2, rng.integers(-20, 20, n)):
+        x = nnlib.tensor(np.stack([values, values[::-1]]).astype(np.float64)).to(getattr(nnlib, dtype))
+        order = np.sort(x.to(nnlib.float64).numpy(), axis=1)
+        want = order[:, ::-1][:, :k] if largest else order[:, :k]
+        got, at = nnlib.topk(x, k, largest=largest)
+        np.testing.assert_array_equal(got.to(nnlib.float64).numpy(), want)
+        np.testing.assert_array_equal(nnlib.gather(x, 1, at).to(nnlib.float64).numpy(), want)
+        assert all(len(set(row)) == k for row in at.tolist())
+        free, at = nnlib.topk(x, k, largest=largest, sorted=False)
+        np.testing.assert_array_equal(np.sort(free.to(nnlib.float64).numpy(), 1), np.sort(want, 1))
+
+
+@pytest.mark.parametrize("n, k", SIZES)
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_same_places_as_pytorch(n, k, largest):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(n * k)
+    for levels in (3, 40, 10**6):
+        x = rng.integers(-levels, levels, (3, n)).astype(np.float32)
+        x[0, :: max(1, n // 7)] = np.nan
+        x[1, n // 2] = -0.0
+        got = nnlib.topk(nnlib.tensor(x), k, largest=largest)
+        want = torch.topk(torch.tensor(x), k, largest=largest)
+        np.testing.assert_array_equal(got[0].numpy(), want[0].numpy())
+        np.testing.assert_array_equal(got[1].numpy(), want[1].numpy())
