@@ -125,25 +125,28 @@ void emit(int64_t count, const Placed<C>* from, C* values, int64_t* indices) {
   }
 }
 
-// The k first by the place of the k-th among the values alone, in order; false where equal values leave a
-// choice.
+// The k first by the value of the k-th, in order; false where equal values leave a choice.
 template <bool largest, class C>
-bool distinct_select(int64_t n, const C* x, int64_t k, Placed<C>* chosen) {
-  const Before<largest, C> before;
-  C* const values = drivers::scratch<drivers::Scratch::Vector, C>(n);
-  std::copy(x, x + n, values);
-  std::nth_element(values, values + k - 1, values + n, before);
-  const C last = values[k - 1];
+bool distinct_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indices) {
+  const C last = x[place_of_nth(n, x, largest ? n - k : k - 1)];
   if (last != last) return false;
-  int64_t count = 0;
+  C* const kept = drivers::scratch<drivers::Scratch::Vector, C>(n + 1);
+  int64_t* const places = drivers::scratch<drivers::Scratch::Vector, int64_t>(n + 1 + k);
+  int64_t *const order = places + n + 1, count = 0;
   for (int64_t i = 0; i < n; i++) {
-    chosen[count] = {x[i], i};
+    kept[count] = x[i];
+    places[count] = i;
     count += largest ? !(x[i] < last) : x[i] <= last;
   }
   if (count != k) return false;
-  std::sort(chosen, chosen + k, before);
+  stable_order(k, kept, largest, order);
+  const Before<largest, C> before;
   bool distinct = true;
-  for (int64_t i = 1; i < k; i++) distinct &= before(chosen[i - 1], chosen[i]);
+  for (int64_t i = 0; i < k; i++) {
+    values[i] = kept[order[i]];
+    indices[i] = places[order[i]];
+    distinct &= i == 0 || before(values[i - 1], values[i]);
+  }
   return distinct;
 }
 
@@ -156,11 +159,13 @@ void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_dist
   if (k == 0) return;
   const Before<largest, C> before;
   const bool few = k * 64 <= n;
-  Placed<C>* const chosen = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(few ? k + 1 : n + 1);
+  if (!few && mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, values, indices))
+    return;
+  Placed<C>* const chosen = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(few ? k + 1 : n);
   if (few) {
     heap_select<largest>(n, x, k, chosen);
     std::sort_heap(chosen, chosen + k, before);
-  } else if (!(mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, chosen))) {
+  } else {
     for (int64_t i = 0; i < n; i++) chosen[i] = {x[i], i};
     std::nth_element(chosen, chosen + k - 1, chosen + n, before);
     if (sorted) std::sort(chosen, chosen + k - 1, before);
