@@ -101,7 +101,8 @@ NNLIB_BINARY(hypot)
 
 // ---- the gamma function. y (y + 1) ... (y + 9) is the product of w + 0, 8, 14, 18 and 20 for w = y (y + 9),
 // as (y + k) (y + 9 - k) = w + k (9 - k).
-constexpr double kPairs[] = {8, 14, 18, 20};  // after the first, of which y counts by itself where it is small
+constexpr double kPairs[] = {8, 14, 18,
+                             20};  // after the first, of which y counts by itself where it is small
 
 // The rest of x after the nearest whole number, for functions of sin(pi x).
 NNLIB_INLINE VecD off_whole(VecD x) { return x - round_even(x); }
@@ -182,7 +183,8 @@ NNLIB_INLINE VecD trigamma(VecD x) {
     steps = steps + u * fma(square, u, set1d(-2));
   }
   const VecD z = select(shifted, y + set1d(10), y), u = set1d(1) / z, uu = u * u;
-  static constexpr double kSeries[] = {-3617. / 510, 7. / 6, -691. / 2730, 5. / 66, -1. / 30, 1. / 42, -1. / 30, 1. / 6};
+  static constexpr double kSeries[] = {-3617. / 510, 7. / 6,  -691. / 2730, 5. / 66,
+                                       -1. / 30,     1. / 42, -1. / 30,     1. / 6};
   const VecD s = polynomial(uu, kSeries);
   VecD r = u + uu * (set1d(0.5) + u * s);
   r = select(shifted, r + steps + set1d(1) / (y * y), r);
