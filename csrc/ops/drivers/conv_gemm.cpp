@@ -23,6 +23,9 @@ constexpr int64_t kPixels = 256, kTaskPixels = 1024;
 constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
 // Elements that stay in the first-level cache beside a panel of weights.
 constexpr int64_t kNearFrame = 6 << 10;
+// Elements of a block of weights that stay in the second-level cache while pixels pass straight from a frame,
+// and rows of weights that are so few that this is the better way in any case.
+constexpr int64_t kNearWeights = 32 << 10, kFewRows = 48;
 // Channels whose weights are packed for all panels of rows in turn.
 constexpr int64_t kTogether = 16;
 // Bytes of panels that stay in the first-level cache while the weights stream past them.
@@ -42,10 +45,8 @@ struct Plan {
     // four rows of products.
     const double filled = double(s.out[2]) / double((s.out[2] + width - 1) / width * width);
     direct = std::is_same_v<T, float> && !pointwise && (rows <= 8 ? s.out[2] > 3 : filled > 0.92);
-    mr = direct ? kernels::table().direct_mr : tile.mr;
-    step = mr > 8 && row_cost(8) * 21 < row_cost(mr) * 20 ? 8 : mr;
-    panels = (rows + step - 1) / step;
     const int64_t taps = s.taps();
+    set_panels();
     if (k == 0) return;
     int64_t channels = std::max<int64_t>(1, tile.kc / taps);
     ConvFrame frame(s);
@@ -57,12 +58,18 @@ struct Plan {
     // Whole lines of vectors whose part of the frame stays in the first-level cache while the rows pass.
     const int64_t line = (s.out[2] + width - 1) / width, some = std::max<int64_t>(1, kPixels / width / line);
     vectors = kPixels / width;
+    bool near = line > vectors;
     for (int64_t lines = some; lines > 0 && direct && line <= vectors; lines /= 2) {
       frame.place(0, std::min(lines, s.out[1]) * s.out[2]);
       const bool odd = lines * line % 2 == 1 && line < 8;  // tiles are two vectors wide
       if (odd || channels * frame.channel_size() > kNearFrame) continue;
-      vectors = lines * line;
+      vectors = lines * line, near = true;
       break;
+    }
+    // Many rows: frames and weights that do not stay near cost more than gathering, which they share.
+    if (direct && rows > kFewRows && (!near || rows * kc > kNearWeights)) {
+      direct = false;
+      set_panels();
     }
     // Of a line that is longer, a part.
     if (direct && line > vectors)
@@ -70,6 +77,11 @@ struct Plan {
     pixels = kPixels;
     while (!pointwise && pixels < kTaskPixels && channels * frame_size(frame, 2 * pixels) <= kFrame)
       pixels *= 2;
+  }
+  void set_panels() {
+    mr = direct ? kernels::table().direct_mr : tile.mr;
+    step = mr > 8 && row_cost(8) * 21 < row_cost(mr) * 20 ? 8 : mr;
+    panels = (rows + step - 1) / step;
   }
   // Multiply-adds a column and line of A, as time: tiles of one and two rows wait for their sums.
   int64_t row_cost(int64_t height) const {
