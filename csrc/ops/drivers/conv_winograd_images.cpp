@@ -34,8 +34,9 @@ struct Pieces {
     side.read(t, first, count, room);
     return room;
   }
-  bool x_last() const { return x_direct && x.channels_last; }
-  bool y_last() const { return y_direct && y.channels_last; }
+  // Whether the plain convolution's have their channels last.
+  bool x_last() const { return x_direct ? x.channels_last : lift.x.stays_last(x); }
+  bool y_last() const { return y_direct ? y.channels_last : lift.y.stays_last(y); }
 
   // Calls f(plain convolution of some images, the first of these, how many) until it says false.
   template <class F>

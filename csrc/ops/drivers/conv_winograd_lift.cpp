@@ -155,7 +155,32 @@ int64_t LiftedImages::at(int64_t image, int64_t plane, int64_t tap, int64_t chan
   return (b * lifted_channels() + c) * place[0] * place[1];
 }
 
+// Calls f(where it begins, its pixel or null where there is none) for each place, channels last.
+template <class F>
+void LiftedImages::for_pixels(const ConvImages& t, int64_t first, int64_t count, F f) const {
+  const int64_t grain = std::max<int64_t>(1, kSerialElements / (place[0] * place[1] * channels));
+  parallel_for(0, count * planes * phases(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t px = i % step[1], py = i / step[1] % step[0], plane = i / phases() % planes,
+                    image = i / (phases() * planes);
+      int64_t to = at(image, plane, 0, 0, py, px);
+      for (int64_t y = py - padding[0], row = 0; row < place[0]; ++row, y += step[0]) {
+        for (int64_t x = px - padding[1], col = 0; col < place[1]; ++col, x += step[1], to += channels) {
+          const bool inside = y >= 0 && y < size[1] && x >= 0 && x < size[2];
+          const int64_t pixel = (plane * size[1] + y) * size[2] + x;
+          f(to, inside ? reinterpret_cast<float*>(address(t, first + image, 0, pixel)) : nullptr);
+        }
+      }
+    }
+  });
+}
+
 void LiftedImages::read(const ConvImages& x, int64_t first, int64_t count, float* to) const {
+  if (stays_last(x)) {
+    return for_pixels(x, first, count, [&](int64_t place, const float* pixel) {
+      pixel ? std::copy_n(pixel, channels, to + place) : std::fill_n(to + place, channels, 0.f);
+    });
+  }
   const int64_t blocks = ceil_div(channels, kChannels);
   const int64_t grain = std::max<int64_t>(1, kSerialElements * blocks / std::max<int64_t>(1, elements()));
   parallel_for(0, count * planes * blocks, grain, [&](int64_t begin, int64_t end) {
@@ -213,6 +238,12 @@ void LiftedImages::read_phases(const ConvImages& x, int64_t image, int64_t z, in
 
 void LiftedImages::write(const float* from, int64_t first, int64_t count, const float* bias,
                          const ConvImages& y) const {
+  if (stays_last(y)) {
+    return for_pixels(y, first, count, [&](int64_t place, float* pixel) {
+      if (pixel && bias) kernels::table().add_f32(channels, from + place, bias, pixel);
+      if (pixel && !bias) std::copy_n(from + place, channels, pixel);
+    });
+  }
   const int64_t blocks = ceil_div(channels, kChannels), height = size[1], width = size[2];
   const int64_t grain = std::max<int64_t>(1, kSerialElements * blocks / std::max<int64_t>(1, elements()));
   const bool whole = drivers::planes<float>(y) != nullptr;

@@ -37,6 +37,15 @@ struct LiftedImages {
   // Between channels.
   int64_t channel_step() const { return lifted_channels() / channels * place[0] * place[1]; }
 
+  // Whether each pixel has one place, with all its channels: then floats that have their channels last may
+  // stay so.
+  bool keeps_pixels() const {
+    const bool whole = planes == size[0] && taps == 1 && z_step == 1 && z_padding == 0;
+    return whole && (step[0] == 1 || in_batch[0]) && (step[1] == 1 || in_batch[1]);
+  }
+  bool stays_last(const ConvImages& t) const {
+    return t.channels_last && t.dtype == Dtype::Float32 && keeps_pixels();
+  }
   void read(const ConvImages& x, int64_t first, int64_t count, float* to) const;
   // What the plain convolution gave is added up where it belongs, with bias[channel], which may be null.
   void write(const float* from, int64_t first, int64_t count, const float* bias, const ConvImages& y) const;
@@ -44,6 +53,8 @@ struct LiftedImages {
  private:
   void read_phases(const ConvImages& x, int64_t image, int64_t z, int64_t channel, int64_t n,
                    float* to) const;
+  template <class F>
+  void for_pixels(const ConvImages& t, int64_t first, int64_t count, F f) const;
 };
 
 struct Lift {
