@@ -49,3 +49,25 @@ def test_the_same_places_as_pytorch(n, k, largest):
         want = torch.topk(torch.tensor(x), k, largest=largest)
         np.testing.assert_array_equal(got[0].numpy(), want[0].numpy())
         np.testing.assert_array_equal(got[1].numpy(), want[1].numpy())
+
+
+@pytest.mark.parametrize("n", [1, 17, 100, 5000])
+def test_mode_where_most_are_nan(n):
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, 4, (6, n)).astype(np.float32)
+    x[rng.random(x.shape) < 0.7] = np.nan
+    x[0] = np.nan
+    values, at = nnlib.mode(nnlib.tensor(x), 1)
+    for row, value, i in zip(x, values.tolist(), at.tolist(), strict=True):
+        np.testing.assert_array_equal(row[i], np.float32(value))
+        counts = [(row == v).sum() for v in row[~np.isnan(row)]]
+        if counts and max(counts) > 1:
+            assert (row == value).sum() == max(counts)
+
+
+def test_a_long_lane():
+    x = nnlib.arange(300_000, dtype=nnlib.float32)
+    for k in (3, 200_000):
+        values, at = nnlib.topk(x, k)
+        assert values[0].item() == 299_999 and at[-1].item() == 300_000 - k
+    assert nnlib.sort(x, descending=True)[1][:2].tolist() == [299_999, 299_998]

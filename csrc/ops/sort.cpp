@@ -1,5 +1,6 @@
 // Sorting along a dimension, and what is chosen by order.
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include "core/shape.h"
@@ -33,10 +34,19 @@ std::pair<Tensor, Tensor> select_lanes(const Tensor& self, int64_t dim, int64_t 
     using C = typename decltype(tag)::type;
     const Dtype c = DtypeOf<C>::value;
     drivers::LoopLocal<std::vector<int64_t>> orders;
-    const auto order = [&]() -> std::vector<int64_t>& { return orders.get((size_t)n); };
     for_each_lane(
         {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, dim,
-        [&](void* const* rows) { f(n, (const C*)rows[0], order, (C*)rows[1], (int64_t*)rows[2]); }, 8);
+        [&](void* const* rows) {
+          std::vector<int64_t> own;  // of a long lane: not kept for the next
+          const auto order = [&]() -> std::vector<int64_t>& {
+            constexpr int64_t kKept = 1 << 16;
+            if (n <= kKept) return orders.get((size_t)n);
+            own.resize((size_t)n);
+            return own;
+          };
+          f(n, (const C*)rows[0], order, (C*)rows[1], (int64_t*)rows[2]);
+        },
+        8);
   });
   return {values, indices};
 }
@@ -78,6 +88,12 @@ void quick_select(const C* x, std::vector<int64_t>& order, int64_t k) {
 }
 
 // ---- the k first of a lane
+
+// n elements, not initialised.
+template <class T>
+std::unique_ptr<T[]> room(int64_t n) {
+  return std::unique_ptr<T[]>(new T[(size_t)n]);
+}
 
 template <class C>
 struct Placed {
@@ -130,16 +146,16 @@ template <bool largest, class C>
 bool distinct_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indices) {
   const C last = x[place_of_nth(n, x, largest ? n - k : k - 1)];
   if (last != last) return false;
-  C* const kept = drivers::scratch<drivers::Scratch::Vector, C>(n + 1);
-  int64_t* const places = drivers::scratch<drivers::Scratch::Vector, int64_t>(n + 1 + k);
-  int64_t *const order = places + n + 1, count = 0;
+  const auto kept = room<C>(n + 1);
+  const auto places = room<int64_t>(n + 1), order = room<int64_t>(k);
+  int64_t count = 0;
   for (int64_t i = 0; i < n; i++) {
     kept[count] = x[i];
     places[count] = i;
     count += largest ? !(x[i] < last) : x[i] <= last;
   }
   if (count != k) return false;
-  stable_order(k, kept, largest, order);
+  stable_order(k, kept.get(), largest, order.get());
   const Before<largest, C> before;
   bool distinct = true;
   for (int64_t i = 0; i < k; i++) {
@@ -161,7 +177,8 @@ void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_dist
   const bool few = k * 64 <= n;
   if (!few && mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, values, indices))
     return;
-  Placed<C>* const chosen = drivers::scratch<drivers::Scratch::Rows, Placed<C>>(few ? k + 1 : n);
+  const auto room_for_chosen = room<Placed<C>>(few ? k + 1 : n);
+  Placed<C>* const chosen = room_for_chosen.get();
   if (few) {
     heap_select<largest>(n, x, k, chosen);
     std::sort_heap(chosen, chosen + k, before);
@@ -276,7 +293,7 @@ std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
   auto r = select_lanes(self, d, 1, [&](int64_t n, const auto* x, const auto& indices, auto* v, int64_t* at) {
     std::vector<int64_t>& order = indices();
     std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return x[a] < x[b]; });
+    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return less(x[a], x[b]); });
     int64_t best = 0, run = 0, best_at = order[0];
     for (int64_t i = 0; i < n; i++) {
       run = i > 0 && x[order[(size_t)i]] == x[order[(size_t)i - 1]] ? run + 1 : 1;
