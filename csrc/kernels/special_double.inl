@@ -138,7 +138,7 @@ NNLIB_INLINE VecD lgamma(VecD x) {
     value = select(near, value, far);
     factor = select(near, factor, select(shifted, product, one));
   }
-  value = value - log(factor);
+  value = value - log(factor) + set1d(0);  // 0 for 1, not -0
   if (any(mirrored)) {
     const VecD other = log(set1d(3.14159265358979323846) / abs(sin(pi_times(off_whole(x))))) - value;
     value = select(mirrored, other, value);
