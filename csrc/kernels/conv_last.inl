@@ -109,6 +109,63 @@ void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t 
   }
 }
 
+// The same for P pixels where they lie in an image, x_step apart.
+template <int P>
+__attribute__((noinline)) void image_sums(int64_t taps, const int64_t* place, const float* x, int64_t x_step,
+                                          const float* w, float* y, int64_t y_step) {
+  Vec acc[P][kPixelVecs];
+#pragma GCC unroll 14
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) acc[p][v] = load(w + v * kWidth);
+  }
+  for (int64_t t = 0; t < taps; ++t) {
+    const float *from = x + place[2 * t], *tap = w + place[2 * t + 1];
+    Vec wv[kPixelVecs];
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) wv[v] = load(tap + v * kWidth);
+#pragma GCC unroll 14
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPixelVecs; ++v)
+        acc[p][v] = fma(wv[v], load(from + p * x_step + v * kWidth), acc[p][v]);
+    }
+  }
+#pragma GCC unroll 14
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPixelVecs; ++v) store(y + p * y_step + v * kWidth, acc[p][v]);
+  }
+}
+
+// image_sums of p <= P pixels.
+template <int P>
+NNLIB_INLINE void some_of_image(int64_t p, int64_t taps, const int64_t* place, const float* x, int64_t x_step,
+                                const float* w, float* y, int64_t y_step) {
+  if constexpr (P > 1) {
+    if (p < P) return some_of_image<P - 1>(p, taps, place, x, x_step, w, y, y_step);
+  }
+  image_sums<P>(taps, place, x, x_step, w, y, y_step);
+}
+
+// A few pixels with all of their channels: memory is read in its order.
+void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, int64_t fetched,
+                        const int64_t* fetch, const float* x, int64_t x_step, const float* w, int64_t w_block,
+                        float* y, int64_t y_step) {
+  const int64_t parts = (cols + kPixelsAtOnce - 1) / kPixelsAtOnce;
+  for (int64_t p = 0; p < parts; ++p) {
+    const int64_t j = cols * p / parts, end = cols * (p + 1) / parts, n = end - j;
+    const int64_t ahead = end + n <= cols ? n : cols - end;
+    for (int64_t c = 0; c < channels; c += pixel_lanes) {
+      for (int64_t q = end; q < end + ahead; ++q) {
+        for (int64_t i = 0; i < fetched; ++i) prefetch(x + q * x_step + fetch[i] + c);
+      }
+      some_of_image<kPixelsAtOnce>(n, taps, place, x + j * x_step + c, x_step, w + c / pixel_lanes * w_block,
+                                   y + j * y_step + c, y_step);
+    }
+  }
+}
+
 template <int N>
 NNLIB_INLINE void pixel_dots(int64_t rows, int64_t cols, const float* g, int64_t g_row, int64_t g_step,
                              const float* x, const int64_t* offset, int64_t row_step, float* sum) {

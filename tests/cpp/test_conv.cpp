@@ -197,6 +197,33 @@ TEST(depthwise_pixel_kernels) {
   covered().insert({"depthwise_pixels_f32", "pixel_dots_f32"});
 }
 
+TEST(depthwise_last) {
+  const int64_t lanes = truth().pixel_lanes;
+  std::vector<float> x(40000), w(30 * 3 * lanes);
+  fill(x), fill(w);
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t cols : {0, 1, 2, 3, 6, 7, 8, 13, 14, 15, 29}) {
+      for (int64_t taps : {0, 1, 9, 25}) {
+        for (int64_t channels : {lanes, 3 * lanes}) {
+          std::vector<int64_t> place;
+          for (int64_t k = 0; k < taps; ++k)
+            place.push_back(k * 331 % 2000), place.push_back((k + 1) * lanes);
+          const int64_t step = channels + 3, block = 30 * lanes;
+          Guarded<float> a(cols * step), b(cols * step);
+          fill(a), b = a;
+          for (auto& [u, y] : {std::pair<const Table*, Guarded<float>*>{&t, &a}, {&truth(), &b}}) {
+            u->depthwise_last_f32(cols, channels, taps, place.data(), taps ? 1 : 0, place.data(), x.data(),
+                                  2 * channels, w.data(), block, y->data(), step);
+          }
+          for (int64_t i = 0; i < cols * step; ++i) CHECK(close(a[i], b[i], 1e-5, 1e-5), isa, " last ", cols);
+          CHECK(a.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert("depthwise_last_f32");
+}
+
 TEST(conv_direct) {
   std::vector<float> x(3000), a(200 * 16), bias(16);
   fill(x), fill(a), fill(bias);
@@ -463,6 +490,13 @@ const ConvShape kShapes[] = {
     {3, 30, 4, 1, {1, 9, 7}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},
     {3, 30, 1, 1, {1, 9, 7}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},
     {2, 48, 80, 2, {1, 16, 13}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // Winograd in groups
+    // Depthwise where whole blocks of channels lie in images: borders wider than the plane, strides,
+    // dilation.
+    {2, 32, 32, 32, {1, 13, 21}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {2, 48, 48, 48, {1, 14, 13}, {1, 7, 7}, {}, {1, 2, 2}, {0, 3, 3}, {1, 1, 1}},
+    {3, 16, 16, 16, {1, 4, 3}, {1, 5, 5}, {}, {1, 1, 1}, {0, 2, 2}, {1, 1, 1}},
+    {1, 16, 16, 16, {1, 20, 9}, {1, 3, 2}, {}, {1, 3, 2}, {0, 4, 1}, {1, 2, 3}},
+    {1, 32, 32, 32, {1, 1, 70}, {1, 1, 9}, {}, {1, 1, 1}, {0, 0, 4}, {1, 1, 1}},
     // Few channels a group in lanes: other numbers of them on both sides, strides, planes, several bands.
     {2, 24, 24, 8, {1, 11, 9}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
     {2, 64, 64, 16, {1, 13, 12}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},

@@ -54,6 +54,19 @@ void spread_pixels_f32(int64_t n, int64_t, const float* x, int64_t x_step, int64
   }
 }
 
+void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, int64_t,
+                        const int64_t*, const float* x, int64_t x_step, const float* w, int64_t w_block,
+                        float* y, int64_t y_step) {
+  for (int64_t j = 0; j < cols; ++j) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float* own = w + c / pixel_lanes * w_block + c % pixel_lanes;
+      double sum = own[0];
+      for (int64_t t = 0; t < taps; ++t)
+        sum += double(own[place[2 * t + 1]]) * x[j * x_step + place[2 * t] + c];
+      y[j * y_step + c] = float(sum);
+    }
+  }
+}
 void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
                           const float* x, int64_t row_step, const float* w, const float* bias, float* y,
                           int64_t y_row, int64_t y_step) {

@@ -112,6 +112,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
   if (s.in_group() * s.in_pixels() == 0)
     return sums_of_nothing<T>(s.batch, s.out_pixels(), s.out_channels, bias, y);
   if constexpr (std::is_same_v<T, float>) {
+    if (detail::depthwise_last_suits(s, x, y)) return detail::depthwise_last_forward(s, x, w, bias, y);
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
