@@ -118,7 +118,7 @@ sanitize: $(STAMPS)/cmake
 	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF))
 	$(BIN)/ctest --test-dir build/sanitize --parallel $(CORES) --output-on-failure
 
-# ARM's kernels on any processor: tens of minutes, of which conv_drivers takes most.
+# ARM's kernels on any processor. An emulator takes its time.
 neon: $(STAMPS)/cmake
 	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool > /dev/null || { \
 	  echo "make neon needs $$tool: apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 1; }; done

@@ -12,8 +12,9 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-constexpr int64_t kRows = 8;  // of a task
-constexpr int64_t kSerialPixels = 1 << 18;
+constexpr int64_t kRows = 8;                // of a task
+constexpr int64_t kSerialPixels = 1 << 18;  // multiplications that are worth waking a thread
+
 // The part of an axis of outputs in which all taps lie within the input, and the taps of any place.
 struct Axis {
   Axis(const ConvShape& s, int d)
