@@ -117,7 +117,7 @@ void register_embedding() {
     std::vector<int64_t> indices(static_cast<size_t>(looked_up));
     for (int64_t i = 0; i < looked_up; ++i) indices[size_t(i)] = i * 7919 % table;
     for (auto _ : state) {
-      const Groups groups = group_by_index(looked_up, indices.data(), table, -1);
+      const Groups groups = group_by_index(looked_up, indices.data(), -1);
       scatter_add_rows<float>(groups, table, d, g.data(), nullptr, gw.data());
     }
     state.SetBytesProcessed(4 * state.iterations() * (looked_up + table) * d);

@@ -93,3 +93,15 @@ def test_eye_and_triangles():
 def test_out_is_filled():
     x = nnlib.empty(3)
     assert nnlib.arange(3, out=x) is x and x.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float16", "float32", "int64"])
+def test_fills_that_leave_the_caches(dtype):
+    """Whole lines go past the caches; what stands before and behind the values stays."""
+    dtype = getattr(nnlib, dtype)
+    n = (1 << 24) // dtype.itemsize + 1003
+    x = nnlib.zeros(n + 2, dtype=dtype)
+    x[1:-1].fill_(1)
+    assert not x[0] and not x[-1] and bool((x[1:-1] == 1).all())
+    x[3:].zero_()
+    assert x[:4].tolist() == [0, 1, 1, 0] and not bool(x[3:].any())

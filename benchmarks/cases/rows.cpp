@@ -189,6 +189,7 @@ void add_rows(Cases& cases) {
     t.probe_copy_f32(128 * 16, input(0), output(0), false);
     t.box_muller_f32(128, output(0), 0, 1);
   });
+  cases.add("fill_lines", "128 lines", {0, 64.0 * 128}, [&t] { t.fill_lines(128, 0, output(0)); });
   for (bool past_caches : {false, true}) {
     cases.add("probe_copy_f32", past_caches ? "past the caches" : "2048", {0, 8.0 * 2048},
               [&t, past_caches] { t.probe_copy_f32(2048, input(0), output(0), past_caches); });

@@ -1,6 +1,7 @@
 // Copies between any two strided tensors of equal sizes, and fills.
 #include <cstring>
 
+#include "core/fill.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "core/tensor.h"
@@ -11,16 +12,6 @@ namespace nnlib {
 namespace {
 
 constexpr int64_t kGrain = 32768;
-
-// Groups of a known size become vector instructions.
-template <class T>
-void fill_row(T* p, int64_t n, T v) {
-  constexpr int kGroup = 64 / sizeof(T);
-  int64_t i = 0;
-  for (; i + kGroup <= n; i += kGroup)
-    for (int k = 0; k < kGroup; k++) p[i + k] = v;
-  for (; i < n; i++) p[i] = v;
-}
 
 // memcpy's call costs more than a few values.
 template <class T>
@@ -39,7 +30,7 @@ void copy_row(T* d, const T* s, int64_t n) {
 template <class T>
 void copy_strided(T* d, int64_t ds, const T* s, int64_t ss, int64_t n) {
   if (ds == 1 && ss == 1) return copy_row(d, s, n);
-  if (ds == 1 && ss == 0 && n > 0) return fill_row(d, n, *s);
+  if (ds == 1 && ss == 0 && n > 0) return fill_run(d, n, *s);
   if (ds == 1 && ss == -1) {  // backwards
     int64_t i = 0;
     if constexpr (sizeof(T) == 4) {
@@ -410,7 +401,9 @@ void fill_values(const Tensor& t, Scalar value) {
       Bits bits;
       std::memcpy(&bits, &v, sizeof bits);
       Bits* p = (Bits*)t.raw();
-      parallel_for(0, t.numel(), kGrain, [&](int64_t b, int64_t e) { fill_row(p + b, e - b, bits); });
+      const bool past_caches = t.numel() * int64_t(sizeof bits) > kPastCaches;
+      parallel_for(0, t.numel(), kGrain,
+                   [&](int64_t b, int64_t e) { fill_run(p + b, e - b, bits, past_caches); });
       return;
     }
     // Through a scalar of stride zero.

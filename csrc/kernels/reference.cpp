@@ -16,6 +16,7 @@
 #include "reference/distance.inl"
 #include "reference/elementwise.inl"
 #include "reference/embedding.inl"
+#include "reference/fill.inl"
 #include "reference/gemm.inl"
 #include "reference/grid.inl"
 #include "reference/norm.inl"

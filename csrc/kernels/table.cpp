@@ -16,6 +16,7 @@
 #include "distance.inl"
 #include "elementwise.inl"
 #include "embedding.inl"
+#include "fill.inl"
 #include "gemm.inl"
 #include "gemm_small.inl"
 #include "gemm_tile.inl"

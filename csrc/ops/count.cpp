@@ -5,11 +5,11 @@
 #include <numeric>
 
 #include "core/parallel.h"
+#include "core/radix_order.h"
 #include "core/shape.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
-#include "ops/radix_order.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {

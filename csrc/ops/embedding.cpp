@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "kernels/dispatch.h"
 #include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/sparse.h"
 
@@ -98,7 +100,7 @@ Tensor embedding_dense_backward(const Tensor& grad, const Tensor& indices, int64
                                 bool scale_grad_by_freq) {
   const Tensor flat = detail::row_indices(indices, count, "embedding_dense_backward");
   const int64_t n = flat.numel(), d = grad.size(-1);
-  const drivers::Groups groups = drivers::group_by_index(n, flat.data<int64_t>(), count, padding_idx);
+  const drivers::Groups groups = drivers::group_by_index(n, flat.data<int64_t>(), padding_idx);
   Tensor weights;  // one over how often the index occurs, for each place
   Tensor out = empty({count, d}, grad.dtype());
   const Tensor src = contiguous_values(grad);
@@ -110,8 +112,8 @@ Tensor embedding_dense_backward(const Tensor& grad, const Tensor& indices, int64
       weights = empty({n}, DtypeOf<C>::value);
       fill_values(weights, 0);
       share = weights.data<C>();
-      for (int64_t v = 0; v < count; ++v) {
-        const int64_t first = groups.start[size_t(v)], last = groups.start[size_t(v) + 1];
+      for (size_t v = 0; v < groups.rows.size(); ++v) {
+        const int64_t first = groups.start[v], last = groups.start[v + 1];
         for (int64_t q = first; q < last; ++q) share[groups.places[size_t(q)]] = C(1) / C(last - first);
       }
     }
@@ -152,28 +154,27 @@ Tensor embedding_renorm_(const Tensor& weight, const Tensor& indices, double max
   const int64_t d = weight.size(1), rs = weight.stride(0), cs = weight.stride(1);
   dispatch_floating(weight.dtype(), "embedding_renorm_", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const auto norm_of = [&](const T* p) {
-      double part[4] = {};  // chains that the processor can run side by side
-      const auto add = [&](auto term) {
-        for (int64_t j = 0; j < d; ++j) part[j % 4] += term(std::fabs(double(p[j * cs])));
-        return (part[0] + part[1]) + (part[2] + part[3]);
-      };
-      if (norm_type == 2) return std::sqrt(add([](double a) { return a * a; }));
-      if (norm_type == 1) return add([](double a) { return a; });
-      if (!std::isinf(norm_type))
-        return std::pow(add([&](double a) { return std::pow(a, norm_type); }), 1 / norm_type);
-      double largest = 0;
-      for (int64_t j = 0; j < d; ++j) largest = std::max(largest, std::fabs(double(p[j * cs])));
-      return largest;
-    };
-    parallel_for(0, int64_t(rows.size()), std::max<int64_t>(1, 8192 / std::max<int64_t>(d, 1)),
+    using C = compute_t<T>;
+    const bool in_place = std::is_same_v<T, C> && cs == 1;
+    parallel_for(0, int64_t(rows.size()), std::max<int64_t>(1, 16384 / std::max<int64_t>(d, 1)),
                  [&](int64_t first, int64_t last) {
+                   std::vector<C> copy(in_place ? 0 : size_t(d));
                    for (int64_t i = first; i < last; ++i) {
                      T* p = weight.data<T>() + rows[size_t(i)] * rs;
-                     const double norm = norm_of(p);
-                     if (norm <= max_norm) continue;
+                     C* values = copy.data();
+                     if constexpr (std::is_same_v<T, C>) values = in_place ? p : values;
+                     if (!in_place)
+                       for (int64_t j = 0; j < d; ++j) values[j] = C(p[j * cs]);
+                     const double norm = row_norm(d, values, norm_type);
+                     if (!(norm > max_norm)) continue;
                      const double scale = max_norm / (norm + 1e-7);
-                     for (int64_t j = 0; j < d; ++j) p[j * cs] = T(double(p[j * cs]) * scale);
+                     if constexpr (std::is_same_v<T, float>) {
+                       if (in_place) {  // -0 keeps the signs of zeros
+                         kernels::table().norm_apply_f32(d, p, float(scale), -0.0f, p);
+                         continue;
+                       }
+                     }
+                     for (int64_t j = 0; j < d; ++j) p[j * cs] = T(C(double(values[j]) * scale));
                    }
                  });
   });

@@ -40,6 +40,9 @@ Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, boo
 Tensor norm(const Tensor& self, std::optional<Scalar> p, std::optional<Dims> dims, bool keepdim,
             std::optional<Dtype> dtype);
 Tensor dist(const Tensor& self, const Tensor& other, Scalar p);
+// The p-norm of a row, in float64.
+double row_norm(int64_t n, const float* x, double p);
+double row_norm(int64_t n, const double* x, double p);
 
 // ---- extremes: reduce_extreme.cpp
 Tensor max(const Tensor& self);

@@ -81,6 +81,24 @@ bool norm_columns(const Tensor& self, const std::vector<bool>& mask, double p, c
       });
 }
 
+// The norm whose sum (or extreme) is t.
+double norm_of_sum(double t, double p) {
+  return p == 0 || p == 1 || std::isinf(p) ? t : p == 2 ? std::sqrt(t) : std::pow(t, 1 / p);
+}
+
+Acc norm_start(double p) {
+  Acc start{};
+  if (p == -INFINITY) start.f[0] = INFINITY;
+  return start;
+}
+
+template <class T>
+double norm_of_row(int64_t n, const T* x, double p) {
+  Acc a = norm_start(p);
+  norm_row(a, n, x, p);
+  return norm_of_sum(a.f[0], p);
+}
+
 Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
   NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
@@ -103,8 +121,6 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
                                           : norm_columns<double>(self, mask, p, out);
     if (done) return out;
   }
-  Acc start{};
-  if (p == -INFINITY) start.f[0] = INFINITY;
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     c == Dtype::Float32 ? norm_row(a, n, (const float*)x, p) : norm_row(a, n, (const double*)x, p);
   };
@@ -116,10 +132,8 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
       a.f[0] = v;
   };
   ElementWriter w(out);
-  reduce(self, mask, {c, start, row, merge}, [&](int64_t i, const Acc& a) {
-    const double t = a.f[0];
-    w.set(i, p == 0 || p == 1 || std::isinf(p) ? t : p == 2 ? std::sqrt(t) : std::pow(t, 1 / p));
-  });
+  reduce(self, mask, {c, norm_start(p), row, merge},
+         [&](int64_t i, const Acc& a) { w.set(i, norm_of_sum(a.f[0], p)); });
   return out;
 }
 
@@ -143,6 +157,9 @@ Tensor norm_backward(const Tensor& g, const Tensor& x, const Tensor& norm, doubl
 }
 
 }  // namespace
+
+double row_norm(int64_t n, const float* x, double p) { return norm_of_row(n, x, p); }
+double row_norm(int64_t n, const double* x, double p) { return norm_of_row(n, x, p); }
 
 Tensor vector_norm(const Tensor& self, Scalar ord, std::optional<Dims> dims, bool keepdim,
                    std::optional<Dtype> dtype) {

@@ -3,12 +3,12 @@
 #include <memory>
 #include <numeric>
 
+#include "core/radix_order.h"
 #include "core/shape.h"
 #include "ops/drivers/scratch.h"
 #include "ops/index.h"
 #include "ops/lanes.h"
 #include "ops/order.h"
-#include "ops/radix_order.h"
 #include "ops/reducer.h"
 #include "ops/shape.h"
 

@@ -1,7 +1,6 @@
 #include "ops/sparse_math.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/parallel.h"
 #include "core/shape.h"
@@ -66,25 +65,6 @@ void add_entries(const Tensor& into, const std::vector<int64_t>& at, const Tenso
       parallel_for(0, n, kColumns, [&](int64_t low, int64_t high) { add(0, entries, low, high); });
     }
   });
-}
-
-// The entries in the order of their positions, equal ones in the order they came: a radix sort by the digits
-// that the largest position has.
-std::vector<int64_t> sorted_entries(const std::vector<int64_t>& at) {
-  constexpr int kBits = 11;
-  int64_t largest = 0;
-  for (const int64_t p : at) largest = std::max(largest, p);
-  std::vector<int64_t> order(at.size()), next(at.size());
-  std::iota(order.begin(), order.end(), 0);
-  for (int shift = 0; shift < 63 && largest >> shift > 0; shift += kBits) {
-    const auto digit = [&](int64_t i) { return size_t(at[size_t(i)] >> shift & ((1 << kBits) - 1)); };
-    std::vector<int64_t> start((size_t(1) << kBits) + 1, 0);
-    for (const int64_t i : order) ++start[digit(i) + 1];
-    for (size_t d = 1; d < start.size(); d++) start[d] += start[d - 1];
-    for (const int64_t i : order) next[size_t(start[digit(i)]++)] = i;
-    order.swap(next);
-  }
-  return order;
 }
 
 TensorList index_list(const Tensor& indices) { return unbind(indices, 0); }
@@ -154,16 +134,15 @@ Tensor coalesce(const Tensor& self) {
   const SparseData& s = self.sparse();
   if (s.coalesced) return self;
   const std::vector<int64_t> at = positions(self);
-  drivers::Groups groups;
-  groups.places = sorted_entries(at);
+  const int64_t nnz = (int64_t)at.size(), n = entry_size(self);
+  drivers::Groups groups = drivers::group_by_index(nnz, at.data(), -1);
+  const int64_t unique = (int64_t)groups.rows.size();
   std::vector<int64_t> slot(at.size());
-  for (size_t q = 0; q < at.size(); q++) {
-    const size_t i = size_t(groups.places[q]);
-    if (q == 0 || at[size_t(groups.places[q - 1])] != at[i]) groups.start.push_back(int64_t(q));
-    slot[i] = int64_t(groups.start.size()) - 1;
+  for (int64_t g = 0; g < unique; g++) {
+    groups.rows[size_t(g)] = g;  // the sums stand one after the other
+    for (int64_t q = groups.start[size_t(g)]; q < groups.start[size_t(g) + 1]; q++)
+      slot[size_t(groups.places[size_t(q)])] = g;
   }
-  const int64_t unique = (int64_t)groups.start.size(), nnz = (int64_t)at.size(), n = entry_size(self);
-  groups.start.push_back(nnz);
   Dims value_sizes = s.values.sizes();
   value_sizes[0] = unique;
   Tensor indices = empty({s.sparse_dim, unique}, Dtype::Int64), values = empty(value_sizes, self.dtype());

@@ -12,15 +12,23 @@ def random(*shape, seed=0):
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, float("inf")])
-@pytest.mark.parametrize("size", [1, 4, 19])
-def test_max_norm_of_repeated_rows(norm_type, size):
-    """A row that occurs twice is scaled once; rows that do not occur stay."""
+@pytest.mark.parametrize("size", [1, 4, 19, 130])
+@pytest.mark.parametrize("layout", ["rows", "columns", "bfloat16", "float64"])
+def test_max_norm_of_repeated_rows(norm_type, size, layout):
+    """A row that occurs twice is scaled once; rows that do not occur stay, and those whose norm is NaN."""
     table = random(300, size) * 3
+    table[5, 0] = np.nan
     weight, indices = nnlib.from_numpy(table.copy()), np.arange(1000) * 7 % 200
+    if layout == "columns":
+        weight = nnlib.from_numpy(np.ascontiguousarray(table.T)).t()
+    elif layout != "rows":
+        weight = weight.to(getattr(nnlib, layout))
+        table = weight.float().numpy()
     F.embedding(nnlib.from_numpy(indices), weight, max_norm=1.5, norm_type=norm_type)
     norms = np.linalg.norm(table.astype("float64"), norm_type, axis=1, keepdims=True)
     scale = np.where((norms > 1.5) & (np.arange(300)[:, None] < 200), 1.5 / (norms + 1e-7), 1)
-    np.testing.assert_allclose(weight.numpy(), table * scale, rtol=1e-5)
+    tolerance = 2**-8 if layout == "bfloat16" else 1e-5
+    np.testing.assert_allclose(weight.float().numpy(), table * scale, rtol=tolerance)
 
 
 @pytest.mark.parametrize("size", [1, 40, 100])
@@ -103,3 +111,22 @@ def test_changed_indices_of_bags_are_an_error():
     indices.zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize("rows, size, count", [(5, 3, 0), (7, 1, 40), (300, 19, 500), (70001, 61, 4000)])
+@pytest.mark.parametrize("by_frequency", [False, True])
+def test_dense_gradient(rows, size, count, by_frequency):
+    """Sums in rows that were looked up, zero in the others; the last table is larger than the caches."""
+    indices = np.random.default_rng(1).integers(0, rows, count)
+    indices[: count // 8] = 4
+    upstream = random(count, size, seed=2)
+    weight = nnlib.zeros(rows, size, requires_grad=True)
+    looked_up = nnlib.from_numpy(indices)
+    F.embedding(looked_up, weight, padding_idx=2, scale_grad_by_freq=by_frequency).backward(
+        nnlib.from_numpy(upstream)
+    )
+    share = 1 / np.bincount(indices, minlength=rows)[indices] if by_frequency else np.ones(count)
+    share[indices == 2] = 0
+    expected = np.zeros((rows, size))
+    np.add.at(expected, indices, upstream * share[:, None])
+    np.testing.assert_allclose(weight.grad.numpy(), expected, rtol=1e-5, atol=1e-5)

@@ -5,7 +5,9 @@
 #include <type_traits>
 
 #include "core/dtype.h"
+#include "core/fill.h"
 #include "core/parallel.h"
+#include "core/radix_order.h"
 #include "kernels/dispatch.h"
 
 namespace nnlib::drivers {
@@ -37,18 +39,22 @@ void gather_rows(int64_t count, int64_t row_bytes, const int64_t* rows, const vo
   });
 }
 
-Groups group_by_index(int64_t count, const int64_t* indices, int64_t size, int64_t skip) {
+Groups group_by_index(int64_t count, const int64_t* indices, int64_t skip) {
   Groups g;
-  g.start.assign(size_t(size) + 1, 0);
-  for (int64_t i = 0; i < count; ++i) {
-    if (indices[i] != skip) ++g.start[size_t(indices[i]) + 1];
+  g.places.resize(size_t(count));
+  stable_order(count, indices, false, g.places.data());
+  size_t kept = 0;
+  for (const int64_t place : g.places) {
+    const int64_t row = indices[place];
+    if (row == skip) continue;
+    if (g.rows.empty() || g.rows.back() != row) {
+      g.rows.push_back(row);
+      g.start.push_back(int64_t(kept));
+    }
+    g.places[kept++] = place;
   }
-  for (int64_t v = 0; v < size; ++v) g.start[size_t(v) + 1] += g.start[size_t(v)];
-  g.places.resize(size_t(g.start[size_t(size)]));
-  std::vector<int64_t> next(g.start.begin(), g.start.end() - 1);
-  for (int64_t i = 0; i < count; ++i) {
-    if (indices[i] != skip) g.places[size_t(next[size_t(indices[i])]++)] = i;
-  }
+  g.places.resize(kept);
+  g.start.push_back(int64_t(kept));
   return g;
 }
 
@@ -69,20 +75,26 @@ void sum_rows(int64_t count, int64_t d, const int64_t* rows, const T* src, const
 template <class T>
 void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src,
                       const compute_t<T>* weights, T* dst) {
+  const bool past_caches = size * d * int64_t(sizeof(T)) > kPastCaches;
   parallel_for(0, size, grain_of(d * int64_t(sizeof(T))), [&](int64_t first, int64_t last) {
     std::vector<compute_t<T>> chosen;
-    for (int64_t v = first; v < last; ++v) {
-      const int64_t* places = groups.places.data() + groups.start[size_t(v)];
-      const int64_t n = groups.start[size_t(v) + 1] - groups.start[size_t(v)];
-      T* row = dst + v * d;
-      if (n == 0) {
-        std::fill(row, row + d, T(0));
-        continue;
-      }
+    int64_t next = first;  // rows before it are written
+    const auto clear_until = [&](int64_t end) {
+      uint8_t* const from = reinterpret_cast<uint8_t*>(dst + next * d);
+      fill_run(from, (end - next) * d * int64_t(sizeof(T)), uint8_t(0), past_caches);
+      next = end;
+    };
+    const auto begin = std::lower_bound(groups.rows.begin(), groups.rows.end(), first);
+    for (size_t g = size_t(begin - groups.rows.begin()); g < groups.rows.size() && groups.rows[g] < last;
+         ++g) {
+      clear_until(groups.rows[g]);
+      const int64_t* places = groups.places.data() + groups.start[g];
+      const int64_t n = groups.start[g + 1] - groups.start[g];
       chosen.clear();
       for (int64_t q = 0; weights && q < n; ++q) chosen.push_back(weights[places[q]]);
-      sum_rows<T>(n, d, places, src, weights ? chosen.data() : nullptr, row);
+      sum_rows<T>(n, d, places, src, weights ? chosen.data() : nullptr, dst + next++ * d);
     }
+    clear_until(last);
   });
 }
 

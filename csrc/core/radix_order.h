@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace nnlib::ops {
+namespace nnlib {
 
 inline uint32_t order_key(float x) {
   if (x != x) return UINT32_MAX;
@@ -139,4 +139,4 @@ int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
   return place;
 }
 
-}  // namespace nnlib::ops
+}  // namespace nnlib
