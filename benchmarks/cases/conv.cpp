@@ -81,8 +81,12 @@ void add_pixels(Cases& cases) {
   std::vector<int64_t> places;
   for (int64_t k = 0; k < kTaps; ++k) places.push_back(taps()[k] * lanes), places.push_back((k + 1) * lanes);
   cases.add("depthwise_last_f32", "56/3x3", work, [=, &t] {
-    t.depthwise_last_f32(rows * cols, lanes, kTaps, places.data(), 0, nullptr, input(0), lanes, input(1), 0,
-                         output(0), lanes);
+    t.depthwise_last_f32(rows * cols, lanes, kTaps, places.data(), input(0), lanes, input(1), 0, output(0),
+                         lanes, false, nullptr, 0);
+  });
+  cases.add("depthwise_last_dots_f32", "56/3x3", work, [=, &t] {
+    t.depthwise_last_dots_f32(rows * cols, lanes, kTaps, places.data(), input(0), lanes, input(1), lanes,
+                              output(0), 0, nullptr, 0);
   });
   cases.add("pixel_dots_f32", "2x28/3x3", work, [=, &t] {
     t.pixel_dots_f32(kTaps, rows, cols, input(0), cols * lanes, lanes, input(1), taps(), kRow, output(0));

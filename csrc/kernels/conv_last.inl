@@ -109,10 +109,10 @@ void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t 
   }
 }
 
-// The same for P pixels where they lie in an image, x_step apart.
+// The same for P pixels where they lie in an image, x_step apart. past: y is stored past the caches.
 template <int P>
 __attribute__((noinline)) void image_sums(int64_t taps, const int64_t* place, const float* x, int64_t x_step,
-                                          const float* w, float* y, int64_t y_step) {
+                                          const float* w, float* y, int64_t y_step, bool past) {
   Vec acc[P][kPixelVecs];
 #pragma GCC unroll 14
   for (int p = 0; p < P; ++p) {
@@ -131,6 +131,14 @@ __attribute__((noinline)) void image_sums(int64_t taps, const int64_t* place, co
         acc[p][v] = fma(wv[v], load(from + p * x_step + v * kWidth), acc[p][v]);
     }
   }
+  if (past) {
+#pragma GCC unroll 14
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPixelVecs; ++v) stream(y + p * y_step + v * kWidth, acc[p][v]);
+    }
+    return;
+  }
 #pragma GCC unroll 14
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
@@ -141,29 +149,94 @@ __attribute__((noinline)) void image_sums(int64_t taps, const int64_t* place, co
 // image_sums of p <= P pixels.
 template <int P>
 NNLIB_INLINE void some_of_image(int64_t p, int64_t taps, const int64_t* place, const float* x, int64_t x_step,
-                                const float* w, float* y, int64_t y_step) {
+                                const float* w, float* y, int64_t y_step, bool past) {
   if constexpr (P > 1) {
-    if (p < P) return some_of_image<P - 1>(p, taps, place, x, x_step, w, y, y_step);
+    if (p < P) return some_of_image<P - 1>(p, taps, place, x, x_step, w, y, y_step, past);
   }
-  image_sums<P>(taps, place, x, x_step, w, y, y_step);
+  image_sums<P>(taps, place, x, x_step, w, y, y_step, past);
 }
 
-// A few pixels with all of their channels: memory is read in its order.
-void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, int64_t fetched,
-                        const int64_t* fetch, const float* x, int64_t x_step, const float* w, int64_t w_block,
-                        float* y, int64_t y_step) {
-  const int64_t parts = (cols + kPixelsAtOnce - 1) / kPixelsAtOnce;
+// Calls f(first pixel, pixels, first channel, block) for at most `some` pixels with all of their channels
+// after the other: memory is read in its order. Meanwhile lines of the caches are fetched from `ahead` on.
+template <class F>
+NNLIB_INLINE void for_image_parts(int64_t cols, int64_t some, int64_t channels, const float* ahead,
+                                  int64_t lines, F f) {
+  constexpr int64_t line = 64 / sizeof(float);
+  const int64_t parts = (cols + some - 1) / some, blocks = (channels + pixel_lanes - 1) / pixel_lanes;
+  if (parts * blocks == 0) return;
+  const int64_t each = (lines + parts * blocks - 1) / (parts * blocks);
+  const float* stop = ahead + lines * line;
   for (int64_t p = 0; p < parts; ++p) {
-    const int64_t j = cols * p / parts, end = cols * (p + 1) / parts, n = end - j;
-    const int64_t ahead = end + n <= cols ? n : cols - end;
-    for (int64_t c = 0; c < channels; c += pixel_lanes) {
-      for (int64_t q = end; q < end + ahead; ++q) {
-        for (int64_t i = 0; i < fetched; ++i) prefetch(x + q * x_step + fetch[i] + c);
-      }
-      some_of_image<kPixelsAtOnce>(n, taps, place, x + j * x_step + c, x_step, w + c / pixel_lanes * w_block,
-                                   y + j * y_step + c, y_step);
+    const int64_t j = cols * p / parts, n = cols * (p + 1) / parts - j;
+    for (int64_t b = 0; b < blocks; ++b) {
+      for (int64_t i = 0; i < each && ahead < stop; ++i, ahead += line) prefetch(ahead);
+      // The last block may share channels with the one before.
+      const int64_t c = b * pixel_lanes, last = channels - pixel_lanes;
+      f(j, n, c < last ? c : last, b);
     }
   }
+}
+
+void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, const float* x,
+                        int64_t x_step, const float* w, int64_t w_block, float* y, int64_t y_step, bool past,
+                        const float* ahead, int64_t lines) {
+  for_image_parts(cols, kPixelsAtOnce, channels, ahead, lines,
+                  [&](int64_t j, int64_t n, int64_t c, int64_t block) {
+                    some_of_image<kPixelsAtOnce>(n, taps, place, x + j * x_step + c, x_step,
+                                                 w + block * w_block, y + j * y_step + c, y_step, past);
+                  });
+  if (past) fence();
+}
+
+// For N taps the products of n pixels of g and x, added up. One vector of channels after the other: then
+// more taps share what is read of g.
+template <int N>
+__attribute__((noinline)) void image_dots(int64_t n, const int64_t* place, const float* x, int64_t x_step,
+                                          const float* g, int64_t g_step, float* sum) {
+  for (int v = 0; v < kPixelVecs; ++v) {
+    Vec acc[N];
+    const float* from[N];
+#pragma GCC unroll 9
+    for (int t = 0; t < N; ++t) {
+      acc[t] = zero();
+      from[t] = x + place[2 * t] + v * kWidth;
+    }
+    const float* line = g + v * kWidth;
+    for (int64_t j = 0, at = 0; j < n; ++j, at += x_step, line += g_step) {
+      const Vec gv = load(line);
+#pragma GCC unroll 9
+      for (int t = 0; t < N; ++t) acc[t] = fma(gv, load(from[t] + at), acc[t]);
+    }
+#pragma GCC unroll 9
+    for (int t = 0; t < N; ++t) {
+      float* to = sum + place[2 * t + 1] + v * kWidth;
+      store(to, load(to) + acc[t]);
+    }
+  }
+}
+
+// image_dots of n <= N taps.
+template <int N>
+NNLIB_INLINE void some_dots(int64_t n, int64_t pixels, const int64_t* place, const float* x, int64_t x_step,
+                            const float* g, int64_t g_step, float* sum) {
+  if constexpr (N > 1) {
+    if (n < N) return some_dots<N - 1>(n, pixels, place, x, x_step, g, g_step, sum);
+  }
+  image_dots<N>(pixels, place, x, x_step, g, g_step, sum);
+}
+
+void depthwise_last_dots_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place,
+                             const float* x, int64_t x_step, const float* g, int64_t g_step, float* sum,
+                             int64_t sum_block, const float* ahead, int64_t lines) {
+  constexpr int64_t some = 9, pixels = 28;  // taps: as pointers fit into registers
+  const int64_t groups = (taps + some - 1) / some;
+  for_image_parts(cols, pixels, channels, ahead, lines, [&](int64_t j, int64_t n, int64_t c, int64_t block) {
+    for (int64_t q = 0; q < groups; ++q) {
+      const int64_t t = taps * q / groups, count = taps * (q + 1) / groups - t;
+      some_dots<some>(count, n, place + 2 * t, x + j * x_step + c, x_step, g + j * g_step + c, g_step,
+                      sum + block * sum_block);
+    }
+  });
 }
 
 template <int N>

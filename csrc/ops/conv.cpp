@@ -90,7 +90,9 @@ Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor
 Tensor conv_w(const ConvShape& s, const Tensor& x, const Tensor& g, const Dims& weight_sizes);
 
 Tensor bias_grad(const ConvShape& s, const Tensor& g, bool of_input_channels) {
-  if (GradMode::enabled() || of_input_channels) {
+  // Sums of columns read images with the channels last in their order.
+  const bool last = g.dim() > 1 && g.strides()[1] == 1 && g.sizes()[1] >= 8;
+  if (GradMode::enabled() || of_input_channels || last) {
     Dims dims = {0};
     for (int64_t d = 2; d < g.dim(); ++d) dims.push_back(d);
     return sum(g, dims, false);

@@ -198,30 +198,44 @@ TEST(depthwise_pixel_kernels) {
 }
 
 TEST(depthwise_last) {
-  const int64_t lanes = truth().pixel_lanes;
-  std::vector<float> x(40000), w(30 * 3 * lanes);
-  fill(x), fill(w);
+  const int64_t lanes = truth().pixel_lanes, block = 51 * lanes;
+  std::vector<float> x(60000), g(8000), w(3 * block);
+  fill(x), fill(g), fill(w);
   for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t cols : {0, 1, 2, 3, 6, 7, 8, 13, 14, 15, 29}) {
-      for (int64_t taps : {0, 1, 9, 25}) {
-        for (int64_t channels : {lanes, 3 * lanes}) {
+    for (int64_t cols : {0, 1, 2, 3, 6, 7, 8, 13, 14, 15, 29, 57}) {
+      for (int64_t taps : {0, 1, 2, 9, 10, 25, 49}) {
+        for (int64_t channels : {lanes, lanes + 1, 2 * lanes + 5, 3 * lanes}) {
           std::vector<int64_t> place;
           for (int64_t k = 0; k < taps; ++k)
             place.push_back(k * 331 % 2000), place.push_back((k + 1) * lanes);
-          const int64_t step = channels + 3, block = 30 * lanes;
-          Guarded<float> a(cols * step), b(cols * step);
-          fill(a), b = a;
-          for (auto& [u, y] : {std::pair<const Table*, Guarded<float>*>{&t, &a}, {&truth(), &b}}) {
-            u->depthwise_last_f32(cols, channels, taps, place.data(), taps ? 1 : 0, place.data(), x.data(),
-                                  2 * channels, w.data(), block, y->data(), step);
-          }
+          const int64_t step = channels + 3, lines = taps + cols % 2 * 50;
+          Guarded<float> a(cols * step), b(cols * step), sums(3 * block), other(3 * block);
+          fill(a), b = a, fill(sums), other = sums;
+          const auto run = [&](const Table& u, Guarded<float>& y, Guarded<float>& sum) {
+            u.depthwise_last_f32(cols, channels, taps, place.data(), x.data(), 2 * channels, w.data(), block,
+                                 y.data(), step, false, x.data(), lines);
+            u.depthwise_last_dots_f32(cols, channels, taps, place.data(), x.data(), 2 * channels, g.data(),
+                                      step, sum.data(), block, x.data(), lines);
+          };
+          run(t, a, sums), run(truth(), b, other);
           for (int64_t i = 0; i < cols * step; ++i) CHECK(close(a[i], b[i], 1e-5, 1e-5), isa, " last ", cols);
-          CHECK(a.intact(), isa, " wrote outside");
+          for (int64_t i = 0; i < 3 * block; ++i)
+            CHECK(close(sums[i], other[i], 1e-5, 1e-4), isa, " dots ", cols, " ", taps, " ", channels);
+          CHECK(a.intact() && sums.intact(), isa, " wrote outside");
         }
       }
     }
+    // Past the caches.
+    std::vector<float> room(9 * 2 * lanes + 16), kept(9 * 2 * lanes);
+    float* y = room.data() + (64 - reinterpret_cast<uintptr_t>(room.data()) % 64) % 64 / sizeof(float);
+    const int64_t place[] = {0, lanes, 5, 2 * lanes};
+    t.depthwise_last_f32(9, 2 * lanes, 2, place, x.data(), 3, w.data(), block, y, 2 * lanes, true, nullptr,
+                         0);
+    truth().depthwise_last_f32(9, 2 * lanes, 2, place, x.data(), 3, w.data(), block, kept.data(), 2 * lanes,
+                               false, nullptr, 0);
+    for (int64_t i = 0; i < 9 * 2 * lanes; ++i) CHECK(close(y[i], kept[i], 1e-5, 1e-5), isa, " past ", i);
   });
-  covered().insert("depthwise_last_f32");
+  covered().insert({"depthwise_last_f32", "depthwise_last_dots_f32"});
 }
 
 TEST(conv_direct) {

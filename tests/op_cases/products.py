@@ -213,6 +213,14 @@ CONVOLUTIONS = [
         lambda x, w, b: conv_reference(x, w, b, padding=1, groups=3),
     ),
     Case(
+        "conv2d depthwise, channels last",
+        lambda lib, x, w, b: _f(lib).conv2d(
+            x.contiguous(memory_format=lib.channels_last), w, b, stride=2, padding=1, groups=17
+        ),
+        ((1, 17, 6, 5), (17, 1, 3, 3), (17,)),
+        lambda x, w, b: conv_reference(x, w, b, stride=2, padding=1, groups=17),
+    ),
+    Case(
         "conv2d empty batch",
         lambda lib, x, w: _f(lib).conv2d(x, w),
         ((0, 3, 5, 5), (2, 3, 3, 3)),

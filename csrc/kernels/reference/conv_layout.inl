@@ -54,18 +54,39 @@ void spread_pixels_f32(int64_t n, int64_t, const float* x, int64_t x_step, int64
   }
 }
 
-void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, int64_t,
-                        const int64_t*, const float* x, int64_t x_step, const float* w, int64_t w_block,
-                        float* y, int64_t y_step) {
-  for (int64_t j = 0; j < cols; ++j) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const float* own = w + c / pixel_lanes * w_block + c % pixel_lanes;
+// Calls f(channel, block, place in the block) for each channel, in blocks of which the last may overlap.
+template <class F>
+void for_channel_blocks(int64_t channels, F f) {
+  for (int64_t b = 0; b * pixel_lanes < channels; ++b) {
+    const int64_t last = channels - pixel_lanes, first = b * pixel_lanes < last ? b * pixel_lanes : last;
+    for (int64_t q = 0; q < pixel_lanes; ++q) f(first + q, b, q);
+  }
+}
+void depthwise_last_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place, const float* x,
+                        int64_t x_step, const float* w, int64_t w_block, float* y, int64_t y_step, bool,
+                        const float*, int64_t) {
+  for_channel_blocks(channels, [&](int64_t c, int64_t block, int64_t q) {
+    const float* own = w + block * w_block + q;
+    for (int64_t j = 0; j < cols; ++j) {
       double sum = own[0];
       for (int64_t t = 0; t < taps; ++t)
         sum += double(own[place[2 * t + 1]]) * x[j * x_step + place[2 * t] + c];
       y[j * y_step + c] = float(sum);
     }
-  }
+  });
+}
+void depthwise_last_dots_f32(int64_t cols, int64_t channels, int64_t taps, const int64_t* place,
+                             const float* x, int64_t x_step, const float* g, int64_t g_step, float* sum,
+                             int64_t sum_block, const float*, int64_t) {
+  for_channel_blocks(channels, [&](int64_t c, int64_t block, int64_t q) {
+    for (int64_t t = 0; t < taps; ++t) {
+      float* to = sum + block * sum_block + place[2 * t + 1] + q;
+      double total = *to;
+      for (int64_t j = 0; j < cols; ++j)
+        total += double(g[j * g_step + c]) * x[j * x_step + place[2 * t] + c];
+      *to = float(total);
+    }
+  });
 }
 void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
                           const float* x, int64_t row_step, const float* w, const float* bias, float* y,

@@ -136,6 +136,8 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   if (s.out_group() * s.out_pixels() == 0)
     return sums_of_nothing<T>(s.batch, s.in_pixels(), s.in_channels, bias, gx);
   if constexpr (std::is_same_v<T, float>) {
+    if (detail::depthwise_last_suits_input_grad(s, gy, gx))
+      return detail::depthwise_last_input_grad(s, gy, w, bias, gx);
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
@@ -159,6 +161,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
     return;
   }
   if constexpr (std::is_same_v<T, float>) {
+    if (detail::depthwise_last_suits(s, x, gy)) return detail::depthwise_last_weight_grad(s, x, gy, gw);
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);

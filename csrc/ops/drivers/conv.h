@@ -155,11 +155,14 @@ bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvIma
 
 // Any number of channels a group, best with few: lanes are channels of the result, so that images have their
 // channels last or are turned round. Planes have to be floats.
-// depthwise_last_forward: depthwise on images of floats with whole blocks of channels last, read where they
-// lie.
+// depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie.
 bool depthwise_last_suits(const ConvShape& s, const ConvImages& x, const ConvImages& y);
+bool depthwise_last_suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);
 void depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
                             const float* bias, const ConvImages& y);
+void depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                               const float* bias, const ConvImages& gx);
+void depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y);
 void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,

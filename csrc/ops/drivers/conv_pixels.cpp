@@ -3,6 +3,7 @@
 // of these has a frame of its own, in which it is spread over its group's lanes: they are as further taps.
 // Frames of several blocks are filled together, as they lie side by side. Small planes are turned round for
 // it, whole.
+#include "ops/drivers/conv_pixels.h"
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_depthwise.h"
@@ -17,42 +18,6 @@ namespace {
 constexpr int64_t kBand = 512, kFrames = 64 << 10, kNearPixels = 256 << 10;
 // Tasks to aim for.
 constexpr int64_t kTasks = 16;
-
-int64_t lanes() { return kernels::table().pixel_lanes; }
-int64_t blocks_of(int64_t channels) { return (channels + lanes() - 1) / lanes(); }
-
-// The channels that the lanes of results see: sets of them, of a set one for each lane.
-class LaneSources {
- public:
-  // A group of `to` channels of the result sees `from` channels.
-  LaneSources(int64_t channels, int64_t from, int64_t to) : sets_(from), from_(from), to_(to) {
-    if (same()) return;
-    const int64_t width = lanes();
-    for (int64_t c = 0; c < channels; c += width) {
-      for (int64_t s = 0; s < sets_; ++s) {
-        for (int64_t q = 0; q < width; ++q) {  // what lanes past the channels hold is of no account
-          const int64_t channel = std::min(c + q, channels - 1);
-          index_.push_back(int32_t(channel / to_ * from_ + s - first(c)));
-        }
-      }
-    }
-  }
-  int64_t sets() const { return sets_; }
-  // Whether each lane sees its own channel.
-  bool same() const { return from_ == 1 && to_ == 1; }
-  // What n channels of the result from `channel` on see.
-  int64_t first(int64_t channel) const { return channel / to_ * from_; }
-  int64_t count(int64_t channel, int64_t n) const { return first(channel + n - 1) + from_ - first(channel); }
-  const int32_t* index(int64_t channel) const { return index_.data() + channel * sets_; }
-  // The place of a tap of a set among all: those of a line of taps lie side by side.
-  int64_t place(int64_t tap, int64_t set, int64_t line) const {
-    return (tap / line * sets_ + set) * line + tap % line;
-  }
-
- private:
-  int64_t sets_, from_, to_;
-  std::vector<int32_t> index_;
-};
 
 int64_t band_of(const ConvShape& s, const LaneSources& sources, const ConvImages& x) {
   if (sources.same() || !x.channels_last) return kBand;
@@ -242,34 +207,6 @@ class PixelOutput {
   float* scratch_ = nullptr;
 };
 
-// The bias and then the taps of each block of channels of the result, lanes() side by side: tap t of set i of
-// channel c of group g is w[g * group + c * result_step + i * set_step + t * tap_step].
-class PixelWeights {
- public:
-  PixelWeights(const ConvShape& s, const LaneSources& sources, int64_t channels, const float* w,
-               int64_t group, int64_t result_step, int64_t set_step, int64_t tap_step, const float* bias)
-      : width_(lanes()),
-        block_((s.taps() * sources.sets() + 1) * width_),
-        values_(size_t(blocks_of(channels) * block_)) {
-    const int64_t of_group = channels / s.groups;
-    for (int64_t c = 0; c < channels; ++c) {
-      float* to = values_.data() + c / width_ * block_ + c % width_;
-      const float* from = w + c / of_group * group + c % of_group * result_step;
-      if (bias) to[0] = bias[c];
-      for (int64_t t = 0; t < s.taps(); ++t) {
-        for (int64_t i = 0; i < sources.sets(); ++i)
-          to[(sources.place(t, i, s.kernel[2]) + 1) * width_] = from[i * set_step + t * tap_step];
-      }
-    }
-  }
-  const float* bias(int64_t channel) const { return values_.data() + channel / width_ * block_; }
-  const float* taps(int64_t channel) const { return bias(channel) + width_; }
-
- private:
-  int64_t width_, block_;
-  std::vector<float> values_;
-};
-
 // Where the taps of all sets begin in the frames, in the order of LaneSources::place.
 void list_offsets(const ConvFrame& frame, const LaneSources& sources, int64_t taps, int64_t line,
                   std::vector<int64_t>* out) {
@@ -286,15 +223,12 @@ template <class F>
 void for_reached(const ConvShape& s, int64_t top, int64_t rows, F f) {
   const int64_t line = s.kernel[2];
   if (s.kernel[0] > 1) return f(0, rows, 0, s.taps());
-  const auto first_of = [&](int64_t row, int64_t from) {  // the first tap at or below input row `from`
-    const int64_t above = from - (row * s.stride[1] - s.padding[1]);
-    return std::clamp<int64_t>(above > 0 ? (above + s.dilation[1] - 1) / s.dilation[1] : 0, 0, s.kernel[1]);
-  };
+  const TapAxis axis(s, 1);
   for (int64_t r = 0; r < rows;) {
-    const int64_t low = first_of(top + r, 0), high = first_of(top + r, s.in[1]);
+    const int64_t low = axis.low(top + r), high = axis.high(top + r);
     int64_t end = r + 1;
-    while (end < rows && first_of(top + end, 0) == low && first_of(top + end, s.in[1]) == high) ++end;
-    f(r, end - r, low * line, std::max<int64_t>(0, high - low) * line);
+    while (end < rows && axis.low(top + end) == low && axis.high(top + end) == high) ++end;
+    f(r, end - r, low * line, (high - low) * line);
     r = end;
   }
 }

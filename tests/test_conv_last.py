@@ -1,0 +1,104 @@
+"""Convolutions of images with the channels last: values and gradients are float64's, for any number of threads."""
+
+import numpy as np
+import pytest
+
+import nnlib
+import nnlib.nn.functional as F
+
+LAST = nnlib.channels_last
+
+# images (n, channels, rows, columns), kernel, options
+DEPTHWISE = {
+    "3x3": ((2, 32, 9, 11), (3, 3), dict(padding=1)),
+    "3x3 stride 2": ((2, 48, 12, 13), (3, 3), dict(padding=1, stride=2)),
+    "channels that fill no whole block": ((3, 35, 9, 8), (3, 3), dict(padding=1)),
+    "as many, stride 2": ((1, 23, 10, 17), (3, 3), dict(padding=1, stride=2)),
+    "strides of their own": ((2, 16, 14, 15), (3, 5), dict(padding=(1, 2), stride=(3, 2))),
+    "stride beyond the kernel": ((2, 17, 13, 14), (2, 1), dict(stride=(3, 2))),
+    "dilation": ((2, 24, 15, 16), (3, 3), dict(padding=2, dilation=2)),
+    "dilation and stride": ((2, 40, 16, 15), (3, 3), dict(padding=(3, 2), dilation=(3, 2), stride=2)),
+    "dilation that strides share": ((1, 16, 17, 19), (3, 3), dict(padding=4, dilation=4, stride=2)),
+    "no padding": ((2, 19, 8, 9), (3, 2), {}),
+    "even kernel": ((2, 16, 11, 10), (4, 4), dict(padding=1, stride=2)),
+    "7x7": ((1, 64, 20, 19), (7, 7), dict(padding=3)),
+    "7x7 on 7x7, mostly borders": ((2, 32, 7, 7), (7, 7), dict(padding=3)),
+    "a line": ((2, 20, 1, 40), (1, 5), dict(padding=(0, 2))),
+    "long lines": ((1, 16, 3, 130), (3, 3), dict(padding=1)),
+    "one pixel": ((5, 32, 3, 3), (3, 3), {}),
+    "padding beyond the kernel": ((2, 16, 9, 8), (3, 3), dict(padding=4)),
+    "past the caches": ((2, 128, 96, 100), (3, 3), dict(padding=1)),
+}
+
+
+def gradients(x, w, b, options, call, dtype, last):
+    leaves = [nnlib.from_numpy(t).to(dtype).requires_grad_() for t in (x, w, b)]
+    images = leaves[0].contiguous(memory_format=LAST) if last else leaves[0]
+    y = call(images, *leaves[1:], **options)
+    g = nnlib.from_numpy(np.random.default_rng(4).standard_normal(y.shape)).to(dtype)
+    y.backward(g.contiguous(memory_format=LAST) if last else g)
+    return [t.detach().numpy() for t in (y, *(leaf.grad for leaf in leaves))]
+
+
+def case(size, w_size):
+    rng = np.random.default_rng(3)
+    channels = w_size[0]
+    return [rng.standard_normal(s).astype(np.float32) for s in (size, w_size, (channels,))]
+
+
+def check(arrays, options, call):
+    exact = gradients(*arrays, options, call, nnlib.float64, False)
+    before = nnlib.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            nnlib.set_num_threads(threads)
+            results.append(gradients(*arrays, options, call, nnlib.float32, True))
+    finally:
+        nnlib.set_num_threads(before)
+    for got, want in zip(results[0], exact, strict=True):
+        scale = np.sqrt(np.mean(want * want)) + 1e-3
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-5 * scale)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["", "transposed"])
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_depthwise(name, transposed):
+    size, kernel, options = DEPTHWISE[name]
+    arrays = case(size, (size[1], 1, *kernel))
+    call = F.conv_transpose2d if transposed else F.conv2d
+    check(arrays, dict(options, groups=size[1]), call)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_shapes(seed):
+    """Few channels a group, of any sizes."""
+    rng = np.random.default_rng(seed)
+    groups = int(rng.choice([1, 3, 8, 16, 20, 33]))
+    from_group, to_group = (int(i) for i in rng.integers(1, 5, 2))
+    if seed % 2 == 0:
+        from_group = to_group = 1
+    pair = lambda low, high: tuple(int(i) for i in rng.integers(low, high, 2))  # noqa: E731
+    kernel, stride, dilation, padding = pair(1, 6), pair(1, 4), pair(1, 4), pair(0, 4)
+    reach = [d * (k - 1) + 1 - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    image = [max(1, r) + int(i) for r, i in zip(reach, rng.integers(0, 25, 2), strict=True)]
+    size = (int(rng.integers(1, 4)), groups * from_group, *image)
+    arrays = case(size, (groups * to_group, from_group, *kernel))
+    check(arrays, dict(stride=stride, padding=padding, dilation=dilation, groups=groups), F.conv2d)
+
+
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.bfloat16, nnlib.float16])
+@pytest.mark.parametrize("channels", [3, 8, 21])
+def test_bias_gradient(dtype, channels):
+    x = nnlib.zeros((2, channels, 5, 7), dtype=dtype).contiguous(memory_format=LAST)
+    w, b = (
+        nnlib.zeros((channels, 1, 1, 1), dtype=dtype),
+        nnlib.zeros(channels, dtype=dtype, requires_grad=True),
+    )
+    g = np.random.default_rng(0).integers(-8, 9, x.shape).astype(np.float32)
+    y = F.conv2d(x, w, b, groups=channels)
+    y.backward(nnlib.from_numpy(g).to(dtype).contiguous(memory_format=LAST))
+    assert b.grad.dtype == dtype and b.grad.float().tolist() == g.sum((0, 2, 3)).tolist()
