@@ -42,6 +42,11 @@ void add_lines(Cases& cases) {
     t.lines_tile_f32(t.lines_ld, input(0), input(1), t.lines_nr, output(0), t.lines_nr, t.lines_mr,
                      t.lines_nr, nullptr, false);
   });
+  static int64_t run[2 * kRows];
+  for (int64_t r = 0; r < kRows; ++r) run[2 * r] = r * kRow, run[2 * r + 1] = kCols;
+  cases.add("frame_dots_f32", "9 rows", {2.0 * double(kTaps * width * kRows * kCols), 0}, [&t, width] {
+    t.frame_dots_f32(kTaps, width, taps(), kRows, run, input(0), input(1), width, output(0), width, false);
+  });
   static int64_t piece[2 * vectors];
   for (int64_t v = 0; v < vectors; ++v) piece[2 * v] = v * kRow, piece[2 * v + 1] = width;
   cases.add("conv_gather_f32", "16 lines", {0, 8.0 * double(16 * vectors * width)}, [&t, width] {

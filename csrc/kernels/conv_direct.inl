@@ -91,5 +91,77 @@ void conv_direct_f32(int64_t kc, const float* a, int64_t lda, const int64_t* off
   }
 }
 
+// Sums over the pixels of a frame, a vector of g at each of them: R rows of x, whose places stay in
+// registers, times V vectors.
+template <int R, int V>
+__attribute__((noinline)) void frame_dots_tile(const int64_t* offset, int64_t runs, const int64_t* run,
+                                               const float* x, const float* g, int64_t ldg, float* sum,
+                                               int64_t ld, int64_t m, int64_t n, bool accumulate) {
+  const float* row[R];
+  Vec acc[R][V];
+#pragma GCC unroll 12
+  for (int i = 0; i < R; ++i) {
+    row[i] = x + offset[i < m ? i : m - 1];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) acc[i][v] = zero();
+  }
+  for (int64_t q = 0; q < runs; ++q) {
+    const int64_t end = run[2 * q] + run[2 * q + 1];
+    for (int64_t at = run[2 * q]; at < end; ++at, g += ldg) {
+      Vec gv[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) gv[v] = load(g + v * kWidth);
+#pragma GCC unroll 12
+      for (int i = 0; i < R; ++i) {
+        const Vec xv = set1(row[i][at]);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) acc[i][v] = fma(xv, gv[v], acc[i][v]);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < R; ++i) {
+    if (i >= m) break;
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) {
+      const int64_t rest = n - v * kWidth;
+      float* p = sum + i * ld + v * kWidth;
+      if (accumulate) acc[i][v] = acc[i][v] + load_n(p, rest);
+      store_n(p, acc[i][v], rest);
+    }
+  }
+}
+
+// Tiles of about the same height, which is the next multiple of three.
+template <int V, int Most>
+NNLIB_INLINE void frame_dots_rows(int64_t m, int64_t n, const int64_t* offset, int64_t runs,
+                                  const int64_t* run, const float* x, const float* g, int64_t ldg, float* sum,
+                                  int64_t ld, bool accumulate) {
+  constexpr int nine = Most < 9 ? Most : 9, six = Most < 6 ? Most : 6;
+  const int64_t tiles = (m + Most - 1) / Most, height = tiles > 0 ? (m + tiles - 1) / tiles : 0;
+  for (int64_t i = 0; i < m; i += height) {
+    const int64_t rows = m - i < height ? m - i : height;
+    const auto tile = height > nine  ? frame_dots_tile<Most, V>
+                      : height > six ? frame_dots_tile<nine, V>
+                      : height > 3   ? frame_dots_tile<six, V>
+                                     : frame_dots_tile<3, V>;
+    tile(offset + i, runs, run, x, g, ldg, sum + i * ld, ld, rows, n, accumulate);
+  }
+}
+
+void frame_dots_f32(int64_t m, int64_t n, const int64_t* offset, int64_t runs, const int64_t* run,
+                    const float* x, const float* g, int64_t ldg, float* sum, int64_t ld, bool accumulate) {
+#if defined(__AVX512F__) || defined(__aarch64__)
+  constexpr int two = 12;
+#else
+  constexpr int two = 6;
+#endif
+  if (n <= kWidth) {
+    frame_dots_rows<1, 12>(m, n, offset, runs, run, x, g, ldg, sum, ld, accumulate);
+  } else {
+    frame_dots_rows<2, two>(m, n, offset, runs, run, x, g, ldg, sum, ld, accumulate);
+  }
+}
+
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -81,6 +81,13 @@ void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t 
           split_pairs(load(x + 2 * i), load(x + 2 * i + kWidth), &even, &odd);
           store(dst + i, even);
         }
+        if (i < n && n >= kWidth) {  // the last whole vector: some elements once more
+          Vec even, odd;
+          i = n - kWidth;
+          split_pairs(load(x + 2 * i), load_n(x + 2 * i + kWidth, kWidth - 1), &even, &odd);
+          store(dst + i, even);
+          i = n;
+        }
       }
       for (; i < n; ++i) dst[i] = x[i * step];
     }

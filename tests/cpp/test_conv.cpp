@@ -275,6 +275,38 @@ TEST(conv_direct) {
   covered().insert("conv_direct_f32");
 }
 
+TEST(conv_frame_dots) {
+  std::vector<float> x(3000), g(200 * 40);
+  fill(x), fill(g);
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t nr = t.lines_nr;
+    const std::vector<std::vector<int64_t>> lists = {
+        {}, {7, 1}, {3, 29, 33, 29, 500, 30}, {0, 8, 100, 0, 20, 150}};
+    for (const std::vector<int64_t>& runs : lists) {
+      for (int64_t m : {0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 13, 25, 72}) {
+        std::vector<int64_t> offset;
+        for (int64_t i = 0; i < m; ++i) offset.push_back(i * 31 % 900);
+        for (int64_t n : {int64_t(0), int64_t(1), nr / 2, nr / 2 + 1, nr - 1, nr}) {
+          for (bool add : {false, true}) {
+            Guarded<float> a(m * (n + 2)), b(m * (n + 2));
+            fill(a);
+            b = a;
+            const auto run = [&](const Table& u, Guarded<float>& out) {
+              u.frame_dots_f32(m, n, offset.data(), int64_t(runs.size()) / 2, runs.data(), x.data(), g.data(),
+                               40, out.data(), n + 2, add);
+            };
+            run(t, a), run(truth(), b);
+            for (int64_t i = 0; i < m * (n + 2); ++i)
+              CHECK(close(a[i], b[i], 1e-5f, 1e-4f), isa, " frame_dots ", m, "x", n);
+            CHECK(a.intact(), isa, " wrote outside");
+          }
+        }
+      }
+    }
+  });
+  covered().insert("frame_dots_f32");
+}
+
 TEST(conv_lines_tile) {
   for_each_isa([&](const Table& t, const char* isa) {
     const int64_t mr = t.lines_mr, nr = t.lines_nr, ld = t.lines_ld;
@@ -525,6 +557,18 @@ const ConvShape kShapes[] = {
     {1, 16, 24, 1, {5, 6, 7}, {3, 2, 3}, {}, {2, 1, 2}, {1, 1, 1}, {1, 1, 1}},
     {1, 16, 66, 1, {1, 9, 12}, {1, 3, 3}, {}, {1, 2, 1}, {0, 2, 2}, {1, 2, 2}},
     {2, 32, 40, 2, {1, 8, 9}, {1, 2, 2}, {}, {1, 2, 2}, {0, 0, 1}, {1, 1, 1}},
+    // Groups of few channels: frames that all phases share, tiles of several heights, phases without a tap
+    // and
+    // along one dimension only, three dimensions, several bands.
+    {2, 24, 24, 3, {1, 15, 14}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {1, 39, 26, 13, {1, 9, 10}, {1, 2, 2}, {}, {1, 3, 3}, {0, 0, 0}, {1, 1, 1}},
+    {2, 22, 14, 2, {1, 7, 30}, {1, 3, 5}, {}, {1, 1, 2}, {0, 1, 2}, {1, 1, 2}},
+    {1, 10, 20, 2, {5, 6, 7}, {3, 3, 2}, {}, {2, 2, 2}, {1, 1, 0}, {1, 1, 1}},
+    {1, 16, 36, 2, {1, 60, 41}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {1, 10, 10, 2, {1, 5, 1}, {1, 3, 1}, {}, {1, 2, 3}, {0, 1, 0}, {1, 1, 1}},
+    // 1x1, small images of many channels; weights that are far apart, many columns of a weight gradient.
+    {25, 65, 66, 1, {1, 7, 7}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},
+    {3, 20, 270, 1, {1, 5, 6}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
     {1, 60, 9, 1, {1, 1, 600}, {1, 1, 3}, {}, {1, 1, 1}, {0, 0, 1}, {1, 1, 1}},  // a line far from L1
 };
 

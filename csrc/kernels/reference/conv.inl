@@ -48,6 +48,21 @@ void conv_direct_f32(int64_t kc, const float* a, int64_t lda, const int64_t* off
   }
 }
 
+void frame_dots_f32(int64_t m, int64_t n, const int64_t* offset, int64_t runs, const int64_t* run,
+                    const float* x, const float* g, int64_t ldg, float* sum, int64_t ld, bool accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double total = accumulate ? sum[i * ld + j] : 0;
+      const float* from = g + j;
+      for (int64_t q = 0; q < runs; ++q) {
+        for (int64_t k = 0; k < run[2 * q + 1]; ++k, from += ldg)
+          total += double(*from) * x[offset[i] + run[2 * q] + k];
+      }
+      sum[i * ld + j] = float(total);
+    }
+  }
+}
+
 void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                      const float* x, float* y, int64_t ldy) {
   for (int64_t i = 0; i < lines; ++i) {

@@ -42,6 +42,13 @@ bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
          s.in_pixels() <= kSmallInput;
 }
 
+// Whether the phases of a stride are so little work each that they should share a frame of gy.
+constexpr int64_t kFewInGroup = 32;
+bool groups_suit_input_grad(const ConvShape& s, const ConvImages& gx) {
+  return s.groups > 1 && s.stride[2] > 1 && planes<float>(gx) &&
+         std::max(s.in_group(), s.out_group()) <= kFewInGroup;
+}
+
 // Images of one channel or one pixel lie in both layouts: they are said to be in the other images' one.
 struct Agreeing {
   Agreeing(const ConvImages& x, const ConvImages& y) : a(x), b(y) {
@@ -146,6 +153,9 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
   if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
+  if constexpr (std::is_same_v<T, float>) {
+    if (groups_suit_input_grad(s, gx)) return detail::groups_input_grad(s, gy, w, bias, gx);
+  }
   if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
   detail::gemm_input_grad(s, gy, w, bias, gx);
 }

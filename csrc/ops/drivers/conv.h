@@ -121,6 +121,9 @@ void depthwise_forward(const ConvShape& s, const ConvImages& x, const ConvWeight
 // One input and one output channel a group, in planes.
 void depthwise_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                           const float* bias, const ConvImages& gx);
+// Any number of channels, best with few a group and strides; gx in planes of floats.
+void groups_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                       const float* bias, const ConvImages& gx);
 // Any number of channels, best with few a group: planes are multiplied and summed.
 void planes_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 

@@ -147,17 +147,32 @@ class PackedWeights {
   void pack_rows(const Weights<T>& w, const T* src, int64_t n, int64_t k0, int64_t depth, T* to) const {
     if (w.rows_contiguous) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
     const int64_t taps = int64_t(w.tap.size());
-    if (taps == 1) return pack_panel(mr_, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
+    if (taps == 1 && (w.rs == 1 || w.cs == 1))
+      return pack_panel(mr_, n, depth, src + k0 * w.cs + w.tap[0], w.rs, w.cs, T(1), to);
     // A channel after the other: all its taps of a row lie close together.
     if (n < mr_) std::fill(to, to + depth * mr_, T(0));
     for (int64_t q = k0; q < k0 + depth;) {
       const int64_t channel = q / taps, first = q - channel * taps,
                     some = std::min(taps - first, k0 + depth - q);
       const T* from = src + channel * w.cs;
-      for (int64_t r = 0; r < n; ++r) {
-        for (int64_t t = 0; t < some; ++t) to[t * mr_ + r] = from[r * w.rs + w.tap[size_t(first + t)]];
-      }
+      pack_taps(w, n, from, first, some, to);
       q += some, to += some * mr_;
+    }
+  }
+  // Taps [first, first + taps) of n rows. Counts that the compiler knows take a third of the time.
+  void pack_taps(const Weights<T>& w, int64_t n, const T* from, int64_t first, int64_t taps, T* to) const {
+    if (n == 6) return pack_some<6>(w, n, from, first, taps, to);
+    if (n == 8) return pack_some<8>(w, n, from, first, taps, to);
+    if (n == 14) return pack_some<14>(w, n, from, first, taps, to);
+    pack_some<0>(w, n, from, first, taps, to);
+  }
+  template <int N>
+  void pack_some(const Weights<T>& w, int64_t n, const T* from, int64_t first, int64_t taps, T* to) const {
+    const int64_t rows = N > 0 ? N : n;
+    for (int64_t t = 0; t < taps; ++t, to += mr_) {
+      const T* tap = from + w.tap[size_t(first + t)];
+#pragma GCC unroll 14
+      for (int64_t r = 0; r < rows; ++r) to[r] = tap[r * w.rs];
     }
   }
   int64_t k_, kc_, mr_, step_, rows_, panels_;
@@ -350,6 +365,22 @@ void correlate(const ConvShape& s, const Weights<T>& w, const ConvImages& x, con
   });
 }
 
+// Lines of planes that no tap reaches.
+template <class T>
+void fill_lines(const ConvShape& s, const T* bias, const Phase& z, const Phase& y, const ConvImages& gx) {
+  T* whole = const_cast<T*>(planes<T>(gx));
+  parallel_for(0, s.batch * s.in_channels, 16, [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      for (int64_t i = 0; i < z.pixels * y.pixels; ++i) {
+        const int64_t line = (z.first_pixel + i / y.pixels * s.stride[0]) * s.in[1] + y.first_pixel +
+                             i % y.pixels * s.stride[1];
+        std::fill_n(whole + (p * s.in[0] * s.in[1] + line) * s.in[2], s.in[2],
+                    bias ? bias[p % s.in_channels] : T(0));
+      }
+    }
+  });
+}
+
 // All phases along x of one phase along z and y: they share lines of gx, which are written whole.
 template <class T>
 void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
@@ -372,6 +403,7 @@ void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeight
     work += plans.back().rows * plans.back().k;
     if (plans.back().k > 0) most = std::min(most, plans.back().pixels);
   }
+  if (work == 0 && planes<T>(gx)) return fill_lines<T>(s, bias, z, y, gx);
   T* panels = scratch<Scratch::Weights, T>(size);
   for (int64_t r = 0; r < stride; ++r) {
     if (plans[r].k == 0) continue;

@@ -18,6 +18,8 @@ constexpr int64_t kLeastPixels = 128;
 // So few output channels that a product reads the images where they lie; so few pixels that weights are
 // better the operand in panels, which products weigh.
 constexpr int64_t kFewChannels = 24, kFewPixels = 64;
+// Channels that make copying small images side by side worth it, and the pixels of a copy.
+constexpr int64_t kManyChannels = 64, kCopiedPixels = 1024;
 // Partial sums of weight gradients: how many, of how many elements together, and the pixels of one at least.
 constexpr int64_t kChunks = 32, kPartialSums = int64_t(1) << 21, kChunkPixels = 1024;
 
@@ -32,6 +34,34 @@ void for_products(int64_t count, F product) {
   parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) product(i);
   });
+}
+
+// y[c * batch * pixels + i * pixels + p] = x[i][c][p]: the pixels of all images side by side.
+template <class T>
+void side_by_side(int64_t batch, int64_t channels, int64_t pixels, const T* x, T* y) {
+  parallel_for(0, channels, std::max<int64_t>(1, 16384 / (batch * pixels)), [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      for (int64_t i = 0; i < batch; ++i)
+        std::copy_n(x + (i * channels + c) * pixels, pixels, y + (c * batch + i) * pixels);
+    }
+  });
+}
+
+// The weight gradient of many channels on small images, as products over the pixels of several.
+template <class T>
+void small_images_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
+  const int64_t pixels = s.out_pixels(), ci = s.in_channels, co = s.out_channels;
+  const int64_t some = std::clamp<int64_t>(kCopiedPixels / pixels, 1, s.batch),
+                parts = (s.batch + some - 1) / some;
+  T* from = scratch<Scratch::ImagesIn, T>(ci * some * pixels);
+  T* grad = scratch<Scratch::ImagesOut, T>(co * some * pixels);
+  for (int64_t p = 0; p < parts; ++p) {
+    const int64_t first = s.batch * p / parts, images = s.batch * (p + 1) / parts - first,
+                  k = images * pixels;
+    side_by_side(images, ci, pixels, x + first * ci * pixels, from);
+    side_by_side(images, co, pixels, gy + first * co * pixels, grad);
+    gemm<T>(co, ci, k, 1, {grad, k, 1}, {from, 1, k}, p > 0 ? 1 : 0, gw, ci);
+  }
 }
 
 }  // namespace
@@ -62,8 +92,13 @@ template <class T>
 bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t pixels = s.out_pixels(), all = s.batch * pixels, ci = s.in_channels, co = s.out_channels;
   const bool last = x.channels_last;
-  if (!pointwise_suits<T>(s, x, gy) || (!last && s.batch > 1 && pixels < kLeastPixels)) return false;
+  if (!pointwise_suits<T>(s, x, gy)) return false;
   const T *from = static_cast<const T*>(x.data), *grad = static_cast<const T*>(gy.data);
+  if (!last && s.batch > 1 && pixels < kLeastPixels) {
+    if (std::min(ci, co) < kManyChannels) return false;
+    small_images_weight_grad(s, from, grad, gw);
+    return true;
+  }
   const int64_t size = co * ci, most = last ? all / kChunkPixels : s.batch;
   const int64_t chunks = std::clamp<int64_t>(std::min(most, kPartialSums / size), 1, kChunks);
   T* sums = chunks == 1 ? gw : scratch<Scratch::Sums, T>(chunks * size);

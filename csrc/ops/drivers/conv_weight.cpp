@@ -19,6 +19,13 @@ constexpr int64_t kRows = 256;
 constexpr int64_t kTasks = 32, kPartialSums = int64_t(1) << 21;
 // Channels beside each other that are served in turn.
 constexpr int64_t kTogether = 64;
+// Output channels of a group that are so few that gathering lines of x costs more than reading them
+// scattered.
+constexpr int64_t kFewColumns = 32;
+// Output channels whose packed pixels stay in the second-level cache while lines of x pass.
+constexpr int64_t kNearColumns = 256;
+// Pixels of a block for these: frames of long parts of planes.
+constexpr int64_t kScatteredPixels = 1024;
 // Pixels of a block for products of bfloat16: of k, so that adding to the sums costs little.
 constexpr int64_t kTilePixels = 512;
 
@@ -40,6 +47,24 @@ void run_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double*
   tile.run(kc, packed, b, ldb, c, ldc, m, n, nullptr, nullptr, accumulate);
 }
 
+// The same with lines of x as they lie in a frame, B in panels of ldb columns: pieces become runs.
+void run_scattered(int64_t rows, int64_t co, const std::vector<int64_t>& offsets,
+                   const std::vector<int64_t>& pieces, const float* framed, const float* b, int64_t ldb,
+                   int64_t count, float* sum, bool accumulate) {
+  std::vector<int64_t> runs;
+  for (size_t p = 0; p < pieces.size(); p += 2) {
+    if (!runs.empty() && runs.end()[-2] + runs.back() == pieces[p]) {
+      runs.back() += pieces[p + 1];
+    } else {
+      runs.insert(runs.end(), {pieces[p], pieces[p + 1]});
+    }
+  }
+  for (int64_t j = 0; j < co; j += ldb) {
+    kernels::table().frame_dots_f32(rows, std::min(ldb, co - j), offsets.data(), int64_t(runs.size()) / 2,
+                                    runs.data(), framed, b + j * count, ldb, sum + j, co, accumulate);
+  }
+}
+
 // sum[rows, Co / g] over the pixel blocks [from, to), or what is added to it: rows of whole channels of one
 // group.
 template <class T>
@@ -56,7 +81,9 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
       return;
     }
   }
-  const int64_t nr = tile_columns(T()), ld = kernels::table().lines_ld, most = tile_rows(T());
+  const bool scattered = std::is_same_v<T, float> && co <= kFewColumns;
+  const int64_t ld = kernels::table().lines_ld, most = tile_rows(T());
+  const int64_t nr = scattered && co <= tile_columns(T()) / 2 ? tile_columns(T()) / 2 : tile_columns(T());
   const int64_t panels = (rows + most - 1) / most, mr = (rows + panels - 1) / panels;
   T* a = scratch<Scratch::PanelsA, T>(most * ld + kLineSlack);
   T* b = scratch<Scratch::PanelsB, T>((co + nr - 1) / nr * nr * blocks.block);
@@ -73,13 +100,25 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
     const T* framed = frame.framed<T>(x, group * s.in_group() + channel, channels);
     pieces.clear();
     frame.pieces(first, count, &pieces);
-    for (int64_t i = 0; i < rows; i += mr) {
-      const int64_t m = std::min(mr, rows - i);
-      offsets.clear();
-      for (int64_t row = i; row < i + m; ++row) offsets.push_back(frame.row(row, 0));
-      gather_lines(m, offsets.data(), int64_t(pieces.size()) / 2, pieces.data(), framed, a, ld);
-      for (int64_t j = 0; j < co; j += nr) {
-        run_tile(count, a, b + j * count, nr, sum + i * co + j, co, m, std::min(nr, co - j), add || t > from);
+    if constexpr (std::is_same_v<T, float>) {
+      if (scattered) {
+        offsets.clear();
+        for (int64_t row = 0; row < rows; ++row) offsets.push_back(frame.row(row, 0));
+        run_scattered(rows, co, offsets, pieces, framed, b, nr, count, sum, add || t > from);
+        continue;
+      }
+    }
+    for (int64_t j0 = 0; j0 < co; j0 += kNearColumns) {
+      const int64_t j1 = std::min(co, j0 + kNearColumns);
+      for (int64_t i = 0; i < rows; i += mr) {
+        const int64_t m = std::min(mr, rows - i);
+        offsets.clear();
+        for (int64_t row = i; row < i + m; ++row) offsets.push_back(frame.row(row, 0));
+        gather_lines(m, offsets.data(), int64_t(pieces.size()) / 2, pieces.data(), framed, a, ld);
+        for (int64_t j = j0; j < j1; j += nr) {
+          run_tile(count, a, b + j * count, nr, sum + i * co + j, co, m, std::min(nr, co - j),
+                   add || t > from);
+        }
       }
     }
   }
@@ -94,7 +133,12 @@ void gemm_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
   const int64_t taps = s.taps(), k = s.in_group() * taps, co = s.out_group(), size = s.out_channels * k;
   const bool tiles =
       std::is_same_v<T, float> && x.dtype == gy.dtype && tiles_pay(x.dtype, co, k, s.batch * s.out_pixels());
-  const PixelBlocks blocks(s, tiles ? kTilePixels : kernels::table().lines_ld, 1);
+  const bool scattered = std::is_same_v<T, float> && !tiles && co <= kFewColumns;
+  const PixelBlocks blocks(s,
+                           tiles       ? kTilePixels
+                           : scattered ? kScatteredPixels
+                                       : kernels::table().lines_ld,
+                           1);
   const int64_t channels = balanced_block(s.in_group(), std::max<int64_t>(1, kRows / taps), 1);
   const int64_t parts = (s.in_group() + channels - 1) / channels;
   // Groups of channels that lie last share lines of the cache: a block of pixels serves several of them in
