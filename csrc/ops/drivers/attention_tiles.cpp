@@ -26,11 +26,6 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 int64_t blocks_of(int64_t n) { return (n + kSide - 1) / kSide; }
 const uint16_t* words(const BFloat16* x) { return reinterpret_cast<const uint16_t*>(x); }
 
-struct TileState {
-  TileState() { kernels::table().bf16_begin(); }
-  ~TileState() { kernels::table().bf16_end(); }
-};
-
 // A of n x depth, element (i, k) at x[i * rs + k * cs], in blocks [32 rows][32 of k]; B of depth x n, element
 // (k, j) at x[k * rs + j * cs], in blocks [32 columns][32 of k].
 void pack_a(int64_t n, int64_t depth, const BFloat16* x, int64_t rs, int64_t cs, uint16_t* to) {

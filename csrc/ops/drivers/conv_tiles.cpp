@@ -148,7 +148,7 @@ void TileProduct::run(const ConvImages& x, const float* bias, int64_t group, int
           gather(framed, j / kTileSide, kc, to);
         }
       }
-      t.bf16_begin();
+      const TileState tiles;
       for (int64_t i = 0; i < rows; i += kTileSide) {
         const uint16_t* a = weights_.rows(group, k0, i / kTileSide);
         for (int64_t j = first; j < last; j += kTileSide) {
@@ -157,7 +157,6 @@ void TileProduct::run(const ConvImages& x, const float* bias, int64_t group, int
                           bias || k0 > 0, nullptr, 0);
         }
       }
-      t.bf16_end();
     }
   }
 }
@@ -211,7 +210,7 @@ void sum_pixels_by_tiles(const ConvShape& s, ConvFrame& frame, const ConvImages&
     starts.push_back(int64_t(pieces.size()));
   }
   int64_t offsets[kTileSide];
-  t.bf16_begin();
+  const TileState tiles;
   for (int64_t i = 0; i < rows; i += kTileSide) {
     const int64_t m = std::min(kTileSide, rows - i);
     for (int64_t r = 0; r < m; ++r) offsets[r] = frame.row(i + r, 0);
@@ -224,7 +223,6 @@ void sum_pixels_by_tiles(const ConvShape& s, ConvFrame& frame, const ConvImages&
                       std::min(kTileSide, co - j), nullptr, add, nullptr, 0);
     }
   }
-  t.bf16_end();
 }
 
 }  // namespace nnlib::drivers::detail

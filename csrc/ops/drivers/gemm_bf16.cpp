@@ -85,12 +85,6 @@ bool keeps_the_bound(const Range& a, const Range& b, int64_t depth) {
   return exponent(a.high) + exponent(b.high) + 2 + std::ilogb(double(depth)) + 1 <= 126;
 }
 
-// The tiles are this thread's while there is one of these.
-struct TileState {
-  TileState() { kernels::table().bf16_begin(); }
-  ~TileState() { kernels::table().bf16_end(); }
-};
-
 // ---- packing
 
 // An operand: element (i, k) is data[i * side + k * depth], i a row of A or a column of B.

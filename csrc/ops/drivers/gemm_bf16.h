@@ -2,6 +2,7 @@
 // of float32 ones whose numbers are split into parts.
 #pragma once
 #include "core/dtype.h"
+#include "kernels/dispatch.h"
 #include "ops/drivers/gemm_block.h"
 
 namespace nnlib::drivers {
@@ -26,6 +27,14 @@ bool takes_tiles(int64_t m, int64_t n, int64_t k);
 template <class T>
 void gemm_in_parts(int parts, int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
                    compute_t<T> beta, T* c, int64_t ldc, const T* bias);
+
+// The processor's tiles are this thread's while there is one of these.
+struct TileState {
+  TileState() { kernels::table().bf16_begin(); }
+  ~TileState() { kernels::table().bf16_end(); }
+  TileState(const TileState&) = delete;
+  TileState& operator=(const TileState&) = delete;
+};
 
 // Tiles for all products, convolutions and attention that can take them, also where they do not pay: for
 // tests.
