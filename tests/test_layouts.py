@@ -310,6 +310,59 @@ def test_pooling_against_numpy(layout, k, s, p, d):
         )
 
 
+def pool_window(o, size, k, s, p, d):
+    """What window o of an axis holds."""
+    return [i for i in range(o * s - p, o * s - p + d * k, d) if 0 <= i < size]
+
+
+def pooled_size(size, k, s, p, d, ceil):
+    n = (size + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil else 0)) // s + 1
+    return n - 1 if ceil and (n - 1) * s >= size + p else n
+
+
+@pytest.mark.parametrize("channels", [1, 3, 17])
+@pytest.mark.parametrize("layout", [nnlib.contiguous_format, LAST])
+def test_windows_of_any_kind_against_the_definition(channels, layout):
+    """Kernels, strides, padding, dilation and rounding up by chance; dilated windows may hold nothing."""
+    rng = np.random.default_rng(channels)
+    empty = 0
+    for _ in range(60):
+        size, k, s, d = (rng.integers(1, high, 2).tolist() for high in (11, 5, 5, 3))
+        p = [int(rng.integers(0, n // 2 + 1)) for n in k]
+        ceil = bool(rng.integers(0, 2))
+        out = [pooled_size(*axis, ceil) for axis in zip(size, k, s, p, d, strict=True)]
+        if min(out) < 1:
+            continue
+        a = rng.standard_normal((2, channels, *size)).astype("float32")
+        x = nnlib.from_numpy(a).contiguous(memory_format=layout).requires_grad_()
+        y, places = F.max_pool2d(x, k, s, p, d, ceil, return_indices=True)
+        assert y.shape == (2, channels, *out)
+        y.sum().backward()
+        want, gradient = np.full(y.shape, -np.inf, "float32"), np.zeros((2, channels, size[0] * size[1]))
+        flat = a.reshape(2, channels, -1)
+        for i, j in np.ndindex(*out):
+            rows, columns = (
+                pool_window(o, *axis)
+                for o, axis in (
+                    (i, (size[0], k[0], s[0], p[0], d[0])),
+                    (j, (size[1], k[1], s[1], p[1], d[1])),
+                )
+            )
+            taps = [r * size[1] + c for r in rows for c in columns]
+            empty += not taps
+            at = places[:, :, i, j].numpy()
+            assert (0 <= at).all() and (at < size[0] * size[1]).all()
+            if taps:
+                want[:, :, i, j] = flat[:, :, taps].max(-1)
+                np.testing.assert_array_equal(at, np.array(taps)[flat[:, :, taps].argmax(-1)])
+            for n, c in np.ndindex(2, channels):
+                gradient[n, c, at[n, c]] += 1
+        np.testing.assert_array_equal(y.detach().numpy(), want)
+        np.testing.assert_array_equal(F.max_pool2d(x, k, s, p, d, ceil).detach().numpy(), want)
+        np.testing.assert_array_equal(x.grad.numpy().reshape(gradient.shape), gradient)
+    assert empty
+
+
 def test_a_line_of_windows_in_one_dimension():
     a = randn(3, 4, 500)
     got = F.max_pool1d(nnlib.from_numpy(a), 3, 2, 1).numpy()

@@ -1,6 +1,7 @@
 #include "ops/pool_lines.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/parallel.h"
 #include "core/shape.h"
@@ -11,6 +12,7 @@ namespace nnlib::ops {
 
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kChannels = 64;  // of a task
 constexpr int64_t kSumTaps = 64;   // more are added up in double
 
@@ -92,6 +94,14 @@ void max_windows(const T* plane, const Windows& w, int64_t channels, int64_t fro
   std::vector<int32_t> taps;
   std::vector<int64_t> offset;
   each_window(w, from, end, taps, [&](int64_t o, int64_t) {
+    if (taps.empty()) {
+      const int64_t ow = o % w.axis[2].out, row = o / w.axis[2].out;
+      std::fill_n(y + o * channels, channels, T(-kInfinity));
+      if (at)
+        std::fill_n(at + o * channels, channels,
+                    first_place(w.axis, row / w.axis[1].out, row % w.axis[1].out, ow));
+      return;
+    }
     offset.clear();
     for (int32_t t : taps) offset.push_back(t * channels);
     kernel(channels, (int64_t)taps.size(), offset.data(), taps.data(), 0, (const Raw*)plane,
@@ -315,6 +325,11 @@ void PlaneLines::list_taps(int64_t od, int64_t oh) {
 
 void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int64_t* at) {
   list_taps(od, oh);
+  if (offset_.empty()) {
+    std::fill_n(y, row_.count, -kInfinity);
+    for (int64_t i = 0; at && i < row_.count; i++) at[i] = first_place(w_.axis, od, oh, row_.first + i);
+    return;
+  }
   kernels::table().pool_max_f32(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(),
                                 row_.stride, x_, y, at);
 }

@@ -30,7 +30,7 @@ void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T
   using C = compute_t<T>;
   const Axis &depth = axis[0], &height = axis[1], &width = axis[2];
   C best = lowest<C>();
-  int64_t at = (depth.start[od] * height.in + height.start[oh]) * width.in + width.start[ow];
+  int64_t at = first_place(axis, od, oh, ow);
   for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step) {
     for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step) {
       const int64_t row = (d * height.in + h) * width.in;
@@ -159,8 +159,9 @@ bool is_2x2(const Tensor& input, const Windows& w) {
   if (w.axis[0].in != 1 || w.axis[0].out != 1) return false;
   for (int i : {1, 2}) {
     const Axis& a = w.axis[i];
-    if (a.step != 1 || a.out != a.in / 2 || a.out == 0 || a.end[0] - a.start[0] != 2) return false;
-    if (a.out > 1 && a.start[1] != 2) return false;
+    if (a.step != 1 || a.out != a.in / 2 || a.out == 0) return false;
+    for (int64_t o = 0; o < a.out; o++)
+      if (a.start[o] != 2 * o || a.end[o] != 2 * o + 2) return false;
   }
   return true;
 }

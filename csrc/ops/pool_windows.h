@@ -43,6 +43,15 @@ void check_pool_input(const Tensor& input, const char* name, int dims);
 // A list of `dims` numbers; one number stands for all.
 Dims pool_list(const Dims& given, int dims, const char* name, const char* what);
 
+// Where the maximum of window (od, oh, ow) is looked for first: a place of the plane also where the window
+// holds none, as dilated windows may that lie in the padding.
+inline int64_t first_place(const Axis* axis, int64_t od, int64_t oh, int64_t ow) {
+  const auto at = [](const Axis& a, int64_t o) {
+    return a.start[size_t(o)] < a.in ? a.start[size_t(o)] : a.in - 1;
+  };
+  return (at(axis[0], od) * axis[1].in + at(axis[1], oh)) * axis[2].in + at(axis[2], ow);
+}
+
 // Planes a chunk of work has, when each costs `cost` steps.
 inline int64_t planes_per_chunk(int64_t cost) { return cost >= 32768 ? 1 : 32768 / (cost < 1 ? 1 : cost); }
 
