@@ -73,12 +73,34 @@ def test_depthwise(name, transposed):
     check(arrays, dict(options, groups=size[1]), call)
 
 
+# images, kernel (results, channels of a group, rows, columns), groups, options
+FEW_CHANNELS = {
+    "stem": ((2, 3, 21, 22), (32, 3, 3, 3), 1, dict(stride=2, padding=1)),
+    "7x7 stem": ((1, 3, 30, 29), (24, 3, 7, 7), 1, dict(stride=2, padding=3)),
+    "patches": ((2, 3, 16, 20), (40, 3, 4, 4), 1, dict(stride=4)),
+    "one channel": ((2, 1, 12, 13), (9, 1, 3, 3), 1, dict(padding=1)),
+    "few channels, dilated": ((2, 5, 14, 15), (16, 5, 3, 3), 1, dict(dilation=2, padding=2, stride=2)),
+    "groups of 8, stride 2": ((2, 32, 17, 18), (32, 8, 3, 3), 4, dict(stride=2, padding=1)),
+    "groups of 16, stride 2": ((2, 48, 15, 14), (48, 16, 3, 3), 3, dict(stride=2, padding=1)),
+    "groups of 24 and of 40": ((1, 48, 12, 13), (80, 24, 3, 3), 2, dict(stride=2, padding=1)),
+    "groups, dilated": ((1, 40, 18, 16), (40, 8, 3, 3), 5, dict(dilation=3, padding=3, stride=2)),
+    "groups, strides of their own": ((2, 16, 14, 15), (24, 8, 2, 3), 2, dict(stride=(3, 2), padding=(0, 2))),
+    "groups, past their edges": ((2, 16, 5, 6), (16, 8, 5, 5), 2, dict(padding=4, stride=2)),
+}
+
+
+@pytest.mark.parametrize("name", FEW_CHANNELS)
+def test_few_channels(name):
+    size, w_size, groups, options = FEW_CHANNELS[name]
+    check(case(size, w_size), dict(options, groups=groups), F.conv2d)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_shapes(seed):
     """Few channels a group, of any sizes."""
     rng = np.random.default_rng(seed)
     groups = int(rng.choice([1, 3, 8, 16, 20, 33]))
-    from_group, to_group = (int(i) for i in rng.integers(1, 5, 2))
+    from_group, to_group = (int(i) for i in rng.integers(1, 10, 2))
     if seed % 2 == 0:
         from_group = to_group = 1
     pair = lambda low, high: tuple(int(i) for i in rng.integers(low, high, 2))  # noqa: E731

@@ -96,6 +96,20 @@ void add_pixels(Cases& cases) {
   cases.add("pixel_dots_f32", "2x28/3x3", work, [=, &t] {
     t.pixel_dots_f32(kTaps, rows, cols, input(0), cols * lanes, lanes, input(1), taps(), kRow, output(0));
   });
+  // Two groups of eight channels.
+  const std::vector<int64_t> groups = {0, 0, 8, 8, 8, 8};
+  std::vector<int64_t> stretches;
+  for (int64_t k = 0; k < kTaps; ++k)
+    stretches.push_back(taps()[k] * lanes), stretches.push_back((8 * k + 1) * t.lines_nr);
+  const Work of_groups{8 * work.flops, work.bytes};
+  cases.add("stretches_f32", "56/3x3", of_groups, [=, &t] {
+    t.stretches_f32(rows * cols, 2, groups.data(), kTaps, stretches.data(), 8, input(0), lanes, input(1), 0,
+                    t.lines_nr, output(0), lanes, nullptr, 0);
+  });
+  cases.add("stretch_dots_f32", "56/3x3", of_groups, [=, &t] {
+    t.stretch_dots_f32(rows * cols, 2, groups.data(), kTaps, stretches.data(), 8, input(0), lanes, input(1),
+                       lanes, output(0), 0, t.lines_nr, nullptr, 0);
+  });
   // Groups of four channels, each of which sees all four.
   constexpr int64_t kGroup = 4;
   std::vector<int32_t> index(size_t(kGroup * lanes));

@@ -156,20 +156,29 @@ NNLIB_INLINE void some_of_image(int64_t p, int64_t taps, const int64_t* place, c
   image_sums<P>(taps, place, x, x_step, w, y, y_step, past);
 }
 
+// Lines of the caches that are fetched from memory a few at each of `steps` steps.
+struct Ahead {
+  Ahead(const float* from, int64_t lines, int64_t steps)
+      : at(from), stop(from + lines * line), each(steps > 0 ? (lines + steps - 1) / steps : 0) {}
+  NNLIB_INLINE void step() {
+    for (int64_t i = 0; i < each && at < stop; ++i, at += line) prefetch(at);
+  }
+  static constexpr int64_t line = 64 / sizeof(float);
+  const float *at, *stop;
+  int64_t each;
+};
+
 // Calls f(first pixel, pixels, first channel, block) for at most `some` pixels with all of their channels
-// after the other: memory is read in its order. Meanwhile lines of the caches are fetched from `ahead` on.
+// after the other: memory is read in its order.
 template <class F>
 NNLIB_INLINE void for_image_parts(int64_t cols, int64_t some, int64_t channels, const float* ahead,
                                   int64_t lines, F f) {
-  constexpr int64_t line = 64 / sizeof(float);
   const int64_t parts = (cols + some - 1) / some, blocks = (channels + pixel_lanes - 1) / pixel_lanes;
-  if (parts * blocks == 0) return;
-  const int64_t each = (lines + parts * blocks - 1) / (parts * blocks);
-  const float* stop = ahead + lines * line;
+  Ahead next(ahead, lines, parts * blocks);
   for (int64_t p = 0; p < parts; ++p) {
     const int64_t j = cols * p / parts, n = cols * (p + 1) / parts - j;
     for (int64_t b = 0; b < blocks; ++b) {
-      for (int64_t i = 0; i < each && ahead < stop; ++i, ahead += line) prefetch(ahead);
+      next.step();
       // The last block may share channels with the one before.
       const int64_t c = b * pixel_lanes, last = channels - pixel_lanes;
       f(j, n, c < last ? c : last, b);

@@ -10,6 +10,7 @@
 #include "conv_last.inl"
 #include "conv_layout.inl"
 #include "conv_lines.inl"
+#include "conv_stretches.inl"
 #include "convert.inl"
 #include "cross_entropy.inl"
 #include "cross_entropy_lanes.inl"

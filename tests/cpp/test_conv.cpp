@@ -238,6 +238,41 @@ TEST(depthwise_last) {
   covered().insert({"depthwise_last_f32", "depthwise_last_dots_f32"});
 }
 
+TEST(conv_stretches) {
+  std::vector<float> x(20000), g(20000), w(3 * 80 * 64);
+  fill(x), fill(g), fill(w);
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t nr = t.lines_nr, ld = nr, size = 80 * ld;
+    for (int64_t cols : {0, 1, 2, 5, 6, 7, 11, 12, 13, 25, 30, 49}) {
+      for (int64_t length : {0, 1, 3, 9, 13, 24}) {
+        for (int64_t n : {int64_t(1), nr / 2 - 1, nr / 2, nr / 2 + 1, nr - 1, nr}) {
+          const int64_t block[] = {0, 0, n, 5, n, n / 2 + 1, 7, n + n / 2 + 1, n};
+          const int64_t place[] = {0, ld, 411, (1 + length) * ld, 33, (1 + 2 * length) * ld};
+          const int64_t step = 3 * n + 4;
+          Guarded<float> a(cols * step), b(cols * step), sums(3 * size), other(3 * size);
+          fill(a), b = a, fill(sums), other = sums;
+          const auto run = [&](const Table& u, Guarded<float>& y, Guarded<float>& sum) {
+            u.stretches_f32(cols, 3, block, 3, place, length, x.data(), 17, w.data(), size, ld, y.data(),
+                            step, x.data(), length);
+            u.stretch_dots_f32(cols, 3, block, 3, place, length, x.data(), 17, g.data(), step, sum.data(),
+                               size, ld, x.data(), cols);
+          };
+          run(t, a, sums), run(truth(), b, other);
+          for (int64_t i = 0; i < cols * step; ++i)
+            CHECK(close(a[i], b[i], 1e-5, 1e-4), isa, " stretches ", cols, " ", length, " ", n);
+          for (int64_t i = 0; i < 3 * size; ++i) {
+            // What lanes past a block's channels hold is of no account.
+            if (i % ld < block[i / size * 3 + 2])
+              CHECK(close(sums[i], other[i], 1e-5, 1e-4), isa, " dots ", cols, " ", length, " ", n);
+          }
+          CHECK(a.intact() && sums.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"stretches_f32", "stretch_dots_f32"});
+}
+
 TEST(conv_direct) {
   std::vector<float> x(3000), a(200 * 16), bias(16);
   fill(x), fill(a), fill(bias);

@@ -1,4 +1,4 @@
-// The truth of conv_layout.inl and conv_last.inl.
+// The truth of conv_layout.inl, conv_last.inl and conv_stretches.inl.
 #pragma once
 #include "half.inl"
 
@@ -87,6 +87,38 @@ void depthwise_last_dots_f32(int64_t cols, int64_t channels, int64_t taps, const
       *to = float(total);
     }
   });
+}
+void stretches_f32(int64_t cols, int64_t blocks, const int64_t* block, int64_t stretches,
+                   const int64_t* place, int64_t length, const float* x, int64_t x_step, const float* w,
+                   int64_t w_block, int64_t ld, float* y, int64_t y_step, const float*, int64_t) {
+  for (int64_t b = 0; b < blocks; ++b, block += 3, w += w_block) {
+    for (int64_t j = 0; j < cols; ++j) {
+      for (int64_t c = 0; c < block[2]; ++c) {
+        double sum = w[c];
+        for (int64_t s = 0; s < stretches; ++s) {
+          for (int64_t k = 0; k < length; ++k)
+            sum += double(w[place[2 * s + 1] + k * ld + c]) * x[j * x_step + block[0] + place[2 * s] + k];
+        }
+        y[j * y_step + block[1] + c] = float(sum);
+      }
+    }
+  }
+}
+void stretch_dots_f32(int64_t cols, int64_t blocks, const int64_t* block, int64_t stretches,
+                      const int64_t* place, int64_t length, const float* x, int64_t x_step, const float* g,
+                      int64_t g_step, float* sum, int64_t sum_block, int64_t ld, const float*, int64_t) {
+  for (int64_t b = 0; b < blocks; ++b, block += 3, sum += sum_block) {
+    for (int64_t s = 0; s < stretches; ++s) {
+      for (int64_t k = 0; k < length; ++k) {
+        for (int64_t c = 0; c < block[2]; ++c) {
+          double total = sum[place[2 * s + 1] + k * ld + c];
+          for (int64_t j = 0; j < cols; ++j)
+            total += double(g[j * g_step + block[1] + c]) * x[j * x_step + block[0] + place[2 * s] + k];
+          sum[place[2 * s + 1] + k * ld + c] = float(total);
+        }
+      }
+    }
+  }
 }
 void depthwise_pixels_f32(int64_t rows, int64_t cols, int64_t channels, int64_t taps, const int64_t* offset,
                           const float* x, int64_t row_step, const float* w, const float* bias, float* y,

@@ -128,6 +128,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
         detail::winograd_images_forward(s, detail::winograd_size(s, y.channels_last), x, w, bias, y)) {
       return;
     }
+    if (detail::stretches_suit_forward(s, x, y)) return detail::stretches_forward(s, x, w, bias, y);
   }
   if (multiply_pixels(s, x, s.in_channels, y, s.out_channels, w.data, w.out_step, w.in_step, bias)) return;
   if (detail::rows_suit<T>(s, x, y)) return detail::rows_forward(s, x, w, bias, y);
@@ -150,6 +151,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
     const int64_t size = detail::winograd_input_grad_size(s, gx.channels_last);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
+    if (detail::stretches_suit_input_grad(s, gy, gx)) return detail::stretches_input_grad(s, gy, w, bias, gx);
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
   if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
@@ -176,6 +178,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);
     if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
+    if (detail::stretches_suit_weight_grad(s, x, gy)) return detail::stretches_weight_grad(s, x, gy, gw);
     if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
       return detail::planes_weight_grad(s, x, gy, gw);
   }

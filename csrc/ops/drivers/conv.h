@@ -166,6 +166,15 @@ void depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvW
 void depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                                const float* bias, const ConvImages& gx);
 void depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+// stretches: of floats with the channels last, few of them a group, read where they lie.
+bool stretches_suit_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y);
+bool stretches_suit_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);
+bool stretches_suit_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy);
+void stretches_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
+                       const float* bias, const ConvImages& y);
+void stretches_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                          const float* bias, const ConvImages& gx);
+void stretches_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y);
 void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,

@@ -35,46 +35,6 @@ struct PhaseTaps {
   std::vector<int64_t> tap, offset;
 };
 
-// What the results along an axis read: result r at position at[i] + r * stride by tap[i]. Positions ascend;
-// those that are not below `in`, or below zero, are the padding's.
-struct TapAxis {
-  TapAxis(const ConvShape& s, int d) : in(s.in[d]), count(s.out[d]), stride(s.stride[d]) {
-    for (int64_t k = 0; k < s.kernel[d]; ++k)
-      at.push_back(k * s.dilation[d] - s.padding[d]), tap.push_back(k);
-    find_inner();
-  }
-  // The gradient's pixels of a phase, which are pixel + r * step, from `in` pixels of gy.
-  TapAxis(const AxisPhase& p, int64_t in, int64_t step)
-      : in(in), count(p.count), stride(1), pixel(p.pixel), step(step) {
-    for (size_t k = p.tap.size(); k-- > 0;) at.push_back(p.from[k]), tap.push_back(p.tap[k]);
-    find_inner();
-  }
-  int64_t taps() const { return int64_t(at.size()); }
-  // Result r reads taps [low(r), high(r)).
-  int64_t low(int64_t r) const {
-    int64_t k = 0;
-    while (k < taps() && at[size_t(k)] + r * stride < 0) ++k;
-    return k;
-  }
-  int64_t high(int64_t r) const {
-    int64_t k = taps();
-    while (k > 0 && at[size_t(k - 1)] + r * stride >= in) --k;
-    return std::max(k, low(r));
-  }
-  int64_t in, count, stride, pixel = 0, step = 1;
-  int64_t first = 0, last = 0;  // results [first, last) read no padding
-  std::vector<int64_t> at, tap;
-
- private:
-  void find_inner() {
-    last = count;
-    if (at.empty()) return;
-    if (at.front() < 0) first = std::min(count, (stride - 1 - at.front()) / stride);
-    const int64_t room = in - 1 - at.back();
-    last = std::clamp<int64_t>(room < 0 ? 0 : room / stride + 1, first, count);
-  }
-};
-
 // The input gradient, with gy in one frame for all phases: a convolution of stride 1 whose kernel spans what
 // any tap reads.
 struct DepthwiseBack {

@@ -7,6 +7,7 @@
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv_depthwise.h"
+#include "ops/drivers/conv_runs.h"
 #include "ops/drivers/scratch.h"
 
 namespace nnlib::drivers::detail {
