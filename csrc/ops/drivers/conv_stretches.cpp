@@ -12,7 +12,7 @@ namespace nnlib::drivers::detail {
 namespace {
 
 // Elements of weights, or of their sums, that stay near; elements of stretches that are worth a product.
-constexpr int64_t kNearWeights = 96 << 10, kLongStretch = 64;
+constexpr int64_t kNearWeights = 160 << 10, kLongStretch = 64;
 
 int64_t width() { return kernels::table().lines_nr; }
 
@@ -41,7 +41,7 @@ Blocks back_blocks(const ConvShape& s) { return Blocks(s.groups, s.out_group(), 
 bool blocks_suit(const ConvShape& s, const Blocks& b, int64_t results) {
   const int64_t half = width() / 2, lanes = (results + half - 1) / half * half;
   const int64_t stretch = b.read * (b.layout.joined ? s.kernel[2] : 1);
-  return results * 4 >= lanes * 3 && stretch < kLongStretch && s.taps() > 1 &&
+  return results * 4 >= lanes * 3 && stretch <= kLongStretch && s.taps() > 1 &&
          b.count() * b.size <= kNearWeights;
 }
 
@@ -83,7 +83,8 @@ bool stretches_suit_forward(const ConvShape& s, const ConvImages& x, const ConvI
   return blocks_suit(s, b, s.out_group()) && ImageRuns(s, b.layout).long_runs();
 }
 bool stretches_suit_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx) {
-  if (s.groups == 1 || !runs_suit(s, gy, gx)) return false;
+  // Without groups and dilation, lines of taps are rows of a product that is as quick.
+  if ((s.groups == 1 && s.dilation[2] == 1) || !runs_suit(s, gy, gx)) return false;
   const Blocks b = back_blocks(s);
   return blocks_suit(s, b, s.in_group()) && long_runs(ImageRuns::back(s, b.layout));
 }
