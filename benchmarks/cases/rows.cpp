@@ -159,6 +159,10 @@ void add_rows(Cases& cases) {
     t.sample_points_f32(kCols, 4, reinterpret_cast<const int32_t*>(taps), input(0), kCols, input(1),
                         output(0));
   });
+  cases.add("sample_pixels_f32", "4 taps, 8 points, 64 channels", {8.0 * 512, 4.0 * 512}, [&t, taps] {
+    t.sample_pixels_f32(8, 4, reinterpret_cast<const int32_t*>(taps), input(0), 8, 64, input(1), 64,
+                        output(0), 64);
+  });
   cases.add("point_dots_f32", "4 taps, 512", {8.0 * kCols, 36.0 * kCols}, [&t, taps] {
     t.point_dots_f32(kCols, 4, reinterpret_cast<const int32_t*>(taps), kCols, input(0), input(1), output(0));
   });

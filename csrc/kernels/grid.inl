@@ -117,21 +117,25 @@ bool grid_points_f32(const GridImage* image, int64_t n, const float* grid, int32
     for (int64_t d = 0; d < s.dims; ++d) axis_lanes(s, s.size[2 - d], value[d], &axis[d]);
     if (flat) axis[2].at[0] = set1i(0), axis[2].weight[0] = set1(1.f), axis[2].slope[0] = zero();
     const Mask lanes = lanes_below(zero(), m);
-    for (int t = 0; t < count; ++t) {
-      const int kz = t / (taps * taps), ky = t / taps % taps, kx = t % taps;
-      const AxisLanes &x = axis[0], &y = axis[1], &z = axis[2];
-      const Mask out = lt(x.at[kx] | y.at[ky] | z.at[kz], set1i(0));
-      inside = inside & !any(out & lanes);
-      store_i(at + t * ld + i, select(out, set1i(-1), (z.at[kz] * height + y.at[ky]) * width + x.at[kx]));
-      const Vec wzy = z.weight[kz] * y.weight[ky];
-      store(weight + t * ld + i, select(out, zero(), wzy * x.weight[kx]));
-      if (!slope) continue;
-      float* const by = slope + t * ld + i;
-      const int64_t next = count * ld;
-      store(by, select(out, zero(), wzy * x.slope[kx]));
-      store(by + next, select(out, zero(), z.weight[kz] * y.slope[ky] * x.weight[kx]));
-      store(by + 2 * next, select(out, zero(), z.slope[kz] * y.weight[ky] * x.weight[kx]));
-    }
+    const AxisLanes &x = axis[0], &y = axis[1], &z = axis[2];
+    int t = 0;
+    for (int kz = 0; kz < depth; ++kz)
+      for (int ky = 0; ky < taps; ++ky) {
+        const IVec row = (z.at[kz] * height + y.at[ky]) * width, outer = y.at[ky] | z.at[kz];
+        const Vec wzy = z.weight[kz] * y.weight[ky];
+        for (int kx = 0; kx < taps; ++kx, ++t) {
+          const Mask out = lt(x.at[kx] | outer, set1i(0));
+          inside = inside & !any(out & lanes);
+          store_i(at + t * ld + i, select(out, set1i(-1), row + x.at[kx]));
+          store(weight + t * ld + i, select(out, zero(), wzy * x.weight[kx]));
+          if (!slope) continue;
+          float* const by = slope + t * ld + i;
+          const int64_t next = count * ld;
+          store(by, select(out, zero(), wzy * x.slope[kx]));
+          store(by + next, select(out, zero(), z.weight[kz] * y.slope[ky] * x.weight[kx]));
+          store(by + 2 * next, select(out, zero(), z.slope[kz] * y.weight[ky] * x.weight[kx]));
+        }
+      }
   }
   return inside;
 }
@@ -154,6 +158,53 @@ void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* 
       sum = fma(select(outside, zero(), load_n(weight + t * ld + i, m)), v, sum);
     }
     store_n(y + i, sum, m);
+  }
+}
+
+// The lanes are channels: the taps' values lie beside each other, one load where other layouts need a gather.
+// taps(c, m): the sum over the taps of m channels from c on.
+template <class F>
+NNLIB_INLINE void pixel_sums(int64_t channels, float* y, F taps) {
+  int64_t c = 0;
+  for (; c + kWidth <= channels; c += kWidth) store(y + c, taps(c, kWidth));
+  if (c < channels) store_n(y + c, taps(c, channels - c), channels - c);
+}
+void sample_pixels_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
+                       int64_t channels, const float* x, int64_t ldx, float* y, int64_t ldy) {
+  constexpr int kMost = 16;
+  const auto get = [](const float* p, int64_t m)
+                       __attribute__((always_inline)) { return m == kWidth ? load(p) : load_n(p, m); };
+  for (int64_t i = 0; i < n; ++i, ++at, ++weight, y += ldy) {
+    if (taps == 4 && (at[0] | at[ld] | at[2 * ld] | at[3 * ld]) >= 0) {
+      const float *p = x + at[0] * ldx, *q = x + at[ld] * ldx, *r = x + at[2 * ld] * ldx,
+                  *s = x + at[3 * ld] * ldx;
+      const Vec a = set1(weight[0]), b = set1(weight[ld]), d = set1(weight[2 * ld]), e = set1(weight[3 * ld]);
+      pixel_sums(channels, y, [=](int64_t c, int64_t m) __attribute__((always_inline)) {
+        return fma(e, get(s + c, m), fma(d, get(r + c, m), fma(b, get(q + c, m), a * get(p + c, m))));
+      });
+      continue;
+    }
+    if (taps == 1 && at[0] >= 0) {
+      const float* const p = x + at[0] * ldx;
+      const Vec a = set1(weight[0]);
+      pixel_sums(channels, y,
+                 [=](int64_t c, int64_t m) __attribute__((always_inline)) { return a * get(p + c, m); });
+      continue;
+    }
+    const float* from[kMost];
+    float by[kMost];
+    int64_t inside = 0;
+    for (int64_t t = 0; t < taps; ++t) {
+      const int32_t place = at[t * ld];
+      from[inside] = x + place * ldx;
+      by[inside] = weight[t * ld];
+      inside += place >= 0;
+    }
+    pixel_sums(channels, y, [&](int64_t c, int64_t m) __attribute__((always_inline)) {
+      Vec sum = zero();
+      for (int64_t k = 0; k < inside; ++k) sum = fma(set1(by[k]), get(from[k] + c, m), sum);
+      return sum;
+    });
   }
 }
 

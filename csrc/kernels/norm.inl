@@ -46,6 +46,16 @@ NNLIB_INLINE void each_lanes(int64_t n, F f) {
   if (i < n) f(i, n - i);
 }
 
+// The same for arrays of any element type (lane_types.h).
+template <class L>
+NNLIB_INLINE typename L::V get_any(const typename L::type* p, int64_t n) {
+  return n >= L::kLanes ? L::get(p) : L::get(p, n);
+}
+template <class L>
+NNLIB_INLINE void put_any(typename L::type* p, typename L::V v, int64_t n) {
+  n >= L::kLanes ? L::put(p, v) : L::put(p, v, n);
+}
+
 template <class T>
 T norm_sum(int64_t n, const T* x) {
   return sum_lanes<T>(
@@ -62,11 +72,11 @@ T norm_square_deviation(int64_t n, const T* x, T mean) {
 }
 
 // y = a x + b
-template <class T>
-void norm_apply(int64_t n, const T* x, T a, T b, T* y) {
-  const VecOf<T> va = splat(a), vb = splat(b);
-  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    store_any(y + i, fma(va, load_any(x + i, m), vb), m);
+template <class L, class T = typename L::type, class One = typename L::One>
+void norm_apply(int64_t n, const T* x, One a, One b, T* y) {
+  const typename L::V va = L::splat(a), vb = L::splat(b);
+  each_lanes<One>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    put_any<L>(y + i, fma(va, get_any<L>(x + i, m), vb), m);
   });
 }
 
@@ -163,20 +173,28 @@ void norm_param_grad(int64_t n, const T* g, const T* x, T mean, T rstd, T* grad_
   });
 }
 
+// sum += x, element by element.
+template <class L, class T = typename L::type, class One = typename L::One>
+void col_sum(int64_t n, const T* x, One* sum) {
+  each_lanes<One>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    store_any(sum + i, load_any(sum + i, m) + get_any<L>(x + i, m), m);
+  });
+}
+
 // sum += (x - mean)^2, element by element.
-template <class T>
-void col_square_deviation(int64_t n, const T* x, const T* mean, T* sum) {
-  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    const VecOf<T> d = load_any(x + i, m) - load_any(mean + i, m);
+template <class L, class T = typename L::type, class One = typename L::One>
+void col_square_deviation(int64_t n, const T* x, const One* mean, One* sum) {
+  each_lanes<One>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    const typename L::V d = get_any<L>(x + i, m) - load_any(mean + i, m);
     store_any(sum + i, fma(d, d, load_any(sum + i, m)), m);
   });
 }
 
 // y = a x + b, element by element.
-template <class T>
-void col_apply(int64_t n, const T* x, const T* a, const T* b, T* y) {
-  each_lanes<T>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
-    store_any(y + i, fma(load_any(a + i, m), load_any(x + i, m), load_any(b + i, m)), m);
+template <class L, class T = typename L::type, class One = typename L::One>
+void col_apply(int64_t n, const T* x, const One* a, const One* b, T* y) {
+  each_lanes<One>(n, [=](int64_t i, int64_t m) __attribute__((always_inline)) {
+    put_any<L>(y + i, fma(load_any(a + i, m), get_any<L>(x + i, m), load_any(b + i, m)), m);
   });
 }
 
@@ -204,17 +222,24 @@ void col_grad(int64_t n, const T* g, const T* x, const T* a, const T* b, const T
   constexpr auto* name##_f64 = &name<double>;
 NNLIB_EACH(norm_sum)
 NNLIB_EACH(norm_square_deviation)
-NNLIB_EACH(norm_apply)
 NNLIB_EACH(norm_grad_sums)
 NNLIB_EACH(norm_grad)
 NNLIB_EACH(norm_affine)
 NNLIB_EACH(norm_affine_grad_sums)
 NNLIB_EACH(norm_affine_grad)
 NNLIB_EACH(norm_param_grad)
-NNLIB_EACH(col_square_deviation)
-NNLIB_EACH(col_apply)
 NNLIB_EACH(col_grad_sums)
 NNLIB_EACH(col_grad)
+#undef NNLIB_EACH
+#define NNLIB_EACH(name)                          \
+  constexpr auto* name##_f32 = &name<LanesF32>;   \
+  constexpr auto* name##_f64 = &name<LanesF64>;   \
+  constexpr auto* name##_bf16 = &name<LanesBf16>; \
+  constexpr auto* name##_f16 = &name<LanesF16>;
+NNLIB_EACH(norm_apply)
+NNLIB_EACH(col_sum)
+NNLIB_EACH(col_square_deviation)
+NNLIB_EACH(col_apply)
 #undef NNLIB_EACH
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "ops/drivers/embedding.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/iterator.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 
@@ -138,7 +139,28 @@ Tensor bag_sum(const Bags& b, const Tensor& weight, const Tensor& rows, const Te
   return out;
 }
 
-bool is_half(Dtype dtype) { return dtype == Dtype::Float16 || dtype == Dtype::BFloat16; }
+// The same of 16-bit floats: rows that were chosen from are added up in float and rounded once.
+template <class T>
+void half_max_gradient(const Tensor& chosen, const T* from, const Tensor& out) {
+  const int64_t bags = chosen.size(0), d = chosen.size(1);
+  const int64_t* at = chosen.data<int64_t>();
+  std::vector<int64_t> place((size_t)out.size(0), -1), rows;
+  for (int64_t i = 0; i < bags * d; ++i) {
+    if (at[i] < 0) continue;
+    int64_t& p = place[size_t(at[i] / d)];
+    if (p >= 0) continue;
+    p = (int64_t)rows.size();
+    rows.push_back(at[i] / d);
+  }
+  std::vector<float> sums(rows.size() * size_t(d), 0.f);
+  for (int64_t bag = 0; bag < bags; ++bag)
+    for (int64_t j = 0; j < d; ++j)
+      if (const int64_t c = at[bag * d + j]; c >= 0)
+        sums[size_t(place[size_t(c / d)] * d + j)] += float(from[bag * d + j]);
+  for (size_t r = 0; r < rows.size(); ++r)
+    store_row(Dtype::Float32, out.dtype())(d, sums.data() + r * size_t(d),
+                                           (char*)(out.data<T>() + rows[r] * d), (int64_t)sizeof(T));
+}
 
 // grad added to the elements that were chosen, in the order of the bags. Threads share the columns.
 Tensor max_gradient(const Tensor& chosen, const Dims& sizes, const Tensor& grad) {
@@ -148,16 +170,19 @@ Tensor max_gradient(const Tensor& chosen, const Dims& sizes, const Tensor& grad)
   const int64_t bags = chosen.size(0), d = chosen.size(1);
   dispatch_floating(out.dtype(), "embedding_bag", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    parallel_for(0, d, bags < 64 ? d : 32, [&](int64_t low, int64_t high) {
-      for (int64_t bag = 0; bag < bags; ++bag) {
-        const int64_t* at = chosen.data<int64_t>() + bag * d;
-        for (int64_t j = low; j < high; ++j) {
-          if (at[j] < 0) continue;  // an empty bag
-          T& sum = out.data<T>()[at[j]];
-          sum = T(compute_t<T>(sum) + compute_t<T>(from.data<T>()[bag * d + j]));
+    if constexpr (!std::is_same_v<T, compute_t<T>>) {
+      half_max_gradient(chosen, from.data<T>(), out);
+    } else {
+      parallel_for(0, d, bags < 64 ? d : 32, [&](int64_t low, int64_t high) {
+        for (int64_t bag = 0; bag < bags; ++bag) {
+          const int64_t* at = chosen.data<int64_t>() + bag * d;
+          for (int64_t j = low; j < high; ++j) {
+            if (at[j] < 0) continue;  // an empty bag
+            out.data<T>()[at[j]] += from.data<T>()[bag * d + j];
+          }
         }
-      }
-    });
+      });
+    }
   });
   return out;
 }
@@ -195,7 +220,7 @@ Tensor bag_max(const Bags& b, const Tensor& weight, const Tensor& rows) {
   if (wants_grad(weight)) {
     record(out, "EmbeddingBagBackward0", {weight},
            [chosen, sizes = weight.sizes()](Backward&, const TensorList& g) {
-             if (!(GradMode::enabled() && wants_grad(g[0])) && !is_half(g[0].dtype()))
+             if (!(GradMode::enabled() && wants_grad(g[0])))
                return TensorList{max_gradient(chosen, sizes, g[0])};
              // Elements as rows of one value; empty bags go to a row of their own that is cut off.
              const int64_t n = sizes[0] * sizes[1];

@@ -265,6 +265,33 @@ void sample(const Sampling& s, const T* x, const T* grid, T* y) {
   });
 }
 
+// The same of images with the channels last: a point's channels are summed side by side and then turned
+// round.
+template <int kTaps>
+void sample_last(const Sampling& s, const float* x, const float* grid, float* y) {
+  constexpr int64_t kStrip = 64;  // channels at a time
+  for_each_block<float, kTaps>(
+      s, grid, false, [&](const PointBlock<float, kTaps>& block, int64_t n, int64_t first) {
+        float sums[kPoints * kStrip];
+        for (int64_t k = 0; k < s.channels; k += kStrip) {
+          const int64_t m = std::min(kStrip, s.channels - k);
+          kernels::table().sample_pixels_f32(block.n, kTaps, block.at[0], block.weight[0], kPoints, m,
+                                             x + n * s.area() * s.channels + k, s.channels, sums, m);
+          kernels::table().transpose_u32(block.n, m, (const uint32_t*)sums, m,
+                                         (uint32_t*)y + (n * s.channels + k) * s.points + first, s.points);
+        }
+      });
+}
+
+// The image with its channels last, where that pays: it has them so, or its points are many enough to turn it
+// round for. Undefined elsewhere.
+Tensor channels_last(const Sampling& s, int64_t taps, const Tensor& input) {
+  const MemoryFormat last = s.dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
+  if (input.dtype() != Dtype::Float32 || s.channels < 2) return Tensor();
+  if (input.is_contiguous(last)) return input;
+  return s.area() <= 4 * taps * s.points ? clone(detach(input), last) : Tensor();
+}
+
 // The grid's gradient: each point's own.
 template <class T, int kTaps>
 void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* grid, T* gg) {
@@ -404,12 +431,17 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, const std::string& m
   Dims sizes = grid.sizes();
   sizes.pop_back();
   sizes.insert(1, s.channels);
-  const Tensor x = contiguous_values(input), points = contiguous_values(grid);
-  Tensor out = empty(sizes, x.dtype());
-  dispatch_32_or_64(x.dtype(), "grid_sampler", [&](auto tag) {
+  const Tensor points = contiguous_values(grid);
+  Tensor out = empty(sizes, input.dtype());
+  dispatch_32_or_64(input.dtype(), "grid_sampler", [&](auto tag) {
     using T = typename decltype(tag)::type;
     dispatch_taps(s, [&](auto taps) {
-      sample<T, decltype(taps)::value>(s, x.data<T>(), points.data<T>(), out.data<T>());
+      constexpr int kTaps = decltype(taps)::value;
+      if constexpr (std::is_same_v<T, float>)
+        if (const Tensor x = channels_last(s, kTaps, input); x.defined())
+          return sample_last<kTaps>(s, x.data<float>(), points.data<float>(), out.data<float>());
+      const Tensor x = contiguous_values(input);
+      sample<T, kTaps>(s, x.data<T>(), points.data<T>(), out.data<T>());
     });
   });
   if (wants_grad(input, grid)) {

@@ -26,14 +26,26 @@ Tensor nonzero(const Tensor& x) {
   const Dims sizes = x.sizes();
   parallel_for(0, n, kChunk, [&](int64_t b, int64_t e) {
     int64_t* row = p + start[b / kChunk] * dims;
-    for (int64_t i = b; i < e; i++) {
-      if (!m[i]) continue;
-      int64_t rest = i;
-      for (int64_t d = dims - 1; d >= 0; d--) {
-        row[d] = rest % sizes[d];
+    const int64_t last = dims ? sizes[dims - 1] : 1;
+    std::vector<int64_t> outer((size_t)dims);  // coordinates of a run along the last dimension
+    for (int64_t i = b; i < e;) {
+      int64_t rest = i / last;
+      for (int64_t d = dims - 2; d >= 0; d--) {
+        outer[d] = rest % sizes[d];
         rest /= sizes[d];
       }
-      row += dims;
+      constexpr int64_t kRun = 256;
+      const int64_t first = i % last, n = std::min({last - first, e - i, kRun});
+      int64_t found[kRun], count = 0;  // without a branch that values of no order would mislead
+      for (int64_t k = 0; k < n; k++) {
+        found[count] = first + k;
+        count += m[i + k];
+      }
+      for (int64_t k = 0; k < count && dims; k++, row += dims) {
+        for (int64_t d = 0; d < dims - 1; d++) row[d] = outer[d];
+        row[dims - 1] = found[k];
+      }
+      i += n;
     }
   });
   return r;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/composite.h"
+#include "ops/drivers/scratch.h"
 #include "ops/elementwise.h"
 #include "ops/norm.h"
 #include "ops/norm_common.h"
@@ -144,17 +145,27 @@ GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Ten
     return stats;
   }
   parallel_for(0, count, rows_per_chunk(size), [&](int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; i++) {
-      const T* group = x + i * size;
+    const auto normalize = [&](int64_t i, const auto* group, auto* to) {
       mean[i] = (C)(norm_loops::sum(size, group) / (double)size);
       stats.var[i] = norm_loops::square_deviation(size, group, mean[i]) / (double)size;
       rstd[i] = (C)(1 / std::sqrt(stats.var[i] + eps));
       for (int64_t k = 0; k < in.per_group(); k++) {
         const int64_t c = i % in.groups * in.per_group() + k;
         const C scale = w.get(c, 1) * rstd[i], shift = b.get(c, 0) - mean[i] * scale;
-        norm_loops::apply(in.s, group + k * in.s, scale, shift, y + i * size + k * in.s);
+        norm_loops::apply(in.s, group + k * in.s, scale, shift, to + k * in.s);
       }
-    }
+    };
+    if constexpr (norm_loops::kHalf<T>)
+      if (size <= norm_loops::kMostWide) {
+        float* const wide = drivers::scratch<drivers::Scratch::Rows, float>(size);
+        for (int64_t i = first; i < end; i++) {
+          norm_loops::widen(size, x + i * size, wide);
+          normalize(i, wide, wide);
+          norm_loops::narrow(size, wide, y + i * size);
+        }
+        return;
+      }
+    for (int64_t i = first; i < end; i++) normalize(i, x + i * size, y + i * size);
   });
   return stats;
 }
@@ -173,25 +184,39 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
     });
   else
     parallel_for(0, in.n * in.groups, rows_per_chunk(size), [&](int64_t first, int64_t end) {
-      for (int64_t i = first; i < end; i++) {
+      const auto differentiate = [&](int64_t i, const auto* gi, const auto* xi, auto* to) {
         double total_g = 0, total_gx = 0;
         for (int64_t k = 0; k < per_group; k++) {
-          const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
+          const int64_t at = k * in.s, c = i % in.groups * per_group + k;
           const norm_loops::GradSums s =
-              norm_loops::grad_sums(in.s, g + at, x + at, (const C*)nullptr, mean[i]);
+              norm_loops::grad_sums(in.s, gi + at, xi + at, (const C*)nullptr, mean[i]);
           sum_g[i * per_group + k] = s.g;
           sum_gx[i * per_group + k] = s.gx;
           total_g += s.g * w.get(c, 1);
           total_gx += s.gx * w.get(c, 1);
         }
-        if (!gx) continue;
+        if (!gx) return;
         const double r = rstd[i], slope = -r * r * r * total_gx / (double)size;
         const double shift = -r * total_g / (double)size - slope * mean[i];
         for (int64_t k = 0; k < per_group; k++) {
-          const int64_t at = i * size + k * in.s, c = i % in.groups * per_group + k;
-          norm_loops::grad(in.s, g + at, x + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, gx + at);
+          const int64_t at = k * in.s, c = i % in.groups * per_group + k;
+          norm_loops::grad(in.s, gi + at, xi + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, to + at);
         }
-      }
+      };
+      if constexpr (norm_loops::kHalf<T>)
+        if (size <= norm_loops::kMostWide) {
+          float* const wide_g = drivers::scratch<drivers::Scratch::Rows, float>(2 * size);
+          float* const wide_x = wide_g + size;
+          for (int64_t i = first; i < end; i++) {
+            norm_loops::widen(size, g + i * size, wide_g);
+            norm_loops::widen(size, x + i * size, wide_x);
+            differentiate(i, wide_g, wide_x, wide_g);
+            if (gx) norm_loops::narrow(size, wide_g, gx + i * size);
+          }
+          return;
+        }
+      for (int64_t i = first; i < end; i++)
+        differentiate(i, g + i * size, x + i * size, gx ? gx + i * size : nullptr);
     });
   for (int64_t c = 0; c < in.c; c++) {
     double total_g = 0, total_gx = 0;

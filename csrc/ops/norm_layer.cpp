@@ -5,6 +5,7 @@
 
 #include "core/shape.h"
 #include "ops/composite.h"
+#include "ops/drivers/scratch.h"
 #include "ops/elementwise.h"
 #include "ops/norm.h"
 #include "ops/norm_common.h"
@@ -60,13 +61,23 @@ RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tenso
   C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
   const int64_t n = rows.width;
   parallel_for(0, rows.count, rows_per_chunk(n), [&](int64_t first, int64_t end) {
-    for (int64_t r = first; r < end; r++) {
-      const T* row = x + r * n;
+    const auto normalize = [&](int64_t r, const auto* row, auto* to) {
       mean[r] = centered ? (C)(norm_loops::sum(n, row) / (double)n) : C(0);
       const double var = norm_loops::square_deviation(n, row, mean[r]) / (double)n;
       rstd[r] = (C)(1 / std::sqrt(var + eps));
-      norm_loops::affine(n, row, mean[r], rstd[r], w.data(), b.data(), y + r * n);
-    }
+      norm_loops::affine(n, row, mean[r], rstd[r], w.data(), b.data(), to);
+    };
+    if constexpr (norm_loops::kHalf<T>)
+      if (n <= norm_loops::kMostWide) {
+        float* const wide = drivers::scratch<drivers::Scratch::Rows, float>(n);
+        for (int64_t r = first; r < end; r++) {
+          norm_loops::widen(n, x + r * n, wide);
+          normalize(r, wide, wide);
+          norm_loops::narrow(n, wide, y + r * n);
+        }
+        return;
+      }
+    for (int64_t r = first; r < end; r++) normalize(r, x + r * n, y + r * n);
   });
   return stats;
 }
@@ -88,15 +99,27 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
     C* gb = grad_b ? sums + (chunks + first / grain) * n : nullptr;
     if (gw) std::fill(gw, gw + n, C(0));
     if (gb) std::fill(gb, gb + n, C(0));
-    for (int64_t r = first; r < end; r++) {
-      const T *gr = g + r * n, *xr = x + r * n;
+    const auto differentiate = [&](int64_t r, const auto* gr, const auto* xr, auto* to) {
       if (gw || gb) norm_loops::param_grad(n, gr, xr, mean[r], rstd[r], gw, gb);
-      if (!gx) continue;
+      if (!gx) return;
       const norm_loops::GradSums s = norm_loops::grad_sums(n, gr, xr, w.data(), mean[r]);
       const double slope = -(double)rstd[r] * rstd[r] * s.gx / (double)n;
       const double shift = centered ? -s.g / (double)n - slope * mean[r] : 0;
-      norm_loops::affine_grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, gx + r * n);
-    }
+      norm_loops::affine_grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, to);
+    };
+    if constexpr (norm_loops::kHalf<T>)
+      if (n <= norm_loops::kMostWide) {
+        float *const wide_g = drivers::scratch<drivers::Scratch::Rows, float>(2 * n), *const wide_x =
+                                                                                          wide_g + n;
+        for (int64_t r = first; r < end; r++) {
+          norm_loops::widen(n, g + r * n, wide_g);
+          norm_loops::widen(n, x + r * n, wide_x);
+          differentiate(r, wide_g, wide_x, wide_g);
+          if (gx) norm_loops::narrow(n, wide_g, gx + r * n);
+        }
+        return;
+      }
+    for (int64_t r = first; r < end; r++) differentiate(r, g + r * n, x + r * n, gx ? gx + r * n : nullptr);
   });
   auto add_up = [&](Tensor* out, const C* from) {
     if (!out) return;

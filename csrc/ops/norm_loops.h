@@ -83,9 +83,7 @@ struct GradSums {
     kernels::table().norm_param_grad_##TYPE(n, g, x, mean, rstd, gw, gb);                              \
   }                                                                                                    \
   /* Each value has statistics of its own (channels last). */                                          \
-  inline void col_sum(int64_t n, const T* x, T* sum) {                                                 \
-    kernels::table().add_rows_##TYPE(1, n, sum, n, 1, x, n, 1, sum, n);                                \
-  }                                                                                                    \
+  inline void col_sum(int64_t n, const T* x, T* sum) { kernels::table().col_sum_##TYPE(n, x, sum); }   \
   inline void col_square_deviation(int64_t n, const T* x, const T* mean, T* sum) {                     \
     kernels::table().col_square_deviation_##TYPE(n, x, mean, sum);                                     \
   }                                                                                                    \
@@ -104,6 +102,9 @@ NNLIB_NORM_LOOPS(double, f64)
 
 // ---- the same of 16-bit floats
 
+// Values that are made float32 once for several loops over them; longer runs go by pieces.
+constexpr int64_t kMostWide = 1 << 14;
+
 template <class T, class = std::enable_if_t<kHalf<T>>>
 double sum(int64_t n, const T* x) {
   double s = 0;
@@ -116,13 +117,23 @@ double square_deviation(int64_t n, const T* x, float mean) {
   pieces(n, x, [&](int64_t, int64_t m, const float* a) { s += square_deviation(m, a, mean); });
   return s;
 }
-template <class T, class = std::enable_if_t<kHalf<T>>>
-void apply(int64_t n, const T* x, float a, float b, T* y) {
-  pieces(n, x, [&](int64_t i, int64_t m, float* v) {
-    apply(m, v, a, b, v);
-    narrow(m, v, y + i);
-  });
-}
+// By kernels of their own where a call reads the values once.
+#define NNLIB_HALF_LOOPS(T, TYPE)                                                          \
+  inline void apply(int64_t n, const T* x, float a, float b, T* y) {                       \
+    kernels::table().norm_apply_##TYPE(n, &x->bits, a, b, &y->bits);                       \
+  }                                                                                        \
+  inline void col_sum(int64_t n, const T* x, float* sum) {                                 \
+    kernels::table().col_sum_##TYPE(n, &x->bits, sum);                                     \
+  }                                                                                        \
+  inline void col_square_deviation(int64_t n, const T* x, const float* mean, float* sum) { \
+    kernels::table().col_square_deviation_##TYPE(n, &x->bits, mean, sum);                  \
+  }                                                                                        \
+  inline void col_apply(int64_t n, const T* x, const float* a, const float* b, T* y) {     \
+    kernels::table().col_apply_##TYPE(n, &x->bits, a, b, &y->bits);                        \
+  }
+NNLIB_HALF_LOOPS(BFloat16, bf16)
+NNLIB_HALF_LOOPS(Half, f16)
+#undef NNLIB_HALF_LOOPS
 template <class T, class = std::enable_if_t<kHalf<T>>>
 GradSums grad_sums(int64_t n, const T* g, const T* x, const float* w, float mean) {
   GradSums s{0, 0};
@@ -158,21 +169,6 @@ template <class T, class = std::enable_if_t<kHalf<T>>>
 void param_grad(int64_t n, const T* g, const T* x, float mean, float rstd, float* gw, float* gb) {
   pieces(n, g, x, [&](int64_t i, int64_t m, const float* gv, const float* xv) {
     param_grad(m, gv, xv, mean, rstd, gw ? gw + i : nullptr, gb ? gb + i : nullptr);
-  });
-}
-template <class T, class = std::enable_if_t<kHalf<T>>>
-void col_sum(int64_t n, const T* x, float* sum) {
-  pieces(n, x, [&](int64_t i, int64_t m, const float* v) { col_sum(m, v, sum + i); });
-}
-template <class T, class = std::enable_if_t<kHalf<T>>>
-void col_square_deviation(int64_t n, const T* x, const float* mean, float* sum) {
-  pieces(n, x, [&](int64_t i, int64_t m, const float* v) { col_square_deviation(m, v, mean + i, sum + i); });
-}
-template <class T, class = std::enable_if_t<kHalf<T>>>
-void col_apply(int64_t n, const T* x, const float* a, const float* b, T* y) {
-  pieces(n, x, [&](int64_t i, int64_t m, float* v) {
-    col_apply(m, v, a + i, b + i, v);
-    narrow(m, v, y + i);
   });
 }
 template <class T, class = std::enable_if_t<kHalf<T>>>

@@ -13,8 +13,7 @@ namespace nnlib::ops {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int64_t kChannels = 64;  // of a task
-constexpr int64_t kSumTaps = 64;   // more are added up in double
+constexpr int64_t kSumTaps = 64;  // more are added up in double
 
 struct Pixels {
   int64_t samples, channels, in, out;
@@ -54,7 +53,8 @@ void each_pixel_task(const Windows& w, const F& f) {
 bool pools_channels(const Tensor& input, const Windows& w) {
   // Lines of few channels are turned into planes.
   return is_floating(input.dtype()) && input.dim() >= 4 && input.size(1) >= 8 && !input.is_contiguous() &&
-         is_channels_last(input.sizes(), input.strides()) && w.in_plane() < INT32_MAX && w.out_plane() > 0;
+         is_channels_last(input.sizes(), input.strides()) && w.in_plane() < INT32_MAX && w.out_plane() > 0 &&
+         w.out_plane() < INT32_MAX;
 }
 
 namespace {
@@ -71,9 +71,6 @@ namespace {
     /* z = x / by */                                                    \
     static void divide(int64_t n, const C* x, C by, C* z) {             \
       kernels::table().div_rows_##SUMS(1, n, x, n, 1, &by, 0, 0, z, n); \
-    }                                                                   \
-    static void add(int64_t n, const C* x, C* z) {                      \
-      kernels::table().add_rows_##SUMS(1, n, z, n, 1, x, n, 1, z, n);   \
     }                                                                   \
   };
 template <class T>
@@ -109,20 +106,21 @@ void max_windows(const T* plane, const Windows& w, int64_t channels, int64_t fro
   });
 }
 
-template <class T>
-void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t from, int64_t end, T* y) {
+// y = the mean of each window, in y's type: a plane of T becomes lines of R.
+template <class T, class R>
+void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t from, int64_t end, R* y) {
   using K = ChannelKernels<T>;
   using C = compute_t<T>;
   using Raw = typename K::Raw;
-  constexpr bool kDirect = std::is_same_v<T, C>;
-  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
+  constexpr bool kDirect = std::is_same_v<R, C>;
+  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<R>::value);
   std::vector<int32_t> taps;
   std::vector<int64_t> offset;
   std::vector<C> wide(kDirect ? 0 : (size_t)channels);
   std::vector<double> sums;
   each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
     const int64_t count = (int64_t)taps.size();
-    T* to = y + o * channels;
+    R* to = y + o * channels;
     C* row;
     if constexpr (kDirect)
       row = to;
@@ -143,45 +141,70 @@ void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t fr
       }
       for (int64_t c = 0; c < channels; c++) row[c] = (C)(sums[(size_t)c] / (double)divisor);
     }
-    if constexpr (!kDirect) store(channels, row, (char*)to, (int64_t)sizeof(T));
+    if constexpr (!kDirect) store(channels, row, (char*)to, (int64_t)sizeof(R));
   });
 }
 
+// The windows that hold each place, as windows over a plane of windows.
+Windows turned_round(const Windows& w) {
+  Windows r;
+  for (int k = 0; k < 3; k++) {
+    const Axis& a = w.axis[k];
+    Axis& b = r.axis[k];
+    b.in = a.out, b.out = a.in;
+    b.start.clear(), b.end.clear(), b.count.assign((size_t)a.in, 1);
+    int64_t first = 0, last = 0;
+    for (int64_t i = 0; i < a.in; i++) {
+      while (first < a.out && a.end[first] <= i) first++;
+      while (last < a.out && a.start[last] <= i) last++;
+      b.start.push_back(first);
+      b.end.push_back(std::max(first, last));
+    }
+  }
+  r.planes = w.planes;
+  r.in_sizes = w.out_sizes, r.out_sizes = w.in_sizes;
+  return r;
+}
+// What all windows are divided by; 0 where they differ.
+int64_t common_divisor(const Windows& w) {
+  if (w.divisor) return w.divisor;
+  int64_t product = 1;
+  for (const Axis& a : w.axis) {
+    for (int64_t c : a.count)
+      if (c != a.count[0]) return 0;
+    product *= a.count.empty() ? 1 : a.count[0];
+  }
+  return product;
+}
+
+// Each place gathers from the windows that hold it: nothing is written twice, and tasks share no place.
 template <class T>
 void spread_over_channels(const T* g, const Windows& w, T* gx) {
   using K = ChannelKernels<T>;
   using C = compute_t<T>;
-  constexpr bool kDirect = std::is_same_v<T, C>;
   const Pixels p(w);
-  const LoadRow load = load_row(DtypeOf<T>::value, DtypeOf<C>::value);
-  const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
-  const int64_t item = (int64_t)sizeof(T);
-  // Windows may overlap: a task has all windows of some channels of a sample. 16-bit floats are added up in
-  // float, beside each other.
-  const int64_t some = std::min(kChannels, p.channels), parts = (p.channels + some - 1) / some;
-  const int64_t grain = planes_per_chunk((p.in + p.out) * some);
-  parallel_for(0, p.samples * parts, grain, [&](int64_t b, int64_t e) {
-    std::vector<int32_t> taps;
-    std::vector<C> wide(kDirect ? 0 : (size_t)(p.in * some));
-    C share[kChannels];
-    for (int64_t t = b; t < e; t++) {
-      const int64_t n = t / parts, c0 = t % parts * some, c = std::min(some, p.channels - c0);
-      T* plane = gx + n * p.in * p.channels + c0;
-      C* sums;
-      int64_t ld = p.channels;
-      if constexpr (kDirect)
-        sums = plane;
-      else
-        sums = wide.data(), ld = some;
-      for (int64_t i = 0; i < p.in; i++) std::fill(sums + i * ld, sums + i * ld + c, C(0));
-      each_window(w, 0, p.out, taps, [&](int64_t o, int64_t divisor) {
-        load(c, (const char*)(g + (n * p.out + o) * p.channels + c0), item, share);
-        K::divide(c, share, (C)divisor, share);
-        for (int32_t i : taps) K::add(c, share, sums + i * ld);
+  Windows back = turned_round(w);
+  back.divisor = common_divisor(w);
+  std::vector<C> shares;  // of windows of different divisors
+  if (!back.divisor) {
+    back.divisor = 1;
+    shares.resize((size_t)(p.samples * p.out * p.channels));
+    const LoadRow load = load_row(DtypeOf<T>::value, DtypeOf<C>::value);
+    each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
+      std::vector<int32_t> taps;
+      each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
+        const int64_t at = (n * p.out + o) * p.channels;
+        load(p.channels, (const char*)(g + at), (int64_t)sizeof(T), shares.data() + at);
+        K::divide(p.channels, shares.data() + at, divisor ? (C)divisor : C(1), shares.data() + at);
       });
-      if constexpr (!kDirect)
-        for (int64_t i = 0; i < p.in; i++) store(c, sums + i * ld, (char*)(plane + i * p.channels), item);
-    }
+    });
+  }
+  each_pixel_task(back, [&](int64_t n, int64_t from, int64_t end) {
+    T* to = gx + n * p.in * p.channels;
+    if (shares.empty())
+      mean_windows(g + n * p.out * p.channels, back, p.channels, from, end, to);
+    else
+      mean_windows(shares.data() + n * p.out * p.channels, back, p.channels, from, end, to);
   });
 }
 

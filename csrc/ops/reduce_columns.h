@@ -1,5 +1,6 @@
 // Reductions whose outputs lie beside each other: whole rows are folded into a row of accumulators, so that
-// memory is read in its order and neighbouring outputs share a vector.
+// memory is read in its order and neighbouring outputs share a vector. Short runs that are reduced are turned
+// round for it: a call for each of them would cost more than its values.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -11,12 +12,14 @@ namespace nnlib::ops {
 
 // Folds `rows` rows of `cols` values, ld apart, into acc: fold(rows, cols, x, ld, acc). merge(cols, acc,
 // other): other stands for rows after those of acc. finish(first, cols, acc): the outputs from number `first`
-// on. False, and nothing done, where the innermost kept dimension is not contiguous or too short to pay.
+// on. False, and nothing done, where the innermost kept dimension is not contiguous (nor what is reduced one
+// short run) or too short to pay.
 template <class C, class A, class Fold, class Merge, class Finish>
 bool reduce_columns(const Tensor& self, const std::vector<bool>& mask, A init, const Fold& fold,
                     const Merge& merge, const Finish& finish) {
   constexpr int64_t kStrip = 256;    // accumulators at a time
-  constexpr int64_t kLoadRows = 16;  // rows brought into another type at a time
+  constexpr int64_t kLoadRows = 16;  // rows brought into another type, or turned round, at a time
+  constexpr int64_t kShort = 32;     // values of a run that is turned round
   const int64_t item = (int64_t)self.itemsize();
   Part kept, reduced;
   for (size_t i = 0; i < mask.size(); i++)
@@ -24,8 +27,11 @@ bool reduce_columns(const Tensor& self, const std::vector<bool>& mask, A init, c
   kept.close();
   reduced.close();
   const int64_t cols = kept.sizes.back(), rows = reduced.count;
-  if (kept.strides.back() != item || cols < 8 || rows < 2 || kept.count == 0) return false;
-  const bool same = self.dtype() == DtypeOf<C>::value;
+  const int64_t across = kept.strides.back();
+  const bool turned =
+      across != item && reduced.sizes.size() == 1 && reduced.strides[0] == item && rows <= kShort;
+  if ((across != item && !turned) || cols < 8 || rows < 2 || kept.count == 0) return false;
+  const bool same = self.dtype() == DtypeOf<C>::value && !turned;
   const LoadRow load = load_row(self.dtype(), DtypeOf<C>::value);
   const char* base = (const char*)self.raw();
   const int64_t strips = (cols + kStrip - 1) / kStrip, tasks = kept.count / cols * strips;
@@ -40,7 +46,7 @@ bool reduce_columns(const Tensor& self, const std::vector<bool>& mask, A init, c
     Cursor outer(kept.sizes), at(reduced.sizes);
     outer.seek(t / strips * cols);
     at.seek(r);
-    const char* from = base + outer.offset(kept.strides) + c0 * item;
+    const char* from = base + outer.offset(kept.strides) + c0 * across;
     const int64_t step = reduced.strides.back();
     std::fill(acc, acc + n, init);
     while (r < end) {
@@ -51,7 +57,7 @@ bool reduce_columns(const Tensor& self, const std::vector<bool>& mask, A init, c
       } else {
         m = std::min(m, kLoadRows);
         alignas(64) C buffer[kLoadRows * kStrip];
-        for (int64_t i = 0; i < m; i++) load(n, x + i * step, item, buffer + i * kStrip);
+        for (int64_t i = 0; i < m; i++) load(n, x + i * step, across, buffer + i * kStrip);
         fold(m, n, buffer, kStrip, acc);
       }
       r += m;

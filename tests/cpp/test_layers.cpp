@@ -66,10 +66,51 @@ void norm_kernels(const Table& table, const char* isa, int64_t n, bool affine) {
   COMPARE_NORM(norm_affine_grad_sums, 2, kernel(n, g, x, weight, mean, out));
   COMPARE_NORM(norm_affine_grad, n, kernel(n, g, x, weight, p, q, r, out));
   COMPARE_NORM(norm_param_grad, 2 * n, kernel(n, g, x, mean, rstd, affine ? out : nullptr, out + n));
+  COMPARE_NORM(col_sum, n, kernel(n, x, out));
   COMPARE_NORM(col_square_deviation, n, kernel(n, x, w, out));
   COMPARE_NORM(col_apply, n, kernel(n, x, w, b, out));
   COMPARE_NORM(col_grad_sums, 2 * n, kernel(n, g, x, w, out, out + n));
   COMPARE_NORM(col_grad, n, kernel(n, g, x, w, b, c, out));
+}
+
+// The kernels that take 16-bit floats as they are.
+struct HalfNorms {
+  decltype(Table::norm_apply_bf16) apply;
+  decltype(Table::col_apply_bf16) col_apply;
+  decltype(Table::col_sum_bf16) sum;
+  decltype(Table::col_square_deviation_bf16) deviation;
+  HalfNorms(const Table& t, bool brain)
+      : apply(brain ? t.norm_apply_bf16 : t.norm_apply_f16),
+        col_apply(brain ? t.col_apply_bf16 : t.col_apply_f16),
+        sum(brain ? t.col_sum_bf16 : t.col_sum_f16),
+        deviation(brain ? t.col_square_deviation_bf16 : t.col_square_deviation_f16) {}
+};
+void half_norm_kernels(const Table& table, const char* isa, int64_t n, bool brain) {
+  for (const char* name : {"norm_apply", "col_apply", "col_sum", "col_square_deviation"})
+    covered().insert(std::string(name) + (brain ? "_bf16" : "_f16"));
+  Guarded<float> values(n), w(n), b(n);
+  fill(values), fill(w), fill(b);
+  Guarded<uint16_t> x(n), y(n, 3), y0(n, 3);
+  for (int64_t i = 0; i < n; ++i) x[i] = to_half(values[i], brain);
+  const HalfNorms got(table, brain), want(truth(), brain);
+  const auto same = [&](const char* name) {
+    for (int64_t i = 0; i < n; ++i)
+      CHECK(near_half(y[i], y0[i], brain), name, " ", isa, " at ", i, " of ", n, " is ",
+            from_half(y[i], brain), " not ", from_half(y0[i], brain));
+    CHECK(y.intact(), name, " ", isa, " wrote past its ", n, " values");
+  };
+  got.apply(n, x.data(), 1.7f, -0.4f, y.data()), want.apply(n, x.data(), 1.7f, -0.4f, y0.data());
+  same("norm_apply of 16 bits");
+  got.col_apply(n, x.data(), w.data(), b.data(), y.data());
+  want.col_apply(n, x.data(), w.data(), b.data(), y0.data());
+  same("col_apply of 16 bits");
+  Guarded<float> s(n, 3), s0(n, 3);
+  fill(s);
+  for (int64_t i = 0; i < n; ++i) s0[i] = s[i];
+  got.sum(n, x.data(), s.data()), want.sum(n, x.data(), s0.data());
+  expect(s, s0, "col_sum of 16 bits", isa, 1e-6);
+  got.deviation(n, x.data(), w.data(), s.data()), want.deviation(n, x.data(), w.data(), s0.data());
+  expect(s, s0, "col_square_deviation of 16 bits", isa, 1e-5);
 }
 
 void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t width) {
@@ -118,6 +159,7 @@ TEST(norm) {
         norm_kernels<float>(table, isa, n, affine);
         norm_kernels<double>(table, isa, n, affine);
       }
+      for (bool brain : {false, true}) half_norm_kernels(table, isa, n, brain);
     }
   });
 }
@@ -224,6 +266,29 @@ TEST(sample_points) {
         table.sample_points_f32(n, taps, at.data(), weight.data(), ld, x.data(), y.data());
         truth().sample_points_f32(n, taps, at.data(), weight.data(), ld, x.data(), y0.data());
         expect(y, y0, "sample_points_f32", isa, 1e-5);
+      }
+  });
+}
+
+TEST(sample_pixels) {
+  covered().insert("sample_pixels_f32");
+  for_each_isa([](const Table& table, const char* isa) {
+    for (int64_t channels : odd_sizes())
+      for (int64_t taps : {1, 4, 8, 16}) {
+        const int64_t n = 7, ld = n + 2, ldx = channels + 3, ldy = channels + 1;
+        Guarded<float> x(20 * ldx), y(n * ldy), y0(n * ldy);
+        std::vector<float> weight(size_t(taps * ld));
+        std::vector<int32_t> at(size_t(taps * ld));
+        fill(x), fill(weight), fill(y);
+        for (int64_t i = 0; i < n * ldy; ++i) y0[i] = y[i];  // what lies between the rows stays
+        for (int64_t c = 0; c < ldx; ++c) x[c] = NAN;        // nobody's
+        for (size_t i = 0; i < at.size(); ++i)
+          at[i] = i % 9 == 3 ? -1 - int32_t(i % 2) : 1 + int32_t(i * 37 % 19);
+        table.sample_pixels_f32(n, taps, at.data(), weight.data(), ld, channels, x.data(), ldx, y.data(),
+                                ldy);
+        truth().sample_pixels_f32(n, taps, at.data(), weight.data(), ld, channels, x.data(), ldx, y0.data(),
+                                  ldy);
+        expect(y, y0, "sample_pixels_f32", isa, 1e-5);
       }
   });
 }

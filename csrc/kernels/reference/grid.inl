@@ -100,6 +100,17 @@ void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* 
   }
 }
 
+void sample_pixels_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
+                       int64_t channels, const float* x, int64_t ldx, float* y, int64_t ldy) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t c = 0; c < channels; ++c) {
+      double sum = 0;
+      for (int64_t t = 0; t < taps; ++t)
+        if (at[t * ld + i] >= 0) sum += double(weight[t * ld + i]) * x[at[t * ld + i] * ldx + c];
+      y[i * ldy + c] = float(sum);
+    }
+}
+
 void point_dots_f32(int64_t n, int64_t taps, const int32_t* at, int64_t ld, const float* g, const float* x,
                     float* sum) {
   for (int64_t t = 0; t < taps; ++t)

@@ -1,4 +1,6 @@
 // The truth of norm.inl: sums in double.
+#include "half.inl"
+
 namespace nnlib::kernels::reference {
 namespace {
 
@@ -67,6 +69,11 @@ void norm_param_grad(int64_t n, const T* g, const T* x, T mean, T rstd, T* grad_
 }
 
 template <class T>
+void col_sum(int64_t n, const T* x, T* sum) {
+  for (int64_t i = 0; i < n; ++i) sum[i] += x[i];
+}
+
+template <class T>
 void col_square_deviation(int64_t n, const T* x, const T* mean, T* sum) {
   for (int64_t i = 0; i < n; ++i) sum[i] = T(sum[i] + (double(x[i]) - mean[i]) * (double(x[i]) - mean[i]));
 }
@@ -101,10 +108,32 @@ NNLIB_EACH(norm_affine_grad)
 NNLIB_EACH(norm_grad)
 NNLIB_EACH(norm_affine)
 NNLIB_EACH(norm_param_grad)
+NNLIB_EACH(col_sum)
 NNLIB_EACH(col_square_deviation)
 NNLIB_EACH(col_apply)
 NNLIB_EACH(col_grad_sums)
 NNLIB_EACH(col_grad)
+#undef NNLIB_EACH
+
+// 16-bit floats: in float, value by value.
+#define NNLIB_EACH(suffix)                                                                             \
+  void norm_apply_##suffix(int64_t n, const uint16_t* x, float a, float b, uint16_t* y) {              \
+    for (int64_t i = 0; i < n; ++i) y[i] = to_##suffix(float(double(a) * from_##suffix(x[i]) + b));    \
+  }                                                                                                    \
+  void col_sum_##suffix(int64_t n, const uint16_t* x, float* sum) {                                    \
+    for (int64_t i = 0; i < n; ++i) sum[i] += from_##suffix(x[i]);                                     \
+  }                                                                                                    \
+  void col_square_deviation_##suffix(int64_t n, const uint16_t* x, const float* mean, float* sum) {    \
+    for (int64_t i = 0; i < n; ++i) {                                                                  \
+      const float wide = from_##suffix(x[i]);                                                          \
+      col_square_deviation(1, &wide, mean + i, sum + i);                                               \
+    }                                                                                                  \
+  }                                                                                                    \
+  void col_apply_##suffix(int64_t n, const uint16_t* x, const float* a, const float* b, uint16_t* y) { \
+    for (int64_t i = 0; i < n; ++i) norm_apply_##suffix(1, x + i, a[i], b[i], y + i);                  \
+  }
+NNLIB_EACH(bf16)
+NNLIB_EACH(f16)
 #undef NNLIB_EACH
 
 }  // namespace
