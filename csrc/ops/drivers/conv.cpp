@@ -179,7 +179,8 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);
     if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
     if (detail::stretches_suit_weight_grad(s, x, gy)) return detail::stretches_weight_grad(s, x, gy, gw);
-    if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last)
+    if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last &&
+        !detail::pointwise_suits<T>(s, x, gy))
       return detail::planes_weight_grad(s, x, gy, gw);
   }
   if (detail::pointwise_weight_grad(s, x, gy, gw)) return;

@@ -105,13 +105,9 @@ struct Band {
 template <class T>
 class Columns {
  public:
-  Columns(const ConvShape& s, const ConvImages& gy, const T* weights, const T* bias, const ConvImages& gx)
-      : s_(s),
-        gy_(gy),
-        gx_(gx),
-        weights_(weights),
-        bias_(bias),
-        landing_{Landing(s, 0), Landing(s, 1), Landing(s, 2)} {
+  Columns(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+          const ConvImages& gx)
+      : s_(s), gy_(gy), gx_(gx), w_(w), bias_(bias), landing_{Landing(s, 0), Landing(s, 1), Landing(s, 2)} {
     const int64_t ci = s.in_group(), pixels = s.out_pixels();
     along_ = banded(s), channels_ = channels_at_once(s);
     parts_ = (ci + channels_ - 1) / channels_;
@@ -126,6 +122,9 @@ class Columns {
     sets_ = (s.batch + images_ - 1) / images_;
   }
   int64_t tasks() const { return sets_ * s_.groups * parts_ * bands_; }
+  // Weights are read where they lie if each product has some of its own; otherwise they are turned first.
+  bool turns() const { return sets_ * bands_ > 1 || w_.tap_step != 1 || w_.in_step != s_.taps(); }
+  void set_turned(const T* weights) { turned_ = weights; }
 
   void run(int64_t task) const {
     const int64_t part = task % parts_, group = task / parts_ % s_.groups,
@@ -135,8 +134,10 @@ class Columns {
     const int64_t co = s_.out_group(), n = band.images * band.count * inner_;
     T* product = scratch<Scratch::Columns, T>(channels * s_.taps() * n);
     if (n > 0) {
-      const T* w = weights_ + (group * s_.in_group() + channel) * s_.taps() * co;
-      gemm<T>(channels * s_.taps(), n, co, 1, {w, co, 1}, gradient(band, group, n), 0, product, n);
+      const int64_t row = channel * s_.taps();
+      Strided<T> w{w_.data + group * co * w_.out_step + row, 1, w_.out_step};
+      if (turned_) w = {turned_ + (group * s_.in_group() * s_.taps() + row) * co, co, 1};
+      gemm<T>(channels * s_.taps(), n, co, 1, w, gradient(band, group, n), 0, product, n);
     }
     const int64_t first_channel = group * s_.in_group() + channel;
     int64_t inside[2] = {s_.in[0], s_.in[1]}, from[2] = {0, 0};
@@ -249,7 +250,8 @@ class Columns {
 
   const ConvShape& s_;
   const ConvImages &gy_, &gx_;
-  const T *weights_, *bias_;
+  const ConvWeights<T> w_;
+  const T *turned_ = nullptr, *bias_;
   Landing landing_[3];
   int along_;  // the dimension that is cut into bands
   int64_t channels_, parts_, images_, sets_, inner_, bands_, band_;
@@ -279,9 +281,12 @@ bool columns_suit_input_grad(const ConvShape& s) {
 template <class T>
 void columns_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
                         const ConvImages& gx) {
-  T* weights = scratch<Scratch::Weights, T>(s.out_channels * s.in_group() * s.taps());
-  turn_weights(s, w, weights);
-  const Columns<T> columns(s, gy, weights, bias, gx);
+  Columns<T> columns(s, gy, w, bias, gx);
+  if (columns.turns()) {
+    T* weights = scratch<Scratch::Weights, T>(s.out_channels * s.in_group() * s.taps());
+    turn_weights(s, w, weights);
+    columns.set_turned(weights);
+  }
   const int64_t tasks = columns.tasks();
   if (tasks < num_threads()) {  // each is shared
     for (int64_t t = 0; t < tasks; ++t) columns.run(t);

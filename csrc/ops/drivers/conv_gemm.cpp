@@ -28,6 +28,8 @@ constexpr int64_t kNearFrame = 6 << 10;
 constexpr int64_t kNearWeights = 32 << 10, kFewRows = 48;
 // Channels whose weights are packed for all panels of rows in turn.
 constexpr int64_t kTogether = 16;
+// Elements of a panel's channel that are worth asking for ahead.
+constexpr int64_t kAhead = 256;
 // Bytes of panels that stay in the first-level cache while the weights stream past them.
 constexpr int64_t kNearPanels = 32 << 10;
 // Multiplications that are worth waking a thread.
@@ -161,6 +163,9 @@ class PackedWeights {
   }
   // Taps [first, first + taps) of n rows. Counts that the compiler knows take a third of the time.
   void pack_taps(const Weights<T>& w, int64_t n, const T* from, int64_t first, int64_t taps, T* to) const {
+    // The next panel's part of this channel.
+    for (int64_t i = n * w.rs; i < 2 * n * w.rs && n * w.rs <= kAhead; i += 64 / int64_t(sizeof(T)))
+      __builtin_prefetch(from + i);
     if (n == 6) return pack_some<6>(w, n, from, first, taps, to);
     if (n == 8) return pack_some<8>(w, n, from, first, taps, to);
     if (n == 14) return pack_some<14>(w, n, from, first, taps, to);

@@ -1,5 +1,6 @@
-// 1x1 convolutions of stride 1 as products of matrices that lie in memory: the channels of an image are rows
-// of its pixels or, with channels last, the pixels of all images are rows of channels.
+// 1x1 convolutions of stride 1, and weight gradients of patches, as products of matrices that lie in memory:
+// the channels of an image are rows of its pixels or, with channels last, the pixels of all images are rows
+// of channels.
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -20,6 +21,8 @@ constexpr int64_t kLeastPixels = 128;
 constexpr int64_t kFewChannels = 24, kFewPixels = 64;
 // Channels that make copying small images side by side worth it, and the pixels of a copy.
 constexpr int64_t kManyChannels = 64, kCopiedPixels = 1024;
+// Pixels of a patch's line that make copying lines worth it.
+constexpr int64_t kPatchLine = 4;
 // Partial sums of weight gradients: how many, of how many elements together, and the pixels of one at least.
 constexpr int64_t kChunks = 32, kPartialSums = int64_t(1) << 21, kChunkPixels = 1024;
 
@@ -47,20 +50,54 @@ void side_by_side(int64_t batch, int64_t channels, int64_t pixels, const T* x, T
   });
 }
 
-// The weight gradient of many channels on small images, as products over the pixels of several.
+// Kernels that meet each pixel of the image at most once, by lines of pixels.
+bool patches(const ConvShape& s) {
+  for (int d = 0; d < 3; ++d) {
+    if (s.stride[d] != s.kernel[d] || s.padding[d] != 0 || (s.dilation[d] != 1 && s.kernel[d] > 1))
+      return false;
+  }
+  return s.kernel[2] >= kPatchLine;
+}
+
+// y[p * Ci * taps + k]: the patches of images [0, batch), as rows.
 template <class T>
-void small_images_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
-  const int64_t pixels = s.out_pixels(), ci = s.in_channels, co = s.out_channels;
+void patch_rows(const ConvShape& s, int64_t batch, const T* x, T* y) {
+  const int64_t k = s.in_channels * s.taps(), lines = s.kernel[0] * s.kernel[1], n = s.kernel[2];
+  parallel_for(0, batch * s.out[0] * s.out[1], 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const int64_t image = row / (s.out[0] * s.out[1]), z = row / s.out[1] % s.out[0], v = row % s.out[1];
+      for (int64_t q = 0; q < s.in_channels * lines; ++q) {
+        const int64_t plane =
+            (image * s.in_channels + q / lines) * s.in[0] + z * s.kernel[0] + q % lines / s.kernel[1];
+        const T* from = x + (plane * s.in[1] + v * s.kernel[1] + q % s.kernel[1]) * s.in[2];
+        T* to = y + row * s.out[2] * k + q * n;
+        for (int64_t p = 0; p < s.out[2]; ++p) std::copy_n(from + p * n, n, to + p * k);
+      }
+    }
+  });
+}
+
+// The weight gradient of many channels on small images or of patches, as products over the pixels of several
+// images that are copied.
+template <class T>
+void copied_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
+  const int64_t pixels = s.out_pixels(), co = s.out_channels, ci = s.in_channels, rows = ci * s.taps();
   const int64_t some = std::clamp<int64_t>(kCopiedPixels / pixels, 1, s.batch),
                 parts = (s.batch + some - 1) / some;
-  T* from = scratch<Scratch::ImagesIn, T>(ci * some * pixels);
+  T* from = scratch<Scratch::ImagesIn, T>(rows * some * pixels);
   T* grad = scratch<Scratch::ImagesOut, T>(co * some * pixels);
   for (int64_t p = 0; p < parts; ++p) {
     const int64_t first = s.batch * p / parts, images = s.batch * (p + 1) / parts - first,
                   k = images * pixels;
-    side_by_side(images, ci, pixels, x + first * ci * pixels, from);
     side_by_side(images, co, pixels, gy + first * co * pixels, grad);
-    gemm<T>(co, ci, k, 1, {grad, k, 1}, {from, 1, k}, p > 0 ? 1 : 0, gw, ci);
+    Strided<T> b{from, 1, k};
+    if (s.taps() == 1) {
+      side_by_side(images, ci, pixels, x + first * ci * pixels, from);
+    } else {
+      patch_rows(s, images, x + first * ci * s.in_pixels(), from);
+      b = {from, rows, 1};
+    }
+    gemm<T>(co, rows, k, 1, {grad, k, 1}, b, p > 0 ? 1 : 0, gw, rows);
   }
 }
 
@@ -92,11 +129,16 @@ template <class T>
 bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw) {
   const int64_t pixels = s.out_pixels(), all = s.batch * pixels, ci = s.in_channels, co = s.out_channels;
   const bool last = x.channels_last;
+  const int64_t rows = ci * s.taps();
+  if (s.groups == 1 && patches(s) && planes<T>(x) && planes<T>(gy) && std::min(rows, co) >= kManyChannels) {
+    copied_weight_grad(s, planes<T>(x), planes<T>(gy), gw);
+    return true;
+  }
   if (!pointwise_suits<T>(s, x, gy)) return false;
   const T *from = static_cast<const T*>(x.data), *grad = static_cast<const T*>(gy.data);
   if (!last && s.batch > 1 && pixels < kLeastPixels) {
     if (std::min(ci, co) < kManyChannels) return false;
-    small_images_weight_grad(s, from, grad, gw);
+    copied_weight_grad(s, from, grad, gw);
     return true;
   }
   const int64_t size = co * ci, most = last ? all / kChunkPixels : s.batch;

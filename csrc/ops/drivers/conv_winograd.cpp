@@ -270,8 +270,17 @@ class WinoConv {
         for (int64_t i = 0; i < depth; ++i) std::copy_n(lines + i * nr, nr, g + (i * taps + t) * nr);
       }
     } else if (back_) {
+      // Rows far apart in memory: asked for ahead. Taps that whole vectors leave over are copied singly.
+      const int64_t rest = taps % t_.wino_lanes, whole = rest <= 2 ? taps - rest : taps, ahead = 6;
       for (int64_t i = 0; i < depth; ++i) {
-        t_.pack_f32(nr, n, taps, w_ + ((k + i) * co_ + j) * taps, taps, 1, 1.f, g + i * taps * nr);
+        const float* from = w_ + ((k + i) * co_ + j) * taps;
+        float* to = g + i * taps * nr;
+        for (int64_t q = 0; i + ahead < depth && q < n * taps; q += 16)
+          __builtin_prefetch(from + ahead * co_ * taps + q);
+        t_.pack_f32(nr, n, whole, from, taps, 1, 1.f, to);
+        for (int64_t t = whole; t < taps; ++t) {
+          for (int64_t r = 0; r < nr; ++r) to[t * nr + r] = r < n ? from[r * taps + t] : 0.f;
+        }
       }
     } else {
       t_.pack_f32(nr, n, depth * taps, w_ + (j * ci_ + k) * taps, ci_ * taps, 1, 1.f, g);
