@@ -21,6 +21,9 @@ std::atomic<bool> winograd_on{true};
 // The share of a vector's lanes that n elements in a row use.
 double filled(int64_t n, int64_t width) { return double(n) / double((n + width - 1) / width * width); }
 
+// Whether the results of a group fill at most half of the lanes of Winograd's products.
+bool leaves_lanes_empty(int64_t channels) { return 2 * channels <= kernels::table().wino_nr; }
+
 // Weight gradients as sums over planes (lanes are pixels of a line), rather than as a matrix product (lanes
 // are output channels): the better by how many lanes work and how often sums are taken across them.
 bool planes_suit_weight_grad(const ConvShape& s) {
@@ -124,11 +127,13 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
+    const bool direct = detail::stretches_suit_forward(s, x, y);
+    if (direct && leaves_lanes_empty(s.out_group())) return detail::stretches_forward(s, x, w, bias, y);
     if (algorithm == ConvAlgorithm::Winograd &&
         detail::winograd_images_forward(s, detail::winograd_size(s, y.channels_last), x, w, bias, y)) {
       return;
     }
-    if (detail::stretches_suit_forward(s, x, y)) return detail::stretches_forward(s, x, w, bias, y);
+    if (direct) return detail::stretches_forward(s, x, w, bias, y);
   }
   if (multiply_pixels(s, x, s.in_channels, y, s.out_channels, w.data, w.out_step, w.in_step, bias)) return;
   if (detail::rows_suit<T>(s, x, y)) return detail::rows_forward(s, x, w, bias, y);
@@ -149,9 +154,11 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
+    const bool direct = detail::stretches_suit_input_grad(s, gy, gx);
+    if (direct && leaves_lanes_empty(s.in_group())) return detail::stretches_input_grad(s, gy, w, bias, gx);
     const int64_t size = detail::winograd_input_grad_size(s, gx.channels_last);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
-    if (detail::stretches_suit_input_grad(s, gy, gx)) return detail::stretches_input_grad(s, gy, w, bias, gx);
+    if (direct) return detail::stretches_input_grad(s, gy, w, bias, gx);
   }
   if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
   if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
