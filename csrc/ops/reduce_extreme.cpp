@@ -129,6 +129,37 @@ bool extreme_of_short_rows(const Tensor& self, const std::vector<bool>& mask, co
   return true;
 }
 
+// Places in short rows of the other types: a call for each row would cost more than its values.
+template <bool Max>
+bool places_in_short_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
+                          const Tensor& indices) {
+  constexpr int64_t kShort = 24;
+  const int64_t n = contiguous_row(self, mask);
+  if (!indices.defined() || self.dtype() == Dtype::Bool || n < 1 || n > kShort) return false;
+  dispatch_all(self.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using W = std::conditional_t<std::is_integral_v<T>, T, compute_t<T>>;
+    const T* x = (const T*)self.raw();
+    int64_t* const places = indices.data<int64_t>();
+    parallel_for(0, indices.numel(), 32768 / n, [&](int64_t b, int64_t e) {
+      for (int64_t r = b; r < e; r++) {
+        const T* const p = x + r * n;
+        W best = (W)p[0];
+        int64_t at = 0;
+        for (int64_t j = 1; j < n; j++) {
+          const W v = (W)p[j];
+          const bool wins = (best == best) & ((v != v) | (Max ? v > best : v < best));
+          best = wins ? v : best;
+          at = wins ? j : at;
+        }
+        places[r] = at;
+        if (values.defined()) ((T*)values.raw())[r] = p[at];
+      }
+    });
+  });
+  return true;
+}
+
 // Rows that lie together, each one's extreme an output.
 template <bool Max, class T>
 bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
@@ -161,6 +192,7 @@ bool extreme_of_integer_rows(const Tensor& self, const std::vector<bool>& mask, 
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
   if (extreme_of_short_rows<Max>(self, mask, values, indices)) return;
+  if (places_in_short_rows<Max>(self, mask, values, indices)) return;
   const Dtype c = compute_dtype(self.dtype());
   bool by_columns = false;
   if (!indices.defined())
