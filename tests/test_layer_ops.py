@@ -259,6 +259,16 @@ def test_interpolation_to_the_same_size_changes_nothing(mode, corners):
     np.testing.assert_allclose(y.numpy(), x.numpy(), rtol=1e-6, atol=1e-6)
 
 
+def test_nearest_pixels_of_an_image_go_by_its_sizes_where_they_are_equal_or_double():
+    """A line goes by the factor that was asked for."""
+    image = nnlib.arange(2.0)
+    line, plane = image.reshape(1, 1, 2), image.reshape(1, 1, 1, 2)
+    assert F.interpolate(line, scale_factor=2.3).flatten().tolist() == [0, 0, 0, 1]
+    assert F.interpolate(plane, scale_factor=(1, 2.3)).flatten().tolist() == [0, 0, 1, 1]
+    assert F.interpolate(plane, scale_factor=(1, 1.1)).flatten().tolist() == [0, 1]
+    assert F.interpolate(plane, scale_factor=(1, 2.7)).flatten().tolist() == [0, 0, 0, 1, 1]
+
+
 def test_grid_sample_of_the_identity_is_the_image():
     x = randn(1, 2, 5, 7)
     theta = nnlib.tensor([[[1.0, 0, 0], [0, 1, 0]]])

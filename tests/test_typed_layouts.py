@@ -156,6 +156,13 @@ def test_neighbours_and_even_steps():
         x, y = a.astype(dtype), b.astype(dtype)
         got = nnlib.nextafter(nnlib.from_numpy(x), nnlib.from_numpy(y)).numpy()
         np.testing.assert_array_equal(got, np.nextafter(x, y))
+    with np.errstate(over="ignore"):
+        x, y = a.astype("float16"), b.astype("float16")
+    got = nnlib.nextafter(nnlib.from_numpy(x), nnlib.from_numpy(y)).numpy()
+    np.testing.assert_array_equal(got, np.nextafter(x, y))
+    brain = nnlib.tensor([1.0, 1.0, 0.0, -1.0]).bfloat16()
+    got = nnlib.nextafter(brain, nnlib.tensor([2.0, 0.0, -1.0, -1.0]).bfloat16())
+    assert got.float().tolist() == [1 + 2**-7, 1 - 2**-8, -(2.0**-133), -1]
     for steps in (2, 3, 1000, 1001):
         got = nnlib.linspace(-0.3, 7.1, steps).numpy()
         np.testing.assert_allclose(got, np.linspace(-0.3, 7.1, steps), rtol=1e-6, atol=1e-6)

@@ -397,24 +397,32 @@ Tensor heaviside(const Tensor& self, const Tensor& values) {
     return a == 0 ? b : (T)(a < 0 ? 0 : 1);
   });
 }
+// The neighbour of a towards b among the numbers of T, whose neighbours have neighbouring bits.
+template <class T, class Bits, class C>
+C next_after(C a, C b) {
+  if (!(a < b || a > b)) return a == b ? b : a + b;  // NaN where one is
+  T x = T(a);
+  Bits bits;
+  std::memcpy(&bits, &x, sizeof x);
+  const Bits first = Bits((b < 0 ? std::numeric_limits<Bits>::min() : Bits(0)) + 1);  // from 0 on
+  bits = a == 0 ? first : Bits(bits + ((a < b) == (a > 0) ? 1 : -1));
+  std::memcpy((void*)&x, &bits, sizeof x);
+  return C(x);
+}
 Tensor nextafter(const Tensor& self, const Tensor& other) {
   const Dtype common = result_type(self, other);
-  if (common != Dtype::Float32 && common != Dtype::Float64)
+  if (!is_floating(common))
     throw NotImplementedError(
         concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
-  // Neighbours have neighbouring bits.
+  if (common == Dtype::BFloat16)
+    return binary<true>(self, other, common, nullptr,
+                        [](auto a, auto b) { return next_after<BFloat16, int16_t>(a, b); });
+  if (common == Dtype::Float16)
+    return binary<true>(self, other, common, nullptr,
+                        [](auto a, auto b) { return next_after<Half, int16_t>(a, b); });
   return binary<true>(self, other, common, nullptr, [](auto a, auto b) {
     using T = decltype(a);
-    using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-    Bits bits;
-    std::memcpy(&bits, &a, sizeof a);
-    const Bits up = (a < b) == (a > 0) ? 1 : -1;
-    const Bits first = (b < 0 ? std::numeric_limits<Bits>::min() : Bits(0)) + 1;  // from 0 on
-    const Bits next = a == 0 ? first : bits + up;
-    T y;
-    std::memcpy(&y, &next, sizeof y);
-    const T same = a == b ? b : a + b;  // NaN where one is
-    return a < b || a > b ? y : same;
+    return next_after<T, std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>(a, b);
   });
 }
 Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wrapped_number(2.0), other)); }

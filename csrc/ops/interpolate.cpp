@@ -436,6 +436,8 @@ Tensor interpolate(const Tensor& input, const Dims& size, const std::optional<st
                 input.sizes(), " and output size ", size);
     std::optional<double> scale;
     if (scales) scale = (*scales)[(size_t)d];
+    // PyTorch's images go by their sizes here, where a factor of 2.3 makes 4 pixels out of 2.
+    if (info->mode == Mode::Nearest && dims == 2 && (out == in || out == 2 * in)) scale = std::nullopt;
     taps.push_back(input.dtype() == Dtype::Float64
                        ? make_taps<double>(in, out, scale, info->mode, align_corners, antialias)
                        : make_taps<float>(in, out, scale, info->mode, align_corners, antialias));
