@@ -372,6 +372,22 @@ def test_a_line_of_windows_in_one_dimension():
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64", "int16"])
+def test_operands_turned_against_a_view_with_gaps(dtype):
+    """Such a view has no dense layout that an operand could be copied into as it stands."""
+    a, b = np.arange(110 * 90 * 7).reshape(110, 90, 7) % 13, np.arange(47 * 53 * 4).reshape(47, 53, 4) % 11
+    whole = nnlib.from_numpy(a.copy()).to(getattr(nnlib, dtype))
+    view = whole[3:97:2, 5:58, 1:5].permute(2, 1, 0)  # the innermost dimension comes last in memory
+    other = nnlib.from_numpy(b).to(getattr(nnlib, dtype)).permute(2, 1, 0).contiguous()
+    (view + other).add_(1)
+    view.sub_(other)
+    view.transpose(0, 2).mul_(other.transpose(0, 2).contiguous())
+    expected = a.copy()
+    part = expected[3:97:2, 5:58, 1:5]
+    part[...] = (part - b) * b
+    np.testing.assert_array_equal(whole.double().numpy(), expected)
+
+
 # ---- random numbers
 def test_the_generator_is_the_mersenne_twister():
     """Beyond one refill of its 624 words, and from a state that was put back in the middle of one."""

@@ -497,6 +497,22 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
   parallel_for(0, p.numel, grain, [&](int64_t b, int64_t e) { run(p, b, e, row); });
 }
 
+// New memory in the order of out's dimensions, without the gaps that a view may have.
+Tensor packed_like(const Tensor& out, Dtype dtype) {
+  const Dims &sizes = out.sizes(), &like = out.strides();
+  std::vector<int> order;
+  for (int d = sizes.ssize() - 1; d >= 0; d--) order.push_back(d);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return like[a] < like[b]; });
+  Dims strides(sizes.size(), 1);
+  int64_t step = 1;
+  for (int d : order) {
+    strides[d] = step;
+    step *= sizes[d];
+  }
+  const Tensor flat = empty({out.numel()}, dtype);
+  return alias(flat, sizes, strides, flat.storage_offset());
+}
+
 // Operands that lie turned in relation to out are replaced by copies in its layout.
 struct Straightened {
   Operand operands[kMaxOperands];
@@ -506,7 +522,7 @@ struct Straightened {
     for (; count < n; count++) {
       operands[count] = inputs[count];
       if (!is_turned(out, *inputs[count].tensor)) continue;
-      copies[count] = empty_like(out, inputs[count].tensor->dtype());
+      copies[count] = packed_like(out, inputs[count].tensor->dtype());
       copy_values(copies[count], *inputs[count].tensor);
       operands[count].tensor = &copies[count];
     }
