@@ -193,7 +193,10 @@ void add_rows(Cases& cases) {
     t.probe_copy_f32(128 * 16, input(0), output(0), false);
     t.box_muller_f32(128, output(0), 0, 1);
   });
-  cases.add("fill_lines", "128 lines", {0, 64.0 * 128}, [&t] { t.fill_lines(128, 0, output(0)); });
+  // Where a line of the cache begins.
+  void* line = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(output(0)) + 63) / 64 * 64);
+  cases.add("fill_lines", "128 lines", {0, 64.0 * 128},
+            [&t, line] { t.fill_lines(128, 0x3f0000003f000000, line); });
   for (bool past_caches : {false, true}) {
     cases.add("probe_copy_f32", past_caches ? "past the caches" : "2048", {0, 8.0 * 2048},
               [&t, past_caches] { t.probe_copy_f32(2048, input(0), output(0), past_caches); });
