@@ -49,8 +49,9 @@ struct ConvChoice {
   ConvAlgorithm algorithm;
   const char* why;
 };
-// The algorithm that conv_forward takes, `last`: of images with the channels last. (double has neither
-// depthwise nor Winograd kernels and takes ImplicitGemm instead.)
+// The algorithm that the shape asks for, `last`: of images with the channels last. conv_forward takes it unless the
+// images lie so that a driver reads few channels from where they are. (double has neither depthwise nor Winograd
+// kernels and takes ImplicitGemm instead.)
 ConvChoice choose_conv(const ConvShape& s, bool last = false);
 
 // Whether Winograd's algorithm may be taken: fewer multiplications, larger rounding errors. Of the process.
