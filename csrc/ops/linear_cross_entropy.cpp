@@ -23,8 +23,8 @@ using detail::ClassLoss;
 using detail::Reduction;
 
 // Scores of a block: about what a last cache holds, but enough rows for products at full speed, unless these
-// take more than 64 MB of float32.
-constexpr int64_t kScores = 1 << 20, kEnoughRows = 256, kMostScores = 1 << 24;
+// take more than 256 MB of float32.
+constexpr int64_t kScores = 1 << 20, kEnoughRows = 1024, kMostScores = 1 << 26;
 
 int64_t rows_of_block(int64_t classes) {
   const int64_t rows = std::max(kEnoughRows, kScores / std::max<int64_t>(1, classes));
