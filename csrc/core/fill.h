@@ -24,7 +24,7 @@ void fill_run(T* p, int64_t n, T value, bool past_caches = false) {
     uint64_t bits = value;
     for (int width = 8 * int(sizeof(T)); width < 64; width *= 2) bits |= bits << width;
     const int64_t lines = (n - i) / kLine;
-    kernels::table().fill_lines(lines, bits, p + i);
+    if (lines > 0) kernels::table().fill_lines(lines, bits, p + i);  // each call waits for its stores
     i += lines * kLine;
   }
   for (; i + kLine <= n; i += kLine)  // groups of a known size become vector instructions

@@ -49,9 +49,9 @@ struct ConvChoice {
   ConvAlgorithm algorithm;
   const char* why;
 };
-// The algorithm that the shape asks for, `last`: of images with the channels last. conv_forward takes it unless the
-// images lie so that a driver reads few channels from where they are. (double has neither depthwise nor Winograd
-// kernels and takes ImplicitGemm instead.)
+// The algorithm that the shape asks for, `last`: of images with the channels last. conv_forward takes it
+// unless the images lie so that a driver reads few channels from where they are. (double has neither
+// depthwise nor Winograd kernels and takes ImplicitGemm instead.)
 ConvChoice choose_conv(const ConvShape& s, bool last = false);
 
 // Whether Winograd's algorithm may be taken: fewer multiplications, larger rounding errors. Of the process.
@@ -157,8 +157,6 @@ bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImag
 bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvImages& x, const ConvImages& gy,
                                  float* gw);
 
-// Any number of channels a group, best with few: lanes are channels of the result, so that images have their
-// channels last or are turned round. Planes have to be floats.
 // depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie.
 bool depthwise_last_suits(const ConvShape& s, const ConvImages& x, const ConvImages& y);
 bool depthwise_last_suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);
@@ -176,11 +174,15 @@ void stretches_forward(const ConvShape& s, const ConvImages& x, const ConvWeight
 void stretches_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                           const float* bias, const ConvImages& gx);
 void stretches_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+
+// Any number of channels a group, best with few: lanes are channels of the result, so that images have their
+// channels last or are turned round. Planes have to be floats.
 void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y);
 void pixels_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                        const float* bias, const ConvImages& gx);
 void pixels_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+
 }  // namespace detail
 
 }  // namespace nnlib::drivers
