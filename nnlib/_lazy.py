@@ -42,7 +42,7 @@ FUNCTIONS = {
     "linalg._older": f"{_FACTORS} lu_unpack",
 }
 METHODS = {
-    "_dtypes": "angle conj conj_physical imag isreal real is_distributed",
+    "_dtypes": "angle conj conj_physical isreal is_distributed",
     "_functions": "is_nonzero",
     "_views": f"{_SCATTERS} {_UNSAFE} apply_ fill_diagonal_ map_ map2_ narrow_copy new new_tensor nonzero_static",
     "_integers": "gcd gcd_ lcm lcm_",

@@ -56,6 +56,16 @@ class Tensor(_C.TensorBase):
             f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
         )
 
+    @property
+    def real(self) -> Tensor:
+        """The tensor itself: there are no complex numbers."""
+        return self
+
+    @property
+    def imag(self) -> Tensor:
+        """RuntimeError: real tensors have no imaginary part in memory."""
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
     def __hash__(self) -> int:
         return id(self)
 

@@ -68,12 +68,9 @@ class _Formatter:
         if not floating:
             self.width = max((len(str(v)) for v in values), default=1)
             return
-        finite = [v for v in values if math.isfinite(v) and v != 0]
         self.width = 1
+        finite = [v for v in values if math.isfinite(v) and v != 0]
         if not finite:
-            self.width = max((len(self._plain(v)) for v in values), default=1)
-            if any(math.isfinite(v) for v in values):
-                self.width = max(self.width, 2)
             return
         self.int_mode = all(v == math.ceil(v) for v in finite)
         magnitudes = [abs(v) for v in finite]
@@ -88,12 +85,6 @@ class _Formatter:
             self.width = max(len(f"{v:.0f}") for v in finite) + 1
         else:
             self.width = max(len(self.format(v, pad=False)) for v in finite)
-        others = [v for v in values if not (math.isfinite(v) and v != 0)]
-        self.width = max([self.width] + [len(self._plain(v)) for v in others if not math.isfinite(v)])
-
-    @staticmethod
-    def _plain(v) -> str:
-        return f"{v:.0f}." if math.isfinite(v) else f"{v}"
 
     def format(self, v, pad: bool = True) -> str:
         if not self.floating:

@@ -249,3 +249,35 @@ def test_a_number_fills_integers_as_a_cast_would():
     assert x.masked_fill(x > 1, 3.7).tolist() == [1, 3]
     assert x.clamp(min=nn.tensor(2)).dtype == nn.int64
     assert nn.tensor([1], dtype=nn.int8).clamp(min=nn.tensor(2, dtype=nn.int16)).dtype == nn.int8
+
+
+@pytest.mark.parametrize("name", ["hypot", "logaddexp", "logaddexp2", "nextafter"])
+def test_functions_that_whole_numbers_have_not(name):
+    function, whole = getattr(nn, name), nn.ones(2, dtype=nn.int64)
+    with pytest.raises(NotImplementedError, match="'Long'"):
+        function(whole, whole)
+    assert function(whole, nn.ones(2)).dtype == nn.float32
+
+
+def test_whole_exponents_are_added_to_a_floats_own():
+    one, exponents = nn.tensor([1.0, 1e-30, -1.5]), nn.tensor([-140, 200, 2])
+    assert nn.ldexp(one, exponents).tolist() == np.ldexp(one.numpy(), exponents.numpy()).tolist()
+    assert nn.ldexp(one, nn.tensor(2**40)).tolist() == [np.inf, np.inf, -np.inf]
+    for dtype in (nn.float16, nn.bfloat16, nn.float64):
+        assert nn.ldexp(one.to(dtype), exponents).dtype == dtype
+    assert nn.ldexp(nn.tensor([3]), exponents).dtype == nn.float32
+    assert nn.ldexp(one, nn.tensor([0.5])).tolist() == pytest.approx((one * 2**0.5).tolist())
+    with pytest.raises(NotImplementedError, match="'Bool'"):
+        nn.ldexp(one, nn.tensor([True]))
+    leaf = one.clone().requires_grad_()
+    nn.ldexp(leaf, nn.tensor([1, 2, 3])).sum().backward()
+    assert leaf.grad.tolist() == [2, 4, 8]
+
+
+def test_squares_of_bools_are_counts():
+    flags = nn.tensor([True, False])
+    assert flags.square().dtype == nn.int64 and flags.square().tolist() == [1, 0]
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        flags.square_()
+    with pytest.raises(NotImplementedError, match="'Bool'"):
+        nn.trace(nn.ones(2, 2, dtype=nn.bool))

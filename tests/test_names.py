@@ -47,10 +47,12 @@ def test_facts_about_tensors():
     assert nnlib.typename(x) == "torch.FloatTensor" and nnlib.typename(nnlib.nn.Linear).endswith("Linear")
     assert nnlib.typename(3) == "int" and nnlib.typename(nnlib.ones) is not None
     assert nnlib.tensor(2).is_nonzero() and not nnlib.is_nonzero(nnlib.zeros(1))
-    assert nnlib.real(x) is x and x.conj() is x and bool(x.isreal().all())
+    assert nnlib.real(x) is x and x.real is x and x.conj() is x and bool(x.isreal().all())
     assert nnlib.is_storage(x.untyped_storage()) and not nnlib.is_storage(x)
     with pytest.raises(RuntimeError, match="imag"):
         nnlib.imag(x)
+    with pytest.raises(RuntimeError, match="imag"):
+        x.imag  # noqa: B018
     angles = nnlib.angle(nnlib.tensor([-2.0, 0.0, 3.0, math.nan, -math.inf])).tolist()
     assert angles[:3] == pytest.approx([math.pi, 0, 0]) and math.isnan(angles[3]) and angles[4] > 3
 

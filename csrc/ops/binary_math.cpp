@@ -157,6 +157,12 @@ Tensor float_binary(const Tensor& self, const Tensor& other, const char* node, c
   return out;
 }
 
+void check_floats(const Tensor& self, const Tensor& other, const char* name) {
+  const Dtype common = result_type(self, other);
+  NNLIB_CHECK_AS(NotImplementedError, is_floating(common), "\"", name, "\" not implemented for '",
+                 dtype_legacy_name(common), "'");
+}
+
 // maximum, minimum, fmax and fmin: `first(a, b)` is where the gradient goes to
 // self alone.
 template <class F, class B>
@@ -275,7 +281,7 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
     });
     return out;
   }
-  record(out, "PowBackward1", {self, exponent},
+  record(out, self.is_wrapped_number() ? "PowBackward2" : "PowBackward1", {self, exponent},
          [x = save(self), p = save(exponent), r = save_output(out)](Backward& ctx, const TensorList& g) {
            const Tensor b = x.get(ctx), q = p.get(ctx);
            TensorList out(2);
@@ -318,8 +324,7 @@ Tensor atan2(const Tensor& self, const Tensor& other) {
       {kernels::table().atan2_f32, kernels::table().atan2_f64});
 }
 Tensor hypot(const Tensor& self, const Tensor& other) {
-  NNLIB_CHECK(is_floating(result_type(self, other)), "hypot: expected floating point operands, got ",
-              dtype_legacy_name(self.dtype()), " and ", dtype_legacy_name(other.dtype()));
+  check_floats(self, other, "hypot_cpu");
   return float_binary(
       self, other, "HypotBackward0", [](auto a, auto b) { return std::hypot(a, b); },
       [](Saved a, Saved b, const Tensor& out) {
@@ -342,6 +347,7 @@ Tensor copysign(const Tensor& self, const Tensor& other) {
 }
 
 Tensor logaddexp(const Tensor& self, const Tensor& other) {
+  check_floats(self, other, "logaddexp_cpu");
   auto f = [](auto a, auto b) {
     using T = decltype(a);
     if (std::isinf(a) && a == b) return a;
@@ -358,6 +364,7 @@ Tensor logaddexp(const Tensor& self, const Tensor& other) {
                       {logaddexp_row<false, float>, logaddexp_row<false, double>});
 }
 Tensor logaddexp2(const Tensor& self, const Tensor& other) {
+  check_floats(self, other, "logaddexp2_cpu");
   auto f = [](auto a, auto b) {
     using T = decltype(a);
     if (std::isinf(a) && a == b) return a;
@@ -410,10 +417,8 @@ C next_after(C a, C b) {
   return C(x);
 }
 Tensor nextafter(const Tensor& self, const Tensor& other) {
+  check_floats(self, other, "nextafter_cpu");
   const Dtype common = result_type(self, other);
-  if (!is_floating(common))
-    throw NotImplementedError(
-        concat("\"nextafter_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
   if (common == Dtype::BFloat16)
     return binary<true>(self, other, common, nullptr,
                         [](auto a, auto b) { return next_after<BFloat16, int16_t>(a, b); });
@@ -425,7 +430,24 @@ Tensor nextafter(const Tensor& self, const Tensor& other) {
     return next_after<T, std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>(a, b);
   });
 }
-Tensor ldexp(const Tensor& self, const Tensor& other) { return mul(self, pow(wrapped_number(2.0), other)); }
+// Whole exponents are added to a float's own, which neither overflows nor rounds on the way.
+Tensor ldexp(const Tensor& self, const Tensor& other) {
+  NNLIB_CHECK_AS(NotImplementedError, other.dtype() != Dtype::Bool,
+                 "\"ldexp_cpu_exp\" not implemented for 'Bool'");
+  if (is_floating(other.dtype())) return mul(self, pow(wrapped_number(2.0), other));
+  Tensor out = binary<true>(
+      self, other, to_floating(self.dtype()), nullptr,
+      [](auto a, auto b) {
+        constexpr double kFar = 5000;  // beyond the exponents of every type
+        return std::ldexp(a, int(std::clamp(double(b), -kFar, kFar)));
+      },
+      kCostly);
+  if (wants_grad_one(self))
+    record(out, "LdexpBackward0", {self}, [b = save(other)](Backward& ctx, const TensorList& g) {
+      return TensorList{ldexp(g[0], b.get(ctx))};
+    });
+  return out;
+}
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
   if (result_type(self, other) == Dtype::Int64) return extreme_of_int64(self, other, true);

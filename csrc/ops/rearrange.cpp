@@ -228,6 +228,7 @@ Tensor diagflat(const Tensor& x, int64_t offset) { return diag(reshape(contiguou
 
 Tensor trace(const Tensor& x) {
   NNLIB_CHECK(x.dim() == 2, "trace: expected a matrix, but got tensor with dim ", x.dim());
+  NNLIB_CHECK_AS(NotImplementedError, x.dtype() != Dtype::Bool, "\"trace\" not implemented for 'Bool'");
   return basic_ops().sum(diagonal(x), {0}, false);
 }
 

@@ -42,7 +42,7 @@ void check_operand(const std::string& name, const Tensor& x) {
               "not supported. If you are trying to invert a "
               "mask, use "
               "the `~` or `logical_not()` operator instead.");
-  for (const char* no : {"abs", "floor", "ceil", "trunc", "square"})
+  for (const char* no : {"abs", "floor", "ceil", "trunc"})
     if (name == no) throw_message<NotImplementedError>("\"", name, "_cpu\" not implemented for 'Bool'");
 }
 
@@ -65,29 +65,34 @@ Tensor zeros_of(const Tensor& g) {
 
 }  // namespace
 
-#define NNLIB_RUN(name, type, kernel, grain, value)                          \
-  static void run_##name(const Tensor& out, const Tensor& in) {              \
-    check_operand(#name, in);                                                \
-    [[maybe_unused]] const auto& table = kernels::table();                   \
-    run_unary<type == 'f'>(                                                  \
-        out, in, type == 'f' ? to_floating(in.dtype()) : in.dtype(), kernel, \
-        [](auto x) {                                                         \
-          [[maybe_unused]] typedef decltype(x) T;                            \
-          return value;                                                      \
-        },                                                                   \
-        grain);                                                              \
+// The type of results: 'f' floats, 'n' numbers (of a bool int64), else the operand's.
+static Dtype result_of(char type, Dtype d) {
+  return type == 'f' ? to_floating(d) : type == 'n' && d == Dtype::Bool ? Dtype::Int64 : d;
+}
+
+#define NNLIB_RUN(name, type, kernel, grain, value)             \
+  static void run_##name(const Tensor& out, const Tensor& in) { \
+    check_operand(#name, in);                                   \
+    [[maybe_unused]] const auto& table = kernels::table();      \
+    run_unary<type == 'f'>(                                     \
+        out, in, result_of(type, in.dtype()), kernel,           \
+        [](auto x) {                                            \
+          [[maybe_unused]] typedef decltype(x) T;               \
+          return value;                                         \
+        },                                                      \
+        grain);                                                 \
   }
-#define NNLIB_DEFINE(name, node, type, keep, gradient)                                                       \
-  Tensor name(const Tensor& self) {                                                                          \
-    Tensor out = make_output(self.sizes(), type == 'f' ? to_floating(self.dtype()) : self.dtype(), {&self}); \
-    run_##name(out, self);                                                                                   \
-    if (wants_grad(self))                                                                                    \
-      record(out, node, {self}, [kept = keep](Backward& ctx, const TensorList& grads) {                      \
-        const Tensor& g = grads[0];                                                                          \
-        [[maybe_unused]] const Tensor v = kept.get(ctx);                                                     \
-        return TensorList{gradient};                                                                         \
-      });                                                                                                    \
-    return out;                                                                                              \
+#define NNLIB_DEFINE(name, node, type, keep, gradient)                                  \
+  Tensor name(const Tensor& self) {                                                     \
+    Tensor out = make_output(self.sizes(), result_of(type, self.dtype()), {&self});     \
+    run_##name(out, self);                                                              \
+    if (wants_grad(self))                                                               \
+      record(out, node, {self}, [kept = keep](Backward& ctx, const TensorList& grads) { \
+        const Tensor& g = grads[0];                                                     \
+        [[maybe_unused]] const Tensor v = kept.get(ctx);                                \
+        return TensorList{gradient};                                                    \
+      });                                                                               \
+    return out;                                                                         \
   }
 
 // Results are floats, for integers the default float. FROM_INPUT: in the
@@ -158,7 +163,8 @@ NNLIB_FLOAT(rad2deg, "Rad2DegBackward0", nullptr, x*(T)(180 / kPi), NOTHING, g* 
 
 NNLIB_SAME(abs, "AbsBackward0", NNLIB_UNARY_KERNELS(abs), x < 0 ? (T)-x : x, FROM_INPUT, g* sign(v))
 NNLIB_SAME(sign, "SignBackward0", NNLIB_UNARY_KERNELS(sign), sign_of(x), NOTHING, zeros_of(g))
-NNLIB_SAME(square, "PowBackward0", NNLIB_UNARY_KERNELS(square), x* x, FROM_INPUT, g*(v* Scalar(2)))
+NNLIB_RUN(square, 'n', NNLIB_UNARY_KERNELS(square), kCheap, x* x)
+NNLIB_DEFINE(square, "PowBackward0", 'n', FROM_INPUT, (g * (v * Scalar(2))))
 NNLIB_SAME(floor, "FloorBackward0", NNLIB_UNARY_KERNELS(floor), WHOLE_OR(std::floor(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(ceil, "CeilBackward0", NNLIB_UNARY_KERNELS(ceil), WHOLE_OR(std::ceil(x)), NOTHING, zeros_of(g))
 NNLIB_SAME(frac, "FracBackward0", NNLIB_UNARY_KERNELS(frac), WHOLE_OR(x - std::trunc(x)), NOTHING, g)
@@ -181,7 +187,7 @@ Tensor neg(const Tensor& self) {
   Tensor name##_(const Tensor& self) { return unary_inplace(self, type, name, run_##name); }
 NNLIB_DEFINE_INPLACE(neg, self.dtype())
 NNLIB_DEFINE_INPLACE(abs, self.dtype())
-NNLIB_DEFINE_INPLACE(square, self.dtype())
+NNLIB_DEFINE_INPLACE(square, result_of('n', self.dtype()))
 NNLIB_DEFINE_INPLACE(floor, self.dtype())
 NNLIB_DEFINE_INPLACE(ceil, self.dtype())
 NNLIB_DEFINE_INPLACE(trunc, self.dtype())

@@ -248,6 +248,7 @@ PyObject* register_post_hook_function(PyObject*, PyObject* args) {
     return PyLong_FromLongLong(register_post_accumulate_hook(unpack(t), [keep](const Tensor& leaf) {
       with_python([&] {
         Object arg = owned(wrap(leaf)), r = owned(PyObject_CallOneArg(keep->get(), arg.get()));
+        NNLIB_CHECK(r.get() == Py_None, "Tensor post accumulate grad hooks should return None.");
         return 0;
       });
     }));

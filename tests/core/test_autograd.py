@@ -113,6 +113,13 @@ def test_post_accumulate_hook_sees_the_sum():
     assert seen == [(True, 2.0), (True, 5.0)]
 
 
+def test_post_accumulate_hook_returns_nothing():
+    x = leaf(1.0)
+    x.register_post_accumulate_grad_hook(lambda p: p.grad * 2)
+    with pytest.raises(RuntimeError, match="should return None"):
+        (x * 2).sum().backward()
+
+
 def test_retain_grad_and_node_hooks():
     x = leaf(1.0)
     y = x * 2

@@ -108,6 +108,8 @@ def test_tensor_refuses_what_it_cannot_hold():
         (lambda: nnlib.tensor([1.0, 2.0]), "tensor([1., 2.])"),
         (lambda: nnlib.tensor([1e-5, 1.0]), "tensor([1.0000e-05, 1.0000e+00])"),
         (lambda: nnlib.tensor([float("nan"), float("inf"), -1.0]), "tensor([nan, inf, -1.])"),
+        (lambda: nnlib.tensor([float("nan"), float("-inf"), 1.0, 0.0]), "tensor([nan, -inf, 1., 0.])"),
+        (lambda: nnlib.tensor([float("inf"), 0.0]), "tensor([inf, 0.])"),
         (lambda: nnlib.tensor(2.5), "tensor(2.5000)"),
         (lambda: nnlib.tensor([]), "tensor([])"),
         (lambda: nnlib.zeros((0, 3)), "tensor([], size=(0, 3))"),
@@ -138,6 +140,9 @@ def test_printing_agrees_with_pytorch():
         np.array([[1e9, 1.0], [0.0, -3.0]], "float32"),
         np.zeros((2, 0, 3), "float32"),
         rng.standard_normal((1, 1100)).astype("float32"),
+        np.zeros(40, "float32"),
+        np.where(rng.standard_normal((3, 40)) > 0, np.nan, rng.standard_normal((3, 40))),
+        np.where(rng.standard_normal(30) > 0, -np.inf, 1e6),
     ]
     for a in arrays:
         assert repr(nnlib.from_numpy(a)) == repr(torch.from_numpy(a))
