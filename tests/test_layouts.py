@@ -363,12 +363,13 @@ def test_windows_of_any_kind_against_the_definition(channels, layout):
     assert empty
 
 
-def test_a_line_of_windows_in_one_dimension():
-    a = randn(3, 4, 500)
-    got = F.max_pool1d(nnlib.from_numpy(a), 3, 2, 1).numpy()
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 7])
+def test_a_line_of_windows_in_one_dimension(stride):
+    a = randn(3, 4, 501)
+    got = F.max_pool1d(nnlib.from_numpy(a), 3, stride, 1).numpy()
     padded = np.pad(a, ((0, 0), (0, 0), (1, 1)), constant_values=-np.inf)
     np.testing.assert_array_equal(
-        got, np.lib.stride_tricks.sliding_window_view(padded, 3, 2)[:, :, ::2].max(-1)
+        got, np.lib.stride_tricks.sliding_window_view(padded, 3, 2)[:, :, ::stride].max(-1)
     )
 
 

@@ -149,6 +149,9 @@ void add_rows(Cases& cases) {
             [&t, taps] { t.pool_mean_##type(kCols, 9, taps, in, 4, sums); });                       \
   cases.add("pool_max_" #type, "9 taps, 512", {0, 10.0 * size * kCols}, [&t, taps] {                \
     t.pool_max_##type(kCols, 9, taps, reinterpret_cast<const int32_t*>(taps), 1, in, out, nullptr); \
+  });                                                                                               \
+  cases.add("pool_max_grad_" #type, "4 windows, 512", {0, (5.0 * size + 16) * kCols}, [&t, taps] {  \
+    t.pool_max_grad_##type(kCols, 4, taps, 0, in, reinterpret_cast<const int32_t*>(taps), out);     \
   });
   NNLIB_POOL_CASES(f32, 4, input(0), output(0), output(0))
   NNLIB_POOL_CASES(f64, 8, input_f64(0), output_f64(0), output_f64(0))

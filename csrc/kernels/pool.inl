@@ -10,16 +10,29 @@ namespace {
 struct PlacesD {
   LaneTruth v;
 };
+typedef int32_t HalfPlaces __attribute__((vector_size(kVecBytes / 2)));
 NNLIB_INLINE PlacesD select(MaskD m, PlacesD a, PlacesD b) { return {m.m ? a.v : b.v}; }
+NNLIB_INLINE MaskD eq(PlacesD a, PlacesD b) { return {LaneTruth(a.v == b.v)}; }
 NNLIB_INLINE IVec all_places(Vec, int32_t at) { return set1i(at); }
 NNLIB_INLINE PlacesD all_places(VecD, int32_t at) { return {LaneTruth{} + int64_t(at)}; }
-NNLIB_INLINE void write_places(IVec w, int64_t n, int64_t step, int64_t first, int64_t* at) {
-  int32_t places[kWidth];
-  store_i(places, w);
-  for (int64_t k = 0; k < n; ++k) at[first + k] = places[k] + step * (first + k);
+NNLIB_INLINE IVec read_places(Vec, const int32_t* p, int64_t n) {
+  return n == kWidth ? load_i(p) : load_in(p, n);
 }
-NNLIB_INLINE void write_places(PlacesD w, int64_t n, int64_t step, int64_t first, int64_t* at) {
-  for (int64_t k = 0; k < n; ++k) at[first + k] = w.v[k] + step * (first + k);
+NNLIB_INLINE PlacesD read_places(VecD, const int32_t* p, int64_t n) {
+  HalfPlaces half{};
+  if (n == kWidthD)
+    memcpy(&half, p, sizeof half);
+  else
+    for (int64_t k = 0; k < n; ++k) half[k] = p[k];
+  return {__builtin_convertvector(half, LaneTruth)};
+}
+// at[first + k] = the place of lane k + step * (first + k)
+NNLIB_INLINE void write_places(IVec w, int64_t n, int64_t step, int64_t first, int32_t* at) {
+  const IVec places = w + set1i(int32_t(step * first)) + iota() * set1i(int32_t(step));
+  n == kWidth ? store_i(at + first, places) : store_in(at + first, places, n);
+}
+NNLIB_INLINE void write_places(PlacesD w, int64_t n, int64_t step, int64_t first, int32_t* at) {
+  for (int64_t k = 0; k < n; ++k) at[first + k] = int32_t(w.v[k] + step * (first + k));
 }
 
 // b takes a's place where it is larger or NaN.
@@ -92,7 +105,7 @@ NNLIB_INLINE void pool_max_part(int64_t taps, const int64_t* offset, const int32
 
 template <class L, bool kPlaces>
 NNLIB_INLINE void pool_max_line(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place,
-                                int64_t step, const typename L::type* x, typename L::type* y, int64_t* at) {
+                                int64_t step, const typename L::type* x, typename L::type* y, int32_t* at) {
   constexpr int kVecs = 2;
   constexpr int64_t w = L::kLanes;
   typename L::V best[kVecs];
@@ -119,11 +132,30 @@ NNLIB_INLINE void pool_max_line(int64_t n, int64_t taps, const int64_t* offset, 
 
 template <class L>
 NNLIB_INLINE void pool_max(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step,
-                           const typename L::type* x, typename L::type* y, int64_t* at) {
+                           const typename L::type* x, typename L::type* y, int32_t* at) {
   if (at)
     pool_max_line<L, true>(n, taps, offset, place, step, x, y, at);
   else
     pool_max_line<L, false>(n, taps, offset, place, step, x, y, at);
+}
+
+// Lanes are channels of one pixel.
+template <class L>
+NNLIB_INLINE void pool_max_grad(int64_t n, int64_t windows, const int64_t* offset, int32_t place,
+                                const typename L::type* g, const int32_t* at, typename L::type* y) {
+  constexpr int64_t w = L::kLanes;
+  for (int64_t i = 0; i < n; i += w) {
+    const int64_t m = n - i < w ? n - i : w;
+    const typename L::V none = L::splat(0);
+    const auto wanted = all_places(none, place);
+    typename L::V sum = none;
+    for (int64_t t = 0; t < windows; ++t) {
+      const int64_t o = offset[t] + i;
+      const auto hit = eq(read_places(none, at + o, m), wanted);
+      sum = sum + select(hit, m == w ? L::get(g + o) : L::get(g + o, m), none);
+    }
+    m == w ? L::put(y + i, sum) : L::put(y + i, sum, m);
+  }
 }
 
 template <class L>
@@ -151,8 +183,12 @@ NNLIB_INLINE void pool_mean(int64_t n, int64_t taps, const int64_t* offset, cons
 
 #define NNLIB_EACH(suffix, L)                                                                                \
   void pool_max_##suffix(int64_t n, int64_t taps, const int64_t* offset, const int32_t* place, int64_t step, \
-                         const L::type* x, L::type* y, int64_t* at) {                                        \
+                         const L::type* x, L::type* y, int32_t* at) {                                        \
     pool_max<L>(n, taps, offset, place, step, x, y, at);                                                     \
+  }                                                                                                          \
+  void pool_max_grad_##suffix(int64_t n, int64_t windows, const int64_t* offset, int32_t place,              \
+                              const L::type* g, const int32_t* at, L::type* y) {                             \
+    pool_max_grad<L>(n, windows, offset, place, g, at, y);                                                   \
   }                                                                                                          \
   void pool_mean_##suffix(int64_t n, int64_t taps, const int64_t* offset, const L::type* x, L::One divisor,  \
                           L::One* y) {                                                                       \

@@ -155,24 +155,67 @@ bool by_lines(const Windows& w, const PoolRow& row) {
   return row.count >= 8 && size <= 64;
 }
 
-// The windows that lie side by side give a line, which is added to each of their rows.
-template <class T>
-void spread_over_plane(const Windows& w, const T* g, compute_t<T>* gx) {
-  using C = compute_t<T>;
+// Whether no place is in two windows of the axis.
+bool disjoint(const Axis& a) {
+  for (int64_t o = 1; o < a.out; o++)
+    if (a.start[o] < a.end[o - 1]) return false;
+  return true;
+}
+int64_t places_covered(const Axis& a) {
+  int64_t n = 0;
+  for (int64_t o = 0; o < a.out; o++) n += std::max<int64_t>(0, a.end[o] - a.start[o]);
+  return n;
+}
+
+// line = what the windows (i, j, k), k < c.out, give each place of a row: their g over their divisors.
+template <class C>
+void share_line(const Windows& w, int64_t i, int64_t j, const C* g, C* line) {
+  const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
+  int64_t done = 0;  // places below it hold something
+  for (int64_t k = 0; k < c.out; k++) {
+    const int64_t start = c.start[k], end = c.end[k];
+    if (start >= end) continue;
+    const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
+    const C share = divisor ? g[k] / (C)divisor : C(0);
+    for (; done < start; done++) line[done] = C(0);
+    for (int64_t q = start; q < std::min(done, end); q++) line[q] += share;
+    if (done < end) std::fill(line + done, line + end, share), done = end;
+  }
+  std::fill(line + done, line + c.in, C(0));
+}
+
+// gx = the shares of a plane's windows, by lines of the windows that lie side by side. `sums` has room for a
+// plane where 16-bit floats are added up.
+template <class T, class C>
+void spread_over_plane(const Windows& w, const C* g, T* gx, C* sums) {
   const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
   C* const line = drivers::scratch<drivers::Scratch::Rows, C>(c.in);
+  const auto each_row = [&](int64_t i, int64_t j, auto f) {
+    for (int64_t d = a.start[i]; d < a.end[i]; d++)
+      for (int64_t h = b.start[j]; h < b.end[j]; h++) f((d * b.in + h) * c.in);
+  };
+  const bool once = disjoint(a) && disjoint(b);  // each row gets one line
+  T* rounded = nullptr;
+  if constexpr (std::is_same_v<T, C>)
+    rounded = line, sums = gx;
+  else if (once)
+    rounded = drivers::scratch<drivers::Scratch::Vector, T>(c.in);
+  if (!once)
+    std::fill(sums, sums + w.in_plane(), C(0));
+  else if (places_covered(a) * places_covered(b) < a.in * b.in)
+    std::fill(gx, gx + w.in_plane(), T(0));
   for (int64_t i = 0, o = 0; i < a.out; i++)
     for (int64_t j = 0; j < b.out; j++, o += c.out) {
-      std::fill(line, line + c.in, C(0));
-      for (int64_t k = 0; k < c.out; k++) {
-        if (c.start[k] >= c.end[k]) continue;
-        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
-        const C share = divisor ? (C)g[o + k] / (C)divisor : C(0);
-        for (int64_t q = c.start[k]; q < c.end[k]; q++) line[q] += share;
+      share_line(w, i, j, g + o, line);
+      if (!once) {
+        each_row(i, j, [&](int64_t at) { add_to(c.in, line, sums + at); });
+        continue;
       }
-      for (int64_t d = a.start[i]; d < a.end[i]; d++)
-        for (int64_t h = b.start[j]; h < b.end[j]; h++) add_to(c.in, line, gx + (d * b.in + h) * c.in);
+      if constexpr (!std::is_same_v<T, C>) norm_loops::narrow(c.in, line, rounded);
+      each_row(i, j, [&](int64_t at) { std::copy(rounded, rounded + c.in, gx + at); });
     }
+  if constexpr (!std::is_same_v<T, C>)
+    if (!once) norm_loops::narrow(w.in_plane(), sums, gx);
 }
 
 template <class F>
@@ -245,24 +288,15 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
       const int64_t size = w->in_plane();
       parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
         std::vector<C> sums, of_g;  // 16-bit floats are added up in float
+        if constexpr (!std::is_same_v<T, C>) sums.resize((size_t)size), of_g.resize((size_t)w->out_plane());
         for (int64_t p = first; p < end; p++) {
-          T* out = gx.data<T>() + p * size;
-          C* plane;
-          if constexpr (std::is_same_v<T, C>) {
-            plane = out;
-          } else {
-            sums.resize((size_t)size);
-            plane = sums.data();
-          }
-          std::fill(plane, plane + size, C(0));
           const T* from = g.data<T>() + p * w->out_plane();
+          T* const to = gx.data<T>() + p * size;
           if constexpr (std::is_same_v<T, C>) {
-            spread_over_plane(*w, from, plane);
+            spread_over_plane(*w, from, to, to);
           } else {
-            of_g.resize((size_t)w->out_plane());
             norm_loops::widen(w->out_plane(), from, of_g.data());
-            spread_over_plane(*w, of_g.data(), plane);
-            norm_loops::narrow(size, plane, out);
+            spread_over_plane(*w, of_g.data(), to, sums.data());
           }
         }
       });

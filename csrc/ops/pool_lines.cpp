@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/scratch.h"
 #include "ops/iterator.h"
 
 namespace nnlib::ops {
@@ -60,18 +61,19 @@ bool pools_channels(const Tensor& input, const Windows& w) {
 namespace {
 
 // The kernels of one element type: Raw is what they take for it. Sums are of the compute type.
-#define NNLIB_POOL_KERNELS(T, RAW, TYPE, SUMS)                          \
-  template <>                                                           \
-  struct ChannelKernels<T> {                                            \
-    using Raw = RAW;                                                    \
-    static auto max() { return kernels::table().pool_max_##TYPE; }      \
-    static auto mean() { return kernels::table().pool_mean_##TYPE; }    \
-    static auto sum_rows() { return kernels::table().sum_rows_##TYPE; } \
-    using C = compute_t<T>;                                             \
-    /* z = x / by */                                                    \
-    static void divide(int64_t n, const C* x, C by, C* z) {             \
-      kernels::table().div_rows_##SUMS(1, n, x, n, 1, &by, 0, 0, z, n); \
-    }                                                                   \
+#define NNLIB_POOL_KERNELS(T, RAW, TYPE, SUMS)                               \
+  template <>                                                                \
+  struct ChannelKernels<T> {                                                 \
+    using Raw = RAW;                                                         \
+    static auto max() { return kernels::table().pool_max_##TYPE; }           \
+    static auto max_grad() { return kernels::table().pool_max_grad_##TYPE; } \
+    static auto mean() { return kernels::table().pool_mean_##TYPE; }         \
+    static auto sum_rows() { return kernels::table().sum_rows_##TYPE; }      \
+    using C = compute_t<T>;                                                  \
+    /* z = x / by */                                                         \
+    static void divide(int64_t n, const C* x, C by, C* z) {                  \
+      kernels::table().div_rows_##SUMS(1, n, x, n, 1, &by, 0, 0, z, n);      \
+    }                                                                        \
   };
 template <class T>
 struct ChannelKernels;
@@ -85,7 +87,7 @@ NNLIB_POOL_KERNELS(Half, uint16_t, f16, f32)
 // null.
 template <class T>
 void max_windows(const T* plane, const Windows& w, int64_t channels, int64_t from, int64_t end, T* y,
-                 int64_t* at) {
+                 int32_t* at) {
   using Raw = typename ChannelKernels<T>::Raw;
   const auto kernel = ChannelKernels<T>::max();
   std::vector<int32_t> taps;
@@ -96,7 +98,7 @@ void max_windows(const T* plane, const Windows& w, int64_t channels, int64_t fro
       std::fill_n(y + o * channels, channels, T(-kInfinity));
       if (at)
         std::fill_n(at + o * channels, channels,
-                    first_place(w.axis, row / w.axis[1].out, row % w.axis[1].out, ow));
+                    (int32_t)first_place(w.axis, row / w.axis[1].out, row % w.axis[1].out, ow));
       return;
     }
     offset.clear();
@@ -165,6 +167,23 @@ Windows turned_round(const Windows& w) {
   r.in_sizes = w.out_sizes, r.out_sizes = w.in_sizes;
   return r;
 }
+
+// gx of the places [from, end) of a plane from the windows that hold each, `back`.
+template <class T>
+void max_grad_windows(const T* g, const int32_t* at, const Windows& back, int64_t channels, int64_t from,
+                      int64_t end, T* gx) {
+  using Raw = typename ChannelKernels<T>::Raw;
+  const auto kernel = ChannelKernels<T>::max_grad();
+  std::vector<int32_t> taps;
+  std::vector<int64_t> offset;
+  each_window(back, from, end, taps, [&](int64_t place, int64_t) {
+    offset.clear();
+    for (int32_t t : taps) offset.push_back(t * channels);
+    kernel(channels, (int64_t)taps.size(), offset.data(), (int32_t)place, (const Raw*)g, at,
+           (Raw*)(gx + place * channels));
+  });
+}
+
 // What all windows are divided by; 0 where they differ.
 int64_t common_divisor(const Windows& w) {
   if (w.divisor) return w.divisor;
@@ -210,8 +229,10 @@ void spread_over_channels(const T* g, const Windows& w, T* gx) {
 
 // Planes that are turned into lines of planes, some at a time: f(planes, lines of x, lines of y, lines of
 // places).
-constexpr int64_t kTurned = 32;
-inline int64_t planes_at_once(const Windows& w) { return std::min(kTurned, 32768 / w.in_plane()); }
+constexpr int64_t kTurned = 32, kTurnedBytes = 128 << 10;
+inline int64_t planes_at_once(const Windows& w, size_t size) {
+  return std::clamp<int64_t>(kTurnedBytes / (w.in_plane() * (int64_t)size), 8, kTurned);
+}
 template <class T>
 void turn(int64_t rows, int64_t cols, const T* x, T* y) {
   const auto& k = kernels::table();
@@ -223,17 +244,18 @@ void turn(int64_t rows, int64_t cols, const T* x, T* y) {
     k.transpose_u64(rows, cols, (const uint64_t*)x, cols, (uint64_t*)y, rows);
 }
 template <class T, class F>
-void each_turned(const Windows& w, const T* x, T* y, int64_t* at, F f) {
-  const int64_t in = w.in_plane(), out = w.out_plane(), some = planes_at_once(w);
+void each_turned(const Windows& w, const T* x, T* y, int32_t* at, F f) {
+  const int64_t in = w.in_plane(), out = w.out_plane(), some = planes_at_once(w, sizeof(T));
   parallel_for(0, (w.planes + some - 1) / some, 1, [&](int64_t b, int64_t e) {
-    std::vector<T> from((size_t)(in * some)), to((size_t)(out * some));
-    std::vector<int64_t> places(at ? (size_t)(out * some) : 0);
+    T* const from = drivers::scratch<drivers::Scratch::ImagesIn, T>(in * some);
+    T* const to = drivers::scratch<drivers::Scratch::ImagesOut, T>(out * some);
+    int32_t* const places = at ? drivers::scratch<drivers::Scratch::Rows, int32_t>(out * some) : nullptr;
     for (int64_t i = b; i < e; i++) {
       const int64_t p = i * some, n = std::min(some, w.planes - p);
-      turn(n, in, x + p * in, from.data());
-      f(n, from.data(), to.data(), at ? places.data() : nullptr);
-      turn(out, n, to.data(), y + p * out);
-      if (at) turn(out, n, places.data(), at + p * out);
+      turn(n, in, x + p * in, from);
+      f(n, from, to, places);
+      turn(out, n, to, y + p * out);
+      if (at) turn(out, n, places, at + p * out);
     }
   });
 }
@@ -242,13 +264,42 @@ void each_turned(const Windows& w, const T* x, T* y, int64_t* at, F f) {
 
 void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places) {
   const Pixels p(w);
-  int64_t* at = places.defined() ? (int64_t*)places.raw() : nullptr;
+  int32_t* at = places.defined() ? (int32_t*)places.raw() : nullptr;
   dispatch_floating(input.dtype(), "max_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
     each_pixel_task(w, [&](int64_t n, int64_t from, int64_t end) {
       const int64_t row = n * p.out * p.channels;
       max_windows((const T*)input.raw() + n * p.in * p.channels, w, p.channels, from, end, (T*)y.raw() + row,
                   at ? at + row : nullptr);
+    });
+  });
+}
+bool gathers_max_grad(const Tensor& g, const Tensor& places, const Windows& w) {
+  constexpr double kMostWindows = 4;  // that hold a place
+  if (!pools_channels(g, w) || places.dtype() != Dtype::Int32 || places.strides() != g.strides())
+    return false;
+  double windows = 1;
+  for (const Axis& a : w.axis) {
+    if (a.step != 1) return false;
+    int64_t length = 0;
+    for (int64_t o = 0; o < a.out; o++) {
+      if (a.start[o] >= a.end[o]) return false;
+      length += a.end[o] - a.start[o];
+    }
+    windows *= (double)length / (double)a.in;
+  }
+  return windows <= kMostWindows;
+}
+void max_grad_of_channels(const Tensor& g, const Windows& w, const Tensor& places, const Tensor& gx) {
+  const Windows back = turned_round(w);
+  const Pixels p(w);
+  const auto* at = (const int32_t*)places.raw();
+  dispatch_floating(g.dtype(), "max_pool", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    each_pixel_task(back, [&](int64_t n, int64_t from, int64_t end) {
+      const int64_t row = n * p.out * p.channels;
+      max_grad_windows((const T*)g.raw() + row, at + row, back, p.channels, from, end,
+                       (T*)gx.raw() + n * p.in * p.channels);
     });
   });
 }
@@ -276,8 +327,8 @@ bool pools_turned(const Tensor& input, const Windows& w) {
 void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor& places) {
   dispatch_floating(x.dtype(), "max_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    each_turned(w, (const T*)x.raw(), (T*)y.raw(), places.defined() ? (int64_t*)places.raw() : nullptr,
-                [&](int64_t n, const T* from, T* to, int64_t* at) {
+    each_turned(w, (const T*)x.raw(), (T*)y.raw(), places.defined() ? (int32_t*)places.raw() : nullptr,
+                [&](int64_t n, const T* from, T* to, int32_t* at) {
                   max_windows(from, w, n, 0, w.out_plane(), to, at);
                 });
   });
@@ -285,7 +336,7 @@ void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor
 void mean_turned(const Tensor& x, const Windows& w, const Tensor& y) {
   dispatch_floating(x.dtype(), "avg_pool", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    each_turned(w, (const T*)x.raw(), (T*)y.raw(), nullptr, [&](int64_t n, const T* from, T* to, int64_t*) {
+    each_turned(w, (const T*)x.raw(), (T*)y.raw(), nullptr, [&](int64_t n, const T* from, T* to, int32_t*) {
       mean_windows(from, w, n, 0, w.out_plane(), to);
     });
   });
@@ -314,20 +365,31 @@ PlaneLines::PlaneLines(const Windows& w) : w_(w), row_(w.axis[2]), ld_(w.axis[2]
 void PlaneLines::begin(const float* x, int64_t planes) {
   x_ = x;
   if (row_.stride == 1) return;
-  const int64_t plane = w_.in_plane(), rows = plane / w_.axis[2].in, width = w_.axis[2].in, s = row_.stride;
+  const int64_t plane = w_.in_plane(), rows = plane / w_.axis[2].in, s = row_.stride;
   const int64_t of_plane = rows * s * ld_, ahead = first_ && x > first_ ? (x - first_) / plane : 0;
   if (ahead == 0 || ahead >= turned_ || x != first_ + ahead * plane) {
     // Small planes are taken apart some at a time.
     first_ = x;
     turned_ = std::min(planes, std::max<int64_t>(1, 4096 / plane));
     phases_.resize((size_t)(turned_ * of_plane));
-    for (int64_t p = 0; p < std::min(s, width); p++)
-      kernels::table().conv_frame_f32(turned_ * rows, 0, (width - p + s - 1) / s, 0, s, x + p, width,
-                                      phases_.data() + p * ld_, s * ld_);
+    take_apart(x, turned_ * rows);
     x_ = phases_.data();
     return;
   }
   x_ = phases_.data() + ahead * of_plane;
+}
+
+// The phases of `rows` rows from x on.
+void PlaneLines::take_apart(const float* x, int64_t rows) {
+  constexpr int64_t kTransposed = 4;  // phases that are worth a transposition
+  const auto& k = kernels::table();
+  const int64_t width = w_.axis[2].in, s = row_.stride;
+  const int64_t whole = s >= kTransposed ? width / s : 0;  // values of each phase
+  for (int64_t r = 0; r < rows && whole > 0; r++)
+    k.planes_from_pixels_f32(s, whole, x + r * width, s, phases_.data() + r * s * ld_, ld_);
+  for (int64_t p = 0; p < std::min(s, width - whole * s); p++)
+    k.conv_frame_f32(rows, 0, (width - p + s - 1) / s - whole, 0, s, x + whole * s + p, width,
+                     phases_.data() + p * ld_ + whole, s * ld_);
 }
 
 void PlaneLines::list_taps(int64_t od, int64_t oh) {
@@ -346,11 +408,12 @@ void PlaneLines::list_taps(int64_t od, int64_t oh) {
       }
 }
 
-void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int64_t* at) {
+void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int32_t* at) {
   list_taps(od, oh);
   if (offset_.empty()) {
     std::fill_n(y, row_.count, -kInfinity);
-    for (int64_t i = 0; at && i < row_.count; i++) at[i] = first_place(w_.axis, od, oh, row_.first + i);
+    for (int64_t i = 0; at && i < row_.count; i++)
+      at[i] = (int32_t)first_place(w_.axis, od, oh, row_.first + i);
     return;
   }
   kernels::table().pool_max_f32(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(),

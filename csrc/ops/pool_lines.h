@@ -12,8 +12,12 @@ bool pools_channels(const Tensor& input, const Windows& w);
 inline MemoryFormat channels_format(const Tensor& input) {
   return input.dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
-// y = the maximum of each window, in input's format; `places` (int64, y's format) where it is defined.
+// y = the maximum of each window, in input's format; `places` (int32, y's format) where it is defined.
 void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places);
+// Whether the gradient of a maximum is better gathered for each place from the windows that hold it than
+// scattered over them: few windows hold a place, and all have their channels last.
+bool gathers_max_grad(const Tensor& g, const Tensor& places, const Windows& w);
+void max_grad_of_channels(const Tensor& g, const Windows& w, const Tensor& places, const Tensor& gx);
 // y = the mean of each window.
 void mean_of_channels(const Tensor& input, const Windows& w, const Tensor& y);
 // gx = the means' gradients given back: each window's g over its divisor, added to its values.
@@ -42,10 +46,11 @@ class PlaneLines {
   // be read ahead, and stay as they are until the last of them was begun.
   void begin(const float* x, int64_t planes = 1);
   // The windows row().first + i of row (od, oh); at may be null.
-  void max_row(int64_t od, int64_t oh, float* y, int64_t* at);
+  void max_row(int64_t od, int64_t oh, float* y, int32_t* at);
   void sum_row(int64_t od, int64_t oh, float* y);
 
  private:
+  void take_apart(const float* x, int64_t rows);
   void list_taps(int64_t od, int64_t oh);
   const Windows& w_;
   PoolRow row_;

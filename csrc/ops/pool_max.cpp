@@ -26,7 +26,7 @@ constexpr C lowest() {
 
 // The maximum of window (od, oh, ow), and its place.
 template <class T>
-void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T* x, T* y, int64_t* place) {
+void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T* x, T* y, Places place) {
   using C = compute_t<T>;
   const Axis &depth = axis[0], &height = axis[1], &width = axis[2];
   C best = lowest<C>();
@@ -59,31 +59,30 @@ void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T
     }
   }
   *y = (T)best;
-  if (place) *place = at;
+  if (place) place.set(0, at);
 }
 
 template <class T>
-void max_of_plane(const Axis* axis, const T* x, T* y, int64_t* place) {
+void max_of_plane(const Axis* axis, const T* x, T* y, Places place) {
   const int64_t width = axis[2].out;
-  for (int64_t od = 0; od < axis[0].out; od++)
+  for (int64_t od = 0, o = 0; od < axis[0].out; od++)
     for (int64_t oh = 0; oh < axis[1].out; oh++)
-      for (int64_t ow = 0; ow < width; ow++, y++, place += place ? 1 : 0)
-        max_of_window(axis, od, oh, ow, x, y, place);
+      for (int64_t ow = 0; ow < width; ow++, o++) max_of_window(axis, od, oh, ow, x, y + o, place.from(o));
 }
 
 // The same by lines of windows; those at the borders one by one.
 // `planes` planes lie from x on.
 void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, int64_t planes, float* y,
-                  int64_t* place) {
+                  Places place) {
   const PoolRow& row = lines.row();
   const int64_t width = axis[2].out;
   lines.begin(x, planes);
   for (int64_t od = 0; od < axis[0].out; od++) {
-    for (int64_t oh = 0; oh < axis[1].out; oh++, y += width, place += place ? width : 0) {
-      lines.max_row(od, oh, y + row.first, place ? place + row.first : nullptr);
+    for (int64_t oh = 0; oh < axis[1].out; oh++, y += width, place = place.from(width)) {
+      lines.max_row(od, oh, y + row.first, place.from(row.first).narrow());
       for (int64_t ow = 0; ow < width; ow++) {
         if (ow == row.first) ow += row.count;
-        if (ow < width) max_of_window(axis, od, oh, ow, x, y + ow, place ? place + ow : nullptr);
+        if (ow < width) max_of_window(axis, od, oh, ow, x, y + ow, place.from(ow));
       }
     }
   }
@@ -94,10 +93,16 @@ void check_type(const Tensor& input, const char* name) {
     throw_message<NotImplementedError>("\"", name, "\" not implemented for 'Bool'");
 }
 
-// Records the gradient of y = max(x) with the given places.
-void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t planes, const char* node) {
+// Records the gradient of y = max(x) with the given places; w: the windows, where they are all planes'.
+void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t planes,
+                const SharedWindows& w, const char* node) {
   if (!wants_grad(x)) return;
-  record(y, node, {x}, [places, planes, sizes = x.sizes()](Backward&, const TensorList& g) {
+  record(y, node, {x}, [places, planes, w, sizes = x.sizes()](Backward&, const TensorList& g) {
+    if (!GradMode::enabled() && w && gathers_max_grad(g[0], places, *w)) {
+      Tensor gx = empty(sizes, g[0].dtype(), channels_format(g[0]));
+      max_grad_of_channels(g[0], *w, places, gx);
+      return TensorList{gx};
+    }
     return TensorList{scatter_places(g[0], places, sizes, planes, true, "MaxPoolBackwardBackward0")};
   });
 }
@@ -106,19 +111,23 @@ void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t 
 TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wanted, const char* name,
                            const char* node) {
   check_type(input, name);
-  wanted |= wants_grad(input);
+  const bool found = wanted || wants_grad(input);
+  const Dtype type = place_type(w->in_plane());
+  const auto result = [&](const Tensor& y, const Tensor& places, const Tensor& given) {
+    record_max(y, input, places, w->planes, w, node);
+    return TensorPair{y, wanted ? cast_values(given, Dtype::Int64) : Tensor()};
+  };
   if (pools_channels(input, *w)) {
     const MemoryFormat format = channels_format(input);
     Tensor y = empty(w->out_sizes, input.dtype(), format), places;
-    if (wanted) places = empty(w->out_sizes, Dtype::Int64, format);
+    if (found) places = empty(w->out_sizes, type, format);
     max_of_channels(input, *w, y, places);
-    record_max(y, input, places, w->planes, node);
-    return {y, places};
+    return result(y, places, places);
   }
   const Tensor x = contiguous_values(input);
   Tensor y = empty(w->out_sizes, x.dtype()), places;
-  if (wanted) places = empty(w->out_sizes, Dtype::Int64);
-  int64_t* at = wanted ? places.data<int64_t>() : nullptr;
+  if (found) places = empty(w->out_sizes, type);
+  const Places at = found ? Places(places) : Places();
   if (pools_turned(x, *w)) {
     max_turned(x, *w, y, places);
   } else {
@@ -132,7 +141,7 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
                      for (int64_t p = first; p < end; p++) {
                        const T* from = x.data<T>() + p * w->in_plane();
                        T* to = y.data<T>() + p * w->out_plane();
-                       int64_t* place = at ? at + p * w->out_plane() : nullptr;
+                       const Places place = at.from(p * w->out_plane());
                        if constexpr (kFloatLines<T>) {
                          if (by_lines)
                            max_of_plane(lines, w->axis, wide.in(from), std::is_same_v<T, float> ? end - p : 1,
@@ -147,9 +156,7 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
                    });
     });
   }
-  y = in_format_of(input, y);
-  record_max(y, input, places, w->planes, node);
-  return {y, wanted ? in_format_of(input, places) : places};
+  return result(in_format_of(input, y), places, wanted ? in_format_of(input, places) : places);
 }
 
 // ---- 2x2 windows with stride 2 on float32: rows by the kernel, a byte a window for backward
@@ -264,8 +271,10 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
               "Expect _random_samples to have shape (", batch, ", ", channels, ", ", dims, "), got ",
               samples.sizes());
   const Tensor x = contiguous_values(input), r = contiguous_values(cast_values(samples, Dtype::Float64));
-  Tensor y = empty(sizes, x.dtype()), places = empty(sizes, Dtype::Int64);
-  const int64_t in_plane = planes ? x.numel() / planes : 0, out_plane = planes ? y.numel() / planes : 0;
+  const int64_t in_plane = planes ? x.numel() / planes : 0;
+  Tensor y = empty(sizes, x.dtype()), places = empty(sizes, place_type(in_plane));
+  const int64_t out_plane = planes ? y.numel() / planes : 0;
+  const Places at(places);
   dispatch_floating(x.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
     parallel_for(0, planes, planes_per_chunk(in_plane + out_plane), [&](int64_t first, int64_t end) {
@@ -275,13 +284,12 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
         for (int i = 0; i < dims; i++)
           axis[3 - dims + i] = fractional_axis(x.size(i - dims), out[i], kernel[i],
                                                r.data<double>()[p * dims + (dims == 2 ? 1 - i : i)]);
-        max_of_plane(axis, x.data<T>() + p * in_plane, y.data<T>() + p * out_plane,
-                     places.data<int64_t>() + p * out_plane);
+        max_of_plane(axis, x.data<T>() + p * in_plane, y.data<T>() + p * out_plane, at.from(p * out_plane));
       }
     });
   });
-  record_max(y, input, places, planes, node);
-  return {y, places};
+  record_max(y, input, places, planes, nullptr, node);
+  return {y, cast_values(places, Dtype::Int64)};
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ void scatter_channels(const Tensor& x, const Tensor& indices, const Tensor& out,
   parallel_for(0, samples * parts, planes_per_chunk((n + m) * some), [&](int64_t first, int64_t end) {
     std::vector<C> wide(kDirect ? 0 : (size_t)(m * some));  // 16-bit floats are added up in float
     C values[kChannels];
+    PlaceReader places(indices);
     for (int64_t t = first; t < end; t++) {
       const int64_t s = t / parts, c0 = t % parts * some, count = std::min(some, channels - c0);
       T* const plane = (T*)out.raw() + s * m * channels + c0;
@@ -53,7 +54,7 @@ void scatter_channels(const Tensor& x, const Tensor& indices, const Tensor& out,
           from = (const T*)x.raw() + row;
         else
           load(count, (const char*)((const T*)x.raw() + row), sizeof(T), values), from = values;
-        const int64_t* index = (const int64_t*)indices.raw() + row;
+        const int64_t* index = places.read(row, count);
         for (int64_t c = 0; c < count; c++) {
           check_place(index[c], m);
           C& at = to[index[c] * ld + c];
@@ -89,7 +90,6 @@ Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes,
   const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
   Tensor out = empty(sizes, x.dtype());
   const int64_t n = planes ? x.numel() / planes : 0, m = planes ? out.numel() / planes : 0;
-  const int64_t* index = iv.data<int64_t>();
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
@@ -99,6 +99,7 @@ Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes,
     const StoreRow store = store_row(DtypeOf<C>::value, DtypeOf<T>::value);
     parallel_for(0, planes, planes_per_chunk(n + m), [&](int64_t first, int64_t end) {
       std::vector<C> sums, wide;  // 16-bit floats are added up in float
+      PlaceReader places(iv);
       for (int64_t p = first; p < end; p++) {
         C* plane;
         if constexpr (std::is_same_v<T, C>) {
@@ -116,8 +117,9 @@ Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes,
           load(n, (const char*)(from + p * n), (int64_t)sizeof(T), wide.data());
           values = wide.data();
         }
+        const int64_t* index = places.read(p * n, n);
         for (int64_t i = 0; i < n; i++) {
-          const int64_t at = index[p * n + i];
+          const int64_t at = index[i];
           check_place(at, m);
           plane[at] = accumulate ? (C)(plane[at] + values[i]) : values[i];
         }
@@ -137,17 +139,19 @@ Tensor gather_places(const Tensor& x, const Tensor& indices, int64_t planes, con
   const Tensor xv = contiguous_values(x), iv = contiguous_values(indices);
   Tensor out = empty(indices.sizes(), x.dtype());
   const int64_t n = planes ? out.numel() / planes : 0, m = planes ? x.numel() / planes : 0;
-  const int64_t* index = iv.data<int64_t>();
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* from = xv.data<T>();
     T* to = out.data<T>();
     parallel_for(0, planes, planes_per_chunk(n), [&](int64_t first, int64_t end) {
-      for (int64_t p = first; p < end; p++)
-        for (int64_t i = p * n; i < (p + 1) * n; i++) {
+      PlaceReader places(iv);
+      for (int64_t p = first; p < end; p++) {
+        const int64_t* index = places.read(p * n, n);
+        for (int64_t i = 0; i < n; i++) {
           check_place(index[i], m);
-          to[i] = from[p * m + index[i]];
+          to[p * n + i] = from[p * m + index[i]];
         }
+      }
     });
   });
   if (wants_grad(x)) {

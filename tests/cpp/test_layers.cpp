@@ -200,7 +200,9 @@ namespace {
 template <class T, class S, class F>
 void check_pool_lines(const char* isa, const std::string& type,
                       void (*const (&max)[2])(int64_t, int64_t, const int64_t*, const int32_t*, int64_t,
-                                              const T*, T*, int64_t*),
+                                              const T*, T*, int32_t*),
+                      void (*const (&back)[2])(int64_t, int64_t, const int64_t*, int32_t, const T*,
+                                               const int32_t*, T*),
                       void (*const (&mean)[2])(int64_t, int64_t, const int64_t*, const T*, S, S*), F as) {
   for (int64_t n : odd_sizes()) {
     for (int64_t taps : {1, 2, 9}) {
@@ -210,7 +212,7 @@ void check_pool_lines(const char* isa, const std::string& type,
       Guarded<T> x(n + 40), y(n), y0(n);
       for (int64_t i = 0; i < n + 40; ++i) x[i] = as(values[i]);
       Guarded<S> s(n), s0(n);
-      Guarded<int64_t> at(n), at0(n);
+      Guarded<int32_t> at(n), at0(n), kept(n + 40);
       std::vector<int64_t> offset;
       std::vector<int32_t> place;
       for (int64_t t = 0; t < taps; ++t) {
@@ -218,7 +220,7 @@ void check_pool_lines(const char* isa, const std::string& type,
         place.push_back(int32_t(100 - 3 * t));
       }
       max[1](n, taps, offset.data(), place.data(), 3, x.data(), y0.data(), at0.data());
-      for (int64_t* places : {at.data(), (int64_t*)nullptr}) {
+      for (int32_t* places : {at.data(), (int32_t*)nullptr}) {
         for (int64_t i = 0; i < n; ++i) y[i] = T(0);
         max[0](n, taps, offset.data(), place.data(), 3, x.data(), y.data(), places);
         expect(y, y0, ("pool_max_" + type).c_str(), isa, 0);
@@ -226,6 +228,11 @@ void check_pool_lines(const char* isa, const std::string& type,
       for (int64_t i = 0; i < n; ++i)
         CHECK(at[i] == at0[i], isa, " pool_max_", type, " place ", i, " of ", n, " is ", at[i]);
       CHECK(at.intact(), isa, " pool_max_", type, " wrote past its places");
+      for (int64_t i = 0; i < n + 40; ++i) kept[i] = int32_t(i % 3), x[i] = as(float(i % 11) - 5.25f);
+      back[0](n, taps, offset.data(), 1, x.data(), kept.data(), y.data());
+      back[1](n, taps, offset.data(), 1, x.data(), kept.data(), y0.data());
+      expect(y, y0, ("pool_max_grad_" + type).c_str(), isa, 0);
+      for (int64_t i = 0; i < n + 40; ++i) x[i] = as(values[i]);
       mean[0](n, taps, offset.data(), x.data(), S(3), s.data());
       mean[1](n, taps, offset.data(), x.data(), S(3), s0.data());
       expect(s, s0, ("pool_mean_" + type).c_str(), isa, 0);
@@ -238,9 +245,10 @@ void check_pool_lines(const char* isa, const std::string& type,
 TEST(pool_lines) {
   for_each_isa([](const Table& t, const char* isa) {
     const Table& o = truth();
-#define NNLIB_CHECK_POOL(type, as)                                     \
-  covered().insert({"pool_max_" #type, "pool_mean_" #type});           \
-  check_pool_lines(isa, #type, {t.pool_max_##type, o.pool_max_##type}, \
+#define NNLIB_CHECK_POOL(type, as)                                                   \
+  covered().insert({"pool_max_" #type, "pool_max_grad_" #type, "pool_mean_" #type}); \
+  check_pool_lines(isa, #type, {t.pool_max_##type, o.pool_max_##type},               \
+                   {t.pool_max_grad_##type, o.pool_max_grad_##type},                 \
                    {t.pool_mean_##type, o.pool_mean_##type}, [](float v) { return as; })
     NNLIB_CHECK_POOL(f32, v);
     NNLIB_CHECK_POOL(f64, double(v));
