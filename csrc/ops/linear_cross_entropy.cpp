@@ -22,9 +22,9 @@ namespace {
 using detail::ClassLoss;
 using detail::Reduction;
 
-// Scores of a block: about what a last cache holds, but enough rows for products at full speed, unless these
-// take more than 256 MB of float32.
-constexpr int64_t kScores = 1 << 20, kEnoughRows = 1024, kMostScores = 1 << 26;
+// Scores that stay in a last cache from one product to the next: blocks are about as large, but have enough
+// rows for products at full speed, unless these take more than 256 MB of float32.
+constexpr int64_t kScores = 1 << 21, kEnoughRows = 1024, kMostScores = 1 << 26;
 
 int64_t rows_of_block(int64_t classes) {
   const int64_t rows = std::max(kEnoughRows, kScores / std::max<int64_t>(1, classes));
@@ -48,14 +48,17 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
                   const Tensor& upstream) {
   NoGradGuard guard;
   const int64_t n = l.x.size(0), d = l.x.size(1), classes = c.classes,
-                rows = std::min(l.block, std::max<int64_t>(n, 1));
+                rows = std::min(l.block, std::max<int64_t>(n, 1)),
+                together = std::max<int64_t>(1, kScores / rows);
   const bool gradients = wanted[0] || wanted[1] || wanted[2];
   Result r;
   r.losses = empty({n}, DtypeOf<T>::value);
   if (wanted[0]) r.grads[0] = empty({n, d}, DtypeOf<T>::value);
   if (wanted[1]) r.grads[1] = empty({classes, d}, DtypeOf<T>::value);
   if (wanted[2]) fill_values(r.grads[2] = empty({classes}, DtypeOf<T>::value), 0);
-  if (wanted[1] && n == 0) fill_values(r.grads[1], 0);
+  for (int g = 0; g < 2; ++g) {
+    if (wanted[g] && n * classes == 0) fill_values(r.grads[g], 0);
+  }
   const Tensor scores = empty({rows, classes}, DtypeOf<T>::value);
   T* const s = scores.data<T>();
   const T *x = l.x.data<T>(), *w = l.weight.data<T>();
@@ -72,11 +75,16 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
       const Tensor block = alias(scores, {m, classes}, {classes, 1}, 0);
       mul_(block, alias(upstream, {m, 1}, {1, 1}, upstream.storage_offset() + i));
     }
-    if (wanted[0])
-      drivers::gemm<T>(m, d, classes, 1, {s, classes, 1}, {w, d, 1}, 0, r.grads[0].data<T>() + i * d, d);
-    if (wanted[1])
-      drivers::gemm<T>(classes, d, m, 1, {s, 1, classes}, {x + i * d, d, 1}, i == 0 ? T(0) : T(1),
-                       r.grads[1].data<T>(), d);
+    // Both products read a part of the scores before the next part: the second finds it in the cache.
+    for (int64_t j = 0; j < classes; j += together) {
+      const int64_t some = std::min(together, classes - j);
+      if (wanted[0])
+        drivers::gemm<T>(m, d, some, 1, {s + j, classes, 1}, {w + j * d, d, 1}, j == 0 ? T(0) : T(1),
+                         r.grads[0].data<T>() + i * d, d);
+      if (wanted[1])
+        drivers::gemm<T>(some, d, m, 1, {s + j, 1, classes}, {x + i * d, d, 1}, i == 0 ? T(0) : T(1),
+                         r.grads[1].data<T>() + j * d, d);
+    }
     if (wanted[2])
       add_(r.grads[2], sum(alias(scores, {m, classes}, {classes, 1}, 0), Dims{0}, false), Scalar(1));
   }
