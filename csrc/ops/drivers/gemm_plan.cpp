@@ -21,6 +21,9 @@ constexpr double kReduction = 5;                    // the lanes of a vector to 
 constexpr int64_t kNearBytes = 16 << 10;   // fits the first-level cache beside a tile's other operand
 constexpr int64_t kNearShare = 128 << 10;  // leaves room in the second-level cache
 constexpr int64_t kSharedBytes = 4 << 20;  // of Q packed at once
+constexpr int64_t kFewShares = 4, kManyShares = 16;  // of a thread
+constexpr int64_t kNearRows = 1 << 20;               // P that caches of a core hold, about
+constexpr int64_t kFarPanels = 16;                   // of Q in a share whose P has to be fetched
 constexpr int64_t kRowsBytes = 288 << 10;  // of P packed at once, beside a panel of Q in the second level
 
 double pack_cost(int64_t along, int64_t across) {
@@ -209,6 +212,23 @@ void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i
   }
 }
 
+// How many parts the rows of C and `panels` of its columns are cut into. Many more than threads, so that one
+// that is held up gives work away; but not below the rows that a panel of Q passes over, nor, where rows of P
+// are packed or come from memory for each part, below as many columns as pay for that.
+template <class T>
+typename GemmPlan<T>::Shares GemmPlan<T>::plan_shares(const Tiles& t, int64_t panels, int64_t depth) const {
+  const double work = double(t.M) * double(panels * tile_.nr) * double(std::max<int64_t>(depth, 1));
+  const int64_t threads = work < double(kSerialProduct) || in_parallel_region() ? 1 : num_threads();
+  if (threads == 1) return {1, 1};
+  const int64_t pieces = std::max<int64_t>(1, int64_t(work / double(8 * kSerialProduct)));
+  const int64_t few = threads * std::min(pieces, kFewShares), many = threads * std::min(pieces, kManyShares);
+  int64_t rows = std::min(many, std::max<int64_t>(1, t.M / tile_.mc));
+  if (t.pack_p) rows = std::max(rows, std::min(few, t.M / (4 * tile_.mr)));
+  const bool near = !t.pack_p && t.M * depth * int64_t(sizeof(T)) <= kNearRows;
+  const int64_t most = near ? panels : std::max(ceil_div(few, rows), panels / kFarPanels);
+  return {rows, std::min({panels, most, ceil_div(many, rows)})};
+}
+
 template <class T>
 void GemmPlan<T>::run_tiles(const Tiles& t, const T* p, const T* q, bool accumulate, T* c, int64_t ldc,
                             const T* bias, const T* kept) const {
@@ -235,16 +255,9 @@ void GemmPlan<T>::run_tiles(const Tiles& t, const T* p, const T* q, bool accumul
     for (x.pc = 0; x.pc < depth_all; x.pc += depth_max) {
       x.depth = std::min(depth_max, k_ - x.pc);
       if (shared) pack_columns(t, q, x.pc, x.depth, x.jc, nc, panels);
-      // Shares of C: more than threads, so that one that is held up gives work away; rows are cut first,
-      // since each share packs its own rows of P.
-      const double work = double(t.M) * double(nc) * double(std::max<int64_t>(x.depth, 1));
-      const int64_t threads = work < double(kSerialProduct) || in_parallel_region() ? 1 : num_threads();
-      const int64_t shares =
-          threads == 1 ? 1 : threads * std::clamp<int64_t>(int64_t(work / double(8 * kSerialProduct)), 1, 4);
-      const int64_t row_shares = std::min(shares, std::max<int64_t>(1, t.M / (4 * mr)));
-      const int64_t column_shares = std::min(x.count, ceil_div(shares, row_shares));
-      const int64_t row_block = ceil_div(ceil_div(t.M, row_shares), mr) * mr;  // no low tiles within
-      const int64_t panel_block = ceil_div(x.count, column_shares);
+      const Shares shares = plan_shares(t, x.count, x.depth);
+      const int64_t row_block = ceil_div(ceil_div(t.M, shares.rows), mr) * mr;  // no low tiles within
+      const int64_t panel_block = ceil_div(x.count, shares.columns);
       const int64_t grid_rows = ceil_div(t.M, row_block), grid_columns = ceil_div(x.count, panel_block);
       parallel_for(0, grid_rows * grid_columns, 1, [&](int64_t first, int64_t last) {
         for (int64_t s = first; s < last; ++s) {

@@ -37,7 +37,11 @@ class GemmPlan {
     int64_t ldc, jc, pc, depth, count;
     bool accumulate;
   };
+  struct Shares {
+    int64_t rows, columns;
+  };
   Tiles plan_tiles(bool turned, bool q_is_kept) const;
+  Shares plan_shares(const Tiles& t, int64_t panels, int64_t depth) const;
   void run_tiles(const Tiles& t, const T* p, const T* q, bool accumulate, T* c, int64_t ldc, const T* bias,
                  const T* kept) const;
   void run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i1, int64_t j0, int64_t j1) const;
