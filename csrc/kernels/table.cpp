@@ -15,6 +15,7 @@
 #include "cross_entropy.inl"
 #include "cross_entropy_lanes.inl"
 #include "distance.inl"
+#include "elementary_double.inl"
 #include "elementwise.inl"
 #include "embedding.inl"
 #include "fill.inl"

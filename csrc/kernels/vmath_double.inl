@@ -10,6 +10,17 @@ namespace {
 constexpr double kRoundMagicD = 6755399441055744.0;  // 1.5 * 2^52
 constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
 
+// The sum of c[0] x^(n - 1) + ... + c[n - 1]: even and odd powers beside each other, so that half as many
+// steps wait for one another.
+template <int n>
+NNLIB_INLINE VecD polynomial(VecD x, const double (&c)[n]) {
+  const VecD xx = x * x;
+  VecD last = set1d(c[n % 2 ? 0 : 1]), other = set1d(c[n % 2 ? 1 : 0]);
+  for (int k = n % 2 ? 2 : 3; k < n; k += 2) last = fma(last, xx, set1d(c[k]));
+  for (int k = n % 2 ? 3 : 2; k < n; k += 2) other = fma(other, xx, set1d(c[k]));
+  return fma(other, x, last);
+}
+
 // x = n ln2 + r, |r| <= ln2/2, t = n + kRoundMagicD.
 struct ExpPartsD {
   VecD r, t;
@@ -20,17 +31,10 @@ NNLIB_INLINE ExpPartsD exp_reduce(VecD x) {
 }
 // e^r - 1
 NNLIB_INLINE VecD expm1_reduced(VecD r) {
-  VecD q = fma(r, set1d(1 / 6227020800.0), set1d(1 / 479001600.0));
-  q = fma(q, r, set1d(1 / 39916800.0));
-  q = fma(q, r, set1d(1 / 3628800.0));
-  q = fma(q, r, set1d(1 / 362880.0));
-  q = fma(q, r, set1d(1 / 40320.0));
-  q = fma(q, r, set1d(1 / 5040.0));
-  q = fma(q, r, set1d(1 / 720.0));
-  q = fma(q, r, set1d(1 / 120.0));
-  q = fma(q, r, set1d(1 / 24.0));
-  q = fma(q, r, set1d(1 / 6.0));
-  q = fma(q, r, set1d(0.5));
+  static constexpr double kTaylor[] = {1 / 6227020800.0, 1 / 479001600.0, 1 / 39916800.0, 1 / 3628800.0,
+                                       1 / 362880.0,     1 / 40320.0,     1 / 5040.0,     1 / 720.0,
+                                       1 / 120.0,        1 / 24.0,        1 / 6.0,        0.5};
+  const VecD q = polynomial(r, kTaylor);
   return fma(q * r, r, r);
 }
 // 2^n for t = n + kRoundMagicD and |n| <= 1022.
@@ -166,15 +170,9 @@ NNLIB_INLINE VecD cos_turned(TurnD a) {
   r = fma(r, z, set1d(4.16666666666666019037e-02));
   return w + (((set1d(1) - w) - half) + (z * (z * r) - a.high * a.low));
 }
-// The sine `quarters` further on, by C's function in lanes that are too far
-// from zero.
+// C's function in the lanes of x that are too far from zero.
 template <class F>
-NNLIB_INLINE VecD sine(VecD x, uint64_t quarters, F far) {
-  const TurnD a = quarter_turns(x);
-  const LaneBits turn = bits_of(a.t) + quarters;
-  const MaskD odd = {LaneTruth((turn & 1) != 0)};
-  const VecD y = select(odd, cos_turned(a), sin_turned(a));
-  const VecD near = from_bits(bits_of(y) ^ ((turn & 2) << 62));
+NNLIB_INLINE VecD far_lanes(VecD x, VecD near, F far) {
   if (!any(~le(abs(x), set1d(kNearTurns)))) return near;
   double from[kWidthD], to[kWidthD];
   store(from, x);
@@ -182,6 +180,15 @@ NNLIB_INLINE VecD sine(VecD x, uint64_t quarters, F far) {
   for (int k = 0; k < kWidthD; ++k)
     if (!(__builtin_fabs(from[k]) <= kNearTurns)) to[k] = far(from[k]);
   return load(to);
+}
+// The sine `quarters` further on.
+template <class F>
+NNLIB_INLINE VecD sine(VecD x, uint64_t quarters, F far) {
+  const TurnD a = quarter_turns(x);
+  const LaneBits turn = bits_of(a.t) + quarters;
+  const MaskD odd = {LaneTruth((turn & 1) != 0)};
+  const VecD y = select(odd, cos_turned(a), sin_turned(a));
+  return far_lanes(x, from_bits(bits_of(y) ^ ((turn & 2) << 62)), far);
 }
 // sin x, cos x; 1 ulp.
 NNLIB_INLINE VecD sin(VecD x) {
@@ -192,13 +199,6 @@ NNLIB_INLINE VecD cos(VecD x) {
   return sine(x, 1, [](double v) { return __builtin_cos(v); });
 }
 
-// The sum of c[0] x^(n - 1) + ... + c[n - 1].
-template <int n>
-NNLIB_INLINE VecD polynomial(VecD x, const double (&c)[n]) {
-  VecD p = set1d(c[0]);
-  for (int k = 1; k < n; ++k) p = fma(p, x, set1d(c[k]));
-  return p;
-}
 // e^(-a^2) (1 + 2 a) erfcx a / (1 + 2 a) for a >= 0, erfcx a = e^(a^2) erfc a:
 // (1 + 2 a) erfcx a is close to a polynomial in (a - 4) / (a + 4) (the form of
 // Schonfelder, fitted anew). `square` is a^2 and `lost` what its rounding took.
@@ -223,10 +223,12 @@ NNLIB_INLINE VecD lost_of_square(VecD a, VecD square) {
 constexpr double kErf[] = {5.957176147748911e-11,   -1.1372848856791674e-09, 1.4659775274047436e-08,
                            -1.6350312701054695e-07, 1.6461000484121368e-06,  -1.4925595266831182e-05,
                            0.0001205533111164271,   -0.000854832698083379,   0.0052239776248180145,
-                           -0.026866170645076792,   0.11283791670954879,     -0.3761263890318375,
-                           1.1283791670955126};
+                           -0.026866170645076792,   0.11283791670954879,     -0.3761263890318375};
+NNLIB_INLINE VecD erf_near(VecD x, VecD square) {
+  return fma(x * square, polynomial(square, kErf), x * set1d(1.1283791670955126));  // 2 / sqrt(pi)
+}
 NNLIB_INLINE VecD erf(VecD x) {
-  const VecD a = min(set1d(6), abs(x)), z = a * a, near = x * polynomial(z, kErf);
+  const VecD a = min(set1d(6), abs(x)), z = a * a, near = erf_near(x, z);
   const MaskD far = ~lt(a, set1d(1));
   if (!any(far)) return near;
   const VecD large = set1d(1) - erfc_positive(a, z, lost_of_square(a, z));

@@ -270,7 +270,7 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
   } else if (number && e == -2) {
     run_unary<true>(out, self, common, nullptr, [](auto x) { return 1 / (x * x); }, kCheap);
   } else {
-    run_binary(out, self, exponent, common, k.pow_f32, kPow, kCostly);
+    run_binary(out, self, exponent, common, {k.pow_f32, k.pow_f64}, kPow, kCostly);
   }
   if (!wants_grad(self, exponent)) return out;
   if (number) {

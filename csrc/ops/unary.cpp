@@ -119,38 +119,41 @@ NNLIB_FLOAT(expm1, "Expm1Backward0", NNLIB_UNARY_KERNELS(expm1), std::expm1(x), 
 NNLIB_FLOAT(log, "LogBackward0", NNLIB_UNARY_KERNELS(log), std::log(x), FROM_INPUT, g / v)
 NNLIB_FLOAT(log2, "Log2Backward0", NNLIB_UNARY_KERNELS(log2), std::log2(x), FROM_INPUT,
             g / (v * Scalar(M_LN2)))
-NNLIB_FLOAT(log10, "Log10Backward0", table.log10_f32, std::log10(x), FROM_INPUT, g / (v * Scalar(M_LN10)))
+NNLIB_FLOAT(log10, "Log10Backward0", NNLIB_FLOAT_KERNELS(log10), std::log10(x), FROM_INPUT,
+            g / (v * Scalar(M_LN10)))
 NNLIB_FLOAT(log1p, "Log1PBackward0", NNLIB_UNARY_KERNELS(log1p), std::log1p(x), FROM_INPUT,
             g / (v + Scalar(1)))
 NNLIB_FLOAT(sqrt, "SqrtBackward0", NNLIB_UNARY_KERNELS(sqrt), std::sqrt(x), FROM_OUTPUT, g / (v * Scalar(2)))
 NNLIB_FLOAT(rsqrt, "RsqrtBackward0", NNLIB_UNARY_KERNELS(rsqrt), 1 / std::sqrt(x), FROM_OUTPUT,
             g* Scalar(-0.5) * (v * v * v))
 NNLIB_FLOAT(reciprocal, "ReciprocalBackward0", NNLIB_UNARY_KERNELS(reciprocal), 1 / x, FROM_OUTPUT, -g*(v* v))
-NNLIB_FLOAT(sin, "SinBackward0", UnaryKernels(table.sin_f32, table.sin_f64), std::sin(x), FROM_INPUT,
-            g* cos(v))
-NNLIB_FLOAT(cos, "CosBackward0", UnaryKernels(table.cos_f32, table.cos_f64), std::cos(x), FROM_INPUT,
-            g * -sin(v))
-NNLIB_FLOAT(tan, "TanBackward0", table.tan_f32, std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
-NNLIB_FLOAT(asin, "AsinBackward0", table.asin_f32, std::asin(x), FROM_INPUT, g* rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(acos, "AcosBackward0", table.acos_f32, std::acos(x), FROM_INPUT, -g* rsqrt(Scalar(1) - v * v))
-NNLIB_FLOAT(atan, "AtanBackward0", UnaryKernels(table.atan_f32, table.atan_f64), std::atan(x), FROM_INPUT,
+NNLIB_FLOAT(sin, "SinBackward0", NNLIB_FLOAT_KERNELS(sin), std::sin(x), FROM_INPUT, g* cos(v))
+NNLIB_FLOAT(cos, "CosBackward0", NNLIB_FLOAT_KERNELS(cos), std::cos(x), FROM_INPUT, g * -sin(v))
+NNLIB_FLOAT(tan, "TanBackward0", NNLIB_FLOAT_KERNELS(tan), std::tan(x), FROM_OUTPUT, g*(v* v + Scalar(1)))
+NNLIB_FLOAT(asin, "AsinBackward0", NNLIB_FLOAT_KERNELS(asin), std::asin(x), FROM_INPUT,
+            g* rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(acos, "AcosBackward0", NNLIB_FLOAT_KERNELS(acos), std::acos(x), FROM_INPUT,
+            -g* rsqrt(Scalar(1) - v * v))
+NNLIB_FLOAT(atan, "AtanBackward0", NNLIB_FLOAT_KERNELS(atan), std::atan(x), FROM_INPUT,
             g / (v * v + Scalar(1)))
-NNLIB_FLOAT(sinh, "SinhBackward0", table.sinh_f32, std::sinh(x), FROM_INPUT, g* cosh(v))
-NNLIB_FLOAT(cosh, "CoshBackward0", table.cosh_f32, std::cosh(x), FROM_INPUT, g* sinh(v))
+NNLIB_FLOAT(sinh, "SinhBackward0", NNLIB_FLOAT_KERNELS(sinh), std::sinh(x), FROM_INPUT, g* cosh(v))
+NNLIB_FLOAT(cosh, "CoshBackward0", NNLIB_FLOAT_KERNELS(cosh), std::cosh(x), FROM_INPUT, g* sinh(v))
 NNLIB_FLOAT(tanh, "TanhBackward0", NNLIB_UNARY_KERNELS(tanh), std::tanh(x), FROM_OUTPUT, tanh_backward(g, v))
-NNLIB_FLOAT(asinh, "AsinhBackward0", table.asinh_f32, std::asinh(x), FROM_INPUT, g* rsqrt(v* v + Scalar(1)))
-NNLIB_FLOAT(acosh, "AcoshBackward0", table.acosh_f32, std::acosh(x), FROM_INPUT,
+NNLIB_FLOAT(asinh, "AsinhBackward0", NNLIB_FLOAT_KERNELS(asinh), std::asinh(x), FROM_INPUT,
+            g* rsqrt(v* v + Scalar(1)))
+NNLIB_FLOAT(acosh, "AcoshBackward0", NNLIB_FLOAT_KERNELS(acosh), std::acosh(x), FROM_INPUT,
             g* rsqrt(v - Scalar(1)) * rsqrt(v + Scalar(1)))
-NNLIB_FLOAT(atanh, "AtanhBackward0", table.atanh_f32, std::atanh(x), FROM_INPUT, g / (Scalar(1) - v * v))
+NNLIB_FLOAT(atanh, "AtanhBackward0", NNLIB_FLOAT_KERNELS(atanh), std::atanh(x), FROM_INPUT,
+            g / (Scalar(1) - v * v))
 NNLIB_FLOAT(erf, "ErfBackward0", NNLIB_UNARY_KERNELS(erf), std::erf(x), FROM_INPUT,
             g* Scalar(2 / std::sqrt(kPi)) * exp(-(v * v)))
-NNLIB_FLOAT(erfc, "ErfcBackward0", table.erfc_f32, std::erfc(x), FROM_INPUT,
+NNLIB_FLOAT(erfc, "ErfcBackward0", NNLIB_FLOAT_KERNELS(erfc), std::erfc(x), FROM_INPUT,
             g* Scalar(-2 / std::sqrt(kPi)) * exp(-(v * v)))
-NNLIB_FLOAT(erfinv, "ErfinvBackward0", table.erfinv_f32, (T)special::erfinv(x), FROM_OUTPUT,
+NNLIB_FLOAT(erfinv, "ErfinvBackward0", NNLIB_FLOAT_KERNELS(erfinv), (T)special::erfinv(x), FROM_OUTPUT,
             g* Scalar(0.5 * std::sqrt(kPi)) * exp(v * v))
 NNLIB_FLOAT(lgamma, "LgammaBackward0", table.lgamma_f32, (T)special::lgamma(x), FROM_INPUT, g* digamma(v))
-NNLIB_FLOAT(digamma, "DigammaBackward0", UnaryKernels(table.digamma_f32, table.digamma_f64),
-            (T)special::digamma(x), FROM_INPUT, g* trigamma(v))
+NNLIB_FLOAT(digamma, "DigammaBackward0", NNLIB_FLOAT_KERNELS(digamma), (T)special::digamma(x), FROM_INPUT,
+            g* trigamma(v))
 NNLIB_FLOAT(sigmoid, "SigmoidBackward0", NNLIB_UNARY_KERNELS(sigmoid), 1 / (1 + std::exp(-x)), FROM_OUTPUT,
             sigmoid_backward(g, v))
 NNLIB_FLOAT(sinc, "SincBackward0", table.sinc_f32, x == 0 ? (T)1 : (T)(std::sin(kPi * x) / (kPi * x)),
@@ -226,27 +229,26 @@ Tensor round(const Tensor& self, int64_t decimals) {
 
 Tensor logit(const Tensor& self, std::optional<double> eps) {
   Tensor out = make_output(self.sizes(), to_floating(self.dtype()), {&self});
-  auto f = [eps](auto x) {
-    using T = decltype(x);
-    if (eps) x = x<(T)*eps ? (T)*eps : x>(T)(1 - *eps) ? (T)(1 - *eps) : x;
-    return x == 1 ? (T)INFINITY : std::log(x / (1 - x));
-  };
-  if (compute_dtype(out.dtype()) == Dtype::Float32)
+  const auto run = [&](auto number, auto log) {
+    using C = decltype(number);
     for_each_row(
-        out, Dtype::Float32, {{&self, Dtype::Float32}},
-        [eps](int64_t n, const void* const* in, void* o) {
-          const float *x = (const float*)in[0], low = eps ? (float)*eps : -INFINITY,
-                      high = eps ? (float)(1 - *eps) : INFINITY;
-          float* y = (float*)o;
+        out, DtypeOf<C>::value, {{&self, DtypeOf<C>::value}},
+        [eps, log](int64_t n, const void* const* in, void* o) {
+          const C *x = (const C*)in[0], low = eps ? (C)*eps : -INFINITY,
+                  high = eps ? (C)(1 - *eps) : INFINITY;
+          C* y = (C*)o;
           for (int64_t i = 0; i < n; i++) {
-            const float v = x[i] < low ? low : x[i] > high ? high : x[i];
+            const C v = x[i] < low ? low : x[i] > high ? high : x[i];
             y[i] = v == 1 ? INFINITY : v / (1 - v);
           }
-          kernels::table().log_f32(n, y, y);
+          log(n, y, y);
         },
         kCostly);
+  };
+  if (out.dtype() == Dtype::Float64)
+    run(double(), kernels::table().log_f64);
   else
-    run_unary<true>(out, self, out.dtype(), nullptr, f, kCostly);
+    run(float(), kernels::table().log_f32);
   if (wants_grad(self)) {
     record(out, "LogitBackward0", {self}, [x = save(self), eps](Backward& ctx, const TensorList& g) {
       const Tensor v = x.get(ctx);

@@ -25,6 +25,7 @@ struct UnaryKernels {
 #define NNLIB_UNARY_KERNELS(name)                                                                      \
   UnaryKernels(kernels::table().name##_f32, kernels::table().name##_f64, kernels::table().name##_bf16, \
                kernels::table().name##_f16)
+#define NNLIB_FLOAT_KERNELS(name) UnaryKernels(kernels::table().name##_f32, kernels::table().name##_f64)
 
 // out = kernel(x), both in the kernel's type or converted to it.
 template <class T, class K>

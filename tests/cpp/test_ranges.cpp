@@ -119,6 +119,84 @@ TEST(functions_of_two) {
   });
 }
 
+// The inverse of erf by halving, for 0 <= x < 1.
+long double inverse_of_erf(long double x) {
+  if (x < 1e-9L) return x * 0.88622692545275801364908374L;
+  long double low = 0, high = 6.2L;
+  for (int step = 0; step < 110; ++step) {
+    const long double middle = (low + high) / 2;
+    (x < 0.5L ? std::erf(middle) < x : std::erfc(middle) > 1 - x) ? low = middle : high = middle;
+  }
+  return low;
+}
+
+// In double, against long double: evenly over a range, and over its scales.
+TEST(errors_of_doubles) {
+  struct Range {
+    const char* name;
+    void (*Table::*kernel)(int64_t, const double*, double*);
+    long double (*truth)(long double);
+    double low, high, bound;
+  };
+  const Range ranges[] = {
+      {"tan", &Table::tan_f64, std::tan, -1000, 1000, 3},
+      {"tan", &Table::tan_f64, std::tan, -9e5, 9e5, 3},
+      {"asin", &Table::asin_f64, std::asin, -1, 1, 1},
+      {"acos", &Table::acos_f64, std::acos, -1, 1, 1},
+      {"sinh", &Table::sinh_f64, std::sinh, -3, 3, 3},
+      {"sinh", &Table::sinh_f64, std::sinh, -710.4, 710.4, 3},
+      {"cosh", &Table::cosh_f64, std::cosh, -710.4, 710.4, 3},
+      {"log10", &Table::log10_f64, std::log10, 0, 3, 1},
+      {"log10", &Table::log10_f64, std::log10, 0, 1e308, 1},
+      {"asinh", &Table::asinh_f64, std::asinh, -1e12, 1e12, 3},
+      {"acosh", &Table::acosh_f64, std::acosh, 1, 3, 3},
+      {"acosh", &Table::acosh_f64, std::acosh, 1, 1e12, 3},
+      {"atanh", &Table::atanh_f64, std::atanh, -1, 1, 3},
+      {"erfc", &Table::erfc_f64, std::erfc, -6, 26, 5},
+      {"erfinv", &Table::erfinv_f64, inverse_of_erf, 0, 1, 4},
+  };
+  for (const Range& r : ranges) {
+    const int64_t n = 4000;
+    std::vector<double> x, y((size_t)n);
+    std::uniform_real_distribution<double> u(0, 1);
+    for (int64_t i = 0; i < n; ++i) {
+      const double part = i % 2 ? u(rng()) : std::pow(10, -12 * u(rng()));
+      x.push_back(i % 4 < 2 ? r.low + (r.high - r.low) * part : r.high - (r.high - r.low) * part);
+    }
+    for_each_isa([&](const Table& t, const char* isa) {
+      (t.*r.kernel)(n, x.data(), y.data());
+      for (int64_t i = 0; i < n; ++i) {
+        const long double want = r.truth(x[i]);
+        const double size = std::fabs(double(want)), unit = std::nextafter(size, INFINITY) - size;
+        CHECK(std::isinf(size) ? y[i] == double(want) : double(std::fabs(y[i] - want)) <= r.bound * unit,
+              r.name, " ", isa, " of ", x[i], " is ", y[i], " not ", double(want));
+      }
+    });
+  }
+}
+
+// |x|^y over bases of all scales, within a unit and a tenth; C's function is the reference's.
+TEST(powers_of_doubles) {
+  std::vector<double> x, y;
+  std::uniform_real_distribution<double> u(0, 1);
+  for (int i = 0; i < 30000; ++i) {
+    const double scale = i % 3 ? 60 : 1400;
+    x.push_back(std::exp(scale * (u(rng()) - 0.5)));
+    const double most = std::fmin(700 / std::fabs(std::log(x.back())), 1e3);
+    y.push_back(i % 2 ? most * (2 * u(rng()) - 1) : 2 * u(rng()) - 1);
+  }
+  std::vector<double> z(x.size());
+  for_each_isa([&](const Table& t, const char* isa) {
+    t.pow_f64(int64_t(x.size()), x.data(), y.data(), z.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      const long double want = std::pow((long double)x[i], (long double)y[i]);
+      const double unit = std::nextafter(double(want), INFINITY) - double(want);
+      CHECK(double(std::fabs(z[i] - want)) <= 1.1 * unit, "pow ", isa, " of ", x[i], ", ", y[i], " is ", z[i],
+            " not ", double(want));
+    }
+  });
+}
+
 // gelu and its slope: both sides keep their digits, absolutely near 0 and relatively far out.
 TEST(gelu_over_its_range) {
   for_each_isa([](const Table& t, const char* isa) {
