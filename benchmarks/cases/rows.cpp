@@ -68,8 +68,17 @@ void add_attention(Cases& cases) {
   });
   cases.add("attention_probability_f32", "128x32", {0, 8 * kValues},
             [&t] { t.attention_probability_f32(128, 32, 32, output(0), input(0), input(1), true); });
+  cases.add("attention_softmax_f64", "128x16", {0, 8 * kValues}, [&t] {
+    double state[32] = {};
+    t.attention_softmax_f64(128, 16, output_f64(0), state, 0, nullptr);
+  });
+  cases.add("attention_probability_f64", "128x16", {0, 8 * kValues}, [&t] {
+    t.attention_probability_f64(128, 16, 16, output_f64(0), input_f64(0), input_f64(1), true);
+  });
   cases.add("attention_dot_f32", "128x32", {2 * kValues, 8 * kValues},
             [&t] { t.attention_dot_f32(128, 32, input(0), input(1), output(0)); });
+  cases.add("attention_dot_f64", "128x16", {kValues, 8 * kValues},
+            [&t] { t.attention_dot_f64(128, 16, input_f64(0), input_f64(1), output_f64(0)); });
   cases.add("attention_mask_f32", "128x32", {0, 9 * kValues}, [&t] {
     t.attention_mask_f32(128, 32, reinterpret_cast<const uint8_t*>(input_half()), 128, output(0), 32);
   });
@@ -111,6 +120,12 @@ void add_types(Cases& cases) {
             [&t] { t.convert(8, 5, 2048, input(0), output_f64(2)); });
   cases.add("prod_rows_f32", "8x512", {kValues, 4 * kValues},
             [&t] { t.prod_rows_f32(kRows, kCols, input(0), kCols, output_f64(1)); });
+  cases.add("prod_rows_f64", "8x512", {kValues, 8 * kValues},
+            [&t] { t.prod_rows_f64(kRows, kCols, input_f64(0), kCols, output_f64(1)); });
+  for (const bool product : {false, true})
+    cases.add(product ? "prod_rows_i64" : "sum_rows_i64", "4x512", {0, 8.0 * 2048}, [&t, product] {
+      (product ? t.prod_rows_i64 : t.sum_rows_i64)(4, kCols, zeros(), kCols, (uint64_t*)output_f64(1));
+    });
   cases.add("sum_short_rows_f32", "512x8", {kValues, 4 * kValues},
             [&t] { t.sum_short_rows_f32(kCols, kRows, input(0), output(0)); });
   cases.add("max_short_rows_f32", "512x8", {0, 4 * kValues},
@@ -122,6 +137,8 @@ void add_types(Cases& cases) {
   cases.add("sum_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.sum_i64(2048, zeros()); });
   cases.add("extreme_int", "2048 int64", {0, 8.0 * 2048},
             [&t] { (void)t.extreme_int(5, true, 2048, zeros()); });
+  cases.add("clamp_i64", "2048", {0, 16.0 * 2048},
+            [&t] { t.clamp_i64(2048, zeros(), -1, 1, (int64_t*)output_f64(1)); });
   cases.add("extremes_int", "2048 int32", {0, 12.0 * 2048},
             [&t] { t.extremes_int(4, true, 2048, input(0), input(1), output(0)); });
 }

@@ -23,7 +23,10 @@ void copy_row(T* d, const T* s, int64_t n) {
   }
   int64_t i = 0;
   for (; i + kGroup <= n; i += kGroup) std::memcpy(d + i, s + i, 32);
-  for (; i < n; i++) d[i] = s[i];
+  if (i < n && n >= kGroup)
+    std::memcpy(d + n - kGroup, s + n - kGroup, 32);
+  else
+    for (; i < n; i++) d[i] = s[i];
 }
 
 // n values with steps ds and ss between them.
@@ -33,13 +36,18 @@ void copy_strided(T* d, int64_t ds, const T* s, int64_t ss, int64_t n) {
   if (ds == 1 && ss == 0 && n > 0) return fill_run(d, n, *s);
   if (ds == 1 && ss == -1) {  // backwards
     int64_t i = 0;
-    if constexpr (sizeof(T) == 4) {
-      typedef uint32_t Four __attribute__((vector_size(16)));
-      for (; i + 4 <= n; i += 4) {
-        Four v;
-        std::memcpy(&v, s - i - 3, sizeof v);
-        v = __builtin_shuffle(v, Four{3, 2, 1, 0});
+    if constexpr (sizeof(T) > 1) {
+      typedef T Vec __attribute__((vector_size(16)));
+      constexpr int64_t kLanes = 16 / sizeof(T);
+      Vec turned, v, w;
+      for (int k = 0; k < kLanes; k++) turned[k] = (T)(kLanes - 1 - k);
+      for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        std::memcpy(&v, s - i - kLanes + 1, sizeof v);
+        std::memcpy(&w, s - i - 2 * kLanes + 1, sizeof w);
+        v = __builtin_shuffle(v, turned);
+        w = __builtin_shuffle(w, turned);
         std::memcpy(d + i, &v, sizeof v);
+        std::memcpy(d + i + kLanes, &w, sizeof w);
       }
     }
     for (; i < n; i++) d[i] = s[-i];
@@ -201,11 +209,26 @@ int turned_dim(const Loops& l) {
   return -1;
 }
 
+// `count` rows of `size` bytes, kStep <= size: the last step of a row may write some bytes again.
+template <int kStep>
+void copy_short_rows(int64_t count, int64_t size, char* d, int64_t drow, const char* s, int64_t srow) {
+  for (int64_t r = 0; r < count; r++, d += drow, s += srow) {
+    for (int64_t i = 0; i + kStep < size; i += kStep) std::memcpy(d + i, s + i, kStep);
+    std::memcpy(d + size - kStep, s + size - kStep, kStep);
+  }
+}
+
 // `count` rows of n values. Short ones are not worth a call each.
 template <class T>
 void copy_rows(int64_t count, int64_t n, T* d, int64_t drow, int64_t ds, const T* s, int64_t srow,
                int64_t ss) {
   if (n <= 16) {
+    const int64_t size = n * (int64_t)sizeof(T);
+    if (ds == 1 && ss == 1 && size >= 8) {
+      const auto rows = size >= 16 ? copy_short_rows<16> : copy_short_rows<8>;
+      return rows(count, size, (char*)d, drow * (int64_t)sizeof(T), (const char*)s,
+                  srow * (int64_t)sizeof(T));
+    }
     for (int64_t r = 0; r < count; r++, d += drow, s += srow)
       for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];
     return;

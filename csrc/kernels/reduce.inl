@@ -36,16 +36,18 @@ double sum_f64(int64_t n, const double* x) { return sum_blocks<LanesF64>(n, x); 
 double sum_bf16(int64_t n, const uint16_t* x) { return sum_blocks<LanesBf16>(n, x); }
 double sum_f16(int64_t n, const uint16_t* x) { return sum_blocks<LanesF16>(n, x); }
 
-double sum_squares_f32(int64_t n, const float* x, float shift) {
-  constexpr int64_t block = 64 * kWidth;
-  const Vec s = set1(shift);
+template <class L>
+NNLIB_INLINE double sum_squares(int64_t n, const typename L::type* x, typename L::One shift) {
+  constexpr int64_t w = L::kLanes, block = 64 * w;
+  using V = typename L::V;
+  const V s = L::splat(shift);
   double total = 0;
   for (int64_t from = 0; from < n; from += block) {
     const int64_t end = n - from < block ? n : from + block;
-    Vec a = zero(), b = zero();
+    V a = L::splat(0), b = a;
     int64_t i = from;
-    for (; i + 2 * kWidth <= end; i += 2 * kWidth) {
-      const Vec p = load(x + i) - s, q = load(x + i + kWidth) - s;
+    for (; i + 2 * w <= end; i += 2 * w) {
+      const V p = L::get(x + i) - s, q = L::get(x + i + w) - s;
       a = fma(p, p, a);
       b = fma(q, q, b);
     }
@@ -53,6 +55,10 @@ double sum_squares_f32(int64_t n, const float* x, float shift) {
     total += reduce_add(a + b);
   }
   return total;
+}
+double sum_squares_f32(int64_t n, const float* x, float shift) { return sum_squares<LanesF32>(n, x, shift); }
+double sum_squares_f64(int64_t n, const double* x, double shift) {
+  return sum_squares<LanesF64>(n, x, shift);
 }
 
 struct Largest {
@@ -160,6 +166,12 @@ void extremes_int(int64_t type, bool max, int64_t n, const void* x, const void* 
       return extremes_of(max, n, (const int64_t*)x, (const int64_t*)y, (int64_t*)z);
   }
 }
+void clamp_i64(int64_t n, const int64_t* x, int64_t low, int64_t high, int64_t* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t v = x[i] < low ? low : x[i];
+    y[i] = v > high ? high : v;
+  }
+}
 // Wraps.
 int64_t sum_i64(int64_t n, const int64_t* x) {
   return int64_t(fold_integers(n, x, uint64_t(0), [](uint64_t a, uint64_t b) { return a + b; }));
@@ -211,30 +223,49 @@ void sum_rows_f16(int64_t rows, int64_t cols, const uint16_t* x, int64_t ld, dou
   sum_rows<LanesF16>(rows, cols, x, ld, acc);
 }
 
-// Products, in double: chains that the compiler makes vectors of.
-double prod_f32(int64_t n, const float* x) {
+// Products of floats, in double: chains that the compiler makes vectors of.
+template <class T>
+NNLIB_INLINE double product(int64_t n, const T* x) {
   constexpr int64_t kChains = 32;
   double part[kChains], total = 1;
   for (int64_t k = 0; k < kChains; k++) part[k] = 1;
   int64_t i = 0;
   for (; i + kChains <= n; i += kChains)
     for (int64_t k = 0; k < kChains; k++) part[k] *= double(x[i + k]);
-  for (; i < n; i++) total *= x[i];
+  for (; i < n; i++) total *= double(x[i]);
   for (int64_t k = 0; k < kChains; k++) total *= part[k];
   return total;
 }
-void prod_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
-  constexpr int64_t kCols = 32;  // accumulators in registers
+double prod_f32(int64_t n, const float* x) { return product(n, x); }
+double prod_f64(int64_t n, const double* x) { return product(n, x); }
+
+// acc[j] = f(acc[j], values of column j), with the accumulators of some columns in registers.
+template <class A, class T, class F>
+NNLIB_INLINE void fold_rows(int64_t rows, int64_t cols, const T* x, int64_t ld, A* acc, F f) {
+  constexpr int64_t kCols = 32;
   int64_t j = 0;
   for (; j + kCols <= cols; j += kCols) {
-    double part[kCols];
+    A part[kCols];
     for (int64_t k = 0; k < kCols; k++) part[k] = acc[j + k];
     for (int64_t r = 0; r < rows; r++)
-      for (int64_t k = 0; k < kCols; k++) part[k] *= double(x[r * ld + j + k]);
+      for (int64_t k = 0; k < kCols; k++) part[k] = f(part[k], A(x[r * ld + j + k]));
     for (int64_t k = 0; k < kCols; k++) acc[j + k] = part[k];
   }
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t k = j; k < cols; k++) acc[k] *= double(x[r * ld + k]);
+    for (int64_t k = j; k < cols; k++) acc[k] = f(acc[k], A(x[r * ld + k]));
+}
+void prod_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  fold_rows(rows, cols, x, ld, acc, [](double a, double b) { return a * b; });
+}
+void prod_rows_f64(int64_t rows, int64_t cols, const double* x, int64_t ld, double* acc) {
+  fold_rows(rows, cols, x, ld, acc, [](double a, double b) { return a * b; });
+}
+// Wrap.
+void prod_rows_i64(int64_t rows, int64_t cols, const int64_t* x, int64_t ld, uint64_t* acc) {
+  fold_rows(rows, cols, x, ld, acc, [](uint64_t a, uint64_t b) { return a * b; });
+}
+void sum_rows_i64(int64_t rows, int64_t cols, const int64_t* x, int64_t ld, uint64_t* acc) {
+  fold_rows(rows, cols, x, ld, acc, [](uint64_t a, uint64_t b) { return a + b; });
 }
 
 // Short rows: a lane for each of kWidth rows, whose values are gathered. `rest`

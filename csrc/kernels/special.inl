@@ -165,6 +165,16 @@ NNLIB_INLINE void blocks2(int64_t n, const float* x, const float* y, float* z, F
 // may have been rounded up to a whole number, which the sign of what is left tells.
 NNLIB_INLINE bool fmod_block(const float* x, const float* y, float* z) {
   int32_t odd = 0;
+#if defined(__FMA__)
+  // With one rounding, which is none, floats are enough up to 2^23.
+  for (int64_t k = 0; k < kPlain; k += kWidth) {
+    const Vec a = load(x + k), top = abs(a), b = abs(load(y + k)), q = trunc(top / b), r = fnma(q, b, top);
+    store(z + k, copysign(select(lt(r, zero()), r + b, r), a));
+    odd |= any(~(lt(q, set1(0x1p23f)) & lt(b, set1(INFINITY))));
+  }
+  if (!odd) return true;
+  odd = 0;
+#endif
   for (int64_t k = 0; k < kPlain; ++k) {
     const double a = x[k], b = __builtin_fabs(double(y[k]));
     const double q = __builtin_trunc(a / b);

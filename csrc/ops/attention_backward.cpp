@@ -15,8 +15,7 @@ void probabilities(int64_t rows, int64_t width, int64_t ld, float* s, const floa
 }
 void probabilities(int64_t rows, int64_t width, int64_t ld, double* s, const double* maxima,
                    const double* factors) {
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < width; j++) s[i * ld + j] = std::exp(s[i * ld + j] - maxima[j]) * factors[j];
+  kernels::table().attention_probability_f64(rows, width, ld, s, maxima, factors, true);
 }
 void score_grads(int64_t rows, int64_t width, int64_t ld, const float* p, const float* dot, float* g) {
   kernels::table().attention_grad_f32(rows, width, ld, p, dot, g, true);
@@ -33,10 +32,7 @@ void dot_columns(int64_t n, int64_t width, const float* x, const float* y, float
   kernels::table().attention_dot_f32(n, width, x, y, out);
 }
 void dot_columns(int64_t n, int64_t width, const double* x, const double* y, double* out) {
-  for (int64_t c = 0; c < width; c++) {
-    out[c] = 0;
-    for (int64_t i = 0; i < n; i++) out[c] = std::fma(x[i * width + c], y[i * width + c], out[c]);
-  }
+  kernels::table().attention_dot_f64(n, width, x, y, out);
 }
 
 // What one thread needs of the queries and of a block of keys of a head, and the block's probabilities and

@@ -8,22 +8,13 @@ namespace nnlib::ops {
 
 namespace {
 
-// ---- the running softmax of a panel's columns: float32 by the kernels' table
+// ---- the running softmax of a panel's columns
 
 void softmax_columns(int64_t n, int64_t width, float* s, float* state, int64_t rows, float* out) {
   kernels::table().attention_softmax_f32(n, width, s, state, rows, out);
 }
 void softmax_columns(int64_t n, int64_t width, double* s, double* state, int64_t rows, double* out) {
-  for (int64_t c = 0; c < width; c++) {
-    double largest = state[c], sum = 0;
-    for (int64_t i = 0; i < n; i++) largest = s[i * width + c] > largest ? s[i * width + c] : largest;
-    const double shift = largest == -INFINITY ? 0 : largest;
-    for (int64_t i = 0; i < n; i++) sum += s[i * width + c] = std::exp(s[i * width + c] - shift);
-    const double factor = std::exp(state[c] - shift);
-    state[c] = largest;
-    state[width + c] = state[width + c] * factor + sum;
-    for (int64_t r = 0; r < rows; r++) out[r * width + c] *= factor;
-  }
+  kernels::table().attention_softmax_f64(n, width, s, state, rows, out);
 }
 void scaled_row(int64_t n, const float* x, float factor, float* y) {
   kernels::table().norm_apply_f32(n, x, factor, 0, y);
@@ -185,6 +176,12 @@ void dots(int64_t rows, int64_t n, const BFloat16* a, int64_t lda, const float* 
 void dots(int64_t rows, int64_t n, const Half* a, int64_t lda, const float* x, float* y) {
   kernels::table().gemv_dot_f16(rows, n, (const uint16_t*)a, lda, x, y);
 }
+void dots(int64_t rows, int64_t n, const double* a, int64_t lda, const double* x, double* y) {
+  kernels::table().gemv_dot_f64(rows, n, a, lda, x, y);
+}
+void weighted_rows(int64_t n, int64_t rows, const double* a, int64_t lda, const double* x, double* y) {
+  kernels::table().gemv_axpy_f64(n, rows, a, lda, x, y);
+}
 void weighted_rows(int64_t n, int64_t rows, const float* a, int64_t lda, const float* x, float* y) {
   kernels::table().gemv_axpy_f32(n, rows, a, lda, x, y);
 }
@@ -195,9 +192,9 @@ void weighted_rows(int64_t n, int64_t rows, const Half* a, int64_t lda, const fl
   kernels::table().gemv_axpy_f16(n, rows, (const uint16_t*)a, lda, x, y);
 }
 
-template <class T>
-struct FewQueries : Forward<T, float> {
-  using Base = Forward<T, float>;
+template <class T, class C>
+struct FewQueries : Forward<T, C> {
+  using Base = Forward<T, C>;
   using Base::args, Base::q, Base::k, Base::v, Base::B, Base::H, Base::L, Base::S, Base::E, Base::Ev,
       Base::group;
   using Base::Base, Base::visible, Base::out_row, Base::finish;
@@ -205,15 +202,15 @@ struct FewQueries : Forward<T, float> {
   void row(int64_t b, int64_t h, int64_t i) const {
     const Head<T> query(q, b, h), key(k, b, h / group), value(v, b, h / group);
     const int64_t n = visible(i);
-    float* s = drivers::scratch<drivers::Scratch::Rows, float>(S + E + Ev);
-    float *x = s + S, *sum = x + E;
-    for (int64_t e = 0; e < E; e++) x[e] = (float)query.row(i)[e * query.cs] * (float)args.scale;
+    C* s = drivers::scratch<drivers::Scratch::Rows, C>(S + E + Ev);
+    C *x = s + S, *sum = x + E;
+    for (int64_t e = 0; e < E; e++) x[e] = (C)query.row(i)[e * query.cs] * (C)args.scale;
     dots(n, E, key.data, key.rs, x, s);
     for (const Tensor& mask : args.masks) add_mask(mask, b, h, i, 0, {n, 1, 1, 1}, s);
-    float state[2] = {-std::numeric_limits<float>::infinity(), 0};
-    kernels::table().attention_softmax_f32(n, 1, s, state, 0, nullptr);
+    C state[2] = {-std::numeric_limits<C>::infinity(), 0};
+    softmax_columns(n, 1, s, state, 0, nullptr);
     if (args.dropout)
-      multiply_values(n, dropped_block<float>(*args.dropout, (b * H + h) * L + i, 1, 0, n).data, s);
+      apply_dropout(dropped_block<C>(*args.dropout, (b * H + h) * L + i, 1, 0, n), {n, 1, 1, 1}, s);
     weighted_rows(Ev, n, value.data, value.rs, s, sum);
     scaled_row(Ev, sum, finish(b, h, i, state[0], state[1]), out_row(b, h, i));
   }
@@ -230,13 +227,13 @@ struct FewQueries : Forward<T, float> {
 // probability.
 constexpr int64_t kFewQueries = 8;
 
-template <class T>
-void in_float32(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
-                const Tensor& out, const Tensor& normalizers) {
+template <class T, class C = float>
+void by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
+               const Tensor& out, const Tensor& normalizers) {
   if (!args.recorded && q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
-    FewQueries<T>(q, k, v, args, out, normalizers).run();
+    FewQueries<T, C>(q, k, v, args, out, normalizers).run();
   } else {
-    Forward<T, float>(q, k, v, args, out, normalizers).run();
+    Forward<T, C>(q, k, v, args, out, normalizers).run();
   }
 }
 
@@ -250,20 +247,20 @@ Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
   *normalizers = empty({2, B, H, L}, type);
   switch (q.dtype()) {
     case Dtype::Float64:
-      Forward<double, double>(q, k, v, args, out, *normalizers).run();
+      by_blocks<double, double>(q, k, v, args, out, *normalizers);
       break;
     case Dtype::BFloat16:
       if (attention_takes_tiles(q, k, v, args)) {
         attention_forward_tiles(q, k, v, args, out, *normalizers);
       } else {
-        in_float32<BFloat16>(q, k, v, args, out, *normalizers);
+        by_blocks<BFloat16>(q, k, v, args, out, *normalizers);
       }
       break;
     case Dtype::Float16:
-      in_float32<Half>(q, k, v, args, out, *normalizers);
+      by_blocks<Half>(q, k, v, args, out, *normalizers);
       break;
     default:
-      in_float32<float>(q, k, v, args, out, *normalizers);
+      by_blocks<float>(q, k, v, args, out, *normalizers);
   }
   return out;
 }

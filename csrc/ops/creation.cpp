@@ -21,7 +21,11 @@ Tensor fill_by_index(int64_t n, Dtype dtype, F f) {
     T* p = (T*)r.raw();
     auto at = f(tag);
     parallel_for(0, n, kGrain, [&](int64_t b, int64_t e) {
-      for (int64_t i = b; i < e; i++) p[i] = (T)at(i);
+      // Places of 32 bits: plain x86-64 turns no others into doubles on vectors.
+      if (n <= INT32_MAX)
+        for (int32_t i = (int32_t)b; i < (int32_t)e; i++) p[i] = (T)at(i);
+      else
+        for (int64_t i = b; i < e; i++) p[i] = (T)at(i);
     });
   });
   return r;
@@ -55,7 +59,7 @@ Tensor progression(Scalar start, Scalar step, int64_t n, Dtype dtype) {
     using T = typename decltype(tag)::type;
     // Floats are counted in double, as PyTorch's accumulation type does.
     using A = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
-    return [a = start.to<A>(), s = step.to<A>()](int64_t i) { return (compute_t<T>)(a + s * (A)i); };
+    return [a = start.to<A>(), s = step.to<A>()](auto i) { return (compute_t<T>)(a + s * (A)i); };
   });
 }
 
@@ -90,22 +94,18 @@ Tensor linspace(Scalar start, Scalar end, int64_t steps, Dtype dtype) {
   return fill_by_index(steps, dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
-    // Integers step by a float; each half counts from its own end, so that both ends are exact.
-    using S = std::conditional_t<std::is_integral_v<T>, float, C>;
-    const C a = start.to<C>(), b = end.to<C>();
-    const S step = std::is_integral_v<T> ? (S)(((float)b - (float)a) / (float)(steps - 1))
-                                         : (S)((b - a) / (S)(steps - 1));
-    // A float's product with a step is exact in double: no call of fma is needed.
-    if constexpr (std::is_same_v<S, float>)
-      return [=](int64_t i) -> C {
-        const bool lower = i < steps / 2;
-        const float from = lower ? (float)a : (float)b;
-        return (C)(float)((double)(float)(lower ? i : i + 1 - steps) * step + from);
-      };
-    else
-      return [=](int64_t i) -> C {
-        return i < steps / 2 ? (C)std::fma((S)i, step, (S)a) : (C)std::fma((S)(i + 1 - steps), step, (S)b);
-      };
+    // Integers step by a double; each half counts from its own end, so that both ends are exact. A float's
+    // product with a step is exact in double: no call of fma is needed.
+    using S = std::conditional_t<std::is_integral_v<T>, double, C>;
+    const S a = (S)start.to<C>(), b = (S)end.to<C>(), step = (b - a) / (S)(steps - 1);
+    return [=](int64_t i) -> C {
+      const bool lower = i < steps / 2;
+      const S from = lower ? a : b, k = (S)(lower ? i : i + 1 - steps);
+      if constexpr (std::is_same_v<S, float>)
+        return (float)((double)k * step + from);
+      else
+        return (C)std::fma(k, step, from);
+    };
   });
 }
 

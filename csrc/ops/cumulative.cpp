@@ -11,6 +11,7 @@
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/lanes.h"
+#include "ops/pick.h"
 #include "ops/reduce.h"
 #include "ops/reduce_columns.h"
 #include "ops/reducer.h"
@@ -124,6 +125,10 @@ using ScanType = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 template <class F>
 Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, std::optional<double> none,
             bool reverse = false) {
+  // 16-bit floats at once: converted lane by lane they would take longer than the sums.
+  if (type == self.dtype() && (type == Dtype::BFloat16 || type == Dtype::Float16))
+    return cast_values(scan(cast_values(self, Dtype::Float32), dim, Dtype::Float32, step, none, reverse),
+                       type);
   Tensor out = empty_like(self, type);
   if (self.numel() == 0) return out;
   const bool plain = self.dtype() == type && self.is_contiguous() && self.dim() > 0;
@@ -247,17 +252,18 @@ Tensor prod_backward(const Tensor& g, const Tensor& x, const Tensor& result, int
 }
 
 // The product of n values: several chains, so that multiplications overlap.
-template <class A, class C>
-A row_product(int64_t n, const C* x) {
-  constexpr int kChains = 8;
-  A part[kChains], total = 1;
-  std::fill(part, part + kChains, A(1));
+uint64_t row_product(int64_t n, const int64_t* x) {
+  uint64_t part[4] = {1, 1, 1, 1};
   int64_t i = 0;
-  for (; i + kChains <= n; i += kChains)
-    for (int k = 0; k < kChains; k++) part[k] *= (A)x[i + k];
-  for (; i < n; i++) total *= (A)x[i];
-  for (A p : part) total *= p;
-  return total;
+  for (; i + 4 <= n; i += 4) {
+    // Not as a loop, which would become vectors: plain x86-64 has no product of 64 bits on them.
+    part[0] *= (uint64_t)x[i];
+    part[1] *= (uint64_t)x[i + 1];
+    part[2] *= (uint64_t)x[i + 2];
+    part[3] *= (uint64_t)x[i + 3];
+  }
+  for (; i < n; i++) part[0] *= (uint64_t)x[i];
+  return part[0] * part[1] * part[2] * part[3];
 }
 
 // Floats are multiplied in double, integers wrap.
@@ -267,14 +273,13 @@ void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor
   using A = std::conditional_t<kWhole, uint64_t, double>;
   const StoreRow store = store_row(kWhole ? Dtype::Int64 : Dtype::Float64, out.dtype());
   const int64_t item = (int64_t)out.itemsize();
-  const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, A* acc) {
-    if constexpr (std::is_same_v<decltype(x), const float*>)
-      return kernels::table().prod_rows_f32(rows, cols, x, ld, acc);
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t k = 0; k < cols; k++) acc[k] *= (A)x[r * ld + k];
-  };
+  const auto& table = kernels::table();
+  const auto fold = pick<C>(table.prod_rows_f32, table.prod_rows_f64, table.prod_rows_i64);
   const bool done = reduce_columns<C>(
-      self, mask, A(1), fold, [&](int64_t cols, A* acc, const A* other) { fold(1, cols, other, cols, acc); },
+      self, mask, A(1), fold,
+      [](int64_t cols, A* acc, const A* other) {
+        for (int64_t k = 0; k < cols; k++) acc[k] *= other[k];
+      },
       [&](int64_t first, int64_t cols, const A* acc) {
         store(cols, acc, (char*)out.raw() + first * item, item);
       });
@@ -286,10 +291,10 @@ void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor
       return a.f[0];
   };
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
-    if constexpr (std::is_same_v<C, float>)
-      value(a) *= kernels::table().prod_f32(n, (const float*)x);
+    if constexpr (kWhole)
+      value(a) = (A)value(a) * row_product(n, (const C*)x);
     else
-      value(a) = (A)value(a) * row_product<A>(n, (const C*)x);
+      value(a) *= pick<C>(table.prod_f32, table.prod_f64)(n, (const C*)x);
   };
   auto merge = [&](Acc& a, const Acc& b) { value(a) = (A)value(a) * (A)value(b); };
   Acc start{};

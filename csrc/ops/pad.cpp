@@ -5,7 +5,9 @@
 
 #include "core/parallel.h"
 #include "core/shape.h"
+#include "kernels/dispatch.h"
 #include "ops/creation.h"
+#include "ops/iterator.h"
 #include "ops/shape.h"
 
 namespace nnlib::ops {
@@ -155,6 +157,12 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
   return r;
 }
 
+// y += x
+void add_run(int64_t n, const float* x, float* y) { kernels::table().add_f32(n, x, y, y); }
+void add_run(int64_t n, const double* x, double* y) {
+  for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
 Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<PadMaps>& m) {
   const size_t k = m->maps.size();
   const PadLayout layout(g, k);
@@ -162,34 +170,36 @@ Tensor pad_backward(const Tensor& g, const Dims& sizes, const std::shared_ptr<Pa
   Tensor r = empty(sizes, g.dtype(), layout.format);
   const int64_t n = layout.inner, po = n * plane_size(g.sizes(), k), pi = n * plane_size(sizes, k);
   const int64_t planes = pi ? r.numel() / pi : 0, wo = g.sizes().back(), wi = n * sizes.back();
-  dispatch_floating(g.dtype(), "pad_backward", [&](auto tag) {
+  const auto [run, run_end] = longest_run(m->maps[k - 1]);
+  dispatch_floating(g.dtype(), "pad_backward", [&, run = run, run_end = run_end](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
+    constexpr bool kNarrow = !std::is_same_v<T, C>;  // 16-bit floats are added up in float
     T* o = (T*)r.raw();
     const T* p = (const T*)in.raw();
+    const int64_t* w = m->maps[k - 1].data();
+    const LoadRow load = load_row(g.dtype(), DtypeOf<C>::value);
+    const StoreRow store = store_row(DtypeOf<C>::value, g.dtype());
     parallel_for(0, planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(po, 1)),
                  [&](int64_t b, int64_t e) {
-                   std::vector<C> wide;  // 16-bit floats are added up in float
-                   if (!std::is_same_v<T, C>) wide.resize((size_t)pi);
+                   std::vector<C> wide((size_t)(kNarrow ? pi : 0)), line((size_t)(kNarrow ? wo * n : 0));
                    for (int64_t c = b; c < e; c++) {
-                     C* sum;
-                     if constexpr (std::is_same_v<T, C>)
-                       sum = o + c * pi;
-                     else
-                       sum = wide.data();
+                     C* const sum = kNarrow ? wide.data() : (C*)(o + c * pi);
                      std::fill(sum, sum + pi, C(0));
                      for_rows(*m, g.sizes(), sizes, [&](int64_t from, int64_t to) {
                        const T* s = p + c * po + from * wo * n;
+                       if (kNarrow) load(wo * n, (const char*)s, (int64_t)sizeof(T), line.data());
+                       const C* x = kNarrow ? line.data() : (const C*)s;
                        C* d = sum + to * wi;
-                       const int64_t* w = m->maps[k - 1].data();
-                       if (n == 1)
-                         for (int64_t j = 0; j < wo; j++) d[w[j]] += (C)s[j];
-                       else
-                         for (int64_t j = 0; j < wo; j++)
-                           for (int64_t i = 0; i < n; i++) d[w[j] * n + i] += (C)s[j * n + i];
+                       const auto add = [n, d, w, x](int64_t j, int64_t end) {
+                         for (; j < end; j++)
+                           for (int64_t i = 0; i < n; i++) d[w[j] * n + i] += x[j * n + i];
+                       };
+                       add(0, run);
+                       if (run < run_end) add_run((run_end - run) * n, x + run * n, d + w[run] * n);
+                       add(run_end, wo);
                      });
-                     if constexpr (!std::is_same_v<T, C>)
-                       for (int64_t i = 0; i < pi; i++) o[c * pi + i] = (T)sum[i];
+                     if (kNarrow) store(pi, sum, (char*)(o + c * pi), (int64_t)sizeof(T));
                    }
                  });
   });

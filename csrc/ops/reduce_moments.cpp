@@ -22,20 +22,20 @@ void join(Acc& a, double mean, double m2, double n) {
   a.f[2] = total;
 }
 
-void join_block(Acc& a, int64_t n, const float* x) {
-  const double mean = kernels::table().sum_f32(n, x) / (double)n;
-  const float shift = (float)mean;
+// By the sum, and that of squared distances from a mean that was rounded to the values' type.
+template <class T>
+void join_sums(Acc& a, int64_t n, const T* x, double sum, double (*squares)(int64_t, const T*, T)) {
+  const double mean = sum / (double)n;
+  const T shift = (T)mean;
   const double off = mean - shift;
-  join(a, mean, std::max(0.0, kernels::table().sum_squares_f32(n, x, shift) - (double)n * off * off),
-       (double)n);
+  join(a, mean, std::max(0.0, squares(n, x, shift) - (double)n * off * off), (double)n);
   if (mean != mean) a.f[1] = NAN;
 }
+void join_block(Acc& a, int64_t n, const float* x) {
+  join_sums(a, n, x, kernels::table().sum_f32(n, x), kernels::table().sum_squares_f32);
+}
 void join_block(Acc& a, int64_t n, const double* x) {
-  double mean = 0, m2 = 0;
-  for (int64_t i = 0; i < n; i++) mean += x[i];
-  mean /= (double)n;
-  for (int64_t i = 0; i < n; i++) m2 += (x[i] - mean) * (x[i] - mean);
-  join(a, mean, m2, (double)n);
+  join_sums(a, n, x, kernels::table().sum_f64(n, x), kernels::table().sum_squares_f64);
 }
 
 struct Moments {

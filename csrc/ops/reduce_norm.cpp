@@ -27,13 +27,10 @@ void norm_row(Acc& a, int64_t n, const T* x, double p) {
     for (; i < n; i++) t += std::abs((double)x[i]);
     for (double v : part) t += v;
   } else if (p == 2) {
-    if constexpr (std::is_same_v<T, float>) {
+    if constexpr (std::is_same_v<T, float>)
       t += kernels::table().sum_squares_f32(n, x, 0);
-    } else {
-      double square = 0;
-      kernels::table().gemv_dot_f64(1, n, x, n, x, &square);
-      t += square;
-    }
+    else
+      t += kernels::table().sum_squares_f64(n, x, 0);
   } else if (std::isinf(p)) {
     for (int64_t i = 0; i < n; i++) {
       const double v = std::abs((double)x[i]);

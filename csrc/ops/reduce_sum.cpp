@@ -35,10 +35,12 @@ void fold_sum(int64_t rows, int64_t cols, const BFloat16* x, int64_t ld, double*
 void fold_sum(int64_t rows, int64_t cols, const Half* x, int64_t ld, double* acc) {
   kernels::table().sum_rows_f16(rows, cols, &x->bits, ld, acc);
 }
-template <class C, class A>
-void fold_sum(int64_t rows, int64_t cols, const C* x, int64_t ld, A* acc) {
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t j = 0; j < cols; j++) acc[j] += (A)x[r * ld + j];
+void fold_sum(int64_t rows, int64_t cols, const int64_t* x, int64_t ld, uint64_t* acc) {
+  kernels::table().sum_rows_i64(rows, cols, x, ld, acc);
+}
+void add_sums(int64_t cols, double* acc, const double* other) { fold_sum(1, cols, other, cols, acc); }
+void add_sums(int64_t cols, uint64_t* acc, const uint64_t* other) {
+  for (int64_t j = 0; j < cols; j++) acc[j] += other[j];
 }
 
 // A sum whose outputs lie beside each other.
@@ -52,7 +54,7 @@ bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor
   return reduce_columns<C>(
       self, mask, A(0),
       [](int64_t rows, int64_t cols, const C* x, int64_t ld, A* acc) { fold_sum(rows, cols, x, ld, acc); },
-      [](int64_t cols, A* acc, const A* other) { fold_sum(1, cols, other, cols, acc); },
+      [](int64_t cols, A* acc, const A* other) { add_sums(cols, acc, other); },
       [&](int64_t first, int64_t cols, A* acc) {
         if constexpr (!std::is_integral_v<C>)
           for (int64_t j = 0; j < cols; j++) acc[j] *= scale;

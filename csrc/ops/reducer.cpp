@@ -161,14 +161,22 @@ void reduce(const Tensor& self, const std::vector<bool>& mask, const Reduction& 
     }
     return;
   }
-  if (j.same && j.reduced.sizes.size() == 1 && (j.reduced.strides.back() == j.item || n == 1)) {
+  if (j.reduced.sizes.size() == 1 && (j.reduced.strides.back() == j.item || n == 1)) {
     // Each output's values lie together.
+    constexpr int64_t kLong = 2048;
     parallel_for(0, outputs, std::max<int64_t>(1, kChunk / n), [&](int64_t b, int64_t e) {
+      alignas(64) char buffer[kLong * 8];
       Cursor c(j.kept.sizes);
       c.seek(b);
       for (int64_t o = b; o < e; o++, c.advance(1)) {
         Acc acc = r.init;
-        r.row(acc, n, j.base + c.offset(j.kept.strides), 0);
+        const char* x = j.base + c.offset(j.kept.strides);
+        if (j.same) r.row(acc, n, x, 0);
+        for (int64_t i = 0; !j.same && i < n; i += kLong) {
+          const int64_t m = std::min(kLong, n - i);
+          j.load(m, x + i * j.item, j.item, buffer);
+          r.row(acc, m, buffer, i);
+        }
         finish(o, acc);
       }
     });

@@ -176,17 +176,7 @@ void run_clamp_as(const Tensor& out, const Tensor& self, C low, C high,
 void run_clamp_of_int64(const Tensor& out, const Tensor& self, int64_t low, int64_t high) {
   constexpr Dtype d = Dtype::Int64;
   for_each_row(out, d, {{&self, d}}, [&](int64_t n, const void* const* in, void* o) {
-    constexpr int64_t kPart = 256;
-    int64_t lows[kPart], highs[kPart];
-    std::fill(lows, lows + std::min(kPart, n), low);
-    std::fill(highs, highs + std::min(kPart, n), high);
-    const auto kernel = kernels::table().extremes_int;
-    for (int64_t from = 0; from < n; from += kPart) {
-      const int64_t m = std::min(kPart, n - from);
-      int64_t* const to = (int64_t*)o + from;
-      kernel((int64_t)d, true, m, (const int64_t*)in[0] + from, lows, to);
-      kernel((int64_t)d, false, m, to, highs, to);
-    }
+    kernels::table().clamp_i64(n, (const int64_t*)in[0], low, high, (int64_t*)o);
   });
 }
 void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar>& min,

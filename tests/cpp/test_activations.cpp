@@ -279,6 +279,10 @@ TEST(squares_and_extremes) {
       fill(x);
       const float* p = x.data() + 1;
       CHECK(close(t.sum_squares_f32(n, p, 0.3f), truth().sum_squares_f32(n, p, 0.3f), 1e-5, 0), isa, " ", n);
+      const std::vector<double> wide(p, p + n);
+      CHECK(close(t.sum_squares_f64(n, wide.data(), 0.3), truth().sum_squares_f64(n, wide.data(), 0.3), 1e-14,
+                  0),
+            isa, " of doubles ", n);
       CHECK(t.max_f32(n, p) == truth().max_f32(n, p), isa, " max of ", n);
       CHECK(t.min_f32(n, p) == truth().min_f32(n, p), isa, " min of ", n);
       for (int64_t at = 0; at < n; at += 7) {
@@ -289,5 +293,5 @@ TEST(squares_and_extremes) {
       }
     }
   });
-  covered().insert({"sum_squares_f32", "max_f32", "min_f32"});
+  covered().insert({"sum_squares_f32", "sum_squares_f64", "max_f32", "min_f32"});
 }

@@ -142,14 +142,58 @@ void attention_kernels(const Table& table, const char* isa, int64_t n, int64_t w
   }
 }
 
+// In double, where NaN and -infinity go as in float.
+void attention_in_double(const Table& t, const char* isa, int64_t n, int64_t width) {
+  const int64_t size = n * width;
+  std::vector<double> s(size_t(size + 5 * width)), shift(size_t(std::max(n, width))), factor(shift.size());
+  for (std::vector<double>* v : {&s, &shift, &factor}) fill(*v);
+  for (int64_t i = 0; i < n; ++i) s[size_t(i * width)] = -INFINITY;
+  const auto same = [&](const char* name, const Guarded<double>& y, const Guarded<double>& y0) {
+    for (size_t i = 0; i < s.size(); ++i)
+      CHECK(close(y[int64_t(i)], y0[int64_t(i)], 1e-13, 1e-300) ||
+                (std::isnan(y[int64_t(i)]) && std::isnan(y0[int64_t(i)])),
+            name, " ", isa, " ", n, " x ", width, " at ", i, ": ", y[int64_t(i)], " not ", y0[int64_t(i)]);
+    CHECK(y.intact(), name, " ", isa, " wrote outside");
+  };
+  for (const double first : {-double(INFINITY), 1.0}) {
+    Guarded<double> y(size + 5 * width), y0(size + 5 * width);
+    for (int64_t i = 0; i < size + 5 * width; ++i) y[i] = s[size_t(i)];
+    for (int64_t c = 0; c < width; ++c) y[size + c] = first, y[size + width + c] = first > 0 ? 2 : 0;
+    for (int64_t i = 0; i < size + 5 * width; ++i) y0[i] = y[i];
+    const auto run = [&](const Table& table, double* p) {
+      table.attention_softmax_f64(n, width, p, p + size, 3, p + size + 2 * width);
+    };
+    run(t, y.data()), run(truth(), y0.data());
+    same("attention_softmax_f64", y, y0);
+  }
+  for (bool by_column : {false, true}) {
+    Guarded<double> y(size + 5 * width), y0(size + 5 * width);
+    for (int64_t i = 0; i < size + 5 * width; ++i) y[i] = y0[i] = s[size_t(i)];
+    t.attention_probability_f64(n, width, width, y.data(), shift.data(), factor.data(), by_column);
+    truth().attention_probability_f64(n, width, width, y0.data(), shift.data(), factor.data(), by_column);
+    same("attention_probability_f64", y, y0);
+  }
+  Guarded<double> y(size + 5 * width), y0(size + 5 * width);
+  fill(y), y0 = y;
+  std::vector<double> a((size_t)size), b((size_t)size);
+  fill(a), fill(b);
+  t.attention_dot_f64(n, width, a.data(), b.data(), y.data());
+  truth().attention_dot_f64(n, width, a.data(), b.data(), y0.data());
+  for (int64_t c = 0; c < width; ++c)
+    CHECK(std::fabs(y[c] - y0[c]) <= 1e-13, "attention_dot_f64 ", isa, " ", n, " x ", width, " at ", c);
+  CHECK(y.intact(), "attention_dot_f64 ", isa, " wrote outside");
+}
+
 }  // namespace
 
 TEST(attention) {
   for_each_isa([](const Table& table, const char* isa) {
     for (int64_t n : {0, 1, 2, 5, 33, 64, 131})
-      for (int64_t width : {1, 3, 8, 16, 24, 32, 37}) attention_kernels(table, isa, n, width);
-    for (int64_t n : odd_sizes()) attention_kernels(table, isa, n, 1);
+      for (int64_t width : {1, 3, 8, 16, 24, 32, 37})
+        attention_kernels(table, isa, n, width), attention_in_double(table, isa, n, width);
+    for (int64_t n : odd_sizes()) attention_kernels(table, isa, n, 1), attention_in_double(table, isa, n, 1);
   });
+  covered().insert({"attention_softmax_f64", "attention_probability_f64", "attention_dot_f64"});
 }
 
 TEST(norm) {

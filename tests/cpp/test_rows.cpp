@@ -182,6 +182,32 @@ TEST(products_and_short_rows) {
       o.prod_rows_f32(7, n, y.data(), n + 2, b.data());
       for (int64_t j = 0; j < n; ++j) CHECK(close(a[j], b[j], 1e-13, 0), isa, " products of ", n, " columns");
       CHECK(a.intact(), isa, " prod_rows wrote outside");
+      const std::vector<double> wide(y.begin(), y.end());
+      std::vector<double> near(size_t(n) + 1);
+      fill(near, 0.9, 1.1);
+      CHECK(close(t.prod_f64(n, near.data() + 1), o.prod_f64(n, near.data() + 1), 1e-13, 0), isa,
+            " product of ", n);
+      t.prod_rows_f64(7, n, wide.data(), n + 2, a.data());
+      o.prod_rows_f64(7, n, wide.data(), n + 2, b.data());
+      for (int64_t j = 0; j < n; ++j) CHECK(close(a[j], b[j], 1e-13, 0), isa, " products of ", n, " columns");
+      CHECK(a.intact(), isa, " prod_rows of doubles wrote outside");
+      std::vector<int64_t> whole(y.size());
+      for (int64_t& v : whole) v = int64_t(rng()() * rng()());
+      Guarded<uint64_t> sum(n), sum0(n), product(n), product0(n);
+      for (int64_t j = 0; j < n; ++j) sum[j] = sum0[j] = product[j] = product0[j] = rng()();
+      t.sum_rows_i64(7, n, whole.data(), n + 2, sum.data());
+      o.sum_rows_i64(7, n, whole.data(), n + 2, sum0.data());
+      t.prod_rows_i64(7, n, whole.data(), n + 2, product.data());
+      o.prod_rows_i64(7, n, whole.data(), n + 2, product0.data());
+      for (int64_t j = 0; j < n; ++j)
+        CHECK(sum[j] == sum0[j] && product[j] == product0[j], isa, " integers of column ", j, " of ", n);
+      CHECK(sum.intact() && product.intact(), isa, " rows of integers wrote outside");
+      Guarded<int64_t> bounded(n);
+      const int64_t low = -(int64_t(1) << 40), high = int64_t(1) << 61;
+      t.clamp_i64(n, whole.data(), low, high, bounded.data());
+      for (int64_t j = 0; j < n; ++j)
+        CHECK(bounded[j] == std::min(std::max(whole[j], low), high), isa, " clamp of ", whole[j]);
+      CHECK(bounded.intact(), isa, " clamp_i64 wrote outside");
     }
     for (int64_t rows : {0, 1, 3, 8, 16, 21, 40}) {
       for (int64_t n : {1, 2, 3, 7, 8, 10, 24, 64}) {
@@ -205,8 +231,8 @@ TEST(products_and_short_rows) {
       }
     }
   });
-  covered().insert(
-      {"prod_f32", "prod_rows_f32", "sum_short_rows_f32", "max_short_rows_f32", "min_short_rows_f32"});
+  covered().insert({"prod_f32", "prod_f64", "prod_rows_f32", "prod_rows_f64", "prod_rows_i64", "sum_rows_i64",
+                    "clamp_i64", "sum_short_rows_f32", "max_short_rows_f32", "min_short_rows_f32"});
 }
 
 TEST(square_distances) {

@@ -64,20 +64,43 @@ void extremes_int(int64_t type, bool max, int64_t n, const void* x, const void* 
   }
 }
 
-double sum_squares_f32(int64_t n, const float* x, float shift) {
+template <class T>
+double square_sum(int64_t n, const T* x, T shift) {
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += (double(x[i]) - shift) * (double(x[i]) - shift);
   return total;
 }
+double sum_squares_f32(int64_t n, const float* x, float shift) { return square_sum(n, x, shift); }
+double sum_squares_f64(int64_t n, const double* x, double shift) { return square_sum(n, x, shift); }
 
-double prod_f32(int64_t n, const float* x) {
+template <class T, class A>
+void multiply_rows(int64_t rows, int64_t cols, const T* x, int64_t ld, A* acc) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < cols; ++j) acc[j] *= A(x[r * ld + j]);
+}
+template <class T>
+double product_of(int64_t n, const T* x) {
   double total = 1;
-  for (int64_t i = 0; i < n; ++i) total *= x[i];
+  multiply_rows(n, 1, x, 1, &total);
   return total;
 }
+double prod_f32(int64_t n, const float* x) { return product_of(n, x); }
+double prod_f64(int64_t n, const double* x) { return product_of(n, x); }
 void prod_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
+  multiply_rows(rows, cols, x, ld, acc);
+}
+void prod_rows_f64(int64_t rows, int64_t cols, const double* x, int64_t ld, double* acc) {
+  multiply_rows(rows, cols, x, ld, acc);
+}
+void prod_rows_i64(int64_t rows, int64_t cols, const int64_t* x, int64_t ld, uint64_t* acc) {
+  multiply_rows(rows, cols, x, ld, acc);
+}
+void sum_rows_i64(int64_t rows, int64_t cols, const int64_t* x, int64_t ld, uint64_t* acc) {
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < cols; ++j) acc[j] *= x[r * ld + j];
+    for (int64_t j = 0; j < cols; ++j) acc[j] += uint64_t(x[r * ld + j]);
+}
+void clamp_i64(int64_t n, const int64_t* x, int64_t low, int64_t high, int64_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] > high ? high : x[i] < low ? low : x[i];
 }
 void sum_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y) {
   for (int64_t r = 0; r < rows; ++r) y[r] = float(sum_f32(n, x + r * n));
