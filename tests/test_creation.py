@@ -1,5 +1,7 @@
 """New tensors of given values."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,17 @@ def test_linspace_hits_both_ends():
     np.testing.assert_allclose(nnlib.logspace(0, 3, 4).numpy(), [1, 10, 100, 1000], rtol=1e-6)
     with pytest.raises(RuntimeError, match="non-negative"):
         nnlib.linspace(0, 1, -1)
+
+
+@pytest.mark.parametrize("ends", [(-3, 1), (-3, 5), (0, 100), (7, -50), (10, 1000)])
+def test_linspace_of_integers_cuts_what_a_double_step_gives(ends):
+    first, last = ends
+    for steps in (2, 3, 7, 17, 100, 101):
+        step = Fraction((last - first) / (steps - 1))
+        exact = [first + i * step if i < steps // 2 else last - (steps - 1 - i) * step for i in range(steps)]
+        want = [int(float(v)) for v in exact]
+        for dtype in (nnlib.int64, nnlib.int32, nnlib.int16):
+            assert nnlib.linspace(first, last, steps, dtype=dtype).tolist() == want
 
 
 def test_sizes_as_one_argument_or_several():

@@ -281,3 +281,55 @@ def test_squares_of_bools_are_counts():
         flags.square_()
     with pytest.raises(NotImplementedError, match="'Bool'"):
         nn.trace(nn.ones(2, 2, dtype=nn.bool))
+
+
+@pytest.mark.parametrize("dtype", [nn.int64, nn.int32, nn.int16, nn.int8])
+def test_quotients_of_integers_are_exact(dtype):
+    info = nn.iinfo(dtype)
+    values = {info.min, info.min + 1, info.max, info.max - 1, -1, 1, 2, 3, -7, 10, 0}
+    for power in (15, 31, 52, 53, 62):
+        values |= {
+            v for d in (-1, 0, 1) for v in ((1 << power) + d, -(1 << power) + d) if info.min <= v <= info.max
+        }
+    pairs = [(a, b) for a in sorted(values) for b in sorted(values) if b]
+    a, b = (nn.tensor(column, dtype=dtype) for column in zip(*pairs, strict=True))
+
+    def wrapped(v):
+        return (v - info.min) % (1 << info.bits) + info.min
+
+    def cut(p, q):
+        return wrapped(abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1))
+
+    assert (a // b).tolist() == [wrapped(p // q) for p, q in pairs]
+    assert (a % b).tolist() == [p % q for p, q in pairs]
+    assert nn.div(a, b, rounding_mode="trunc").tolist() == [cut(p, q) for p, q in pairs]
+    assert nn.fmod(a, b).tolist() == [
+        wrapped(p - q * (abs(p) // abs(q)) * (1 if (p < 0) == (q < 0) else -1)) for p, q in pairs
+    ]
+
+
+@pytest.mark.parametrize("dtype", [nn.float32, nn.float64])
+def test_floor_divide_agrees_with_python(dtype):
+    rng = np.random.default_rng(3)
+    a = nn.from_numpy(rng.standard_normal(501) * 10.0 ** rng.integers(-3, 9, 501)).to(dtype)
+    b = nn.from_numpy(rng.standard_normal(501)).to(dtype)
+    a[:6], b[:6] = (
+        nn.tensor([0.0, -0.0, 6.0, -6.0, 1.0, -1.0]),
+        nn.tensor([3.0, 3.0, 3.0, 3.0, np.inf, np.inf]),
+    )
+    want = np.floor_divide(a.numpy(), b.numpy())
+    np.testing.assert_array_equal((a // b).numpy()[:4], want[:4])
+    np.testing.assert_allclose((a // b).numpy(), want, rtol=1e-6 if dtype == nn.float32 else 1e-15)
+    assert (nn.ones(3, dtype=dtype) // nn.zeros(3, dtype=dtype)).tolist() == [np.inf] * 3
+
+
+@pytest.mark.parametrize("dtype", [nn.uint8, nn.int16, nn.float32, nn.float64])
+def test_copies_of_short_and_of_reversed_rows(dtype):
+    base = np.random.default_rng(4).integers(0, 100, (5, 90))
+    x = nn.from_numpy(base).to(dtype)
+    for n in [*range(1, 41), 70]:
+        for first in (0, 1, 3):
+            assert x[:, first : first + n].contiguous().tolist() == base[:, first : first + n].tolist()
+            assert x[:, first : first + n].flip(1).tolist() == base[:, first : first + n][:, ::-1].tolist()
+        windows = np.lib.stride_tricks.sliding_window_view(base, n, 1)[:, ::3]
+        assert x.unfold(1, n, 3).contiguous().tolist() == windows.tolist()
