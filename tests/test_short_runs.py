@@ -68,6 +68,30 @@ def test_short_runs_keep_nan_and_infinities():
         assert y.any(1).nonzero().flatten().tolist() == [3, 50, 70]
 
 
+@pytest.mark.parametrize("shape", [(5, 300), (70, 8), (3, 9, 131), (2, 1, 40), (4, 6, 5, 7)], ids=str)
+def test_places_along_other_dimensions_than_the_last(shape):
+    rng = np.random.default_rng(5)
+    for dtype in FLOATS:
+        for values in (
+            rng.integers(-3, 4, shape).astype("float64"),
+            rng.permutation(int(np.prod(shape))) % 250 / 64.0,
+        ):
+            x = nnlib.from_numpy(values.reshape(shape)).to(dtype)
+            flat = x.view(-1)
+            flat[3], flat[-2], flat[7], flat[11] = float("nan"), float("nan"), float("inf"), -float("inf")
+            for dim in range(len(shape) - 1):
+                for name in ("max", "min"):
+                    # NumPy's places: the first of equals, and the first NaN.
+                    want = getattr(np, "arg" + name)(x.double().numpy(), dim)
+                    got = getattr(x, name)(dim)
+                    np.testing.assert_array_equal(got.indices.numpy(), want)
+                    picked = np.take_along_axis(x.double().numpy(), np.expand_dims(want, dim), dim).squeeze(
+                        dim
+                    )
+                    np.testing.assert_array_equal(got.values.double().numpy(), picked)
+                    np.testing.assert_array_equal(getattr(x, "arg" + name)(dim).numpy(), want)
+
+
 @pytest.mark.parametrize(
     "shape", [(), (5,), (0, 3), (700,), (3, 1000), (90, 700), (2, 3, 5, 7), (40000, 2), (4, 1)], ids=str
 )

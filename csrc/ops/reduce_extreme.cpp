@@ -160,6 +160,55 @@ bool places_in_short_rows(const Tensor& self, const std::vector<bool>& mask, con
   return true;
 }
 
+// Places of floats along a dimension before the last: whole rows are compared, column by column.
+template <bool Max, class C, class Place>
+void places_of_columns(const Tensor& self, const Tensor& values, const Tensor& indices, int64_t dim) {
+  constexpr int64_t kStrip = 128;
+  const int64_t n = self.size(dim), item = (int64_t)self.itemsize();
+  int64_t inner = 1;
+  for (int64_t d = dim + 1; d < self.dim(); d++) inner *= self.size(d);
+  const int64_t strips = (inner + kStrip - 1) / kStrip;
+  const LoadRow load = load_row(self.dtype(), DtypeOf<C>::value);
+  const StoreRow store = store_row(DtypeOf<C>::value, self.dtype());
+  const bool same = self.dtype() == DtypeOf<C>::value;
+  const auto task = [&](int64_t t) {
+    const int64_t outer = t / strips, first = t % strips * kStrip, m = std::min(kStrip, inner - first);
+    const char* x = (const char*)self.raw() + (outer * n * inner + first) * item;
+    C best[kStrip], loaded[kStrip];
+    Place at[kStrip] = {};
+    load(m, x, item, best);
+    for (Place r = 1; r < (Place)n; r++) {
+      x += inner * item;
+      const C* const v = same ? (const C*)x : loaded;
+      if (!same) load(m, x, item, loaded);
+      for (int64_t k = 0; k < m; k++) {
+        const bool wins = (best[k] == best[k]) & !(Max ? v[k] <= best[k] : v[k] >= best[k]);
+        best[k] = wins ? v[k] : best[k];
+        at[k] = wins ? r : at[k];
+      }
+    }
+    const int64_t to = outer * inner + first;
+    int64_t* const places = indices.data<int64_t>() + to;
+    for (int64_t k = 0; k < m; k++) places[k] = at[k];
+    if (values.defined()) store(m, best, (char*)values.raw() + to * item, item);
+  };
+  parallel_for(0, indices.numel() / inner * strips,
+               std::max<int64_t>(1, 32768 / (n * std::min(kStrip, inner))), [&](int64_t b, int64_t e) {
+                 for (int64_t t = b; t < e; t++) task(t);
+               });
+}
+template <bool Max>
+bool places_of_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
+                       const Tensor& indices) {
+  const auto dim = std::find(mask.begin(), mask.end(), true) - mask.begin();
+  if (!indices.defined() || !is_floating(self.dtype()) || !self.is_contiguous() || indices.numel() == 0 ||
+      std::count(mask.begin(), mask.end(), true) != 1 || self.stride(dim) < 8 || self.size(dim) > INT32_MAX)
+    return false;
+  self.dtype() == Dtype::Float64 ? places_of_columns<Max, double, int64_t>(self, values, indices, dim)
+                                 : places_of_columns<Max, float, int32_t>(self, values, indices, dim);
+  return true;
+}
+
 // Rows that lie together, each one's extreme an output.
 template <bool Max, class T>
 bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
@@ -193,6 +242,7 @@ template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
   if (extreme_of_short_rows<Max>(self, mask, values, indices)) return;
   if (places_in_short_rows<Max>(self, mask, values, indices)) return;
+  if (places_of_columns<Max>(self, mask, values, indices)) return;
   const Dtype c = compute_dtype(self.dtype());
   bool by_columns = false;
   if (!indices.defined())

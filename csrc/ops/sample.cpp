@@ -167,13 +167,12 @@ void sample_with(const T* w, int64_t rows, int64_t n, int64_t k, int64_t* out, G
   for (int64_t r = 0; r < rows; r++) {
     C sum = 0;
     for (int64_t i = 0; i < n; i++) cumulative[i] = sum += (C)w[r * n + i];
-    for (int64_t i = 0; i < n; i++) cumulative[i] /= sum;
-    cumulative[n - 1] = 1;
     for (int64_t j = 0; j < k; j++) {
       const double u = g.uniform_double();
-      out[r * k + j] =
-          std::partition_point(cumulative.begin(), cumulative.end(), [u](C c) { return (double)c < u; }) -
-          cumulative.begin();
+      // The last one's share is 1. Only those that are looked at are divided.
+      out[r * k + j] = std::partition_point(cumulative.begin(), cumulative.end() - 1,
+                                            [=](C c) { return (double)(C)(c / sum) < u; }) -
+                       cumulative.begin();
     }
   }
 }
@@ -195,13 +194,14 @@ Tensor multinomial(const Tensor& weights, int64_t k, bool replacement, const Ref
     using T = typename decltype(tag)::type;
     const T* p = (const T*)w.raw();
     for (int64_t i = 0; i < rows; i++) {
-      double sum = 0;
+      bool valid = true, positive = false;
       for (int64_t j = 0; j < n; j++) {
-        const double v = (double)(compute_t<T>)p[i * n + j];
-        NNLIB_CHECK(v >= 0 && v < INFINITY, "probability tensor contains either `inf`, `nan` or element < 0");
-        sum += v;
+        const auto v = (compute_t<T>)p[i * n + j];
+        valid &= (v >= 0) & (v < INFINITY);
+        positive |= v > 0;
       }
-      NNLIB_CHECK(sum > 0, "invalid multinomial distribution (sum of probabilities <= 0)");
+      NNLIB_CHECK(valid, "probability tensor contains either `inf`, `nan` or element < 0");
+      NNLIB_CHECK(positive, "invalid multinomial distribution (sum of probabilities <= 0)");
     }
     if (!replacement || k == 1) {
       Tensor q = exponential_(empty_like(w), 1, generator);
