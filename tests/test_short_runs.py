@@ -68,6 +68,29 @@ def test_short_runs_keep_nan_and_infinities():
         assert y.any(1).nonzero().flatten().tolist() == [3, 50, 70]
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, nnlib.int64, nnlib.uint8], ids=str)
+def test_sums_and_scans_in_the_order_of_the_memory(dtype):
+    """Of permuted tensors, with and without gaps, expanded ones and windows that overlap."""
+    base = np.random.default_rng(9).integers(0, 4, (3, 9, 4, 1, 5)).astype("float64")
+    x = nnlib.from_numpy(base).to(dtype)
+    views = [x.permute(p) for p in ((0, 2, 3, 4, 1), (4, 2, 3, 1, 0), (1, 0, 4, 3, 2), (3, 4, 0, 1, 2))]
+    views += [v[..., ::2] for v in views] + [v.select(0, 0) for v in views]
+    views += [
+        x.permute(4, 3, 2, 1, 0).expand(5, 6, 4, 9, 3),
+        x[0, :, :, 0].t().unfold(1, 3, 1).permute(1, 2, 0),
+    ]
+    for v in views:
+        a = v.double().numpy()
+        for dim in range(v.dim()):
+            for keepdim in (False, True):
+                got = v.sum(dim, keepdim=keepdim)
+                assert got.is_contiguous()
+                np.testing.assert_allclose(got.double().numpy(), a.sum(dim, keepdims=keepdim), rtol=8e-3)
+            np.testing.assert_allclose(v.cumsum(dim).double().numpy(), a.cumsum(dim), rtol=8e-3)
+        got = v.double().mean((0, v.dim() - 1))
+        np.testing.assert_allclose(got.numpy(), a.mean((0, v.dim() - 1)), rtol=1e-13)
+
+
 @pytest.mark.parametrize("shape", [(5, 300), (70, 8), (3, 9, 131), (2, 1, 40), (4, 6, 5, 7)], ids=str)
 def test_places_along_other_dimensions_than_the_last(shape):
     rng = np.random.default_rng(5)

@@ -125,14 +125,22 @@ using ScanType = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 template <class F>
 Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, std::optional<double> none,
             bool reverse = false) {
+  const auto again = [&](const Tensor& x, int64_t d, Dtype t) { return scan(x, d, t, step, none, reverse); };
+  if (self.dtype() != type) return again(cast_values(self, type), dim, type);
   // 16-bit floats at once: converted lane by lane they would take longer than the sums.
-  if (type == self.dtype() && (type == Dtype::BFloat16 || type == Dtype::Float16))
-    return cast_values(scan(cast_values(self, Dtype::Float32), dim, Dtype::Float32, step, none, reverse),
-                       type);
+  if (type == Dtype::BFloat16 || type == Dtype::Float16)
+    return cast_values(again(cast_values(self, Dtype::Float32), dim, Dtype::Float32), type);
+  if (!self.is_contiguous()) {
+    // In the order of its memory, where that has no gaps.
+    const std::vector<int64_t> order = memory_order(self);
+    const Tensor x = in_order(self, order);
+    if (!x.is_contiguous()) return again(contiguous_values(self), dim, type);
+    const int64_t d = std::find(order.begin(), order.end(), dim) - order.begin();
+    return nnlib::alias(again(x, d, type), self.sizes(), self.strides(), 0);
+  }
   Tensor out = empty_like(self, type);
   if (self.numel() == 0) return out;
-  const bool plain = self.dtype() == type && self.is_contiguous() && self.dim() > 0;
-  if (plain && (type == Dtype::Float32 || type == Dtype::Float64 || type == Dtype::Int64)) {
+  if (self.dim() > 0 && (type == Dtype::Float32 || type == Dtype::Float64 || type == Dtype::Int64)) {
     const Extent e(self.sizes(), dim);
     bool done = true;
     dispatch_compute(type, [&](auto tag) {

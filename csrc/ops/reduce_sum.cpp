@@ -82,9 +82,49 @@ bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Ten
   return true;
 }
 
-// out = scale * sum(self) without history.
+void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
+              bool skip_nan);
+
+// Where the outputs' last dimension is not the one whose values lie together, but another is: in the order of
+// the memory, and the outputs are brought into theirs.
+bool sum_in_order(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
+                  bool skip_nan) {
+  int64_t last = -1, together = -1;
+  for (int64_t d = 0; d < self.dim(); d++) {
+    if (mask[(size_t)d] || self.size(d) == 1) continue;
+    if (self.stride(d) == 0) return false;
+    last = d;
+    if (self.stride(d) == 1) together = d;
+  }
+  if (together < 0 || together == last) return false;
+  const std::vector<int64_t> order = memory_order(self);
+  std::vector<bool> reduced;
+  Dims sizes, kept, strides((size_t)self.dim(), 0);
+  for (int64_t d : order) reduced.push_back(mask[(size_t)d]);
+  for (int64_t d : order)
+    if (!mask[(size_t)d]) sizes.push_back(self.size(d));
+  const Tensor sums = empty(sizes, out.dtype());
+  sum_into(sums, in_order(self, order), reduced, scale, skip_nan);
+  size_t at = 0;
+  for (int64_t d : order)
+    if (!mask[(size_t)d]) strides[(size_t)d] = sums.strides()[at++];
+  Dims from, to;
+  for (int64_t d = 0; d < self.dim(); d++) {
+    if (mask[(size_t)d]) continue;
+    kept.push_back(self.size(d));
+    from.push_back(strides[(size_t)d]);
+  }
+  int64_t step = 1;
+  to.resize(kept.size());
+  for (size_t i = kept.size(); i-- > 0; step *= kept[i]) to[i] = step;
+  copy_values(alias(out, kept, to, 0), alias(sums, kept, from, 0));
+  return true;
+}
+
+// out = scale * sum(self) without history; out is contiguous.
 void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
               bool skip_nan) {
+  if (sum_in_order(out, self, mask, scale, skip_nan)) return;
   // Floats come as they are, others in the type that they are added in.
   const Dtype compute = is_floating(self.dtype())  ? (skip_nan ? compute_dtype(self.dtype()) : self.dtype())
                         : is_floating(out.dtype()) ? Dtype::Float64

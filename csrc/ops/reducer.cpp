@@ -1,6 +1,7 @@
 #include "ops/reducer.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "autograd/function.h"
 #include "core/parallel.h"
@@ -36,6 +37,24 @@ int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask) {
   for (; i > 0; i--)
     if (mask[i - 1]) return 0;
   return n;
+}
+
+std::vector<int64_t> memory_order(const Tensor& self) {
+  std::vector<int64_t> order((size_t)self.dim());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return self.strides()[(size_t)a] > self.strides()[(size_t)b];
+  });
+  return order;
+}
+
+Tensor in_order(const Tensor& self, const std::vector<int64_t>& order) {
+  Dims sizes, strides;
+  for (int64_t d : order) {
+    sizes.push_back(self.sizes()[(size_t)d]);
+    strides.push_back(self.strides()[(size_t)d]);
+  }
+  return alias(self, sizes, strides, self.storage_offset());
 }
 
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask) {

@@ -54,6 +54,9 @@ Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepd
 // The length of the rows that are reduced, where self is contiguous and the last dimensions alone go; 0
 // otherwise.
 int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask);
+// The dimensions from the largest stride to the smallest, and self with its dimensions in that order.
+std::vector<int64_t> memory_order(const Tensor& self);
+Tensor in_order(const Tensor& self, const std::vector<int64_t>& order);
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask);
 
 // finish(index, acc) is called once for each output, in any order, from any thread; `index` counts the kept
