@@ -121,6 +121,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
   if (s.in_group() * s.in_pixels() == 0)
     return sums_of_nothing<T>(s.batch, s.out_pixels(), s.out_channels, bias, y);
+  if (detail::depth_forward(s, x, w, bias, y)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_suits(s, x, y)) return detail::depthwise_last_forward(s, x, w, bias, y);
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
@@ -148,6 +149,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
   if (s.out_group() * s.out_pixels() == 0)
     return sums_of_nothing<T>(s.batch, s.in_pixels(), s.in_channels, bias, gx);
+  if (detail::depth_input_grad(s, gy, w, bias, gx)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_suits_input_grad(s, gy, gx))
       return detail::depthwise_last_input_grad(s, gy, w, bias, gx);
@@ -179,6 +181,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
     std::fill(gw, gw + size, T(0));
     return;
   }
+  if (detail::depth_weight_grad(s, x, gy, gw)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_suits(s, x, gy)) return detail::depthwise_last_weight_grad(s, x, gy, gw);
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);

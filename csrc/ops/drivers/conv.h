@@ -157,6 +157,16 @@ bool winograd_images_input_grad(const ConvShape& s, int64_t size, const ConvImag
 bool winograd_images_weight_grad(const ConvShape& s, int64_t size, const ConvImages& x, const ConvImages& gy,
                                  float* gw);
 
+// depth: in parts without padding in front and behind, where that is less work; otherwise false.
+template <class T>
+bool depth_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                   const ConvImages& y);
+template <class T>
+bool depth_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                      const ConvImages& gx);
+template <class T>
+bool depth_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
+
 // depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie.
 bool depthwise_last_suits(const ConvShape& s, const ConvImages& x, const ConvImages& y);
 bool depthwise_last_suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);

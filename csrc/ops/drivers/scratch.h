@@ -32,6 +32,9 @@ enum class Scratch {
   ImagesIn,
   ImagesOut,
   Kernels,
+  PartIn,
+  PartOut,
+  PartWeights,
   Frame  // of convolutions, which find there what they left
 };
 
