@@ -126,3 +126,18 @@ def test_bias_gradient(dtype, channels):
     y = F.conv2d(x, w, b, groups=channels)
     y.backward(nnlib.from_numpy(g).to(dtype).contiguous(memory_format=LAST))
     assert b.grad.dtype == dtype and b.grad.float().tolist() == g.sum((0, 2, 3)).tolist()
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "last"])
+def test_transposed_to_nothing(last):
+    """A size of 0 is a result, as in PyTorch; a smaller one is not."""
+    x = nnlib.ones(2, 3, 1, 4).contiguous(memory_format=LAST if last else nnlib.contiguous_format)
+    x.requires_grad_()
+    w, b = nnlib.ones(3, 4, 2, 3, requires_grad=True), nnlib.ones(4, requires_grad=True)
+    y = F.conv_transpose2d(x, w, b, padding=(1, 0))
+    assert y.shape == (2, 4, 0, 6)
+    y.sum().backward()
+    for leaf in (x, w, b):
+        assert leaf.grad.shape == leaf.shape and not leaf.grad.any()
+    with pytest.raises(RuntimeError, match="Output size is too small"):
+        F.conv_transpose2d(x, w[:, :, :1], b, padding=(1, 0))

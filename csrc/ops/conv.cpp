@@ -246,7 +246,7 @@ ConvShape shape_of(const Tensor& x, const Tensor& w, const Dims& stride, const D
     if (transposed) {
       s.out[d] = x.size(2 + i);
       s.in[d] = (s.out[d] - 1) * stride[i] - padding[i] - high[i] + reach + output_padding[i];
-      fits = fits && s.in[d] > 0;
+      fits = fits && s.in[d] >= 0;
     } else {
       s.in[d] = x.size(2 + i);
       padded[d] = s.in[d] + padding[i] + high[i];

@@ -123,7 +123,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     return sums_of_nothing<T>(s.batch, s.out_pixels(), s.out_channels, bias, y);
   if (detail::depth_forward(s, x, w, bias, y)) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (detail::depthwise_last_suits(s, x, y)) return detail::depthwise_last_forward(s, x, w, bias, y);
+    if (detail::depthwise_last_forward(s, x, w, bias, y)) return;
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
@@ -151,8 +151,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     return sums_of_nothing<T>(s.batch, s.in_pixels(), s.in_channels, bias, gx);
   if (detail::depth_input_grad(s, gy, w, bias, gx)) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (detail::depthwise_last_suits_input_grad(s, gy, gx))
-      return detail::depthwise_last_input_grad(s, gy, w, bias, gx);
+    if (detail::depthwise_last_input_grad(s, gy, w, bias, gx)) return;
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
@@ -177,13 +176,13 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
   const ConvImages &x = layouts.a, &gy = layouts.b;
   const int64_t size = s.out_channels * s.in_group() * s.taps(), pixels = s.batch * s.out_pixels();
   if (size == 0) return;
-  if (pixels == 0) {
+  if (pixels * s.in_pixels() == 0) {
     std::fill(gw, gw + size, T(0));
     return;
   }
   if (detail::depth_weight_grad(s, x, gy, gw)) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (detail::depthwise_last_suits(s, x, gy)) return detail::depthwise_last_weight_grad(s, x, gy, gw);
+    if (detail::depthwise_last_weight_grad(s, x, gy, gw)) return;
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);

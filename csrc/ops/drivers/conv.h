@@ -167,14 +167,13 @@ bool depth_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeight
 template <class T>
 bool depth_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
-// depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie.
-bool depthwise_last_suits(const ConvShape& s, const ConvImages& x, const ConvImages& y);
-bool depthwise_last_suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);
-void depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
+// depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie; false
+// where they are others, or borders are most of them.
+bool depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
                             const float* bias, const ConvImages& y);
-void depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+bool depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                                const float* bias, const ConvImages& gx);
-void depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+bool depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 // stretches: of floats with the channels last, few of them a group, read where they lie.
 bool stretches_suit_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y);
 bool stretches_suit_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx);

@@ -32,27 +32,31 @@ void write_runs(const ConvShape& s, const std::vector<ImageRuns>& phases, int64_
 
 }  // namespace
 
-bool depthwise_last_suits(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
-  return last_suits(s, x, y) && ImageRuns(s, layout()).long_runs();
-}
-bool depthwise_last_suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx) {
-  return last_suits(s, gy, gx) && long_runs(ImageRuns::back(s, layout()));
-}
-
-void depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
+bool depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,
                             const float* bias, const ConvImages& y) {
-  write_runs(s, {ImageRuns(s, layout())}, s.out[1], x, w, bias, y);
+  if (!last_suits(s, x, y)) return false;
+  const std::vector<ImageRuns> runs{ImageRuns(s, layout())};
+  if (!long_runs(runs)) return false;
+  write_runs(s, runs, s.out[1], x, w, bias, y);
+  return true;
 }
 
-void depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+bool depthwise_last_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                                const float* bias, const ConvImages& gx) {
-  write_runs(s, ImageRuns::back(s, layout()), (s.in[1] + s.stride[1] - 1) / s.stride[1], gy, w, bias, gx);
+  if (!last_suits(s, gy, gx)) return false;
+  const std::vector<ImageRuns> phases = ImageRuns::back(s, layout());
+  if (!long_runs(phases)) return false;
+  write_runs(s, phases, (s.in[1] + s.stride[1] - 1) / s.stride[1], gy, w, bias, gx);
+  return true;
 }
 
-void depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
+bool depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw) {
+  if (!last_suits(s, x, gy)) return false;
+  const ImageRuns runs(s, layout());
+  if (!runs.long_runs()) return false;
   const int64_t width = lanes(), block = (s.taps() + 1) * width;
   sum_runs(
-      s, ImageRuns(s, layout()), block, blocks_of(s.out_channels) * block, x, gy,
+      s, runs, block, blocks_of(s.out_channels) * block, x, gy,
       [&](const Run& r, const float* in, const float* g, float* sum) {
         kernels::table().depthwise_last_dots_f32(r.count, s.out_channels, r.taps, r.place, in + r.x, r.x_step,
                                                  g + r.y, r.y_step, sum, block, in + r.ahead, r.lines);
@@ -63,6 +67,7 @@ void depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const C
           for (int64_t t = 0; t < s.taps(); ++t) gw[(first + q) * s.taps() + t] = sum[(t + 1) * width + q];
         }
       });
+  return true;
 }
 
 }  // namespace nnlib::drivers::detail

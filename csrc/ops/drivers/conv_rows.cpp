@@ -316,6 +316,25 @@ void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>&
   product.run();
 }
 
+namespace {
+
+// The pixels of a phase that no tap reaches.
+template <class T>
+void fill_phase(const ConvShape& part, const T* bias, const Target<T>& to) {
+  constexpr int64_t serial = 1 << 16;  // elements
+  const int64_t channels = part.out_channels, cols = part.out[2];
+  parallel_for(0, part.batch * part.out[0] * part.out[1], std::max<int64_t>(1, serial / (cols * channels)),
+               [&](int64_t first, int64_t last) {
+                 for (int64_t r = first; r < last; ++r) {
+                   T* at = to.at(part, r / part.out[1], r % part.out[1]);
+                   for (int64_t i = 0; i < cols; ++i, at += to.pixel)
+                     bias ? void(std::copy_n(bias, channels, at)) : void(std::fill_n(at, channels, T(0)));
+                 }
+               });
+}
+
+}  // namespace
+
 // A phase of pixels after the other, each written to its own pixels of gx.
 template <class T>
 bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
@@ -327,18 +346,12 @@ bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
     const Back<T> back(s, w, phase_of(s, 0, r / (s.stride[1] * s.stride[2])),
                        phase_of(s, 1, r / s.stride[2] % s.stride[1]), phase_of(s, 2, r % s.stride[2]));
     const ConvShape& part = back.shape;
-    const int64_t pixels = s.batch * part.out_pixels();
-    if (pixels == 0) continue;
+    if (s.batch * part.out_pixels() == 0) continue;
     const Target<T> to{whole + back.phase[0].first_pixel * plane + back.phase[1].first_pixel * line +
                            back.phase[2].first_pixel * pixel,
                        s.in[0] * plane, s.stride[0] * plane, s.stride[1] * line, s.stride[2] * pixel};
-    if (back.weights.tap.empty()) {  // no tap reaches these pixels
-      for (int64_t i = 0; i < pixels; ++i) {
-        const int64_t of_image = i % part.out_pixels(), row = of_image / part.out[2];
-        T* at = to.at(part, i / part.out_pixels() * part.out[0] + row / part.out[1], row % part.out[1]) +
-                of_image % part.out[2] * to.pixel;
-        bias ? void(std::copy_n(bias, pixel, at)) : void(std::fill_n(at, pixel, T(0)));
-      }
+    if (back.weights.tap.empty()) {
+      fill_phase(part, bias, to);
       continue;
     }
     RowProduct<T> product(part, gy, bias, to);
