@@ -313,3 +313,23 @@ def test_samples_of_many_points_and_channels(mode, padding):
         results.append([y.detach().numpy(), a.grad.numpy(), b.grad.numpy()])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, nn.int64, nn.uint8, nn.bool], ids=str)
+def test_choices_keep_every_bit(dtype):
+    rng = np.random.default_rng(7)
+    for shapes in (
+        ((7, 1, 65), (7, 33, 65), (33, 1)),
+        ((501,), (501,), (501,)),
+        ((), (5,), (5, 1)),
+        ((0, 3), (3,), (1, 3)),
+    ):
+        condition, a, b = (nn.from_numpy(np.asarray(rng.integers(-2, 3, s) * 0.5)).to(dtype) for s in shapes)
+        if dtype in FLOATS and a.numel() > 4:
+            a.view(-1)[:4] = nn.tensor([float("nan"), -0.0, float("inf"), 1e-7])
+        condition = condition > 0 if dtype != nn.bool else condition
+        want = np.where(condition.numpy(), a.double().numpy(), b.double().numpy())
+        for other in (b, b.to(nn.float32) if dtype in FLOATS else b):  # of another type: converted
+            got = nn.where(condition, a, other).double().numpy()
+            np.testing.assert_array_equal(got, want)
+            np.testing.assert_array_equal(np.signbit(got), np.signbit(want))

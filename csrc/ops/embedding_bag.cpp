@@ -153,13 +153,19 @@ void half_max_gradient(const Tensor& chosen, const T* from, const Tensor& out) {
     rows.push_back(at[i] / d);
   }
   std::vector<float> sums(rows.size() * size_t(d), 0.f);
-  for (int64_t bag = 0; bag < bags; ++bag)
-    for (int64_t j = 0; j < d; ++j)
-      if (const int64_t c = at[bag * d + j]; c >= 0)
-        sums[size_t(place[size_t(c / d)] * d + j)] += float(from[bag * d + j]);
-  for (size_t r = 0; r < rows.size(); ++r)
-    store_row(Dtype::Float32, out.dtype())(d, sums.data() + r * size_t(d),
-                                           (char*)(out.data<T>() + rows[r] * d), (int64_t)sizeof(T));
+  parallel_for(0, d, bags < 64 ? d : 32, [&](int64_t low, int64_t high) {
+    for (int64_t bag = 0; bag < bags; ++bag)
+      for (int64_t j = low; j < high; ++j)
+        if (const int64_t c = at[bag * d + j]; c >= 0)
+          sums[size_t(place[size_t(c / d)] * d + j)] += float(from[bag * d + j]);
+  });
+  const StoreRow store = store_row(Dtype::Float32, out.dtype());
+  parallel_for(0, (int64_t)rows.size(), std::max<int64_t>(1, 32768 / std::max<int64_t>(d, 1)),
+               [&](int64_t low, int64_t high) {
+                 for (int64_t r = low; r < high; ++r)
+                   store(d, sums.data() + r * d, (char*)(out.data<T>() + rows[size_t(r)] * d),
+                         (int64_t)sizeof(T));
+               });
 }
 
 // grad added to the elements that were chosen, in the order of the bags. Threads share the columns.

@@ -155,17 +155,7 @@ GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Ten
         norm_loops::apply(in.s, group + k * in.s, scale, shift, to + k * in.s);
       }
     };
-    if constexpr (norm_loops::kHalf<T>)
-      if (size <= norm_loops::kMostWide) {
-        float* const wide = drivers::scratch<drivers::Scratch::Rows, float>(size);
-        for (int64_t i = first; i < end; i++) {
-          norm_loops::widen(size, x + i * size, wide);
-          normalize(i, wide, wide);
-          norm_loops::narrow(size, wide, y + i * size);
-        }
-        return;
-      }
-    for (int64_t i = first; i < end; i++) normalize(i, x + i * size, y + i * size);
+    norm_loops::each_row(first, end, size, x, y, normalize);
   });
   return stats;
 }
@@ -203,20 +193,7 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
           norm_loops::grad(in.s, gi + at, xi + at, (C)(r * w.get(c, 1)), (C)slope, (C)shift, to + at);
         }
       };
-      if constexpr (norm_loops::kHalf<T>)
-        if (size <= norm_loops::kMostWide) {
-          float* const wide_g = drivers::scratch<drivers::Scratch::Rows, float>(2 * size);
-          float* const wide_x = wide_g + size;
-          for (int64_t i = first; i < end; i++) {
-            norm_loops::widen(size, g + i * size, wide_g);
-            norm_loops::widen(size, x + i * size, wide_x);
-            differentiate(i, wide_g, wide_x, wide_g);
-            if (gx) norm_loops::narrow(size, wide_g, gx + i * size);
-          }
-          return;
-        }
-      for (int64_t i = first; i < end; i++)
-        differentiate(i, g + i * size, x + i * size, gx ? gx + i * size : nullptr);
+      norm_loops::each_row(first, end, size, g, x, gx, differentiate);
     });
   for (int64_t c = 0; c < in.c; c++) {
     double total_g = 0, total_gx = 0;

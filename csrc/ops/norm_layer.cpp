@@ -67,17 +67,7 @@ RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tenso
       rstd[r] = (C)(1 / std::sqrt(var + eps));
       norm_loops::affine(n, row, mean[r], rstd[r], w.data(), b.data(), to);
     };
-    if constexpr (norm_loops::kHalf<T>)
-      if (n <= norm_loops::kMostWide) {
-        float* const wide = drivers::scratch<drivers::Scratch::Rows, float>(n);
-        for (int64_t r = first; r < end; r++) {
-          norm_loops::widen(n, x + r * n, wide);
-          normalize(r, wide, wide);
-          norm_loops::narrow(n, wide, y + r * n);
-        }
-        return;
-      }
-    for (int64_t r = first; r < end; r++) normalize(r, x + r * n, y + r * n);
+    norm_loops::each_row(first, end, n, x, y, normalize);
   });
   return stats;
 }
@@ -107,19 +97,7 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
       const double shift = centered ? -s.g / (double)n - slope * mean[r] : 0;
       norm_loops::affine_grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, to);
     };
-    if constexpr (norm_loops::kHalf<T>)
-      if (n <= norm_loops::kMostWide) {
-        float *const wide_g = drivers::scratch<drivers::Scratch::Rows, float>(2 * n), *const wide_x =
-                                                                                          wide_g + n;
-        for (int64_t r = first; r < end; r++) {
-          norm_loops::widen(n, g + r * n, wide_g);
-          norm_loops::widen(n, x + r * n, wide_x);
-          differentiate(r, wide_g, wide_x, wide_g);
-          if (gx) norm_loops::narrow(n, wide_g, gx + r * n);
-        }
-        return;
-      }
-    for (int64_t r = first; r < end; r++) differentiate(r, g + r * n, x + r * n, gx ? gx + r * n : nullptr);
+    norm_loops::each_row(first, end, n, g, x, gx, differentiate);
   });
   auto add_up = [&](Tensor* out, const C* from) {
     if (!out) return;

@@ -6,6 +6,7 @@
 
 #include "core/dtype.h"
 #include "kernels/dispatch.h"
+#include "ops/drivers/scratch.h"
 
 namespace nnlib::ops::norm_loops {
 
@@ -117,6 +118,40 @@ double square_deviation(int64_t n, const T* x, float mean) {
   pieces(n, x, [&](int64_t, int64_t m, const float* a) { s += square_deviation(m, a, mean); });
   return s;
 }
+// f(row, x, y) for each row of n values, first to end. 16-bit floats of rows that are not too long are made
+// float32 once for all that f does with them, x and y being one then.
+template <class T, class F>
+void each_row(int64_t first, int64_t end, int64_t n, const T* x, T* y, const F& f) {
+  if constexpr (kHalf<T>)
+    if (n <= kMostWide) {
+      float* const wide = drivers::scratch<drivers::Scratch::Rows, float>(n);
+      for (int64_t r = first; r < end; r++) {
+        widen(n, x + r * n, wide);
+        f(r, wide, wide);
+        narrow(n, wide, y + r * n);
+      }
+      return;
+    }
+  for (int64_t r = first; r < end; r++) f(r, x + r * n, y + r * n);
+}
+// And f(row, g, x, gx), where gx may be null.
+template <class T, class F>
+void each_row(int64_t first, int64_t end, int64_t n, const T* g, const T* x, T* gx, const F& f) {
+  if constexpr (kHalf<T>)
+    if (n <= kMostWide) {
+      float* const wide_g = drivers::scratch<drivers::Scratch::Rows, float>(2 * n);
+      float* const wide_x = wide_g + n;
+      for (int64_t r = first; r < end; r++) {
+        widen(n, g + r * n, wide_g);
+        widen(n, x + r * n, wide_x);
+        f(r, wide_g, wide_x, wide_g);
+        if (gx) narrow(n, wide_g, gx + r * n);
+      }
+      return;
+    }
+  for (int64_t r = first; r < end; r++) f(r, g + r * n, x + r * n, gx ? gx + r * n : nullptr);
+}
+
 // By kernels of their own where a call reads the values once.
 #define NNLIB_HALF_LOOPS(T, TYPE)                                                          \
   inline void apply(int64_t n, const T* x, float a, float b, T* y) {                       \

@@ -17,24 +17,28 @@ Tensor zeros_of(const Tensor& g) {
 }
 Tensor zero() { return wrapped_number(0.0); }
 
+// As a choice of bits, which is no branch: masks are hard to predict.
+template <class Bits>
+void choose_row(int64_t n, const void* const* in, void* out) {
+  typedef Bits Own __attribute__((may_alias));
+  const uint8_t* p = (const uint8_t*)in[0];
+  const Own *x = (const Own*)in[1], *y = (const Own*)in[2];
+  Own* z = (Own*)out;
+  for (int64_t i = 0; i < n; i++) {
+    const Bits m = (Bits)(0 - (Bits)(p[i] != 0));
+    z[i] = (Bits)((x[i] & m) | (y[i] & ~m));
+  }
+}
 // out = condition ? a : b; the values go through unchanged in any type.
 void run_where(const Tensor& out, const Tensor& condition, const Tensor& a, const Tensor& b) {
-  dispatch_compute(out.dtype(), [&](auto tag) {
-    using C = typename decltype(tag)::type;
-    const Dtype c = DtypeOf<C>::value;
-    for_each_row(
-        out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}}, [](int64_t n, const void* const* in, void* o) {
-          // As a choice of bits, which is no branch: masks are hard to predict.
-          typedef std::conditional_t<sizeof(C) == 4, uint32_t, uint64_t> Bits __attribute__((may_alias));
-          const uint8_t* p = (const uint8_t*)in[0];
-          const Bits *x = (const Bits*)in[1], *y = (const Bits*)in[2];
-          Bits* z = (Bits*)o;
-          for (int64_t i = 0; i < n; i++) {
-            const Bits m = (Bits)0 - (Bits)(p[i] != 0);
-            z[i] = (x[i] & m) | (y[i] & ~m);
-          }
-        });
-  });
+  const Dtype type = out.dtype();
+  const bool half = type == Dtype::BFloat16 || type == Dtype::Float16;
+  const Dtype c = half && a.dtype() == type && b.dtype() == type ? type : compute_dtype(type);
+  const int64_t item = itemsize(c);
+  for_each_row(out, c, {{&condition, Dtype::Bool}, {&a, c}, {&b, c}},
+               item == 2   ? choose_row<uint16_t>
+               : item == 4 ? choose_row<uint32_t>
+                           : choose_row<uint64_t>);
 }
 
 // out = f(a, b, c) in the type of `common`.
