@@ -52,18 +52,17 @@ Destination::Destination(Tensor place) : place_(std::move(place)), before_(t_des
 }
 Destination::~Destination() { t_destination = before_; }
 
-Ref<Storage> Destination::take(const TensorImpl& t) {
-  if (!t_destination || !t_destination->place_.defined()) return {};
+bool Destination::take(TensorImpl& t) {
+  if (!t_destination || !t_destination->place_.defined()) return false;
   const Tensor& place = t_destination->place_;
-  if (place.dtype() != t.dtype || place.sizes() != t.sizes || place.strides() != t.strides) return {};
-  Ref<Storage> memory = place.storage();
+  if (place.dtype() != t.dtype || place.sizes() != t.sizes || place.strides() != t.strides) return false;
+  t.storage = place.storage();
   t_destination->place_.reset();
-  return memory;
+  return t_destination->taken_ = true;
 }
 
 static void give_memory(TensorImpl& t, size_t bytes) {
-  t.storage = Destination::take(t);
-  if (!t.storage) t.storage = make_ref<Storage>(bytes);
+  if (!Destination::take(t)) t.storage = make_ref<Storage>(bytes);
 }
 
 Tensor empty_strided(const Dims& sizes, const Dims& strides, Dtype dtype) {

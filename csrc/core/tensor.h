@@ -129,12 +129,14 @@ class Destination {
   ~Destination();
   Destination(const Destination&) = delete;
   Destination& operator=(const Destination&) = delete;
-  // The place's storage, once, for such a tensor; null for any other.
-  static Ref<Storage> take(const TensorImpl& t);
+  // Gives t the place's memory if it is such a tensor and the first.
+  static bool take(TensorImpl& t);
+  bool taken() const { return taken_; }
 
  private:
   Tensor place_;
   Destination* before_;
+  bool taken_ = false;
 };
 
 // New memory, its values unset. Strided like memory_format says.

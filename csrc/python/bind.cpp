@@ -113,7 +113,15 @@ bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames
   return true;
 }
 
-// The value of out=: the result is copied there; an empty tensor takes the result's sizes.
+bool share_memory(const Tensor& a, const Tensor& b) {
+  if (a.is_sparse() || b.is_sparse()) return true;
+  const auto begin = [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.storage()->data()); };
+  const auto end = [&](const Tensor& t) { return begin(t) + t.storage()->nbytes(); };
+  return begin(a) < end(b) && begin(b) < end(a);
+}
+
+// The value of out=: the result is copied there unless it was computed there; an empty tensor takes the
+// result's sizes.
 PyObject* store_out(PyObject* result, PyObject* out) {
   Object r = Object::steal(result);
   if (PyTuple_Check(out) && PyTuple_Check(r.get())) {
@@ -147,9 +155,12 @@ PyObject* store_out(PyObject* result, PyObject* out) {
     t.impl()->offset = 0;
     t.impl()->set_geometry(v.sizes(), empty_like(v, t.dtype()).strides());
   }
-  {
+  const bool computed_there = v.raw() == t.raw() && v.sizes() == t.sizes() && v.strides() == t.strides();
+  if (!computed_there) {
     GilRelease nogil;
-    copy_values(t, v);
+    Tensor values = v;
+    if (share_memory(v, t)) copy_values(values = empty(v.sizes(), v.dtype()), v);
+    copy_values(t, values);
   }
   mark_changed(t);
   Py_INCREF(out);
@@ -160,6 +171,51 @@ bool any_requires_grad(const Overload& o, PyObject* const* slots) {
   for (size_t i = 0; i < o.params.size(); i++)
     if (slots[i] && is_tensor(slots[i]) && unpack(slots[i]).requires_grad()) return true;
   return false;
+}
+
+// Whether an argument has memory of t.
+bool reaches(PyObject* argument, Kind kind, const Tensor& t) {
+  if (is_tensor(argument)) return share_memory(unpack(argument), t);
+  if (kind != Kind::Tensors || !(PyList_Check(argument) || PyTuple_Check(argument))) return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(argument); i++)
+    if (reaches(PySequence_Fast_GET_ITEM(argument, i), Kind::Tensor, t)) return true;
+  return false;
+}
+// Whether op(..., out=) may write into `out` while it reads its operands.
+bool computes_there(const Overload& o, PyObject* const* slots, PyObject* out) {
+  if ((o.flags & kIntoOut) != kIntoOut || !is_tensor(out)) return false;
+  const Tensor& t = unpack(out);
+  if (t.requires_grad() || t.is_sparse() || t.numel() == 0 || !t.storage()->writable() ||
+      t.storage()->is_lent() || (GradMode::enabled() && any_requires_grad(o, slots)))
+    return false;
+  for (size_t i = 0; i < o.params.size(); i++)
+    if (slots[i] && reaches(slots[i], o.params[i].kind, t)) return false;
+  return true;
+}
+
+// The memory of t as a tensor whose storage begins where t does.
+Tensor place_of(const Tensor& t) {
+  if (t.storage_offset() == 0) return detach(t);
+  const size_t before = (size_t)(t.storage_offset() * t.itemsize());
+  auto memory = make_ref<Storage>(static_cast<char*>(t.storage()->data()) + before,
+                                  t.storage()->nbytes() - before, [held = t.storage()] {});
+  return from_storage(memory, t.dtype(), t.sizes(), t.strides(), 0);
+}
+
+PyObject* invoke_out(const Overload& o, PyObject* const* slots, PyObject* out) {
+  PyObject* result;
+  if (computes_there(o, slots, out)) {
+    Destination destination(place_of(unpack(out)));
+    try {
+      result = o.invoke(o, slots);
+    } catch (...) {
+      if (destination.taken()) mark_changed(unpack(out));
+      throw;
+    }
+  } else {
+    result = o.invoke(o, slots);
+  }
+  return result ? store_out(result, out) : nullptr;
 }
 
 // x.op_(...): what op(x, ...) computes, stored in x.
@@ -272,10 +328,8 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
         if (device.index >= 0) scope.emplace(device);
       }
       if (op->inplace) return call_inplace(o, m.slots);
-      const bool out = m.out && m.out != Py_None;
-      if (!out && autocasts(o)) return invoke_autocast(o, m.slots);
-      PyObject* r = o.invoke(o, m.slots);
-      return out && r ? store_out(r, m.out) : r;
+      if (m.out && m.out != Py_None) return invoke_out(o, m.slots, m.out);
+      return autocasts(o) ? invoke_autocast(o, m.slots) : o.invoke(o, m.slots);
     }
     std::string text, why;
     for (const Overload& o : *op->overloads) {

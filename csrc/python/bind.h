@@ -28,7 +28,8 @@ enum Flags {
   kFunction = 1,
   kMethod = 2,
   kInplace = 4,
-  kOut = 8,
+  kOut = 8,              // takes out=
+  kIntoOut = 64 | kOut,  // and computes there where that can be: it fails before it writes or not at all
   kProperty = 16,
   kPrivate = 32,
 };

@@ -126,11 +126,11 @@ void bind_activation(Binder& b) {
                                                 "tensor([0.5000])"));
 
   b.def<&ops::softmax>(
-      "softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kOut,
+      "softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kIntoOut,
       "e^x along dim, divided by its sum. Computed from x - max(x), so that nothing overflows; cast to "
       "dtype first where it is given.\n\nExample::\n\n"
       "    >>> nnlib.softmax(nnlib.tensor([0., 0.]), 0)\n    tensor([0.5000, 0.5000])");
-  b.def<&ops::log_softmax>("log_softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kOut,
+  b.def<&ops::log_softmax>("log_softmax(Tensor input, int dim, dtype? dtype=None)", kFM | kIntoOut,
                            "The logarithm of softmax, computed without leaving logarithms." NNLIB_EXAMPLE(
                                "nnlib.log_softmax(nnlib.tensor([0., 0.]), 0)", "tensor([-0.6931, -0.6931])"));
   b.def<&ops::softmin>(

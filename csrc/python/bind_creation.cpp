@@ -130,20 +130,20 @@ Tensor triu_indices(int64_t row, int64_t col, int64_t offset, NNLIB_OPTION_PARAM
 
 void bind_creation(Binder& b) {
 #define OPTIONS ", *, " NNLIB_OPTIONS
-  b.def<&zeros>("zeros(int[] size" OPTIONS ") -> Tensor", kFunction | kOut, R"(
+  b.def<&zeros>("zeros(int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut, R"(
 zeros(*size, dtype=None, requires_grad=False): a tensor of zeros.
 
 >>> nnlib.zeros(2)
 tensor([0., 0.]))");
-  b.def<&ones>("ones(int[] size" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&ones>("ones(int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                "ones(*size, dtype=None): a tensor of ones.");
-  b.def<&full>("full(int[1] size, Scalar fill_value" OPTIONS ") -> Tensor", kFunction | kOut, R"(
+  b.def<&full>("full(int[1] size, Scalar fill_value" OPTIONS ") -> Tensor", kFunction | kIntoOut, R"(
 full(size, fill_value, dtype=None): a tensor of one value; without dtype it has the value's.
 
 >>> nnlib.full((2,), 7)
 tensor([7, 7]))");
-  b.def<&empty>("empty(int[] size" OPTIONS ", memory_format? memory_format=None) -> Tensor", kFunction | kOut,
-                "empty(*size, dtype=None): new memory with whatever values are there.");
+  b.def<&empty>("empty(int[] size" OPTIONS ", memory_format? memory_format=None) -> Tensor",
+                kFunction | kIntoOut, "empty(*size, dtype=None): new memory with whatever values are there.");
   b.def<&empty_strided>("empty_strided(int[] size, int[] stride" OPTIONS ") -> Tensor", kFunction,
                         "empty_strided(size, stride): unset memory with these strides.");
   b.def<&scalar_tensor>("scalar_tensor(Scalar s" OPTIONS ") -> Tensor", kFunction,
@@ -168,21 +168,21 @@ tensor([7, 7]))");
                    "new_full(size, fill_value): one value, of this dtype.");
   b.def<&new_empty_strided>("new_empty_strided(Tensor input, int[] size, int[] stride" OPTIONS ") -> Tensor",
                             kMethod, "new_empty_strided(size, stride): unset, of this dtype.");
-  b.def<&arange_end>("arange(Scalar end" OPTIONS ") -> Tensor", kFunction | kOut, R"(
+  b.def<&arange_end>("arange(Scalar end" OPTIONS ") -> Tensor", kFunction | kIntoOut, R"(
 arange(start=0, end, step=1, dtype=None): start, start + step, ... below end; int64 where all are integers.
 
 >>> nnlib.arange(1, 4)
 tensor([1, 2, 3]))");
-  b.def<&arange>("arange(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&arange>("arange(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                  "");
-  b.def<&range>("range(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&range>("range(Scalar start, Scalar end, Scalar step=1" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                 "range(start, end, step=1): as arange, end included.");
-  b.def<&linspace>("linspace(Scalar start, Scalar end, int steps" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&linspace>("linspace(Scalar start, Scalar end, int steps" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                    "linspace(start, end, steps): so many values evenly from start to end, both included.");
   b.def<&logspace>("logspace(Scalar start, Scalar end, int steps, float base=10.0" OPTIONS ") -> Tensor",
-                   kFunction | kOut,
+                   kFunction | kIntoOut,
                    "logspace(start, end, steps, base=10.0): base to the powers of linspace.");
-  b.def<&eye>("eye(int n, int? m=None" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&eye>("eye(int n, int? m=None" OPTIONS ") -> Tensor", kFunction | kIntoOut,
               "eye(n, m=None): an (n, m) matrix with ones on its diagonal.");
   b.def<&tril_indices>("tril_indices(int row, int col, int offset=0" OPTIONS ") -> Tensor", kFunction,
                        "tril_indices(row, col, offset=0): the places of a lower triangle, (2, count).");

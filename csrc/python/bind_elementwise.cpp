@@ -9,8 +9,9 @@ namespace nnlib::python {
 
 namespace {
 
-constexpr int kAll = kFunction | kMethod | kInplace | kOut;  // x.op_() through a temporary
-constexpr int kPlain = kFunction | kMethod | kOut;           // no x.op_(), or one of its own
+constexpr int kAll = kFunction | kMethod | kInplace | kIntoOut;   // x.op_() through a temporary
+constexpr int kDivision = kFunction | kMethod | kInplace | kOut;  // an integer zero is met while it writes
+constexpr int kPlain = kFunction | kMethod | kIntoOut;            // no x.op_(), or one of its own
 
 Tensor polygamma_of(const Tensor& input, int64_t n) { return ops::polygamma(n, input); }
 Tensor where_of(const Tensor& input, const Tensor& condition, const Tensor& other) {
@@ -65,7 +66,7 @@ void bind_arithmetic(Binder& b) {
                                                                         "tensor([ 3.5000, -3.5000])"));
   for (const char* s : {"div(Operand input, Operand other, *, str? rounding_mode=None)",
                         "divide(Tensor input, Operand other, *, str? rounding_mode=None)"})
-    b.def<&ops::div_mode>(s, kPlain,
+    b.def<&ops::div_mode>(s, kDivision & ~kInplace,
                           "input / other rounded: None not at all, \"trunc\" towards zero, \"floor\" down.");
   for (const char* s : {"div_(Tensor input, Operand other)", "divide_(Tensor input, Operand other)",
                         "true_divide_(Tensor input, Operand other)"})
@@ -73,13 +74,13 @@ void bind_arithmetic(Binder& b) {
   for (const char* s : {"div_(Tensor input, Operand other, *, str? rounding_mode=None)",
                         "divide_(Tensor input, Operand other, *, str? rounding_mode=None)"})
     b.def<&ops::div_mode_>(s, kMethod, "In-place version of div.");
-  b.def<&ops::floor_divide>("floor_divide(Operand input, Operand other)", kAll,
+  b.def<&ops::floor_divide>("floor_divide(Operand input, Operand other)", kDivision,
                             "input / other rounded down." NNLIB_EXAMPLE(
                                 "nnlib.floor_divide(nnlib.tensor([7, -7]), 2)", "tensor([ 3, -4])"));
-  b.def<&ops::remainder>("remainder(Operand input, Operand other)", kAll,
+  b.def<&ops::remainder>("remainder(Operand input, Operand other)", kDivision,
                          "input modulo other, with the sign of other." NNLIB_EXAMPLE(
                              "nnlib.remainder(nnlib.tensor([7, -7]), 3)", "tensor([1, 2])"));
-  b.def<&ops::fmod>("fmod(Tensor input, Operand other)", kAll,
+  b.def<&ops::fmod>("fmod(Tensor input, Operand other)", kDivision,
                     "input modulo other, with the sign of input." NNLIB_EXAMPLE(
                         "nnlib.fmod(nnlib.tensor([7, -7]), 3)", "tensor([ 1, -1])"));
   b.def<&ops::pow>("pow(Operand input, Operand exponent)", kAll,
@@ -227,14 +228,14 @@ void bind_comparison(Binder& b) {
       "Whether it is neither NaN nor an infinity." NNLIB_EXAMPLE(
           "nnlib.isfinite(nnlib.tensor([1., float('nan'), float('inf')]))", "tensor([ True, False, False])"));
   b.def<&ops::isposinf>(
-      "isposinf(Tensor input)", kTest | kOut,
+      "isposinf(Tensor input)", kTest | kIntoOut,
       "Whether it is plus infinity." NNLIB_EXAMPLE(
           "nnlib.isposinf(nnlib.tensor([float('inf'), -float('inf')]))", "tensor([ True, False])"));
   b.def<&ops::isneginf>(
-      "isneginf(Tensor input)", kTest | kOut,
+      "isneginf(Tensor input)", kTest | kIntoOut,
       "Whether it is minus infinity." NNLIB_EXAMPLE(
           "nnlib.isneginf(nnlib.tensor([float('inf'), -float('inf')]))", "tensor([False,  True])"));
-  b.def<&ops::signbit>("signbit(Tensor input)", kTest | kOut,
+  b.def<&ops::signbit>("signbit(Tensor input)", kTest | kIntoOut,
                        "Whether the sign bit is set, that of -0.0 too." NNLIB_EXAMPLE(
                            "nnlib.signbit(nnlib.tensor([-0., 1.]))", "tensor([ True, False])"));
 }
@@ -334,7 +335,7 @@ void bind_unary(Binder& b) {
 #undef NNLIB_UNARY
 #undef NNLIB_UNARY2
 #undef NNLIB_ALIAS
-  b.def<&ops::polygamma>("polygamma(int n, Tensor input)", kFunction | kOut,
+  b.def<&ops::polygamma>("polygamma(int n, Tensor input)", kFunction | kIntoOut,
                          "The n-th derivative of digamma; RuntimeError for a negative n." NNLIB_EXAMPLE(
                              "nnlib.polygamma(1, nnlib.tensor([1., 0.5]))", "tensor([1.6449, 4.9348])"));
   b.def<&polygamma_of>("polygamma(Tensor input, int n)", kMethod | kInplace,
@@ -357,7 +358,7 @@ void bind_unary(Binder& b) {
 }
 
 void bind_choice(Binder& b) {
-  b.def<&ops::where>("where(Tensor condition, Operand input, Operand other)", kFunction | kOut,
+  b.def<&ops::where>("where(Tensor condition, Operand input, Operand other)", kFunction | kIntoOut,
                      "input where the condition holds, other elsewhere; all three broadcast. RuntimeError "
                      "where the condition is not bool." NNLIB_EXAMPLE(
                          "nnlib.where(nnlib.tensor([True, False]), 1., 2.)", "tensor([1., 2.])"));

@@ -6,7 +6,7 @@ namespace nnlib::python {
 
 namespace {
 
-constexpr int kBoth = kFunction | kMethod | kOut;
+constexpr int kBoth = kFunction | kMethod | kIntoOut;
 constexpr int kAll = kBoth | kInplace;
 
 Tensor multi_dot(const TensorList& tensors) {

@@ -68,15 +68,15 @@ void bind_random(Binder& b) {
 #define OPTIONS ", *, " GEN ", " NNLIB_OPTIONS
 #define LIKE OPTIONS ", memory_format? memory_format=None) -> Tensor"
   b.def<&rand>(
-      "rand(int[] size" OPTIONS ") -> Tensor", kFunction | kOut,
+      "rand(int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut,
       "rand(*size, generator=None, dtype=None): uniform in [0, 1); PyTorch's values for the same seed.");
-  b.def<&randn>("randn(int[] size" OPTIONS ") -> Tensor", kFunction | kOut, R"(
+  b.def<&randn>("randn(int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut, R"(
 randn(*size, generator=None, dtype=None): normal with mean 0 and variance 1; PyTorch's values for the same seed, to the
 last digits. G. Box and M. Muller, "A note on the generation of random normal deviates", 1958.)");
-  b.def<&randint_high>("randint(int high, int[] size" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&randint_high>("randint(int high, int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                        "randint(low=0, high, size, dtype=int64): uniform integers from low to high - 1.");
-  b.def<&randint>("randint(int low, int high, int[] size" OPTIONS ") -> Tensor", kFunction | kOut, "");
-  b.def<&randperm>("randperm(int n" OPTIONS ") -> Tensor", kFunction | kOut,
+  b.def<&randint>("randint(int low, int high, int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut, "");
+  b.def<&randperm>("randperm(int n" OPTIONS ") -> Tensor", kFunction | kIntoOut,
                    "randperm(n): 0 to n - 1 in random order.");
   b.def<&rand_like>("rand_like(Tensor input" LIKE, kFunction,
                     "rand_like(input): rand of its shape and dtype.");
@@ -86,24 +86,25 @@ last digits. G. Box and M. Muller, "A note on the generation of random normal de
                             "randint_like(input, low=0, high): randint of its shape and dtype.");
   b.def<&randint_like>("randint_like(Tensor input, int low, int high" LIKE, kFunction, "");
 
-  b.def<&ops::normal_tensor_tensor>("normal(Tensor mean, Tensor std, *, " GEN ") -> Tensor", kFunction | kOut,
+  b.def<&ops::normal_tensor_tensor>("normal(Tensor mean, Tensor std, *, " GEN ") -> Tensor",
+                                    kFunction | kIntoOut,
                                     R"(
 normal(mean, std, generator=None): normal numbers with these means and deviations, tensors or numbers;
 normal(mean, std, size) of two numbers.)");
-  b.def<&ops::normal_tensor_float>("normal(Tensor mean, float std=1, *, " GEN ") -> Tensor", kFunction | kOut,
-                                   "");
-  b.def<&ops::normal_float_tensor>("normal(float mean, Tensor std, *, " GEN ") -> Tensor", kFunction | kOut,
-                                   "");
-  b.def<&normal>("normal(float mean, float std, int[] size" OPTIONS ") -> Tensor", kFunction | kOut, "");
+  b.def<&ops::normal_tensor_float>("normal(Tensor mean, float std=1, *, " GEN ") -> Tensor",
+                                   kFunction | kIntoOut, "");
+  b.def<&ops::normal_float_tensor>("normal(float mean, Tensor std, *, " GEN ") -> Tensor",
+                                   kFunction | kIntoOut, "");
+  b.def<&normal>("normal(float mean, float std, int[] size" OPTIONS ") -> Tensor", kFunction | kIntoOut, "");
   b.def<&ops::bernoulli>(
-      "bernoulli(Tensor input, *, " GEN ") -> Tensor", kFunction | kMethod | kOut,
+      "bernoulli(Tensor input, *, " GEN ") -> Tensor", kFunction | kMethod | kIntoOut,
       "bernoulli(input, generator=None): 1 with the probability that stands there, else 0.");
   b.def<&ops::bernoulli_p>("bernoulli(Tensor input, float p, *, " GEN ") -> Tensor", kFunction | kMethod, "");
   b.def<&ops::poisson>("poisson(Tensor input, " GEN ") -> Tensor", kFunction,
                        "poisson(input, generator=None): counts with these rates.");
   b.def<&ops::multinomial>(
       "multinomial(Tensor input, int num_samples, bool replacement=False, *, " GEN ") -> Tensor",
-      kFunction | kMethod | kOut,
+      kFunction | kMethod | kIntoOut,
       "multinomial(input, num_samples, replacement=False): indices drawn with these weights, row by row.");
 
   b.def<&ops::uniform_>("uniform_(Tensor input, float from=0, float to=1, *, " GEN ") -> Tensor", kMethod,

@@ -10,8 +10,8 @@ namespace nnlib::python {
 namespace {
 
 constexpr int kFM = kFunction | kMethod;
-constexpr int kFMO = kFunction | kMethod | kOut;
-constexpr int kFMIO = kFunction | kMethod | kInplace | kOut;
+constexpr int kFMO = kFunction | kMethod | kIntoOut;
+constexpr int kFMIO = kFunction | kMethod | kInplace | kIntoOut;
 
 void bind_sums(Binder& b) {
   b.def<&ops::sum>(

@@ -186,26 +186,26 @@ void bind_joins(Binder& b) {
   for (const char* s :
        {"cat(Tensor[] tensors, int dim=0) -> Tensor", "concat(Tensor[] tensors, int dim=0) -> Tensor",
         "concatenate(Tensor[] tensors, int dim=0) -> Tensor"})
-    b.def<&ops::cat>(s, kFunction | kOut, R"(
+    b.def<&ops::cat>(s, kFunction | kIntoOut, R"(
 cat(tensors, dim=0): the tensors one after the other along dim; their other sizes must agree.
 
 >>> nnlib.cat([nnlib.tensor([1, 2]), nnlib.tensor([3])])
 tensor([1, 2, 3]))");
-  b.def<&ops::stack>("stack(Tensor[] tensors, int dim=0) -> Tensor", kFunction | kOut, R"(
+  b.def<&ops::stack>("stack(Tensor[] tensors, int dim=0) -> Tensor", kFunction | kIntoOut, R"(
 stack(tensors, dim=0): tensors of one shape along a new dimension.
 
 >>> nnlib.stack([nnlib.tensor([1, 2]), nnlib.tensor([3, 4])], 1)
 tensor([[1, 3],
         [2, 4]]))");
-  b.def<&ops::hstack>("hstack(Tensor[] tensors) -> Tensor", kFunction | kOut,
+  b.def<&ops::hstack>("hstack(Tensor[] tensors) -> Tensor", kFunction | kIntoOut,
                       "hstack(tensors): cat along columns.");
-  b.def<&ops::vstack>("vstack(Tensor[] tensors) -> Tensor", kFunction | kOut,
+  b.def<&ops::vstack>("vstack(Tensor[] tensors) -> Tensor", kFunction | kIntoOut,
                       "vstack(tensors): cat along rows.");
-  b.def<&ops::vstack>("row_stack(Tensor[] tensors) -> Tensor", kFunction | kOut,
+  b.def<&ops::vstack>("row_stack(Tensor[] tensors) -> Tensor", kFunction | kIntoOut,
                       "row_stack(tensors): cat along rows.");
-  b.def<&ops::dstack>("dstack(Tensor[] tensors) -> Tensor", kFunction | kOut,
+  b.def<&ops::dstack>("dstack(Tensor[] tensors) -> Tensor", kFunction | kIntoOut,
                       "dstack(tensors): cat along the third dimension.");
-  b.def<&ops::column_stack>("column_stack(Tensor[] tensors) -> Tensor", kFunction | kOut,
+  b.def<&ops::column_stack>("column_stack(Tensor[] tensors) -> Tensor", kFunction | kIntoOut,
                             "column_stack(tensors): vectors as columns of a matrix.");
   b.def<&ops::block_diag>("block_diag(Tensor[] tensors) -> Tensor", kPrivate, "");
   b.def<&ops::meshgrid>("meshgrid(Tensor[] tensors, *, str indexing=\"ij\") -> Tensor[]", kPrivate, "");
@@ -245,12 +245,12 @@ tensor([[1, 2, 1, 2],
   b.def<&ops::roll>(
       "roll(Tensor input, int[1] shifts, int[1] dims=[]) -> Tensor", kBoth,
       "roll(input, shifts, dims=()): elements moved along, those that fall out come in in front.");
-  b.def<&ops::tril>("tril(Tensor input, int diagonal=0) -> Tensor", kBoth | kInplace | kOut,
+  b.def<&ops::tril>("tril(Tensor input, int diagonal=0) -> Tensor", kBoth | kInplace | kIntoOut,
                     "tril(input, diagonal=0): zeros above this diagonal of the last two dimensions.");
-  b.def<&ops::triu>("triu(Tensor input, int diagonal=0) -> Tensor", kBoth | kInplace | kOut,
+  b.def<&ops::triu>("triu(Tensor input, int diagonal=0) -> Tensor", kBoth | kInplace | kIntoOut,
                     "triu(input, diagonal=0): zeros below this diagonal of the last two dimensions.");
   b.def<&ops::diag>(
-      "diag(Tensor input, int diagonal=0) -> Tensor", kBoth | kOut,
+      "diag(Tensor input, int diagonal=0) -> Tensor", kBoth | kIntoOut,
       "diag(input, diagonal=0): a vector as the diagonal of a matrix, or a matrix's diagonal as a vector.");
   b.def<&ops::diag_embed>(
       "diag_embed(Tensor input, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", kBoth,
