@@ -235,3 +235,13 @@ def test_samples_of_few_points_of_a_large_image(channels, dims):
                     got = F.grid_sample(image, grid.float(), mode, padding, False)
                     assert got.is_contiguous()
                     np.testing.assert_allclose(got.double().numpy(), want.numpy(), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+def test_bicubic_samples_of_no_place_are_nan(padding):
+    x = nnlib.randn(1, 2, 4, 5)
+    places = [[np.nan, 0.1], [np.inf, 0.2], [0.3, -np.inf], [0.2, 0.1]]
+    for dtype in (nnlib.float32, nnlib.float64):
+        grid = nnlib.tensor(places, dtype=dtype)[None, None]
+        y = F.grid_sample(x.to(dtype), grid, "bicubic", padding, align_corners=False)
+        assert y.isnan()[0, 0, 0].tolist() == [True, True, True, False]

@@ -82,14 +82,15 @@ int64_t checked(int64_t i, int64_t size) {
   return i >= 0 && i < size ? i : -1;
 }
 
-// Keys' cubic convolution kernel (1981), a = -0.75, and its derivative, at distance x.
+// Keys' cubic convolution kernel (1981), a = -0.75, and its derivative, at distance x. NaN of NaN.
 template <class C>
 C cubic(C x) {
   const C a = C(-0.75);
   x = std::abs(x);
-  return x <= 1  ? ((a + 2) * x - (a + 3)) * x * x + 1
-         : x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-                 : C(0);
+  return x <= 1   ? ((a + 2) * x - (a + 3)) * x * x + 1
+         : x < 2  ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+         : x >= 2 ? C(0)
+                  : x;
 }
 template <class C>
 C cubic_slope(C x) {
