@@ -72,6 +72,7 @@ _SUBMODULES = {
     "cpu",
     "cuda",
     "distributed",
+    "distributions",
     "futures",
     "linalg",
     "multiprocessing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _C
+from ._dims import wrapped_dims
 
 Tensor = _C.Tensor
 
@@ -182,6 +183,7 @@ def gradient(input: Tensor, *, spacing=None, dim=None, edge_order: int = 1) -> t
     (tensor([1., 2., 4., 5.]),)
     """
     dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = wrapped_dims(dims, input.dim())
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     spacing = 1 if spacing is None else spacing
@@ -205,7 +207,7 @@ def gradient(input: Tensor, *, spacing=None, dim=None, edge_order: int = 1) -> t
             if isinstance(step, Tensor) and step.dim()
             else _C.arange(size, dtype=x.dtype) * step
         )
-        result.append(_slope(x, d % x.dim(), places, edge_order))
+        result.append(_slope(x, d, places, edge_order))
     return tuple(result)
 
 

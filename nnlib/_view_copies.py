@@ -12,7 +12,11 @@ def _slice(input, dim: int = 0, start=None, end=None, step: int = 1):
     return input[tuple(places)]
 
 
-_VIEWS = {"alias": lambda input: input, "slice": _slice}
+def _view(input, *shape):
+    return input.view(*shape) if isinstance(shape[0], _C.dtype) else input.reshape(*shape)
+
+
+_VIEWS = {"alias": lambda input: input, "slice": _slice, "view": _view}
 
 
 def _make(name: str):

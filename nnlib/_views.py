@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 
 from . import _C
+from ._dims import wrapped_dim
 
 Tensor = _C.Tensor
 
@@ -44,11 +45,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start=None, end=None
     """
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    if not -input.dim() <= dim < input.dim():
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-input.dim()}, {input.dim() - 1}], but got {dim})"
-        )
-    places = (slice(None),) * (dim % input.dim()) + (slice(start, end, step),)
+    places = (slice(None),) * wrapped_dim(dim, input.dim()) + (slice(start, end, step),)
     return _put(input, src, lambda t: t[places])
 
 

@@ -182,6 +182,20 @@ def test_pooling_errors(options, message):
             pool(nnlib.ones(1, 2, 4, 4), **options)
 
 
+@pytest.mark.parametrize("kind", ["avg", "max"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_adaptive_pooling_wants_a_size_for_each_dimension(kind, n):
+    pool = getattr(F, f"adaptive_{kind}_pool{n}d")
+    x = nnlib.ones(1, 2, *(4, 5, 6)[:n])
+    for wrong in ((), (1,) * (n + 1)):
+        with pytest.raises(RuntimeError, match="output_size must"):
+            pool(nnlib.ones(2, 2, 2, 2, 2, 2), wrong)
+    if n > 1:
+        with pytest.raises(ValueError, match=f"at least {n + 1}"):
+            pool(x[0, 0], (1,) * n)
+        assert pool(x, (None,) * n).shape == x.shape
+
+
 def test_pooling_keeps_channels_last():
     x = randn(2, 4, 6, 6).contiguous(memory_format=nnlib.channels_last)
     for y in (F.max_pool2d(x, 2), F.avg_pool2d(x, 2), F.interpolate(x, scale_factor=2)):

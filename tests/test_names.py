@@ -371,3 +371,16 @@ def test_every_late_name_is_there():
         assert callable(getattr(nnlib, name)), name
     for name in nnlib._lazy.modules_of(nnlib._lazy.METHODS):
         assert callable(getattr(nnlib.Tensor, name)), name
+
+
+def test_dimensions_of_slopes_are_checked():
+    with pytest.raises(RuntimeError, match="dim 0 appears multiple times"):
+        nnlib.gradient(nnlib.ones(3, 3), dim=(0, -2))
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        nnlib.gradient(nnlib.ones(3, 3), dim=3)
+
+
+def test_view_copy_takes_any_layout():
+    x = nnlib.arange(6).view(2, 3).t()
+    assert nnlib.view_copy(x, (2, 3)).tolist() == x.reshape(2, 3).tolist()
+    assert nnlib.view_copy(nnlib.ones(2), nnlib.int32).dtype == nnlib.int32

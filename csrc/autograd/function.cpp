@@ -93,6 +93,21 @@ void collect_edges(Node& node, const TensorList& inputs) {
     node.next.push_back(t.defined() && t.requires_grad() ? gradient_edge(t) : Edge{});
 }
 
+Tensor flat_gradient(const Backward& ctx, size_t input, const Tensor& gradient) {
+  if (!GradMode::enabled() || !gradient.defined() || !ctx.needs(input)) return gradient;
+  const Edge& to = ctx.node->next[input];
+  Ref<Node> node = make_node("FlatGradientBackward0", {gradient},
+                             [meta = to.node->inputs[to.index]](Backward&, const TensorList& g) {
+                               Tensor zeros = empty(meta.sizes, meta.dtype);
+                               fill_values(zeros, 0);
+                               return TensorList{g[0], zeros};
+                             });
+  node->next.push_back(to);
+  Tensor out = data_alias(gradient);
+  set_gradient_edge(out, {node, node->add_input(out)});
+  return out;
+}
+
 // ---- saved tensors
 
 struct Saved::Hooks {

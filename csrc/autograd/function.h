@@ -131,6 +131,11 @@ void record_many(const TensorList& outs, const char* name, const TensorList& inp
   }
 }
 
+// A gradient that does not change with that input of the operator, as of functions made of straight pieces.
+// Where a graph of gradients is made it is recorded as a function of the input all the same: differentiated
+// again such functions give zeros, as in PyTorch, where a gradient without history would be an error.
+Tensor flat_gradient(const Backward& ctx, size_t input, const Tensor& gradient);
+
 // ---- views. The operator makes the view with alias(); this marks it and returns it.
 Tensor mark_view(const Tensor& base, const Tensor& view, ViewOrigin origin = ViewOrigin::Default);
 // A view whose backward is f.

@@ -93,6 +93,7 @@ Tensor run_gradient(const Activation& f, const Tensor& g, const Tensor& x, const
   return out;
 }
 
+// Differentiable. Without a composite form the slope is the same all about x.
 Tensor gradient(const Activation& f, const Tensor& g, const Tensor& x, const Numbers& p) {
   if (!wants_grad(g, x)) return run_gradient(f, g, x, p);
   if (f.composite) return f.composite(g, x, p);
@@ -100,12 +101,18 @@ Tensor gradient(const Activation& f, const Tensor& g, const Tensor& x, const Num
   return g * run_gradient(f, one, x.requires_grad() ? detach(x) : x, p);
 }
 
+Tensor input_gradient(const Backward& ctx, const Activation& f, const Tensor& g, const Tensor& x,
+                      const Numbers& p) {
+  const Tensor gx = gradient(f, g, x, p);
+  return f.composite ? gx : flat_gradient(ctx, 0, gx);
+}
+
 Tensor activate(const Activation& f, const Tensor& self, const Numbers& p = {}) {
   Tensor out = make_output(self.sizes(), self.dtype(), {&self});
   run_forward(f, out, self, p);
   if (wants_grad(self)) {
     record(out, f.node, {self}, [&f, p, x = save(self)](Backward& ctx, const TensorList& g) {
-      return TensorList{gradient(f, g[0], x.get(ctx), p)};
+      return TensorList{input_gradient(ctx, f, g[0], x.get(ctx), p)};
     });
   }
   return out;
@@ -121,7 +128,7 @@ Tensor activate_(const Activation& f, const Tensor& self, const Numbers& p = {},
   mark_changed(self);
   if (recording) {
     record_inplace(self, f.node, {self}, [&f, p, y = save_output(self)](Backward& ctx, const TensorList& g) {
-      return TensorList{gradient(f, g[0], y.get(ctx), p)};
+      return TensorList{input_gradient(ctx, f, g[0], y.get(ctx), p)};
     });
   }
   return self;
@@ -220,7 +227,7 @@ Tensor relu(const Tensor& self) {
   run_forward(kRelu, out, self, {});
   if (wants_grad(self)) {
     record(out, kRelu.node, {self}, [y = save_output(out)](Backward& ctx, const TensorList& g) {
-      return TensorList{gradient(kRelu, g[0], y.get(ctx), {})};
+      return TensorList{input_gradient(ctx, kRelu, g[0], y.get(ctx), {})};
     });
   }
   return out;
@@ -330,8 +337,9 @@ Tensor prelu(const Tensor& self, const Tensor& weight) {
     record(out, "PreluKernelBackward0", {self, w},
            [x = save(self), w = save(w)](Backward& ctx, const TensorList& g) {
              const Tensor v = x.get(ctx), positive = gt(v, wrapped(0));
-             return TensorList{ctx.needs(0) ? where(positive, g[0], g[0] * w.get(ctx)) : Tensor(),
-                               ctx.needs(1) ? where(positive, wrapped(0), g[0] * v) : Tensor()};
+             return TensorList{
+                 ctx.needs(0) ? flat_gradient(ctx, 0, where(positive, g[0], g[0] * w.get(ctx))) : Tensor(),
+                 ctx.needs(1) ? where(positive, wrapped(0), g[0] * v) : Tensor()};
            });
   }
   return out;

@@ -138,6 +138,11 @@ std::pair<Tensor, Tensor> linalg_qr(const Tensor& a, const std::string& mode) {
   NNLIB_CHECK(mode == "reduced" || mode == "complete" || mode == "r", "qr received unrecognized mode '", mode,
               "' but expected one of 'reduced' (default), 'r', or 'complete'");
   const int64_t m = a.size(-2), n = a.size(-1), k = mode == "complete" ? m : std::min(m, n);
+  if (wants_grad(a) && m < n && mode != "r") {
+    // The first columns alone say what Q is, and Q what becomes of the others.
+    const auto [q, r] = linalg_qr(narrow(a, -1, 0, m), mode);
+    return {q, cat({r, matmul(mt(q), narrow(a, -1, m, n - m))}, -1)};
+  }
   const Tensor in = in_double(a);
   Tensor q = empty(with_matrix(batch_dims(a), m, k), Dtype::Float64),
          r = empty(with_matrix(batch_dims(a), k, n), Dtype::Float64);
@@ -162,9 +167,10 @@ std::pair<Tensor, Tensor> linalg_qr(const Tensor& a, const std::string& mode) {
           NNLIB_CHECK(mode != "r",
                       "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. ",
                       "Please use linalg.qr(A, mode='reduced') if you are going to require gradients.");
-          NNLIB_CHECK(m >= n && (mode == "reduced" || m == n),
-                      "linalg.qr: the gradient is available for nrows >= ncols with mode='reduced'; got ", m,
-                      " x ", n, " and mode='", mode, "'");
+          NNLIB_CHECK(
+              mode == "reduced" || m == n,
+              "The QR decomposition is not differentiable when mode='complete' and nrows > ncols; got ", m,
+              " x ", n);
           const Tensor Q = q.get(ctx), R = r.get(ctx);
           const Tensor gq = g[0].defined() ? g[0] : zeros_like(Q), gr = g[1].defined() ? g[1] : zeros_like(R);
           const Tensor M = sub(matmul(R, mt(gr)), matmul(mt(gq), Q));

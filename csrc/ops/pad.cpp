@@ -151,8 +151,8 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
                  });
   });
   if (wants_grad(x))
-    record(r, m->name, {x}, [m, from = x.sizes()](Backward&, const TensorList& g) {
-      return TensorList{pad_backward(g[0], from, m)};
+    record(r, m->name, {x}, [m, from = x.sizes()](Backward& ctx, const TensorList& g) {
+      return TensorList{flat_gradient(ctx, 0, pad_backward(g[0], from, m))};
     });
   return r;
 }

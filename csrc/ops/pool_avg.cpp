@@ -269,8 +269,9 @@ Tensor average(const Tensor& input, const SharedWindows& w, const char* name, co
     y = in_format_of(input, mean_of_planes(contiguous_values(input), *w, name));
   }
   if (wants_grad(input)) {
-    record(y, node, {input},
-           [w, name](Backward&, const TensorList& g) { return TensorList{spread(g[0], w, name)}; });
+    record(y, node, {input}, [w, name](Backward& ctx, const TensorList& g) {
+      return TensorList{flat_gradient(ctx, 0, spread(g[0], w, name))};
+    });
   }
   return y;
 }

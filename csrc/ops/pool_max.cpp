@@ -97,13 +97,14 @@ void check_type(const Tensor& input, const char* name) {
 void record_max(const Tensor& y, const Tensor& x, const Tensor& places, int64_t planes,
                 const SharedWindows& w, const char* node) {
   if (!wants_grad(x)) return;
-  record(y, node, {x}, [places, planes, w, sizes = x.sizes()](Backward&, const TensorList& g) {
+  record(y, node, {x}, [places, planes, w, sizes = x.sizes()](Backward& ctx, const TensorList& g) {
     if (!GradMode::enabled() && w && gathers_max_grad(g[0], places, *w)) {
       Tensor gx = empty(sizes, g[0].dtype(), channels_format(g[0]));
       max_grad_of_channels(g[0], *w, places, gx);
       return TensorList{gx};
     }
-    return TensorList{scatter_places(g[0], places, sizes, planes, true, "MaxPoolBackwardBackward0")};
+    return TensorList{
+        flat_gradient(ctx, 0, scatter_places(g[0], places, sizes, planes, true, "MaxPoolBackwardBackward0"))};
   });
 }
 
@@ -218,10 +219,11 @@ Tensor max_2x2(const Tensor& input, const SharedWindows& w, const char* node) {
     }
   });
   if (wants_grad(input)) {
-    record(y, node, {input}, [bytes, w](Backward&, const TensorList& g) {
+    record(y, node, {input}, [bytes, w](Backward& ctx, const TensorList& g) {
       if (GradMode::enabled())
-        return TensorList{scatter_places(g[0], int64_places(bytes, *w), w->in_sizes, w->planes, true,
-                                         "MaxPoolBackwardBackward0")};
+        return TensorList{flat_gradient(ctx, 0,
+                                        scatter_places(g[0], int64_places(bytes, *w), w->in_sizes, w->planes,
+                                                       true, "MaxPoolBackwardBackward0"))};
       return TensorList{grad_2x2(g[0], bytes, *w)};
     });
   }

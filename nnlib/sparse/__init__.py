@@ -6,6 +6,7 @@ Gradients of sparse tensors are sparse, with the indices of the tensors themselv
 from __future__ import annotations
 
 from .. import _C
+from .._dims import wrapped_dim
 from .._shape import unique
 from .._sparse import sparse_coo_tensor
 from ._values import Sparse, on_values
@@ -107,12 +108,7 @@ def sum(input: Tensor, dim=None, dtype=None) -> Tensor:
     _sparse("sparse.sum", input)
     count, ndim = input.sparse_dim(), input.dim()
     dims = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    for d in dims:
-        if not -ndim <= d < ndim:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {d})"
-            )
-    gone = {d % ndim for d in dims}
+    gone = {wrapped_dim(d, ndim) for d in dims}
     kept = [d for d in range(count) if d not in gone]
     inner = [d - count + 1 for d in sorted(gone) if d >= count]
     shape = [input.shape[d] for d in range(ndim) if d not in gone]
@@ -130,11 +126,7 @@ def sum(input: Tensor, dim=None, dtype=None) -> Tensor:
 
 def _softmax(name: str, input: Tensor, dim: int, dtype, logarithm: bool) -> Tensor:
     _sparse(name, input)
-    if not -input.dim() <= dim < input.dim():
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-input.dim()}, {input.dim() - 1}], but got {dim})"
-        )
-    dim %= input.dim()
+    dim = wrapped_dim(dim, input.dim())
     input = input.coalesce()
     count, indices = input.sparse_dim(), input.indices()
     dense = _C.log_softmax if logarithm else _C.softmax

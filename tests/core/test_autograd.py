@@ -5,6 +5,7 @@ import threading
 import pytest
 
 import nnlib
+import nnlib.nn.functional as F
 
 
 def leaf(*values):
@@ -442,3 +443,46 @@ def test_a_node_is_of_the_class_of_its_operator():
     leaf = times.next_functions[0][0]
     assert type(leaf).__name__ == "AccumulateGrad" and leaf.variable is x
     assert not hasattr(times, "__dict__")
+
+
+STRAIGHT_PIECES = {
+    "relu": F.relu,
+    "relu in place": lambda x: F.relu_(x * 1.0),
+    "relu6": F.relu6,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
+    "hardtanh": F.hardtanh,
+    "hardshrink": F.hardshrink,
+    "softshrink": F.softshrink,
+    "threshold": lambda x: F.threshold(x, 0.1, 2.0),
+    "prelu": lambda x: F.prelu(x, nnlib.tensor([0.3])),
+    "avg_pool": lambda x: F.avg_pool2d(x, 2),
+    "max_pool": lambda x: F.max_pool2d(x, 3, 1),
+    "max_pool of 2 x 2": lambda x: F.max_pool2d(x, 2),
+    "adaptive_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 3),
+    "adaptive_max_pool": lambda x: F.adaptive_max_pool2d(x, 3),
+    "reflect": lambda x: F.pad(x, (1, 1, 1, 1), "reflect"),
+    "replicate": lambda x: F.pad(x, (1, 1, 1, 1), "replicate"),
+}
+
+
+@pytest.mark.parametrize("name", STRAIGHT_PIECES)
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.float64])
+def test_second_derivatives_of_straight_pieces_are_zeros(name, dtype):
+    nnlib.manual_seed(0)
+    x = nnlib.randn(2, 3, 6, 4, dtype=dtype, requires_grad=True)
+    y = STRAIGHT_PIECES[name](x)
+    weights = nnlib.randn(y.shape, dtype=dtype, requires_grad=True)
+    (slope,) = nnlib.autograd.grad((y * weights).sum(), x, create_graph=True)
+    (plain,) = nnlib.autograd.grad((STRAIGHT_PIECES[name](x) * weights).sum(), x)
+    assert nnlib.equal(slope, plain)
+    curvature, of_weights = nnlib.autograd.grad((slope * slope).sum(), [x, weights])
+    assert curvature.dtype == dtype and curvature.shape == x.shape and not curvature.any()
+    assert of_weights.any()
+
+
+def test_a_penalty_on_gradients_of_a_net_with_relu_reaches_its_biases():
+    net = nnlib.nn.Sequential(nnlib.nn.Linear(2, 8), nnlib.nn.ReLU(), nnlib.nn.Linear(8, 1))
+    first = [*net.parameters()]
+    slopes = nnlib.autograd.grad(net(nnlib.ones(4, 2)).pow(2).mean(), first, create_graph=True)
+    second = nnlib.autograd.grad(sum((s * s).sum() for s in slopes), first)
+    assert [s.shape for s in second] == [p.shape for p in first]

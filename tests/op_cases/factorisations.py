@@ -21,6 +21,18 @@ FACTORISATIONS = [
         lambda a: np.linalg.slogdet(a)[1],
     ),
     Case("linalg.qr Q", lambda lib, a: lib.linalg.qr(a)[0], ((4, 3),), lambda a: np.linalg.qr(a)[0]),
+    Case(
+        "linalg.qr Q of a wide one",
+        lambda lib, a: lib.linalg.qr(a)[0],
+        ((2, 2, 5),),
+        lambda a: np.linalg.qr(a)[0],
+    ),
+    Case(
+        "linalg.qr R of a wide one",
+        lambda lib, a: lib.linalg.qr(a)[1],
+        ((3, 5),),
+        lambda a: np.linalg.qr(a)[1],
+    ),
     Case("linalg.qr R", lambda lib, a: lib.linalg.qr(a)[1], ((2, 3, 3),), lambda a: np.linalg.qr(a)[1]),
     Case(
         "linalg.qr complete",

@@ -47,47 +47,53 @@ max_pool2d, max_pool2d_with_indices = _max_pool(2)
 max_pool3d, max_pool3d_with_indices = _max_pool(3)
 
 
-def _resolve_none(output_size, input, n):
+def _resolve_none(output_size, input, n, name):
     """The output size of an adaptive pooling: None stands for the size of the input."""
     if isinstance(output_size, int):
         return output_size
     if output_size is None:
         return tuple(input.shape[-n:])
-    if len(output_size) > input.dim():
-        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
+    output_size = tuple(output_size)
+    if n > 1 and len(output_size) >= input.dim():
+        raise ValueError(
+            f"Input dimension should be at least {len(output_size) + 1}, but the input of {name} has the "
+            f"sizes {list(input.shape)}"
+        )
+    if len(output_size) != n:
+        raise RuntimeError(f"{name}: output_size must be {n} numbers or one, but got {list(output_size)}")
     return tuple(
-        size if out is None else out
-        for size, out in zip(input.shape[-len(output_size) :], output_size, strict=True)
+        size if out is None else out for size, out in zip(input.shape[-n:], output_size, strict=False)
     )
 
 
 def _adaptive_avg_pool(n):
-    native = getattr(_C, f"adaptive_avg_pool{n}d")
+    name = f"adaptive_avg_pool{n}d"
+    native = getattr(_C, name)
 
     def pool(input, output_size):
-        return native(input, _resolve_none(output_size, input, n))
+        return native(input, _resolve_none(output_size, input, n, name))
 
     doc = (
         f"Means over windows chosen so that the output has `output_size`. See `nnlib.nn.AdaptiveAvgPool{n}d`."
     )
-    return _named(pool, f"adaptive_avg_pool{n}d", doc)
+    return _named(pool, name, doc)
 
 
 adaptive_avg_pool2d, adaptive_avg_pool3d = _adaptive_avg_pool(2), _adaptive_avg_pool(3)
 
 
 def _adaptive_max_pool(n):
-    native = getattr(_C, f"adaptive_max_pool{n}d")
+    name = f"adaptive_max_pool{n}d"
+    native = getattr(_C, name)
 
     def pool(input, output_size, return_indices=False):
-        result = native(input, _resolve_none(output_size, input, n))
+        result = native(input, _resolve_none(output_size, input, n, name))
         return result if return_indices else result[0]
 
     def pool_with_indices(input, output_size, return_indices=False):
-        return native(input, _resolve_none(output_size, input, n))
+        return native(input, _resolve_none(output_size, input, n, name))
 
     doc = f"Maxima over windows that give the output `output_size`. See `nnlib.nn.AdaptiveMaxPool{n}d`."
-    name = f"adaptive_max_pool{n}d"
     return _named(pool, name, doc), _named(
         pool_with_indices, name + "_with_indices", f"`{name}` with the indices."
     )

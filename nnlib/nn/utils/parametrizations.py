@@ -1,6 +1,7 @@
 """Parametrisations of weights: by length and direction, with a largest singular value of 1, and orthogonal ones."""
 
 from nnlib import _C
+from nnlib._dims import wrapped_dim
 from nnlib.autograd import no_grad
 
 from .. import functional as F
@@ -62,15 +63,11 @@ class _SpectralNorm(Module):
     def __init__(self, weight, n_power_iterations=1, dim=0, eps=1e-12):
         super().__init__()
         ndim = weight.dim()
-        if not -ndim <= dim < ndim:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [-{ndim}, {ndim - 1}] but got {dim})"
-            )
         if n_power_iterations <= 0:
             raise ValueError(
                 f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"
             )
-        self.dim, self.eps, self.n_power_iterations = dim % ndim, eps, n_power_iterations
+        self.dim, self.eps, self.n_power_iterations = wrapped_dim(dim, ndim), eps, n_power_iterations
         if ndim > 1:  # a vector's only singular value is its norm
             matrix = as_matrix(weight.detach(), self.dim)
             rows, cols = matrix.shape
