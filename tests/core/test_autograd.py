@@ -454,7 +454,7 @@ STRAIGHT_PIECES = {
     "hardshrink": F.hardshrink,
     "softshrink": F.softshrink,
     "threshold": lambda x: F.threshold(x, 0.1, 2.0),
-    "prelu": lambda x: F.prelu(x, nnlib.tensor([0.3])),
+    "prelu": lambda x: F.prelu(x, nnlib.tensor([0.3], dtype=x.dtype)),
     "avg_pool": lambda x: F.avg_pool2d(x, 2),
     "max_pool": lambda x: F.max_pool2d(x, 3, 1),
     "max_pool of 2 x 2": lambda x: F.max_pool2d(x, 2),
