@@ -132,7 +132,7 @@ def unravel_index(indices: Tensor, shape) -> tuple[Tensor, ...]:
         raise ValueError(f"expected 'indices' to be an integer tensor, but got {indices.dtype}")
     if any(size < 0 for size in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
-    result, rest = [], indices
+    result, rest = [], indices.long()
     for size in reversed(shape):
         result.append(rest % size)
         rest = rest // size

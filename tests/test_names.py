@@ -384,3 +384,8 @@ def test_view_copy_takes_any_layout():
     x = nnlib.arange(6).view(2, 3).t()
     assert nnlib.view_copy(x, (2, 3)).tolist() == x.reshape(2, 3).tolist()
     assert nnlib.view_copy(nnlib.ones(2), nnlib.int32).dtype == nnlib.int32
+
+
+def test_coordinates_of_short_integers_are_int64():
+    rows, columns = nnlib.unravel_index(nnlib.tensor([250, 3], dtype=nnlib.uint8), (300, 1))
+    assert rows.dtype == columns.dtype == nnlib.int64 and rows.tolist() == [250, 3]
