@@ -141,3 +141,20 @@ def test_transposed_to_nothing(last):
         assert leaf.grad.shape == leaf.shape and not leaf.grad.any()
     with pytest.raises(RuntimeError, match="Output size is too small"):
         F.conv_transpose2d(x, w[:, :, :1], b, padding=(1, 0))
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["", "transposed"])
+def test_gradients_by_one_channel_keep_the_order_of_the_images(transposed):
+    """Results of one channel lie in both orders, so the gradient takes its order from the input."""
+    rng = np.random.default_rng(5)
+    a, k = (rng.standard_normal(s).astype(np.float32) for s in ((2, 20, 6, 7), (20, 1, 1, 1)))
+    x = nnlib.from_numpy(a).contiguous(memory_format=LAST).requires_grad_()
+    w = nnlib.from_numpy(k if transposed else k.reshape(1, 20, 1, 1))
+    y = (F.conv_transpose2d if transposed else F.conv2d)(x, w, stride=2)
+    g = nnlib.ones(y.shape)
+    (gx,) = nnlib.autograd.grad(y, x, g)
+    assert gx.is_contiguous(memory_format=LAST)
+    want = np.zeros_like(a)
+    step = 1 if transposed else 2
+    want[:, :, ::step, ::step] = k.reshape(1, 20, 1, 1)
+    np.testing.assert_array_equal(gx.numpy(), want)

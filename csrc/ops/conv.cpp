@@ -72,11 +72,14 @@ Dims plane_sizes(int64_t batch, int64_t channels, const int64_t (&spatial)[3], i
   return sizes;
 }
 
-// An output for operands x and w: in channels-last order where one of these is, as PyTorch gives it.
-Tensor output(const Dims& sizes, const Tensor& x, const Tensor& w) {
+// An output for operands x and w: in channels-last order where one of these is, as PyTorch gives it. as_last:
+// also where x has one channel or pixel, so that its order says nothing.
+Tensor output(const Dims& sizes, const Tensor& x, const Tensor& w, bool as_last) {
   const int dims = int(w.dim());
   const Dtype dtype = is_floating(x.dtype()) ? x.dtype() : Dtype::Float64;
-  if (!last(x, dims) && !last(w, dims)) return empty(sizes, dtype);
+  const drivers::ConvImages in = images(x);
+  const bool either = as_last && dims >= 4 && (in.channels == 1 || in.pixels == 1);
+  if (!last(x, dims) && !last(w, dims) && !either) return empty(sizes, dtype);
   return empty(sizes, dtype, dims == 5 ? MemoryFormat::ChannelsLast3d : MemoryFormat::ChannelsLast);
 }
 
@@ -85,8 +88,9 @@ Tensor output(const Dims& sizes, const Tensor& x, const Tensor& w) {
 // y = F(x, w), gx = T(g, w) and gw = W(x, g) are linear in both arguments, and the gradients of each are the
 // other two: every order of differentiation stays among them.
 
-Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias);
-Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias);
+// as_last: the order of the images that the result is a gradient of.
+Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias, bool as_last = false);
+Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias, bool as_last = false);
 Tensor conv_w(const ConvShape& s, const Tensor& x, const Tensor& g, const Dims& weight_sizes);
 
 Tensor bias_grad(const ConvShape& s, const Tensor& g, bool of_input_channels) {
@@ -105,48 +109,50 @@ Tensor bias_grad(const ConvShape& s, const Tensor& g, bool of_input_channels) {
   return cast_values(out, g.dtype());
 }
 
-Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias) {
+Tensor conv_f(const ConvShape& s, const Tensor& x, const Tensor& w, const Tensor& bias, bool as_last) {
   const Dtype dtype = x.dtype();
   const Parameter weight(w, dtype), offset(bias, dtype);
   const Tensor in = readable(x);
-  Tensor out = output(plane_sizes(s.batch, s.out_channels, s.out, spatial_dims(w)), x, w);
+  Tensor out = output(plane_sizes(s.batch, s.out_channels, s.out, spatial_dims(w)), x, w, as_last);
   in_float(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     drivers::conv_forward<T>(s, images(in), weight.weights<T>(s), offset.data<T>(), images(out));
   });
   out = cast_values(out, dtype);
   if (wants_grad(x, w, bias)) {
-    record(out, "ConvolutionBackward0", {x, w, bias},
-           [s, x = save(x), w = save(w)](Backward& ctx, const TensorList& g) {
-             const Tensor weight = w.get(ctx);
-             return TensorList{
-                 ctx.needs(0) ? conv_t(s, g[0], weight, Tensor()) : Tensor(),
-                 make_gradient(ctx, 1, [&] { return conv_w(s, x.get(ctx), g[0], weight.sizes()); }),
-                 make_gradient(ctx, 2, [&] { return bias_grad(s, g[0], false); })};
-           });
+    record(
+        out, "ConvolutionBackward0", {x, w, bias},
+        [s, x = save(x), w = save(w), as_last = last(x, int(x.dim()))](Backward& ctx, const TensorList& g) {
+          const Tensor weight = w.get(ctx);
+          return TensorList{
+              ctx.needs(0) ? conv_t(s, g[0], weight, Tensor(), as_last) : Tensor(),
+              make_gradient(ctx, 1, [&] { return conv_w(s, x.get(ctx), g[0], weight.sizes()); }),
+              make_gradient(ctx, 2, [&] { return bias_grad(s, g[0], false); })};
+        });
   }
   return out;
 }
 
-Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias) {
+Tensor conv_t(const ConvShape& s, const Tensor& g, const Tensor& w, const Tensor& bias, bool as_last) {
   const Dtype dtype = g.dtype();
   const Parameter weight(w, dtype), offset(bias, dtype);
   const Tensor in = readable(g);
-  Tensor out = output(plane_sizes(s.batch, s.in_channels, s.in, spatial_dims(w)), g, w);
+  Tensor out = output(plane_sizes(s.batch, s.in_channels, s.in, spatial_dims(w)), g, w, as_last);
   in_float(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     drivers::conv_input_grad<T>(s, images(in), weight.weights<T>(s), offset.data<T>(), images(out));
   });
   out = cast_values(out, dtype);
   if (wants_grad(g, w, bias)) {
-    record(out, "ConvolutionBackward0", {g, w, bias},
-           [s, g = save(g), w = save(w)](Backward& ctx, const TensorList& h) {
-             const Tensor weight = w.get(ctx);
-             return TensorList{
-                 ctx.needs(0) ? conv_f(s, h[0], weight, Tensor()) : Tensor(),
-                 make_gradient(ctx, 1, [&] { return conv_w(s, h[0], g.get(ctx), weight.sizes()); }),
-                 make_gradient(ctx, 2, [&] { return bias_grad(s, h[0], true); })};
-           });
+    record(
+        out, "ConvolutionBackward0", {g, w, bias},
+        [s, g = save(g), w = save(w), as_last = last(g, int(g.dim()))](Backward& ctx, const TensorList& h) {
+          const Tensor weight = w.get(ctx);
+          return TensorList{
+              ctx.needs(0) ? conv_f(s, h[0], weight, Tensor(), as_last) : Tensor(),
+              make_gradient(ctx, 1, [&] { return conv_w(s, h[0], g.get(ctx), weight.sizes()); }),
+              make_gradient(ctx, 2, [&] { return bias_grad(s, h[0], true); })};
+        });
   }
   return out;
 }
