@@ -370,3 +370,6 @@ def test_padded_positions_of_an_encoder_are_zero_in_inference():
         assert encoder(x, src_key_padding_mask=padding.flip(1))[padding.flip(1)].all()
         encoder.enable_nested_tensor = False
         assert encoder(x, src_key_padding_mask=padding)[padding].all()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+        encoder = nn.TransformerEncoder(layer, 2).eval()
+        assert encoder(x, src_key_padding_mask=padding)[padding].all()

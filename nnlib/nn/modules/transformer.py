@@ -100,7 +100,7 @@ class TransformerEncoder(Module):
         return (
             self.enable_nested_tensor
             and isinstance(layer, TransformerEncoderLayer)
-            and not layer.training
+            and not (layer.training or layer.norm_first)
             and src.dim() == 3
             and attention.batch_first
             and attention._qkv_same_embed_dim
