@@ -333,3 +333,11 @@ def test_copies_of_short_and_of_reversed_rows(dtype):
             assert x[:, first : first + n].flip(1).tolist() == base[:, first : first + n][:, ::-1].tolist()
         windows = np.lib.stride_tricks.sliding_window_view(base, n, 1)[:, ::3]
         assert x.unfold(1, n, 3).contiguous().tolist() == windows.tolist()
+
+
+@pytest.mark.parametrize("name", ["subtract", "multiply", "divide", "true_divide"])
+def test_other_names_of_arithmetic_take_numbers_first(name):
+    f = getattr(nn, name)
+    x = nn.tensor([1.0, 4.0])
+    assert nn.equal(f(2, x), f(nn.tensor(2.0), x))
+    assert f(5, 2).item() == {"subtract": 3, "multiply": 10}.get(name, 2.5)

@@ -39,7 +39,7 @@ void bind_arithmetic(Binder& b) {
   b.def<&ops::sub_>("sub_(Tensor input, Operand other, *, Scalar alpha=1)", kMethod,
                     "In-place version of sub.");
   b.def<&ops::sub>(
-      "subtract(Tensor input, Operand other, *, Scalar alpha=1)", kAll,
+      "subtract(Operand input, Operand other, *, Scalar alpha=1)", kAll,
       "Another name of sub." NNLIB_EXAMPLE("nnlib.subtract(nnlib.tensor([1., 5.]), nnlib.tensor([2., 3.]))",
                                            "tensor([-1.,  2.])"));
   b.def<&ops::rsub>(
@@ -52,11 +52,11 @@ void bind_arithmetic(Binder& b) {
                                                   "tensor([ 2., 15.])"));
   b.def<&ops::mul_>("mul_(Tensor input, Operand other)", kMethod, "In-place version of mul.");
   b.def<&ops::mul>(
-      "multiply(Tensor input, Operand other)", kAll,
+      "multiply(Operand input, Operand other)", kAll,
       "Another name of mul." NNLIB_EXAMPLE("nnlib.multiply(nnlib.tensor([1., 5.]), nnlib.tensor([2., 3.]))",
                                            "tensor([ 2., 15.])"));
-  for (const char* s : {"div(Operand input, Operand other)", "divide(Tensor input, Operand other)",
-                        "true_divide(Tensor input, Operand other)"})
+  for (const char* s : {"div(Operand input, Operand other)", "divide(Operand input, Operand other)",
+                        "true_divide(Operand input, Operand other)"})
     b.def<&ops::div>(
         s, kPlain,
         "input / other; integers give the default floating-point type. rounding_mode: None not at all, "
@@ -65,7 +65,7 @@ void bind_arithmetic(Binder& b) {
         "and for a rounded division of integers by zero." NNLIB_EXAMPLE("nnlib.tensor([7, -7]).div(2)",
                                                                         "tensor([ 3.5000, -3.5000])"));
   for (const char* s : {"div(Operand input, Operand other, *, str? rounding_mode=None)",
-                        "divide(Tensor input, Operand other, *, str? rounding_mode=None)"})
+                        "divide(Operand input, Operand other, *, str? rounding_mode=None)"})
     b.def<&ops::div_mode>(s, kDivision & ~kInplace,
                           "input / other rounded: None not at all, \"trunc\" towards zero, \"floor\" down.");
   for (const char* s : {"div_(Tensor input, Operand other)", "divide_(Tensor input, Operand other)",
