@@ -108,8 +108,9 @@ void sum_pixels(const ConvShape& s, ConvFrame& frame, const PixelBlocks& blocks,
         continue;
       }
     }
-    for (int64_t j0 = 0; j0 < co; j0 += kNearColumns) {
-      const int64_t j1 = std::min(co, j0 + kNearColumns);
+    const int64_t near = kNearColumns / nr * nr;  // whole panels
+    for (int64_t j0 = 0; j0 < co; j0 += near) {
+      const int64_t j1 = std::min(co, j0 + near);
       for (int64_t i = 0; i < rows; i += mr) {
         const int64_t m = std::min(mr, rows - i);
         offsets.clear();
