@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from allocated import added
 
 import nnlib
 import nnlib.nn.functional as F
@@ -294,14 +295,6 @@ def test_gradients_of_gradients_draw_the_same_dropout():
     assert nnlib.autograd.gradgradcheck(f, inputs)
 
 
-def used(f):
-    """Bytes in tensors that `f` adds at the most."""
-    nnlib._C._reset_peak_allocated()
-    before = nnlib._C._allocator_stats()["allocated"]
-    f()
-    return nnlib._C._allocator_stats()["peak_allocated"] - before
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("kind", ["dropout", "bool", "float", "causal", "gqa", "2d", "3d", "learned"])
 def test_memory_stays_far_below_that_of_the_scores(kind, dtype):
@@ -328,7 +321,7 @@ def test_memory_stays_far_below_that_of_the_scores(kind, dtype):
     scores = max(1, np.prod(lead, dtype=int)) * L * L * q.element_size()
     limit = 20 * q.numel() * max(4, q.element_size())
     assert limit < scores / 1.5
-    assert used(step) < limit
+    assert added(step) < limit
 
 
 @pytest.mark.parametrize("batch_first", [False, True])

@@ -155,7 +155,8 @@ PyObject* store_out(PyObject* result, PyObject* out) {
     t.impl()->offset = 0;
     t.impl()->set_geometry(v.sizes(), empty_like(v, t.dtype()).strides());
   }
-  const bool computed_there = v.raw() == t.raw() && v.sizes() == t.sizes() && v.strides() == t.strides();
+  const bool computed_there =
+      !t.is_sparse() && v.raw() == t.raw() && v.sizes() == t.sizes() && v.strides() == t.strides();
   if (!computed_there) {
     GilRelease nogil;
     Tensor values = v;

@@ -9,27 +9,13 @@ from nnlib._functions import finfo
 
 from . import constraints
 from .distribution import Distribution
+from .loc_scale import LocScale
 from .utils import broadcast_all
 
 __all__ = ["Cauchy", "Exponential", "Gumbel", "Laplace", "Uniform"]
 
 
-class _LocScale(Distribution):
-    """A distribution that a place and a width describe."""
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-
-    def _new(self, sample_shape):
-        return _C.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype)
-
-
-class Laplace(_LocScale):
+class Laplace(LocScale):
     """The double exponential distribution: exp(-|x - loc| / scale) / (2 scale).
 
     >>> nnlib.distributions.Laplace(0.0, 1.0).log_prob(nnlib.tensor(1.0))
@@ -51,7 +37,9 @@ class Laplace(_LocScale):
         return math.sqrt(2) * self.scale
 
     def rsample(self, sample_shape=()):
-        u = self._new(sample_shape).uniform_(finfo(self.loc.dtype).eps - 1, 1)
+        u = _C.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype).uniform_(
+            finfo(self.loc.dtype).eps - 1, 1
+        )
         return self.loc - self.scale * u.sign() * _C.log1p(-u.abs())
 
     def log_prob(self, value):
@@ -71,7 +59,7 @@ class Laplace(_LocScale):
         return 1 + (2 * self.scale).log()
 
 
-class Cauchy(_LocScale):
+class Cauchy(LocScale):
     """The Cauchy distribution, of a median ``loc`` and a half width ``scale``; it has no mean.
 
     >>> nnlib.distributions.Cauchy(0.0, 1.0).log_prob(nnlib.tensor(0.0))
@@ -91,7 +79,10 @@ class Cauchy(_LocScale):
         return _C.full(self._batch_shape, math.inf, dtype=self.loc.dtype)
 
     def rsample(self, sample_shape=()):
-        return self.loc + self._new(sample_shape).cauchy_() * self.scale
+        return (
+            self.loc
+            + _C.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype).cauchy_() * self.scale
+        )
 
     def log_prob(self, value):
         self._validate_sample(value)
@@ -108,7 +99,7 @@ class Cauchy(_LocScale):
         return math.log(4 * math.pi) + self.scale.log()
 
 
-class Gumbel(_LocScale):
+class Gumbel(LocScale):
     """The distribution of the greatest of many values: cdf exp(-exp(-(x - loc) / scale)).
 
     >>> nnlib.distributions.Gumbel(0.0, 1.0).log_prob(nnlib.tensor(0.0))

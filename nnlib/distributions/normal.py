@@ -7,27 +7,17 @@ import math
 from nnlib import _C
 from nnlib.autograd.grad_mode import no_grad
 
-from . import constraints
-from .distribution import Distribution
-from .utils import broadcast_all
+from .loc_scale import LocScale
 
 __all__ = ["Normal"]
 
 
-class Normal(Distribution):
+class Normal(LocScale):
     """The normal distribution of a mean ``loc`` and a standard deviation ``scale``.
 
     >>> nnlib.distributions.Normal(0.0, 2.0).log_prob(nnlib.tensor(2.0))
     tensor(-2.1121)
     """
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
 
     @property
     def mean(self):
