@@ -138,6 +138,27 @@ def test_threads_do_not_change_a_bit(threads, call):
     assert results[0] == results[1] == results[2]
 
 
+# ---- convolutions
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "size"),
+    [(8, 8, 0, 75), (5, 5, 2, 52), (11, 4, 2, 61), (7, 3, 3, 40), (4, 6, 1, 50), (3, 4, 1, 37), (1, 1, 0, 7)],
+)
+def test_strided_convolutions_of_planes(kernel, stride, padding, size):
+    """Frames sort pixels by their remainder modulo the stride, several of them at once."""
+    rng = np.random.default_rng(kernel)
+    arrays = [
+        rng.standard_normal(s).astype(np.float32) for s in ((3, 6, size, size + 1), (20, 6, kernel, kernel))
+    ]
+    results = []
+    for dtype in (nnlib.float32, nnlib.float64):
+        x, w = (nnlib.from_numpy(a).to(dtype).requires_grad_() for a in arrays)
+        y = F.conv2d(x, w, stride=stride, padding=padding)
+        y.backward(nnlib.from_numpy(np.random.default_rng(1).standard_normal(y.shape)).to(dtype))
+        results.append([t.detach().double().numpy() for t in (y, x.grad, w.grad)])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.sqrt(np.mean(want * want)) * 20)
+
+
 # ---- pooling
 def test_max_pool_takes_the_first_of_equals_and_the_last_nan():
     nan = float("nan")
@@ -149,6 +170,34 @@ def test_max_pool_takes_the_first_of_equals_and_the_last_nan():
     x.requires_grad_()
     F.max_pool2d(x, 2).sum().backward()
     assert x.grad.tolist() == [[[1, 0, 0, 0], [0, 0, 1, 0]]]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7, 8, 9])
+def test_max_pool_of_lines(stride):
+    x = np.random.default_rng(stride).integers(-3, 4, (2, 3, 175)).astype(np.float32)
+    x[0, 1, 40:43] = x[1, 2, 171] = np.nan
+    kernel = stride + 2
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, 2)[:, :, ::stride]
+    want = np.where(np.isnan(windows).any(-1), np.nan, windows.max(-1))
+    with nnlib.no_grad():
+        got = F.max_pool1d(nnlib.from_numpy(x), kernel, stride)
+    np.testing.assert_array_equal(got.numpy(), want)
+    y, place = F.max_pool1d(nnlib.from_numpy(x), kernel, stride, return_indices=True)
+    np.testing.assert_array_equal(y.numpy(), want)
+    np.testing.assert_array_equal(np.take_along_axis(x, place.numpy(), 2), want)
+
+
+def test_means_give_neighbours_of_the_same_windows_the_same_gradient():
+    for size, dtype in ((1, nnlib.float32), (3, nnlib.float32), (4, nnlib.bfloat16), (5, nnlib.float64)):
+        x = randn(2, 11, 9, 14).to(dtype)
+        gradients = []
+        for images in (x, x.contiguous(memory_format=nnlib.channels_last)):
+            leaf = images.detach().requires_grad_()
+            y = F.adaptive_avg_pool2d(leaf, size)
+            (y * y).sum().backward()
+            gradients.append(leaf.grad.to(nnlib.float64).numpy())
+        tolerance = 2e-2 if dtype == nnlib.bfloat16 else 1e-5
+        np.testing.assert_allclose(*gradients, rtol=tolerance, atol=tolerance)
 
 
 def test_max_unpool_is_the_inverse_at_the_maxima():

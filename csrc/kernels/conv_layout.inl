@@ -2,16 +2,24 @@
 // for each channel out of pixels whose channels lie side by side, and back.
 #pragma once
 #include "lane_types.h"
+#include "vec_lanes.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
+// The last of n that are taken kWidth at a time: whole ones too, some of them once more, where there are
+// enough.
+NNLIB_INLINE int64_t whole_from(int64_t i, int64_t n) {
+  return n - i < kWidth && n >= kWidth ? n - kWidth : i;
+}
+
 // Squares of kWidth pixels and channels are transposed in registers.
 template <class E, class T>
 void planes_of(int64_t channels, int64_t n, const T* x, int64_t x_step, float* y, int64_t y_step) {
-  for (int64_t i = 0; i < n; i += kWidth) {
-    const int64_t pixels = n - i < kWidth ? n - i : kWidth;
-    for (int64_t c = 0; c < channels; c += kWidth) {
+  for (int64_t first = 0; first < n; first += kWidth) {
+    const int64_t i = whole_from(first, n), pixels = n - i < kWidth ? n - i : kWidth;
+    for (int64_t f = 0; f < channels; f += kWidth) {
+      const int64_t c = whole_from(f, channels);
       const int64_t some = channels - c < kWidth ? channels - c : kWidth;
       const T* from = x + i * x_step + c;
       float* to = y + c * y_step + i;
@@ -33,9 +41,10 @@ void planes_of(int64_t channels, int64_t n, const T* x, int64_t x_step, float* y
 
 template <class E, class T>
 void pixels_of(int64_t channels, int64_t n, const float* x, int64_t x_step, T* y, int64_t y_step) {
-  for (int64_t i = 0; i < n; i += kWidth) {
-    const int64_t pixels = n - i < kWidth ? n - i : kWidth;
-    for (int64_t c = 0; c < channels; c += kWidth) {
+  for (int64_t first = 0; first < n; first += kWidth) {
+    const int64_t i = whole_from(first, n), pixels = n - i < kWidth ? n - i : kWidth;
+    for (int64_t f = 0; f < channels; f += kWidth) {
+      const int64_t c = whole_from(f, channels);
       const int64_t some = channels - c < kWidth ? channels - c : kWidth;
       const float* from = x + c * x_step + i;
       T* to = y + i * y_step + c;
@@ -55,8 +64,24 @@ void pixels_of(int64_t channels, int64_t n, const float* x, int64_t x_step, T* y
   }
 }
 
+// Four channels side by side, which fill half of a square or less.
+void planes_of_four(int64_t n, const float* x, float* y, int64_t y_step) {
+  for (int64_t first = 0; first < n; first += kWidth) {
+    const int64_t i = whole_from(first, n);
+    const float* from = x + 4 * i;
+    Vec a[4], even[2], odd[2];
+    for (int q = 0; q < 4; ++q) a[q] = load(from + q * kWidth);
+    split_pairs(a[0], a[1], &even[0], &odd[0]);
+    split_pairs(a[2], a[3], &even[1], &odd[1]);
+    split_pairs(even[0], even[1], &a[0], &a[2]);
+    split_pairs(odd[0], odd[1], &a[1], &a[3]);
+    for (int q = 0; q < 4; ++q) store(y + q * y_step + i, a[q]);
+  }
+}
+
 void planes_from_pixels_f32(int64_t channels, int64_t n, const float* x, int64_t x_step, float* y,
                             int64_t y_step) {
+  if (channels == 4 && x_step == 4 && n >= kWidth) return planes_of_four(n, x, y, y_step);
   if (channels >= 4) return planes_of<LanesF32>(channels, n, x, x_step, y, y_step);
   for (int64_t c = 0; c < channels; ++c) {
     for (int64_t i = 0; i < n; ++i) y[c * y_step + i] = x[i * x_step + c];

@@ -65,6 +65,46 @@ void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const
   }
 }
 
+// y[i] = x[i * step] for i < n by whole vectors, the last of which may hold some elements once more: how many
+// are written. take makes a vector of what get(v) reads, v < step.
+template <class Take>
+NNLIB_INLINE int64_t every_by(int64_t n, int64_t step, const float* x, float* y, Take take) {
+  if (n < kWidth) return 0;
+  int64_t i = 0;
+  for (; i + kWidth < n; i += kWidth)  // short of the last element: what follows it may not exist
+    store(y + i, take([&](int64_t v) { return load(x + i * step + v * kWidth); }));
+  i = n - kWidth;
+  const int64_t last = (kWidth - 1) * step + 1;
+  store(y + i, take([&](int64_t v) { return load_n(x + i * step + v * kWidth, last - v * kWidth); }));
+  return n;
+}
+NNLIB_INLINE Vec even_of(Vec a, Vec b) {
+  Vec even, odd;
+  split_pairs(a, b, &even, &odd);
+  return even;
+}
+
+// every_by where few steps make it worth it: of an odd step each lane of a vector is read from one of them.
+NNLIB_INLINE int64_t every(int64_t n, int64_t step, const float* x, float* y) {
+  if (step == 2) return every_by(n, step, x, y, [](auto get) { return even_of(get(0), get(1)); });
+  if (step == 4) {
+    return every_by(n, step, x, y,
+                    [](auto get) { return even_of(even_of(get(0), get(1)), even_of(get(2), get(3))); });
+  }
+  if (step % 2 == 0 || step >= kWidth) return 0;
+  int32_t from[kWidth], lane[kWidth];
+  for (int64_t j = 0; j < kWidth; ++j) {
+    lane[j] = int32_t(j * step % kWidth);
+    from[lane[j]] = int32_t(j * step / kWidth);
+  }
+  const IVec vector = load_i(from), order = load_i(lane);
+  return every_by(n, step, x, y, [&](auto get) {
+    Vec a = get(0);
+    for (int64_t v = 1; v < step; ++v) a = select(eq(vector, set1i(int32_t(v))), get(v), a);
+    return permute(a, order);
+  });
+}
+
 void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
                     int64_t x_row, float* y, int64_t y_row) {
   for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
@@ -75,20 +115,7 @@ void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t 
       for (; i + kWidth <= n; i += kWidth) store(dst + i, load(x + i));
       if (i < n) store_n(dst + i, load_n(x + i, n - i), n - i);
     } else {
-      if (step == 2) {
-        for (; i + kWidth < n; i += kWidth) {  // short of the last element: its odd neighbour may not exist
-          Vec even, odd;
-          split_pairs(load(x + 2 * i), load(x + 2 * i + kWidth), &even, &odd);
-          store(dst + i, even);
-        }
-        if (i < n && n >= kWidth) {  // the last whole vector: some elements once more
-          Vec even, odd;
-          i = n - kWidth;
-          split_pairs(load(x + 2 * i), load_n(x + 2 * i + kWidth, kWidth - 1), &even, &odd);
-          store(dst + i, even);
-          i = n;
-        }
-      }
+      i = every(n, step, x, dst);
       for (; i < n; ++i) dst[i] = x[i * step];
     }
     dst += n;

@@ -98,7 +98,7 @@ NNLIB_INLINE void pool_max_part(int64_t taps, const int64_t* offset, const int32
       if (kPlaces)
         keep_larger(&best[v], &at[v], b, all_places(b, place[t]));
       else
-        best[v] = select(lt(best[v], b) | is_nan(b), b, best[v]);
+        best[v] = max_nan(b, best[v]);
     }
   }
 }

@@ -240,7 +240,7 @@ Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
     parallel_for(0, w.planes, planes_per_chunk(w.in_plane() + w.out_plane()),
                  [&](int64_t first, int64_t end) {
                    std::optional<PlaneLines> of_plane;
-                   if (lines) of_plane.emplace(w);
+                   if (lines) of_plane.emplace(w, row);
                    WidePlanes<T> wide(w);  // 16-bit floats are added up in float
                    for (int64_t p = first; p < end; p++) {
                      const T* from = x.data<T>() + p * w.in_plane();

@@ -120,9 +120,20 @@ void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t fr
   std::vector<int64_t> offset;
   std::vector<C> wide(kDirect ? 0 : (size_t)channels);
   std::vector<double> sums;
+  const Axis& width = w.axis[2];
+  // Whether window o is the one before it, as those that hold neighbouring places are.
+  const auto repeated = [&](int64_t o) {
+    const size_t i = size_t(o % width.out);
+    return o > from && i > 0 && width.start[i] == width.start[i - 1] && width.end[i] == width.end[i - 1] &&
+           width.count[i] == width.count[i - 1];
+  };
   each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
     const int64_t count = (int64_t)taps.size();
     R* to = y + o * channels;
+    if (repeated(o)) {
+      std::copy_n(to - channels, channels, to);
+      return;
+    }
     C* row;
     if constexpr (kDirect)
       row = to;
@@ -321,7 +332,7 @@ void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
 }
 
 bool pools_turned(const Tensor& input, const Windows& w) {
-  if (!is_floating(input.dtype()) || w.planes < 8 || w.out_plane() < 4 || w.in_plane() > 4096) return false;
+  if (!is_floating(input.dtype()) || w.planes < 8 || w.out_plane() < 4 || w.in_plane() > 8192) return false;
   return input.dtype() == Dtype::Float64 || PoolRow(w.axis[2]).count < 16;
 }
 void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor& places) {
@@ -358,7 +369,7 @@ PoolRow::PoolRow(const Axis& width) {
     count++;
 }
 
-PlaneLines::PlaneLines(const Windows& w) : w_(w), row_(w.axis[2]), ld_(w.axis[2].in) {
+PlaneLines::PlaneLines(const Windows& w, const PoolRow& row) : w_(w), row_(row), ld_(w.axis[2].in) {
   if (row_.stride > 1) ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
 }
 

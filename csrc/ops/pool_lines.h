@@ -33,15 +33,16 @@ void mean_turned(const Tensor& x, const Windows& w, const Tensor& y);
 struct PoolRow {
   int64_t first = 0, count = 0, stride = 1;
   explicit PoolRow(const Axis& width);
+  // Whether lines are long enough to pay.
+  bool pays() const { return count >= 8; }
 };
 
 // Planes of one set of windows. A thread makes its own.
 class PlaneLines {
  public:
-  explicit PlaneLines(const Windows& w);
+  // row: of w's windows, which takes a while to find.
+  PlaneLines(const Windows& w, const PoolRow& row);
   const PoolRow& row() const { return row_; }
-  // Whether lines are long enough to pay.
-  bool pays() const { return row_.count >= 8; }
   // Before the rows of plane x, which so many planes follow, itself included, one after the other: they may
   // be read ahead, and stay as they are until the last of them was begun.
   void begin(const float* x, int64_t planes = 1);

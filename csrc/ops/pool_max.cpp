@@ -132,12 +132,13 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
   if (pools_turned(x, *w)) {
     max_turned(x, *w, y, places);
   } else {
+    const PoolRow row(w->axis[2]);
+    const bool by_lines = row.pays() && w->in_plane() < INT32_MAX;
     dispatch_all(x.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
                    [&](int64_t first, int64_t end) {
-                     PlaneLines lines(*w);
-                     const bool by_lines = lines.pays() && w->in_plane() < INT32_MAX;
+                     PlaneLines lines(*w, row);
                      WidePlanes<T> wide(*w);  // 16-bit floats are compared as float
                      for (int64_t p = first; p < end; p++) {
                        const T* from = x.data<T>() + p * w->in_plane();

@@ -47,7 +47,7 @@ TEST(conv_line_kernels) {
   fill(x);
   for_each_isa([&](const Table& t, const char* isa) {
     for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 32, 33, 50}) {
-      for (int64_t step : {1, 2, 3}) {
+      for (int64_t step : {1, 2, 3, 4, 5, 6, 7, 9}) {
         for (int64_t low : {0, 2, 19}) {
           const int64_t row = low + n + 5;
           Guarded<float> a(2 * row), b(2 * row);
@@ -106,8 +106,10 @@ TEST(conv_layout_kernels) {
           CHECK(got.intact(), isa, " wrote outside");
         };
         const float* p = x.data();
-        same(planes,
-             [&](const Table& u, float* y) { u.planes_from_pixels_f32(channels, n, p, wide, y, line); });
+        for (const int64_t step : {wide, channels}) {  // apart, and one after the other
+          same(planes,
+               [&](const Table& u, float* y) { u.planes_from_pixels_f32(channels, n, p, step, y, line); });
+        }
         same(planes, [&](const Table& u, float* y) {
           u.planes_from_pixels_bf16(channels, n, b16.data(), wide, y, line);
         });

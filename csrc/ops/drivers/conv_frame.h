@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/dispatch.h"
@@ -57,6 +58,14 @@ inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64
     for (int64_t i = 0; i < n && step != 1; ++i) y[low + i] = x[i * step];
     std::fill_n(y + low + n, high, BFloat16());
   }
+}
+// y[r * y_row + p * y_phase + i] = x[r * x_row + i * step + p]: phases that lie side by side, all at once by
+// transposition where they are so many: one after the other reads each cache line again for each of them.
+constexpr int64_t kLeastPhases = 4;
+inline void phases_of_rows(int64_t rows, int64_t phases, int64_t n, int64_t step, const float* x,
+                           int64_t x_row, float* y, int64_t y_row, int64_t y_phase) {
+  for (int64_t r = 0; r < rows; ++r)
+    kernels::table().planes_from_pixels_f32(phases, n, x + r * x_row, step, y + r * y_row, y_phase);
 }
 inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                          const float* x, float* y, int64_t ldy) {
@@ -262,18 +271,46 @@ class ConvFrame {
   template <class T>
   void fill_lines(const T* x, T* dst, bool kept) const {
     const int64_t row = s_.in[2];
+    // Lines that follow each other here as there are one.
+    const bool joined = axis_[1].stride == 1 && axis_[2].stride == 1 && line_ == row &&
+                        inside_[2].size() == 1 && inside_[2][0].high - inside_[2][0].low == row;
     for (const Inside& y : inside_[1]) {
       if (!kept) std::fill_n(dst, y.low * line_, T(0));
       T* lines = dst + y.low * line_;
-      for (const Inside& at : inside_[2]) {
-        const int64_t n = at.high - at.low, skipped = kept ? at.low : 0;
-        frame_rows(y.high - y.low, at.low - skipped, n, kept ? 0 : length_[2] - at.high, axis_[2].stride,
-                   x + y.input * row + at.input, axis_[1].stride * row, lines + skipped, line_);
-        lines += length_[2];
+      if (joined) std::copy_n(x + y.input * row, (y.high - y.low) * row, lines);
+      for (size_t i = 0; i < inside_[2].size() && !joined;) {
+        const Inside& at = inside_[2][i];
+        const int64_t n = at.high - at.low, skipped = kept ? at.low : 0, phases = side_by_side(i),
+                      height = y.high - y.low, x_row = axis_[1].stride * row;
+        const T* from = x + y.input * row + at.input;
+        if constexpr (std::is_same_v<T, float>) {
+          if (phases >= kLeastPhases) {
+            for (int64_t r = 0; r < height && !kept && n < length_[2]; ++r)
+              std::fill_n(lines + r * line_, phases * length_[2], T(0));
+            phases_of_rows(height, phases, n, axis_[2].stride, from, x_row, lines + at.low, line_,
+                           length_[2]);
+            i += size_t(phases), lines += phases * length_[2];
+            continue;
+          }
+        }
+        frame_rows(height, at.low - skipped, n, kept ? 0 : length_[2] - at.high, axis_[2].stride, from, x_row,
+                   lines + skipped, line_);
+        ++i, lines += length_[2];
       }
       if (!kept) std::fill_n(dst + y.high * line_, (length_[1] - y.high) * line_, T(0));
       dst += length_[1] * line_;
     }
+  }
+
+  // Slots along x, from i on, whose pixels lie side by side in the input.
+  int64_t side_by_side(size_t i) const {
+    const Inside& at = inside_[2][i];
+    int64_t n = 1;
+    for (; i + size_t(n) < inside_[2].size(); ++n) {
+      const Inside& next = inside_[2][i + size_t(n)];
+      if (next.low != at.low || next.high != at.high || next.input != at.input + n) break;
+    }
+    return n;
   }
 
   const ConvShape& s_;

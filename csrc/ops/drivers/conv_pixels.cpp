@@ -219,12 +219,11 @@ void list_offsets(const ConvFrame& frame, const LaneSources& sources, int64_t ta
 }
 
 // Calls f(row, rows, first tap, taps) for runs of output rows, from row `top` of the image on, whose taps lie
-// within the image; the other taps would multiply zeros.
+// within the image; the other taps would multiply zeros. axis: that of rows.
 template <class F>
-void for_reached(const ConvShape& s, int64_t top, int64_t rows, F f) {
+void for_reached(const ConvShape& s, const TapAxis& axis, int64_t top, int64_t rows, F f) {
   const int64_t line = s.kernel[2];
   if (s.kernel[0] > 1) return f(0, rows, 0, s.taps());
-  const TapAxis axis(s, 1);
   for (int64_t r = 0; r < rows;) {
     const int64_t low = axis.low(top + r), high = axis.high(top + r);
     int64_t end = r + 1;
@@ -243,6 +242,7 @@ void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<f
   const PixelTasks tasks(s, sources, x, &y);
   const PixelWeights weights(s, sources, s.out_channels, w.data, s.out_group() * w.out_step, w.out_step,
                              w.in_step, w.tap_step, bias);
+  const TapAxis axis(s, 1);
   LoopLocal<ConvFrame> frames;
   parallel_for(0, tasks.tasks(), 1, [&](int64_t from, int64_t to) {
     ConvFrame& frame = frames.get(s);
@@ -260,12 +260,13 @@ void pixels_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<f
           const float *seen = framed + c * sets * frame.channel_size(), *taps = weights.taps(first + c);
           output.write(image, first, c, n, pixel, rows, cols, s.out[2], 1,
                        [&](int64_t m, int64_t k, float* dst, int64_t row, int64_t step) {
-                         for_reached(s, top, m, [&](int64_t r, int64_t count, int64_t tap, int64_t reached) {
+                         const auto run = [&](int64_t r, int64_t count, int64_t tap, int64_t reached) {
                            kernels::table().depthwise_pixels_f32(
                                count, k, n, reached * sets, offsets.data() + tap * sets,
                                seen + r * frame.line_size() * width, frame.line_size(),
                                taps + tap * sets * width, weights.bias(first + c), dst + r * row, row, step);
-                         });
+                         };
+                         for_reached(s, axis, top, m, run);
                        });
         }
       });

@@ -62,8 +62,16 @@ class PixelWeights {
         values_(size_t(blocks_of(channels) * block_)) {
     const int64_t of_group = channels / s.groups;
     for (int64_t b = 0; b < blocks_of(channels); ++b) {
-      const int64_t first = whole ? whole_block(channels, b) : b * width_;
-      for (int64_t q = 0; q < std::min(width_, channels - first); ++q) {
+      const int64_t first = whole ? whole_block(channels, b) : b * width_,
+                    n = std::min(width_, channels - first);
+      if (sources.same() && tap_step == 1) {  // a row of taps for each channel
+        float* to = values_.data() + b * block_;
+        if (bias) std::copy_n(bias + first, n, to);
+        kernels::table().transpose_u32(n, s.taps(), reinterpret_cast<const uint32_t*>(w + first * group),
+                                       group, reinterpret_cast<uint32_t*>(to + width_), width_);
+        continue;
+      }
+      for (int64_t q = 0; q < n; ++q) {
         const int64_t c = first + q;
         float* to = values_.data() + b * block_ + q;
         const float* from = w + c / of_group * group + c % of_group * result_step;
