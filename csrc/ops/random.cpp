@@ -68,19 +68,6 @@ compute_t<T> uniform01(Generator& g) {
     return g.uniform_float();
 }
 
-// Box and Muller (1958): two uniforms give two normals, the second is kept for the next call.
-double next_normal(Generator& g) {
-  if (g.cached_normal) {
-    const double v = *g.cached_normal;
-    g.cached_normal.reset();
-    return v;
-  }
-  const double u1 = g.uniform_double(), u2 = g.uniform_double();
-  const double r = std::sqrt(-2.0 * std::log1p(-u2)), theta = 2.0 * kPi * u1;
-  g.cached_normal = r * std::sin(theta);
-  return r * std::cos(theta);
-}
-
 // Sixteen uniforms to sixteen normals: eight pairs (j, j + 8).
 void normals_of_16(double* x, double mean, double std) {
   for (int j = 0; j < 8; j++) {

@@ -38,6 +38,23 @@ Tensor bernoulli_p(const Tensor& like, double p, const Ref<Generator>& generator
 Tensor normal_tensor_float(const Tensor& mean, double std = 1, const Ref<Generator>& generator = nullptr);
 Tensor normal_float_tensor(double mean, const Tensor& std, const Ref<Generator>& generator = nullptr);
 Tensor normal_tensor_tensor(const Tensor& mean, const Tensor& std, const Ref<Generator>& generator = nullptr);
+// Box and Muller (1958): two uniforms give two normals, the second is kept for the next call.
+double next_normal(Generator& g);
+// Zero gradients for a random result that is no differentiable function of these inputs.
+Tensor without_slope(const Tensor& r, const char* name, const TensorList& inputs);
+// ---- gamma variables and what is made of them (gamma_sample.cpp)
+// Gamma variables of these shapes and rate 1, differentiable.
+Tensor standard_gamma(const Tensor& shape, const Ref<Generator>& generator = nullptr);
+// The slope of a gamma variable `x` along its shape, at the same place of the distribution.
+Tensor standard_gamma_grad(const Tensor& shape, const Tensor& x);
+// Points of the simplex, differentiable: gamma variables over their sum along the last dimension.
+Tensor sample_dirichlet(const Tensor& concentration, const Ref<Generator>& generator = nullptr);
+// Of a beta variable x with the concentrations a and total - a the slope along a at the same place of the
+// distribution, divided by 1 - x.
+Tensor dirichlet_grad(const Tensor& x, const Tensor& a, const Tensor& total);
+// How many of `count` trials succeed.
+Tensor binomial(const Tensor& count, const Tensor& prob, const Ref<Generator>& generator = nullptr);
+
 Tensor poisson(const Tensor& rates, const Ref<Generator>& generator = nullptr);
 Tensor multinomial(const Tensor& weights, int64_t num_samples, bool replacement = false,
                    const Ref<Generator>& generator = nullptr);

@@ -37,8 +37,18 @@ Tensor randperm(int64_t n, Dtype dtype, const Ref<Generator>& generator) {
   return cast_values(r, dtype);
 }
 
-namespace {
-// Random results have no slope: a gradient that reaches them is zero.
+double next_normal(Generator& g) {
+  if (g.cached_normal) {
+    const double v = *g.cached_normal;
+    g.cached_normal.reset();
+    return v;
+  }
+  const double u1 = g.uniform_double(), u2 = g.uniform_double();
+  const double r = std::sqrt(-2.0 * std::log1p(-u2)), theta = 2.0 * M_PI * u1;
+  g.cached_normal = r * std::sin(theta);
+  return r * std::cos(theta);
+}
+
 Tensor without_slope(const Tensor& r, const char* name, const TensorList& inputs) {
   if (wants_grad(inputs))
     record(r, name, inputs, [shapes = inputs](Backward& ctx, const TensorList& g) {
@@ -56,7 +66,6 @@ Tensor without_slope(const Tensor& r, const char* name, const TensorList& inputs
     });
   return r;
 }
-}  // namespace
 
 Tensor bernoulli(const Tensor& p, const Ref<Generator>& generator) {
   return without_slope(bernoulli_tensor_(empty_like(p), detach(p), generator), "BernoulliBackward0", {p});

@@ -102,6 +102,18 @@ normal(mean, std, size) of two numbers.)");
   b.def<&ops::bernoulli_p>("bernoulli(Tensor input, float p, *, " GEN ") -> Tensor", kFunction | kMethod, "");
   b.def<&ops::poisson>("poisson(Tensor input, " GEN ") -> Tensor", kFunction,
                        "poisson(input, generator=None): counts with these rates.");
+  b.def<&ops::binomial>(
+      "binomial(Tensor count, Tensor prob, " GEN ") -> Tensor", kFunction,
+      "binomial(count, prob, generator=None): how many of count trials succeed, each with the "
+      "probability prob. Both have one floating-point type and broadcast.");
+  b.def<&ops::standard_gamma>("_standard_gamma(Tensor input, " GEN ") -> Tensor", kFunction | kPrivate,
+                              "Gamma variables of these shapes.");
+  b.def<&ops::sample_dirichlet>("_sample_dirichlet(Tensor input, " GEN ") -> Tensor", kFunction | kPrivate,
+                                "Points of the simplex.");
+  b.def<&ops::standard_gamma_grad>("_standard_gamma_grad(Tensor input, Tensor output) -> Tensor",
+                                   kFunction | kPrivate, "The slope of gamma variables along their shapes.");
+  b.def<&ops::dirichlet_grad>("_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
+                              kFunction | kPrivate, "The slope of a simplex's coordinates.");
   b.def<&ops::multinomial>(
       "multinomial(Tensor input, int num_samples, bool replacement=False, *, " GEN ") -> Tensor",
       kFunction | kMethod | kIntoOut,

@@ -8,16 +8,21 @@ from collections.abc import Callable
 from nnlib import _C, linalg
 
 from .categorical import Categorical, OneHotCategorical
-from .continuous import Exponential, Laplace, Uniform
+from .continuous import Exponential, Gumbel, Laplace, Uniform
+from .counts import Binomial
 from .discrete import Bernoulli, Geometric, Poisson
 from .distribution import Distribution
+from .gamma import Beta, Dirichlet, Gamma
+from .half import HalfNormal
 from .independent import Independent, sum_rightmost
 from .multivariate_normal import MultivariateNormal
 from .normal import Normal
+from .powers import InverseGamma, Pareto
 from .transformed_distribution import LogNormal
 
 __all__ = ["kl_divergence", "register_kl"]
 
+_EULER = 0.57721566490153286060
 _FUNCTIONS: dict[tuple[type, type], Callable] = {}
 
 
@@ -132,6 +137,113 @@ def _laplace(p, q):
 def _uniform(p, q):
     result = ((q.high - q.low) / (p.high - p.low)).log()
     return _C.where((q.low > p.low) | (q.high < p.high), math.inf, result)
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p, q):
+    return _normal(p.base_dist, q.base_dist)
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p, q):
+    return (
+        q.concentration * (p.rate / q.rate).log()
+        + q.concentration.lgamma()
+        - p.concentration.lgamma()
+        + (p.concentration - q.concentration) * p.concentration.digamma()
+        + (q.rate - p.rate) * (p.concentration / p.rate)
+    )
+
+
+@register_kl(InverseGamma, InverseGamma)
+def _inverse_gamma(p, q):
+    return _gamma(p.base_dist, q.base_dist)
+
+
+@register_kl(Exponential, Gamma)
+def _exponential_gamma(p, q):
+    ratio = q.rate / p.rate
+    return (
+        -q.concentration * ratio.log()
+        + ratio
+        + q.concentration.lgamma()
+        + q.concentration * _EULER
+        - (1 + _EULER)
+    )
+
+
+@register_kl(Gamma, Exponential)
+def _gamma_exponential(p, q):
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(Beta, Beta)
+def _beta(p, q):
+    return _dirichlet(p._dirichlet, q._dirichlet)
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p, q):
+    a, b = p.concentration, q.concentration
+    total = a.sum(-1)
+    slopes = a.digamma() - total.digamma().unsqueeze(-1)
+    return (
+        total.lgamma() - b.sum(-1).lgamma() - (a.lgamma() - b.lgamma()).sum(-1) + ((a - b) * slopes).sum(-1)
+    )
+
+
+@register_kl(Binomial, Binomial)
+def _binomial(p, q):
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError(
+            "KL between Binomials where q.total_count > p.total_count is not implemented"
+        )
+    terms = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
+    return _C.where(p.total_count > q.total_count, math.inf, p.total_count * terms)
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p, q):
+    ratio, apart = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    return -ratio.log() - apart + ratio * _EULER + (apart + (1 + ratio).lgamma()).exp() - (1 + _EULER)
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p, q):
+    ratio = q.alpha / p.alpha
+    result = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return _C.where(p.scale < q.scale, math.inf, result)
+
+
+@register_kl(Uniform, Normal)
+def _uniform_normal(p, q):
+    width = p.high - p.low
+    inner = width.pow(2) / 12 + ((p.high + p.low - 2 * q.loc) / 2).pow(2)
+    return (math.sqrt(math.pi * 2) * q.scale / width).log() + 0.5 * inner / q.scale.pow(2)
+
+
+@register_kl(Normal, Laplace)
+def _normal_laplace(p, q):
+    apart = p.loc - q.loc
+    ratio, unit = p.scale / q.scale, apart / p.scale
+    mean = (
+        math.sqrt(2 / math.pi) * p.scale * (-0.5 * unit.pow(2)).exp() + apart * (math.sqrt(0.5) * unit).erf()
+    )
+    return -ratio.log() + mean / q.scale - (0.5 + 0.5 * math.log(0.5 * math.pi))
+
+
+@register_kl(Laplace, Normal)
+def _laplace_normal(p, q):
+    square = q.scale.pow(2)
+    ratio = p.scale.pow(2) / square
+    return (
+        -0.5 * (2 * ratio / math.pi).log()
+        + 0.5 * q.loc.pow(2) / square
+        - p.loc * q.loc / square
+        + 0.5 * p.loc.pow(2) / square
+        + ratio
+        - 1
+    )
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)

@@ -9,12 +9,17 @@ from nnlib._functions import finfo
 from nnlib.nn import functional as F
 
 from . import constraints
+from .utils import broadcast_all
 
 __all__ = [
+    "AbsTransform",
     "AffineTransform",
     "ComposeTransform",
     "ExpTransform",
+    "PowerTransform",
     "SigmoidTransform",
+    "SoftmaxTransform",
+    "SoftplusTransform",
     "TanhTransform",
     "Transform",
 ]
@@ -60,6 +65,72 @@ class ExpTransform(Transform):
 
     def log_abs_det_jacobian(self, x, y):
         return x
+
+
+class AbsTransform(Transform):
+    """|x|; its inverse is taken to be not negative."""
+
+    codomain = constraints.nonnegative
+
+    def __call__(self, x):
+        return x.abs()
+
+    def inv(self, y):
+        return y
+
+
+class PowerTransform(Transform):
+    """x ** exponent of positive numbers.
+
+    Args:
+        exponent (Tensor or float): the exponent.
+    """
+
+    domain = codomain = constraints.positive
+
+    def __init__(self, exponent):
+        (self.exponent,) = broadcast_all(exponent)
+
+    @property
+    def sign(self):
+        """1 where it rises and -1 where it falls."""
+        return self.exponent.sign()
+
+    def __call__(self, x):
+        return x.pow(self.exponent)
+
+    def inv(self, y):
+        return y.pow(1 / self.exponent)
+
+    def log_abs_det_jacobian(self, x, y):
+        return (self.exponent * y / x).abs().log()
+
+
+class SoftmaxTransform(Transform):
+    """exp(x) over its sum along the last dimension; the inverse is one of many. No density goes through it."""
+
+    domain, codomain = constraints.real_vector, constraints.simplex
+
+    def __call__(self, x):
+        return x.softmax(-1)
+
+    def inv(self, y):
+        return y.log()
+
+
+class SoftplusTransform(Transform):
+    """log(1 + exp(x))."""
+
+    codomain = constraints.positive
+
+    def __call__(self, x):
+        return F.softplus(x)
+
+    def inv(self, y):
+        return (-y).expm1().neg().log() + y
+
+    def log_abs_det_jacobian(self, x, y):
+        return -F.softplus(-x)
 
 
 class TanhTransform(Transform):
