@@ -23,6 +23,7 @@ globals().update(
 )
 
 from . import autograd
+from ._arguments import check_arguments as _check_arguments
 from ._composite import corrcoef, cov, gradient, kron, renorm, unravel_index
 from ._functions import (
     are_deterministic_algorithms_enabled,
@@ -57,6 +58,7 @@ from ._tensor_str import set_printoptions
 from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 globals().update(_TYPES)
+_check_arguments(globals(), list(globals()))
 
 __version__ = "0.1.0"
 
@@ -95,8 +97,7 @@ def __getattr__(name: str):
     if name in _SUBMODULES:
         return _importlib.import_module(f".{name}", __name__)
     if name in _MOVED:
-        value = getattr(_importlib.import_module(f".{_MOVED[name]}", __name__), name)
-        globals()[name] = value
+        value = globals()[name] = _lazy.function_of(_MOVED[name], name)
         return value
     raise AttributeError(f"module 'nnlib' has no attribute {name!r}")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from . import _C
 from ._dims import wrapped_dims
+from ._out import takes_out
 
 Tensor = _C.Tensor
 
 __all__ = ["corrcoef", "cov", "gradient", "kron", "renorm", "unravel_index"]
 
 
+@takes_out
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """The Kronecker product: each element of ``input`` times all of ``other``, as blocks.
 
@@ -105,6 +107,7 @@ def corrcoef(input: Tensor) -> Tensor:
     return (c / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
 
 
+@takes_out
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Slices along ``dim`` whose p-norm is above ``maxnorm`` are scaled down to it.
 
@@ -118,7 +121,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
     dim = dim % input.dim()
     norms = _C.linalg_vector_norm(input, p, [d for d in range(input.dim()) if d != dim], True)
-    return input * _C.where(norms > maxnorm, maxnorm / (norms + 1e-7), _C.ones_like(norms))
+    above = norms > maxnorm
+    return input * _C.where(above, maxnorm / (_C.where(above, norms, 1) + 1e-7), 1)
 
 
 def unravel_index(indices: Tensor, shape) -> tuple[Tensor, ...]:

@@ -59,7 +59,8 @@ def result_type(tensor1, tensor2):
     for value in (tensor1, tensor2):
         if isinstance(value, Tensor):
             level, dtype = (0 if value.dim() else 1), value.dtype
-        elif isinstance(value, (bool, int, float)):
+        elif isinstance(value, (bool, int, float)) or hasattr(value, "item"):
+            value = value.item() if hasattr(value, "item") else value
             kinds = {bool: _C.bool, int: _C.int64}
             level, dtype = 2, kinds.get(type(value), _C.get_default_dtype())
         else:
@@ -159,6 +160,11 @@ def is_conj(input: Tensor) -> bool:
 
 
 is_neg = is_conj
+
+
+def conj_physical_(input: Tensor) -> Tensor:
+    """The tensor itself."""
+    return input
 
 
 def angle(input: Tensor) -> Tensor:

@@ -25,24 +25,25 @@ FUNCTIONS = {
     "serialization": "load save",
     "random": "manual_seed seed initial_seed get_rng_state set_rng_state fork_rng",
     "amp": "autocast GradScaler",
-    "_dtypes": "angle can_cast conj conj_physical get_device imag is_conj is_distributed is_inference is_neg "
-    "is_same_size is_signed is_storage isreal promote_types real resolve_conj resolve_neg result_type typename",
+    "_dtypes": "angle can_cast conj conj_physical conj_physical_ get_device imag is_conj is_distributed is_inference "
+    "is_neg is_same_size is_signed is_storage isreal promote_types real resolve_conj resolve_neg result_type typename",
     "_settings": "get_autocast_cpu_dtype get_autocast_gpu_dtype get_default_device get_deterministic_debug_mode "
     "get_num_interop_threads is_autocast_cpu_enabled is_deterministic_algorithms_warn_only_enabled "
     "is_warn_always_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype "
     "set_default_device set_default_tensor_type set_deterministic_debug_mode set_flush_denormal "
     "set_num_interop_threads set_warn_always",
-    "_views": f"{_SCATTERS} {_UNSAFE} as_strided_ asarray narrow_copy resize_as_ nonzero_static",
+    "_views": f"{_SCATTERS} {_UNSAFE} as_strided_ asarray empty_permuted narrow_copy resize_as_ nonzero_static",
     "_view_copies": " ".join(f"{name}_copy" for name in _COPIES.split()),
     "_integers": "gcd gcd_ lcm lcm_",
     "_samples": "frexp histogram histogramdd segment_reduce vander",
     "_windows": _WINDOWS,
-    "_losses": f"{_LOSSES} batch_norm instance_norm margin_ranking_loss poisson_nll_loss triplet_margin_loss",
+    "_losses": f"{_LOSSES} batch_norm grid_sampler grid_sampler_2d grid_sampler_3d "
+    "instance_norm margin_ranking_loss poisson_nll_loss triplet_margin_loss",
     "special": f"i0 i0_ {_GAMMA}",
     "linalg._older": f"{_FACTORS} lu_unpack",
 }
 METHODS = {
-    "_dtypes": "angle conj conj_physical isreal is_distributed",
+    "_dtypes": "angle conj conj_physical conj_physical_ isreal is_distributed",
     "_functions": "is_nonzero",
     "_views": f"{_SCATTERS} {_UNSAFE} apply_ fill_diagonal_ map_ map2_ narrow_copy new new_tensor nonzero_static",
     "_integers": "gcd gcd_ lcm lcm_",
@@ -58,6 +59,15 @@ def modules_of(table: dict[str, str]) -> dict[str, str]:
     return {name: module for module, names in table.items() for name in names.split()}
 
 
+def function_of(module: str, name: str):
+    """The function of that name, with TypeErrors for wrong arguments."""
+    from ._arguments import check_arguments
+
+    home = importlib.import_module(f".{module}", __package__)
+    check_arguments(vars(home), [name])
+    return getattr(home, name)
+
+
 class _Method:
     """A method in waiting: the first who asks for it puts the function in its place."""
 
@@ -65,7 +75,7 @@ class _Method:
         self.name, self.module = name, module
 
     def __get__(self, tensor, owner):
-        function = getattr(importlib.import_module(self.module, __package__), self.name)
+        function = function_of(self.module, self.name)
         setattr(_C.Tensor, self.name, function)
         return function if tensor is None else function.__get__(tensor, owner)
 
@@ -73,4 +83,4 @@ class _Method:
 def add_methods(kind: type) -> None:
     """Give the class of tensors the methods of the table."""
     for name, module in modules_of(METHODS).items():
-        setattr(kind, name, _Method(name, f".{module}"))
+        setattr(kind, name, _Method(name, module))

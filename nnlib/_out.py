@@ -46,7 +46,9 @@ def in_place(function, name: str):
     """The method that puts a function's result into its first argument."""
 
     def method(self, *args, **kwargs):
-        result = function(self, *args, **kwargs)
+        # A gradient may need what was there.
+        recorded = any(isinstance(t, _C.TensorBase) and t.requires_grad for t in (self, *args))
+        result = function(self.clone() if recorded else self, *args, **kwargs)
         if not can_cast(result.dtype, self.dtype):
             raise RuntimeError(
                 f"result type {_name(result.dtype)} can't be cast to the desired output type {_name(self.dtype)}"

@@ -169,7 +169,7 @@ def _checked(name: str, input: Tensor, weight: Tensor | None, shape) -> None:
 
 
 @takes_out
-def histogram(input: Tensor, bins, *, range=None, weight: Tensor | None = None, density: bool = False):
+def histogram(input: Tensor, bins=100, *, range=None, weight: Tensor | None = None, density: bool = False):
     """How many values lie in each bin: a named tuple (hist, bin_edges).
 
     A bin holds its left end, the last one its right end too; values outside are not counted.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from . import _C
 from ._lazy import FUNCTIONS
 
+Tensor = _C.Tensor
 
-def _slice(input, dim: int = 0, start=None, end=None, step: int = 1):
+
+def _slice(input: Tensor, dim: int = 0, start=None, end=None, step: int = 1):
     places: list = [slice(None)] * input.dim()
     places[dim] = slice(start, end, step)
     return input[tuple(places)]
@@ -22,7 +24,7 @@ _VIEWS = {"alias": lambda input: input, "slice": _slice, "view": _view}
 def _make(name: str):
     view = _VIEWS.get(name) or getattr(_C.TensorBase, name)
 
-    def function(input, *args, out=None, **kwargs):
+    def function(input: Tensor, *args, out=None, **kwargs):
         result = view(input, *args, **kwargs)
         if isinstance(result, (tuple, list)):
             copies = tuple(part.clone() for part in result)

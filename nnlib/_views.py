@@ -126,6 +126,33 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return result
 
 
+def empty_permuted(
+    size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False
+) -> Tensor:
+    """An unset tensor whose dimensions lie in memory in another order.
+
+    Args:
+        size: the sizes.
+        physical_layout: the dimensions, the outermost in memory first.
+        dtype, layout, device, requires_grad: as of :func:`nnlib.empty`.
+
+    RuntimeError where the order is none of all dimensions.
+
+    >>> nnlib.empty_permuted((2, 3, 5), (0, 2, 1)).stride()
+    (15, 1, 3)
+    """
+    order = tuple(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout, or it is no order of "
+            f"them: size {tuple(size)}, physical_layout {order}"
+        )
+    memory = _C.empty(
+        [size[d] for d in order], dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
+    return memory.permute([order.index(d) for d in range(len(order))])
+
+
 def asarray(obj, *, dtype=None, device=None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of what ``obj`` holds, in the same memory where that can be.
 

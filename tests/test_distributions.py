@@ -133,7 +133,8 @@ def test_samples_follow_the_density(name):
         error = 5 * information.std(0) / math.sqrt(n) + 1e-5
         assert bool(((information.mean(0) - entropy).abs() <= error).all())
     mean = attempt(lambda: d.mean)
-    if mean is not None and bool(mean.isfinite().all()):
+    on_a_line = name != "von mises"  # whose mean and variance are a circle's
+    if mean is not None and on_a_line and bool(mean.isfinite().all()):
         error = 5 * d.variance.sqrt() / math.sqrt(n) + 1e-5
         assert bool(((samples.double().mean(0) - mean).abs() <= error).all())
         assert samples.double().var(0).flatten().tolist() == pytest.approx(
@@ -230,7 +231,8 @@ def test_beta_samples_move_along_the_distribution(a, b):
             more, less = ([a, b] for _ in range(2))
             more[k] += h
             less[k] -= h
-            along = (below(*map(nnlib.tensor, more), at) - below(*map(nnlib.tensor, less), at)) / (2 * h)
+            more, less = (nnlib.tensor(v, dtype=nnlib.float64) for v in (more, less))
+            along = (below(*more, at) - below(*less, at)) / (2 * h)
             assert slope[i].item() == pytest.approx(-along.item() / density, rel=2e-2, abs=1e-6)
 
 

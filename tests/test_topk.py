@@ -71,3 +71,9 @@ def test_a_long_lane():
         values, at = nnlib.topk(x, k)
         assert values[0].item() == 299_999 and at[-1].item() == 300_000 - k
     assert nnlib.sort(x, descending=True)[1][:2].tolist() == [299_999, 299_998]
+
+
+def test_no_dimension():
+    for k in (0, 1):  # as in PyTorch, where 0 gives the element too
+        values, indices = nnlib.tensor(7).topk(k)
+        assert (values.item(), indices.item()) == (7, 0)

@@ -214,7 +214,7 @@ void check_inplace(const Tensor& self, bool other_wants_grad) {
               "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone "
               "to get a "
               "normal tensor before doing inplace update.");
-  NNLIB_CHECK(!has_internal_overlap(self.sizes(), self.strides()),
+  NNLIB_CHECK(self.numel() == 0 || !has_internal_overlap(self.sizes(), self.strides()),
               "unsupported operation: more than one element of the written-to tensor refers to a single "
               "memory location. "
               "Please clone() the tensor before performing the operation.");

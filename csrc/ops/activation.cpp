@@ -97,8 +97,14 @@ Tensor run_gradient(const Activation& f, const Tensor& g, const Tensor& x, const
 Tensor gradient(const Activation& f, const Tensor& g, const Tensor& x, const Numbers& p) {
   if (!wants_grad(g, x)) return run_gradient(f, g, x, p);
   if (f.composite) return f.composite(g, x, p);
-  Tensor one = scalar_tensor(1, g.dtype());
-  return g * run_gradient(f, one, x.requires_grad() ? detach(x) : x, p);
+  // By the kernel all the same: where the slope is 0 nothing of g comes through, no infinity either.
+  const Tensor place = x.requires_grad() ? detach(x) : x;
+  Tensor out = run_gradient(f, detach(g), place, p);
+  if (wants_grad(g))
+    record(out, "SlopeBackward0", {g}, [&f, p, x = save(place)](Backward& ctx, const TensorList& gg) {
+      return TensorList{gradient(f, gg[0], x.get(ctx), p)};
+    });
+  return out;
 }
 
 Tensor input_gradient(const Backward& ctx, const Activation& f, const Tensor& g, const Tensor& x,

@@ -38,14 +38,15 @@ Tensor causal_mask(int64_t L, int64_t S, Dtype dtype) {
 
 // Softmax over the last dimension that gives zeros where everything is masked.
 Tensor safe_softmax(const Tensor& scores) {
-  const Tensor p = softmax(scores, -1, std::nullopt);
+  if (scores.numel() == 0) return softmax(scores, -1, std::nullopt);
   Tensor all_masked;
   {
     NoGradGuard guard;
-    if (scores.numel() == 0) return p;
     all_masked = isneginf(amax(scores, {-1}, true));
   }
-  return masked_fill(p, all_masked, wrapped_number(Scalar(0.0)));
+  // Before the softmax too, whose gradient would be NaN there.
+  const Tensor zero = wrapped_number(Scalar(0.0));
+  return masked_fill(softmax(masked_fill(scores, all_masked, zero), -1, std::nullopt), all_masked, zero);
 }
 
 // The definition, from plain operators. `kept`: what dropout multiplies the probabilities by, or undefined.

@@ -42,7 +42,9 @@ void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype com
                   int64_t grain) {
   // A bool's result is the truth of an integer's, and a result of another type comes from the widest.
   if (common == Dtype::Bool || out.dtype() != common) return map_values<int64_t>(out, grain, f, a, b);
-  Tensor x = a, y = b;
+  // A number that does not fit the type of the computation wraps before it, not after.
+  const auto in_type = [common](const Tensor& t) { return t.numel() == 1 ? cast_values(t, common) : t; };
+  Tensor x = in_type(a), y = in_type(b);
   dispatch_own(
       common,
       [&](auto tag) {

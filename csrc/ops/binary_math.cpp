@@ -416,7 +416,7 @@ Tensor heaviside(const Tensor& self, const Tensor& values) {
               "heaviside is not yet implemented for tensors with different dtypes.");
   return binary(self, values, self.dtype(), nullptr, [](auto a, auto b) {
     using T = decltype(a);
-    return a == 0 ? b : (T)(a < 0 ? 0 : 1);
+    return a == 0 ? b : (T)(a > 0 ? 1 : 0);
   });
 }
 // The neighbour of a towards b among the numbers of T, whose neighbours have neighbouring bits.
@@ -447,7 +447,7 @@ Tensor nextafter(const Tensor& self, const Tensor& other) {
 }
 // Whole exponents are added to a float's own, which neither overflows nor rounds on the way.
 Tensor ldexp(const Tensor& self, const Tensor& other) {
-  NNLIB_CHECK_AS(NotImplementedError, other.dtype() != Dtype::Bool,
+  NNLIB_CHECK_AS(NotImplementedError, other.dtype() != Dtype::Bool || !is_floating(self.dtype()),
                  "\"ldexp_cpu_exp\" not implemented for 'Bool'");
   if (is_floating(other.dtype())) return mul(self, pow(wrapped_number(2.0), other));
   Tensor out = binary<true>(

@@ -209,7 +209,8 @@ Tensor differentiable_gradient(const ClassLoss& c, bool from_logits, const Tenso
     rows = add(mul(p, cast_values(scale, compute)), rows);
   }
   Tensor upstream = cast(g, compute);
-  if (c.reduction == Reduction::Mean) upstream = upstream / Scalar(c.total);
+  if (c.reduction == Reduction::Mean)
+    upstream = upstream / Scalar(c.total > 0 ? c.total : 1);  // no row, no gradient
   upstream = c.reduction == Reduction::None ? reshape(upstream, {c.rows, 1}) : reshape(upstream, {1, 1});
   return cast(from_rows(mul(rows, upstream), input.sizes()), input.dtype());
 }

@@ -362,7 +362,7 @@ Tensor prod_dim(const Tensor& self, int64_t dim, bool keepdim, std::optional<Dty
 
 Tensor cumsum(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
-  if (type != self.dtype() && is_floating(self.dtype())) return cumsum(cast(self, type), dim, std::nullopt);
+  if (type != self.dtype() && is_floating(self.dtype())) return cumsum(cast(self, type), dim, type);
   const int64_t d = wrap_dim(dim, self.dim());
   Tensor out = scan(self, d, type, kAdd, 0);
   if (wants_grad(self)) {
@@ -375,7 +375,7 @@ Tensor cumsum(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
 
 Tensor cumprod(const Tensor& self, int64_t dim, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
-  if (type != self.dtype() && is_floating(self.dtype())) return cumprod(cast(self, type), dim, std::nullopt);
+  if (type != self.dtype() && is_floating(self.dtype())) return cumprod(cast(self, type), dim, type);
   const int64_t d = wrap_dim(dim, self.dim());
   Tensor out = scan(self, d, type, kMultiply, 1);
   if (wants_grad(self)) {
@@ -397,8 +397,11 @@ Tensor logcumsumexp(const Tensor& self, int64_t dim) {
     record(out, "LogcumsumexpBackward0", {self},
            [x = save(self), r = save_output(out), d](Backward& ctx, const TensorList& g) {
              // Positive and negative gradients separately, in logarithms.
-             const Tensor v = x.get(ctx), y = r.get(ctx), size = log(abs(g[0])),
-                          none = wrapped_number((double)-INFINITY);
+             const Tensor v = x.get(ctx), y = r.get(ctx), size = log(abs(g[0]));
+             // Finite: infinities would leave NaN in the gradients of this.
+             const Tensor none = wrapped_number(v.dtype() == Dtype::Float64   ? -1e308
+                                                : v.dtype() == Dtype::Float16 ? -6e4
+                                                                              : -3e38);
              auto side = [&](const Tensor& of) {
                if (v.dim() == 0) return exp((of - y) + v);
                return exp(flip(logcumsumexp(flip(of - y, {d}), d), {d}) + v);

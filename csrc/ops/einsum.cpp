@@ -174,7 +174,8 @@ void take_diagonals(Labels& labels, Tensor& t, size_t operand) {
 }
 
 // The product of two operands in the common layout, summed over the given dimensions, which stay with size 1.
-Tensor product_of_two(Tensor a, Tensor b, const std::vector<bool>& summed) {
+// `alike`: all operands have one type, and what differs is a sum's.
+Tensor product_of_two(Tensor a, Tensor b, const std::vector<bool>& summed, bool alike) {
   Dims both, only_a, only_b, inner;
   int64_t n_both = 1, n_a = 1, n_b = 1, n_inner = 1;
   const int64_t dims = a.dim();
@@ -195,6 +196,10 @@ Tensor product_of_two(Tensor a, Tensor b, const std::vector<bool>& summed) {
       only_b.push_back(d);
       n_b *= b.size(d);
     }
+  }
+  if (alike && a.dtype() != b.dtype()) {
+    a = cast(a, Dtype::Int64);
+    b = cast(b, Dtype::Int64);
   }
   const auto joined = [](std::initializer_list<const Dims*> lists) {
     Dims order;
@@ -258,6 +263,8 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
       if (ops[i].size(d) != 1) last[size_t(d)] = i;
     }
   }
+  const bool alike =
+      std::all_of(ops.begin(), ops.end(), [&](const Tensor& t) { return t.dtype() == ops[0].dtype(); });
   Tensor result = ops[0];
   Dims alone;
   for (int64_t d = l.out_dims; d < l.dims; ++d) {
@@ -267,7 +274,7 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
   for (size_t i = 1; i < ops.size(); ++i) {
     std::vector<bool> summed(size_t(l.dims), false);
     for (int64_t d = l.out_dims; d < l.dims; ++d) summed[size_t(d)] = last[size_t(d)] == i;
-    result = product_of_two(result, ops[i], summed);
+    result = product_of_two(result, ops[i], summed, alike);
   }
   Dims sizes;
   for (int64_t d = 0; d < l.out_dims; ++d) sizes.push_back(result.size(d));
@@ -284,8 +291,8 @@ Tensor tensordot(const Tensor& self, const Tensor& other, const Dims& dims_self,
     const int64_t x = wrap_dim(dims_self[i], a.dim()), y = wrap_dim(dims_other[i], b.dim());
     NNLIB_CHECK(!taken_a[size_t(x)] && !taken_b[size_t(y)], "dim ", taken_a[size_t(x)] ? x : y,
                 " appears multiple times in the list of dims");
-    if (a.size(x) == 1 && b.size(y) != 1) b = sum(b, Dims{y}, true);
-    if (b.size(y) == 1 && a.size(x) != 1) a = sum(a, Dims{x}, true);
+    if (a.size(x) == 1 && b.size(y) != 1) b = sum(b, Dims{y}, true, b.dtype());
+    if (b.size(y) == 1 && a.size(x) != 1) a = sum(a, Dims{x}, true, a.dtype());
     NNLIB_CHECK(a.size(x) == b.size(y), "contracted dimensions need to match, but first has size ", a.size(x),
                 " in dim ", x, " and second has size ", b.size(y), " in dim ", y);
     taken_a[size_t(x)] = taken_b[size_t(y)] = true;

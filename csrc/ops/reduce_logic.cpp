@@ -62,8 +62,9 @@ void count_rows(const Tensor& self, const std::vector<bool>& mask,
 }
 
 Tensor truth(const Tensor& self, const std::optional<Dims>& dims, bool keepdim, bool every) {
+  // An empty list stands for no dimension here, where sums take it for all.
   const std::vector<bool> mask =
-      dims && dims->empty() ? std::vector<bool>((size_t)self.dim(), true) : reduced_mask(self, dims);
+      dims && dims->empty() ? std::vector<bool>((size_t)self.dim(), false) : reduced_mask(self, dims);
   const int64_t need = every ? reduced_count(self, mask) : 1;
   Tensor out =
       empty(reduced_sizes(self, mask, keepdim), self.dtype() == Dtype::UInt8 ? Dtype::UInt8 : Dtype::Bool);

@@ -220,7 +220,7 @@ Tensor mean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opt
 
 Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::optional<Dtype> dtype) {
   if (!is_floating(self.dtype())) return sum(self, dims, keepdim, dtype);
-  if (dtype && *dtype != self.dtype()) return nansum(cast(self, *dtype), dims, keepdim, std::nullopt);
+  if (dtype && *dtype != self.dtype()) return nansum(cast(self, *dtype), dims, keepdim, dtype);
   const std::vector<bool> mask = reduced_mask(self, dims);
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
   sum_into(out, self, mask, 1, true);

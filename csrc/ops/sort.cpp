@@ -251,6 +251,7 @@ std::pair<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool 
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   NNLIB_CHECK(self.dtype() != Dtype::Bool, "topk does not support bool dtypes on CPU");
   NNLIB_CHECK(k >= 0 && k <= n, "selected index k out of range");
+  if (!self.dim()) k = 1;  // what has no dimension to be empty along has its element
   // Values of 16 bits and whole numbers are often equal.
   const bool mostly_distinct = self.dtype() == Dtype::Float32 || self.dtype() == Dtype::Float64;
   auto r = select_lanes(self, d, k, [&](int64_t count, const auto* x, const auto&, auto* v, int64_t* at) {

@@ -9,6 +9,7 @@
 #include "ops/sparse.h"
 #include "python/autocast.h"
 #include "python/devices.h"
+#include "python/older_order.h"
 #include "python/signature.h"
 
 namespace nnlib::python {
@@ -109,6 +110,10 @@ bool match(const Overload& o, PyObject* const* args, size_t n, PyObject* kwnames
                       Py_TYPE(m->slots[i])->tp_name);
       return false;
     }
+  }
+  if ((o.flags & kOneTensor) && count >= 2 && !is_tensor(m->slots[0]) && !is_tensor(m->slots[1])) {
+    if (why) *why = concat("one of '", o.params[0].name, "' and '", o.params[1].name, "' must be Tensor");
+    return false;
   }
   return true;
 }
@@ -332,6 +337,8 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       if (m.out && m.out != Py_None) return invoke_out(o, m.slots, m.out);
       return autocasts(o) ? invoke_autocast(o, m.slots) : o.invoke(o, m.slots);
     }
+    if (PyObject* result = kwnames ? nullptr : call_in_older_order(callable, *op->name, args, n))
+      return result;
     std::string text, why;
     for (const Overload& o : *op->overloads) {
       match(o, args, n, kwnames, &m, &why);

@@ -32,6 +32,7 @@ enum Flags {
   kIntoOut = 64 | kOut,  // and computes there where that can be: it fails before it writes or not at all
   kProperty = 16,
   kPrivate = 32,
+  kOneTensor = 128,  // numbers alone are refused
 };
 
 enum class Kind : uint8_t {

@@ -77,17 +77,17 @@ void bind_arithmetic(Binder& b) {
   b.def<&ops::floor_divide>("floor_divide(Operand input, Operand other)", kDivision,
                             "input / other rounded down." NNLIB_EXAMPLE(
                                 "nnlib.floor_divide(nnlib.tensor([7, -7]), 2)", "tensor([ 3, -4])"));
-  b.def<&ops::remainder>("remainder(Operand input, Operand other)", kDivision,
+  b.def<&ops::remainder>("remainder(Operand input, Operand other)", kDivision | kOneTensor,
                          "input modulo other, with the sign of other." NNLIB_EXAMPLE(
                              "nnlib.remainder(nnlib.tensor([7, -7]), 3)", "tensor([1, 2])"));
   b.def<&ops::fmod>("fmod(Tensor input, Operand other)", kDivision,
                     "input modulo other, with the sign of input." NNLIB_EXAMPLE(
                         "nnlib.fmod(nnlib.tensor([7, -7]), 3)", "tensor([ 1, -1])"));
-  b.def<&ops::pow>("pow(Operand input, Operand exponent)", kAll,
+  b.def<&ops::pow>("pow(Operand input, Operand exponent)", kAll | kOneTensor,
                    "input to the power of exponent." NNLIB_EXAMPLE("nnlib.pow(nnlib.tensor([2., 3.]), 2)",
                                                                    "tensor([4., 9.])"));
   b.def<&ops::float_power>(
-      "float_power(Operand input, Operand exponent)", kPlain,
+      "float_power(Operand input, Operand exponent)", kPlain | kOneTensor,
       "input to the power of exponent in float64." NNLIB_EXAMPLE("nnlib.float_power(nnlib.tensor([2, 3]), 2)",
                                                                  "tensor([4., 9.], dtype=torch.float64)"));
   b.def<&ops::float_power_>("float_power_(Tensor input, Operand exponent)", kMethod,
@@ -98,10 +98,10 @@ void bind_arithmetic(Binder& b) {
         "The angle of the point (other, input), in (-pi, pi]." NNLIB_EXAMPLE(
             "nnlib.tensor([1., 1.]).atan2(nnlib.tensor([1., 0.]))", "tensor([0.7854, 1.5708])"));
   b.def<&ops::hypot>(
-      "hypot(Tensor input, Operand other)", kAll,
+      "hypot(Tensor input, Tensor other)", kAll,
       "sqrt(input^2 + other^2)." NNLIB_EXAMPLE("nnlib.hypot(nnlib.tensor([3., 6.]), nnlib.tensor([4., 8.]))",
                                                "tensor([ 5., 10.])"));
-  b.def<&ops::copysign>("copysign(Operand input, Operand other)", kAll,
+  b.def<&ops::copysign>("copysign(Tensor input, Operand other)", kAll,
                         "The magnitude of input with the sign of other." NNLIB_EXAMPLE(
                             "nnlib.copysign(nnlib.tensor([1., 2.]), -1.)", "tensor([-1., -2.])"));
   b.def<&ops::logaddexp>(
@@ -112,7 +112,7 @@ void bind_arithmetic(Binder& b) {
       "logaddexp2(Tensor input, Tensor other)", kPlain,
       "log2(2^input + 2^other), without overflow." NNLIB_EXAMPLE(
           "nnlib.logaddexp2(nnlib.tensor([0., 1.]), nnlib.tensor([0., 2.]))", "tensor([1.0000, 2.5850])"));
-  b.def<&ops::xlogy>("xlogy(Operand input, Operand other)", kAll,
+  b.def<&ops::xlogy>("xlogy(Operand input, Operand other)", kAll | kOneTensor,
                      "input * log(other), 0 where input is 0." NNLIB_EXAMPLE(
                          "nnlib.xlogy(nnlib.tensor([0., 2.]), nnlib.tensor([0., 1.]))", "tensor([0., 0.])"));
   b.def<&ops::heaviside>("heaviside(Tensor input, Tensor values)", kAll,
@@ -121,9 +121,9 @@ void bind_arithmetic(Binder& b) {
                              "tensor([0.0000, 0.5000, 1.0000])"));
   b.def<&ops::nextafter>("nextafter(Tensor input, Tensor other)", kAll,
                          "The next number after input towards other.");
-  b.def<&ops::ldexp>(
-      "ldexp(Tensor input, Operand other)", kAll,
-      "input * 2^other." NNLIB_EXAMPLE("nnlib.ldexp(nnlib.tensor([1., 3.]), 2)", "tensor([ 4., 12.])"));
+  b.def<&ops::ldexp>("ldexp(Tensor input, Tensor other)", kAll,
+                     "input * 2^other." NNLIB_EXAMPLE("nnlib.ldexp(nnlib.tensor([1., 3.]), nnlib.tensor(2))",
+                                                      "tensor([ 4., 12.])"));
   b.def<&ops::maximum>(
       "maximum(Tensor input, Tensor other)", kPlain,
       "The larger of each pair; NaN where one is NaN." NNLIB_EXAMPLE(
@@ -195,20 +195,20 @@ void bind_comparison(Binder& b) {
                            "Whether it is zero." NNLIB_EXAMPLE("nnlib.logical_not(nnlib.tensor([0., 2.]))",
                                                                "tensor([ True, False])"));
   b.def<&ops::bitwise_and>(
-      "bitwise_and(Operand input, Operand other)", kAll,
+      "bitwise_and(Operand input, Operand other)", kAll | kOneTensor,
       "Bits that both have." NNLIB_EXAMPLE("nnlib.bitwise_and(nnlib.tensor([12, 5]), 6)", "tensor([4, 4])"));
-  b.def<&ops::bitwise_or>("bitwise_or(Operand input, Operand other)", kAll,
+  b.def<&ops::bitwise_or>("bitwise_or(Operand input, Operand other)", kAll | kOneTensor,
                           "Bits that one of them has." NNLIB_EXAMPLE(
                               "nnlib.bitwise_or(nnlib.tensor([12, 5]), 6)", "tensor([14,  7])"));
-  b.def<&ops::bitwise_xor>("bitwise_xor(Operand input, Operand other)", kAll,
+  b.def<&ops::bitwise_xor>("bitwise_xor(Operand input, Operand other)", kAll | kOneTensor,
                            "Bits that exactly one of them has." NNLIB_EXAMPLE(
                                "nnlib.bitwise_xor(nnlib.tensor([12, 5]), 6)", "tensor([10,  3])"));
   b.def<&ops::bitwise_left_shift>(
-      "bitwise_left_shift(Operand input, Operand other)", kAll,
+      "bitwise_left_shift(Operand input, Operand other)", kAll | kOneTensor,
       "input * 2^other, in bits." NNLIB_EXAMPLE("nnlib.bitwise_left_shift(nnlib.tensor([1, 3]), 2)",
                                                 "tensor([ 4, 12])"));
   b.def<&ops::bitwise_right_shift>(
-      "bitwise_right_shift(Operand input, Operand other)", kAll,
+      "bitwise_right_shift(Operand input, Operand other)", kAll | kOneTensor,
       "input / 2^other, in bits." NNLIB_EXAMPLE("nnlib.bitwise_right_shift(nnlib.tensor([8, 5]), 1)",
                                                 "tensor([4, 2])"));
   b.def<&ops::bitwise_not>("bitwise_not(Tensor input)", kAll,

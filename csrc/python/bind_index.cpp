@@ -94,7 +94,8 @@ tensor([[0., 0., 5.]]))");
   b.def<&ops::isin>(
       "isin(Operand elements, Operand test_elements, *, bool assume_unique=False, bool invert=False) -> "
       "Tensor",
-      kFunction, "isin(elements, test_elements, invert=False): which elements stand among the others.");
+      kFunction | kOut | kOneTensor,
+      "isin(elements, test_elements, invert=False): which elements stand among the others.");
   b.def<&ops::unique_all>("_unique2(Tensor input, bool return_inverse, bool return_counts) -> Tensor[]",
                           kPrivate, "");
   b.def<&ops::unique_dim>(

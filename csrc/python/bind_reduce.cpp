@@ -1,7 +1,10 @@
 // Reductions over dimensions, and running values along one.
+#include "core/shape.h"
 #include "ops/elementwise.h"
+#include "ops/linalg.h"
 #include "ops/order.h"
 #include "ops/reduce.h"
+#include "ops/shape.h"
 #include "python/bind.h"
 #include "python/example.h"
 
@@ -66,9 +69,24 @@ std::pair<Tensor, Tensor> std_mean_whole(const Tensor& x, bool unbiased) {
 
 Tensor norm_named(const Tensor& x, const std::string& p, const std::optional<Dims>& dim, bool keepdim,
                   std::optional<Dtype> dtype) {
-  NNLIB_CHECK(p == "fro", "norm(): expected p to be a number or 'fro', got '", p,
-              "'; linalg.matrix_norm has the others");
-  return ops::norm(x, Scalar(2), dim, keepdim, dtype);
+  if (p == "fro") return ops::norm(x, Scalar(2), dim, keepdim, dtype);
+  NNLIB_CHECK(p == "nuc", "norm(): expected p to be a number, 'fro' or 'nuc', got '", p, "'");
+  const Dims matrix = dim.value_or(Dims{-2, -1});
+  NNLIB_CHECK(matrix.size() == 2 && (dim || x.dim() == 2),
+              "norm(): 'nuc' is a norm of matrices, but got dim=", matrix, " of a tensor of ", x.dim(),
+              " dimensions");
+  const Tensor a = ops::movedim(x, matrix, {-2, -1});
+  Tensor out = ops::sum(ops::linalg_svdvals(dtype ? ops::cast(a, *dtype) : a), Dims{-1}, false, std::nullopt);
+  if (!keepdim) return out;
+  Dims kept = x.sizes();
+  for (int64_t d : matrix) kept[(size_t)wrap_dim(d, x.dim())] = 1;
+  return ops::reshape(out, kept);
+}
+Tensor amax_over(const Tensor& x, const std::optional<Dims>& dim, bool keepdim) {
+  return ops::amax(x, dim.value_or(Dims{}), keepdim);
+}
+Tensor amin_over(const Tensor& x, const std::optional<Dims>& dim, bool keepdim) {
+  return ops::amin(x, dim.value_or(Dims{}), keepdim);
 }
 
 void bind_moments(Binder& b) {
@@ -98,12 +116,13 @@ void bind_moments(Binder& b) {
                    "(tensor([0.7071, 0.7071]), tensor([1.5000, 3.5000]))"))
 #undef NNLIB_MOMENT
   b.def<&ops::norm>("norm(Tensor input, Scalar? p, int[1]? dim=None, bool keepdim=False, dtype? dtype=None)",
-                    kFM,
+                    kFM | kOut,
                     "The vector norm of order p over dim; \"fro\" means 2.\n\nExample::\n\n"
                     "    >>> nnlib.tensor([3., 4.]).norm()\n    tensor(5.)");
   b.def<&norm_named>(
-      "norm(Tensor input, str p=\"fro\", int[1]? dim=None, bool keepdim=False, dtype? dtype=None)", kFM,
-      "The norm of that name over dim.");
+      "norm(Tensor input, str p=\"fro\", int[1]? dim=None, bool keepdim=False, dtype? dtype=None)",
+      kFM | kOut,
+      "The norm of that name over dim: \"fro\", or \"nuc\", the sum of the singular values of matrices.");
   b.def<&ops::vector_norm>(
       "linalg_vector_norm(Tensor input, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, dtype? "
       "dtype=None)",
@@ -130,12 +149,12 @@ void bind_extremes(Binder& b) {
   b.def<&ops::minimum>("min(Tensor input, Tensor other)", kFMO, "As minimum: the smaller of each pair.");
   b.def<&ops::min_dim>("min(Tensor input, int dim, bool keepdim=False) -> (values, indices)", kFMO,
                        "The smallest values over dim and where they stand (the first of equals).");
-  b.def<&ops::amax>(
-      "amax(Tensor input, int[1] dim=[], bool keepdim=False)", kFMO,
+  b.def<&amax_over>(
+      "amax(Tensor input, int[1]? dim=[], bool keepdim=False)", kFMO,
       "The largest values over dim (one or several); equal ones share the gradient." NNLIB_EXAMPLE(
           "nnlib.amax(nnlib.tensor([[1., 2.], [4., 3.]]), 1)", "tensor([2., 4.])"));
-  b.def<&ops::amin>(
-      "amin(Tensor input, int[1] dim=[], bool keepdim=False)", kFMO,
+  b.def<&amin_over>(
+      "amin(Tensor input, int[1]? dim=[], bool keepdim=False)", kFMO,
       "The smallest values over dim (one or several); equal ones share the gradient." NNLIB_EXAMPLE(
           "nnlib.amin(nnlib.tensor([[1., 2.], [4., 3.]]), 1)", "tensor([1., 3.])"));
   b.def<&ops::aminmax>("aminmax(Tensor input, *, int? dim=None, bool keepdim=False) -> (min, max)", kFMO,

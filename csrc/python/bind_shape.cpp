@@ -139,7 +139,7 @@ void bind_copies(Binder& b) {
       "contiguous(Tensor input, *, memory_format? memory_format=None) -> Tensor", kMethod,
       "contiguous(): the tensor itself where it lies densely in this order, a copy otherwise.");
   b.def<&ops::copy_>(
-      "copy_(Tensor input, Tensor src, bool non_blocking=False) -> Tensor", kMethod,
+      "copy_(Tensor input, Operand src, bool non_blocking=False) -> Tensor", kMethod,
       "copy_(src): takes src's values, broadcast and converted to this dtype. Returns the tensor.");
   b.def<&nnlib::detach>("detach(Tensor input) -> Tensor", kBoth,
                         "detach(input): the same memory without history.");

@@ -6,6 +6,7 @@ Factorisations work in float64 inside.
 from __future__ import annotations
 
 from .. import _C
+from .._arguments import check_arguments
 from ._errors import LinAlgError, raises_linalg_error
 from ._functions import householder_product, matrix_exp, tensorinv, tensorsolve, vander
 from ._lu import (
@@ -74,3 +75,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+check_arguments(globals(), __all__)
+del check_arguments

@@ -8,11 +8,13 @@ from .. import _C
 from .._out import takes_out
 from ._errors import matrices, raises_linalg_error
 
+Tensor = _C.Tensor
+
 _TAYLOR = 18  # 0.5^19 / 19! is far below float64's eps
 _solve, _inv = raises_linalg_error(_C.linalg_solve), raises_linalg_error(_C.linalg_inv)
 
 
-def matrix_exp(A):
+def matrix_exp(A: Tensor):
     """The exponential of each matrix, the sum of ``A^k / k!``.
 
     A is halved until its norm is at most 1/2, then Taylor's polynomial of degree 18 is squared as often, in float64.
@@ -43,7 +45,7 @@ def matrix_exp(A):
 
 
 @takes_out
-def householder_product(A, tau):
+def householder_product(A: Tensor, tau: Tensor):
     """The first n columns of a product of reflections ``1 - tau_i v_i v_i^T``, as :func:`nnlib.geqrf` leaves them.
 
     Args:
@@ -82,7 +84,7 @@ def householder_product(A, tau):
 
 
 @takes_out
-def vander(x, *, N: int | None = None):
+def vander(x: Tensor, *, N: int | None = None):
     """Powers of samples: (..., n) gives (..., n, N) with ``x[..., i] ** j``.
 
     ``N``: the number of columns, n by default; RuntimeError for less than 2.
@@ -92,8 +94,8 @@ def vander(x, *, N: int | None = None):
             [1, 2, 4],
             [1, 3, 9]])
     """
-    if x.dim() < 1:
-        raise RuntimeError("linalg.vander: Expected x to have at least one dimension")
+    if x.dim() == 0:
+        x = x.unsqueeze(0)
     columns = x.shape[-1] if N is None else N
     if columns <= 1:
         raise RuntimeError("N must be greater than 1.")
@@ -103,7 +105,7 @@ def vander(x, *, N: int | None = None):
 
 
 @takes_out
-def tensorinv(A, ind: int = 2):
+def tensorinv(A: Tensor, ind: int = 2):
     """The inverse of what ``tensordot(A, X, A.dim() - ind)`` does: the first ``ind`` dimensions are the rows.
 
     RuntimeError where rows and columns are not equally many, LinAlgError for a singular tensor.
@@ -123,7 +125,7 @@ def tensorinv(A, ind: int = 2):
 
 
 @takes_out
-def tensorsolve(A, B, dims=None):
+def tensorsolve(A: Tensor, B: Tensor, dims=None):
     """X with ``tensordot(A, X, X.dim()) = B``.
 
     Args:

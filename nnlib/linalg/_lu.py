@@ -13,6 +13,8 @@ from ..autograd.function import Function
 from ._errors import LinAlgError, matrices
 from ._triangular import solve_triangular
 
+Tensor = _C.Tensor
+
 _lu_factor = named("linalg_lu_factor", "LU pivots")
 _lu_factor_ex = named("linalg_lu_factor_ex", "LU pivots info")
 _lu = named("linalg_lu", "P L U")
@@ -86,7 +88,7 @@ def _factor(a, pivot: bool):
     return square, order, pivots, info
 
 
-def lu_factor_ex(A, *, pivot: bool = True, check_errors: bool = False):
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False):
     """:func:`lu_factor` with ``info``: 0, or the number of the first pivot that is zero, for each matrix.
 
     LinAlgError for such a pivot where ``check_errors`` is True.
@@ -108,7 +110,7 @@ def _refuse(name: str, info) -> None:
 
 
 @takes_out
-def lu_factor(A, *, pivot: bool = True):
+def lu_factor(A: Tensor, *, pivot: bool = True):
     """Triangular factors in one matrix: a named tuple (LU, pivots).
 
     Computed in float64, one column after the other, for all matrices of the batch at once.
@@ -149,7 +151,7 @@ def _permutation(order, dtype):
 
 
 @takes_out
-def lu(A, *, pivot: bool = True):
+def lu(A: Tensor, *, pivot: bool = True):
     """A named tuple (P, L, U) with ``P L U = A``: a permutation, and a lower and an upper triangular matrix.
 
     Args as of :func:`lu_factor`; shapes (..., m, m), (..., m, k) and (..., k, n) with k = min(m, n). A zero pivot is
@@ -179,7 +181,7 @@ def _order_of(pivots, rows: int):
     return order.reshape(*pivots.shape[:-1], rows)
 
 
-def lu_unpack(LU_data, LU_pivots, unpack_data: bool = True, unpack_pivots: bool = True):
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True):
     """A named tuple (P, L, U) of what :func:`lu_factor` returned; parts not asked for have no elements.
 
     RuntimeError for pivots that are not int32 numbers of rows.
@@ -200,7 +202,7 @@ def _check_pivots(name: str, factors, pivots) -> None:
 
 
 @takes_out
-def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False):
     """X with ``A X = B``, from the factors that :func:`lu_factor` returned.
 
     Args:
@@ -241,7 +243,7 @@ def _marked(result, info, dims: int):
     return _C.where((info != 0).reshape(*info.shape, *[1] * dims), float("nan"), result)
 
 
-def inv_ex(A, *, check_errors: bool = False):
+def inv_ex(A: Tensor, *, check_errors: bool = False):
     """A named tuple (inverse, info): NaN and the number of a zero pivot for a singular matrix, rather than an error.
 
     >>> nnlib.linalg.inv_ex(nnlib.zeros(1, 1)).info
@@ -255,7 +257,7 @@ def inv_ex(A, *, check_errors: bool = False):
     return _inv_ex(_marked(_C.linalg_inv(_instead(A, info)), info, 2), info)
 
 
-def solve_ex(A, B, *, left: bool = True, check_errors: bool = False):
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False):
     """A named tuple (result, info) of :func:`solve`: NaN and the number of a zero pivot for a singular matrix."""
     matrices("linalg.solve", A, square=True)
     info = _factor(A.detach(), True)[3]
@@ -266,7 +268,7 @@ def solve_ex(A, B, *, left: bool = True, check_errors: bool = False):
     return _solve_ex(_marked(result, info, dims), info)
 
 
-def cholesky_ex(A, *, upper: bool = False, check_errors: bool = False):
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False):
     """A named tuple (L, info): NaN and the order of the first leading minor that is not positive for a matrix that has
     no Cholesky factor, rather than an error.
 

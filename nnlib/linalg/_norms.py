@@ -45,6 +45,8 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dt
         raise RuntimeError(
             f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, got {A.dim()}"
         )
+    if isinstance(dim, int) or len(dim) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
     if ord == "fro":
         return _C.linalg_vector_norm(A, 2, tuple(dim), keepdim)
     if ord not in ("nuc", 1, -1, 2, -2, float("inf"), float("-inf")):

@@ -11,6 +11,8 @@ from ._lu import lu_solve as _lu_solve
 from ._spectral import pinv
 from ._triangular import solve_triangular
 
+Tensor = _C.Tensor
+
 _svd, _qr, _geqrf = named("svd", "U S V"), named("qr", "Q R"), named("geqrf", "a tau")
 _triangular = named("triangular_solve", "solution cloned_coefficient")
 
@@ -18,7 +20,7 @@ orgqr = householder_product
 
 
 @takes_out
-def svd(input, some: bool = True, compute_uv: bool = True):
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True):
     """A named tuple (U, S, V) with ``U diag(S) V^T = input``: V here, not its transpose as in ``linalg.svd``.
 
     Args:
@@ -40,19 +42,19 @@ def svd(input, some: bool = True, compute_uv: bool = True):
 
 
 @takes_out
-def qr(input, some: bool = True):
+def qr(input: Tensor, some: bool = True):
     """A named tuple (Q, R) with ``Q R = input``: ``linalg.qr`` with mode "reduced", or "complete" for
     ``some=False``."""
     return _qr(*_C.linalg_qr(input, "reduced" if some else "complete"))
 
 
-def pinverse(input, rcond: float = 1e-15):
+def pinverse(input: Tensor, rcond: float = 1e-15):
     """``linalg.pinv`` whose singular values below ``rcond`` of the largest count as zeros."""
     return pinv(input, rtol=rcond)
 
 
 @takes_out
-def cholesky_solve(B, L, upper: bool = False):
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False):
     """X with ``A X = B``, from the Cholesky factor of A.
 
     Args:
@@ -70,14 +72,16 @@ def cholesky_solve(B, L, upper: bool = False):
 
 
 @takes_out
-def cholesky_inverse(L, upper: bool = False):
+def cholesky_inverse(L: Tensor, upper: bool = False):
     """The inverse of A, from its Cholesky factor. Arguments as of :func:`cholesky_solve`."""
     matrices("cholesky_inverse", L, square=True)
     return cholesky_solve(_C.eye(L.shape[-1], dtype=L.dtype), L, upper)
 
 
 @takes_out
-def triangular_solve(b, A, upper: bool = True, transpose: bool = False, unitriangular: bool = False):
+def triangular_solve(
+    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+):
     """A named tuple of X with ``A X = b`` of triangular A, and A: ``linalg.solve_triangular`` under its older name.
 
     ``transpose``: solve with the transpose of A.
@@ -87,7 +91,7 @@ def triangular_solve(b, A, upper: bool = True, transpose: bool = False, unitrian
     return _triangular(x, A.expand(*x.shape[:-2], *A.shape[-2:]).clone())
 
 
-def lu(A, pivot: bool = True, get_infos: bool = False):
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False):
     """The packed factors and the pivots of ``linalg.lu_factor``, and with ``get_infos`` the numbers of zero pivots.
 
     A zero pivot is no error.
@@ -97,13 +101,13 @@ def lu(A, pivot: bool = True, get_infos: bool = False):
 
 
 @takes_out
-def lu_solve(b, LU_data, LU_pivots):
+def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor):
     """X with ``A X = b``: ``linalg.lu_solve`` with its arguments in another order."""
     return _lu_solve(LU_data, LU_pivots, b)
 
 
 @takes_out
-def geqrf(input):
+def geqrf(input: Tensor):
     """A named tuple (a, tau): R in the upper triangle, and the reflections whose product is Q below it.
 
     Source: Golub and Van Loan, "Matrix computations" (2013), section 5.2, with LAPACK's signs. No gradient.
@@ -135,7 +139,7 @@ def geqrf(input):
     return _geqrf(work.to(input.dtype), tau.to(input.dtype))
 
 
-def ormqr(input, tau, other, left: bool = True, transpose: bool = False):
+def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False):
     """The product of Q (..., m, m), given by its reflections, and ``other``; Q^T for ``transpose``.
 
     ``left=False`` gives ``other Q``. Arguments as of :func:`nnlib.linalg.householder_product`.

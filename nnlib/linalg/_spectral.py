@@ -59,7 +59,7 @@ def _threshold(values, atol, rtol):
 
 
 @takes_out
-def matrix_rank(A, tol=None, hermitian: bool = False, *, atol=None, rtol=None):
+def matrix_rank(A: Tensor, tol=None, hermitian: bool = False, *, atol=None, rtol=None):
     """How many singular values lie above ``max(atol, rtol * largest)``.
 
     Args:
@@ -109,7 +109,7 @@ class _Pinv(Function):
 
 
 @takes_out
-def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
+def pinv(A: Tensor, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
     """The pseudo-inverse of Moore and Penrose: (..., m, n) gives (..., n, m).
 
     Args:
@@ -131,7 +131,7 @@ def pinv(A, rcond=None, hermitian: bool = False, *, atol=None, rtol=None):
 
 
 @takes_out
-def cond(A, p=None):
+def cond(A: Tensor, p=None):
     """How much relative errors may grow where A is inverted: the product of the norms of A and of its inverse.
 
     Args:
@@ -146,6 +146,8 @@ def cond(A, p=None):
     if p is None or p in (2, -2):
         matrices("linalg.cond", A)
         values = _C.linalg_svdvals(A)
+        if not values.shape[-1]:
+            return values.sum(-1)
         high, low = values[..., 0], values[..., -1]
         return low / high if p == -2 else high / low
     if p not in ("fro", "nuc", 1, -1, math.inf, -math.inf):
@@ -158,7 +160,7 @@ def cond(A, p=None):
     return _C.where(info != 0, math.inf, result)
 
 
-def lstsq(A, B, rcond=None, *, driver: str | None = None):
+def lstsq(A: Tensor, B: Tensor, rcond=None, *, driver: str | None = None):
     """X that makes ``A X - B`` smallest; of several such X the smallest one.
 
     Args:
@@ -200,7 +202,7 @@ def lstsq(A, B, rcond=None, *, driver: str | None = None):
     x = pinv(A, rtol=rtol) @ b
     values = _C.linalg_svdvals(A.detach())
     rank = (values > _threshold(values, 0.0, rtol)).sum(-1)
-    residuals = _C.empty((0,), dtype=A.dtype)
+    residuals = x.reshape(-1)[:0]
     if driver != "gelsy" and m > n and bool((rank == n).all()):
         residuals = (A @ x - b).square().sum(-2)
     none = _C.empty((0,), dtype=A.dtype)

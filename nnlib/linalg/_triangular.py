@@ -8,6 +8,8 @@ from .._out import takes_out
 from ..autograd.function import Function
 from ._errors import matrices
 
+Tensor = _C.Tensor
+
 
 def _substitute(a, b, upper: bool, unit: bool):
     """X of A X = B in float64, row after row."""
@@ -47,7 +49,7 @@ class _Solve(Function):
 
 
 @takes_out
-def solve_triangular(A, B, *, upper: bool, left: bool = True, unitriangular: bool = False):
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False):
     """X with ``A X = B`` of triangular A, by substitution; X A = B for ``left=False``.
 
     Args:

@@ -7,6 +7,7 @@ digits, are stated with each and tested. Integers are taken as the default dtype
 from __future__ import annotations
 
 from .. import _C
+from .._arguments import check_arguments
 from .._out import in_place
 from ._bessel import (
     airy_ai,
@@ -43,6 +44,8 @@ from ._polynomials import (
     shifted_chebyshev_polynomial_w,
 )
 
+Tensor = _C.Tensor
+
 digamma = psi = _C.digamma
 erf, erfc, erfinv = _C.erf, _C.erfc, _C.erfinv
 exp2, expit, expm1 = _C.exp2, _C.sigmoid, _C.expm1
@@ -51,12 +54,12 @@ log1p, logit, logsumexp = _C.log1p, _C.logit, _C.logsumexp
 polygamma, round, sinc, xlogy = _C.polygamma, _C.round, _C.sinc, _C.xlogy
 
 
-def softmax(input, dim: int, *, dtype=None):
+def softmax(input: Tensor, dim: int, *, dtype=None):
     """:func:`nnlib.softmax`."""
     return _C.softmax(input, dim, dtype=dtype)
 
 
-def log_softmax(input, dim: int, *, dtype=None):
+def log_softmax(input: Tensor, dim: int, *, dtype=None):
     """:func:`nnlib.log_softmax`."""
     return _C.log_softmax(input, dim, dtype=dtype)
 
@@ -125,3 +128,5 @@ __all__ = [
     "xlogy",
     "zeta",
 ]
+check_arguments(globals(), __all__)
+del check_arguments

@@ -10,6 +10,8 @@ from .._out import takes_out
 from ..autograd.function import Function
 from ._series import floating
 
+Tensor = _C.Tensor
+
 # Coefficients of Temme's uniform expansion in powers of eta, by powers of 1 / a.
 
 _TEMME = (
@@ -18,6 +20,7 @@ _TEMME = (
     (25 / 6048, -139 / 51840, 1 / 1296),
 )
 _LARGE = 1e4
+_HIGHEST_P = 100000
 _STEPS = 4000
 
 
@@ -125,7 +128,7 @@ def _both(name: str, input, other):
 
 
 @takes_out
-def igamma(input, other):
+def igamma(input: Tensor, other: Tensor):
     """The lower incomplete gamma function P(input, other), divided by the complete one.
 
     The power series up to ``other = input + 1``, a continued fraction above it, Temme's uniform expansion for
@@ -142,7 +145,7 @@ def igamma(input, other):
 
 
 @takes_out
-def igammac(input, other):
+def igammac(input: Tensor, other: Tensor):
     """The upper incomplete gamma function Q, divided by the complete one: 1 - :func:`igamma`, without its rounding.
 
     >>> nnlib.igammac(nnlib.tensor([4.0]), nnlib.tensor([3.0]))
@@ -155,16 +158,16 @@ gammainc, gammaincc = igamma, igammac
 
 
 @takes_out
-def mvlgamma(input, p: int):
+def mvlgamma(input: Tensor, p: int):
     """The logarithm of the multivariate gamma function of dimension ``p``, for numbers above (p - 1) / 2.
 
-    RuntimeError for ``p`` below 1.
+    RuntimeError for ``p`` below 1 or above 100,000.
 
     >>> nnlib.mvlgamma(nnlib.tensor([2.0]), 2)
     tensor([0.4516])
     """
-    if p < 1:
-        raise RuntimeError("p has to be greater than or equal to 1")
+    if not 1 <= p <= _HIGHEST_P:
+        raise RuntimeError(f"p has to be greater than or equal to 1, and at most {_HIGHEST_P}, but got {p}")
     x = floating(input)
     steps = _C.arange(p, dtype=x.dtype) * 0.5
     return (x.unsqueeze(-1) - steps).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)

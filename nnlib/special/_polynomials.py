@@ -5,13 +5,23 @@ Source: Abramowitz and Stegun, "Handbook of mathematical functions" (1964), chap
 
 from __future__ import annotations
 
+import math
+
 from .. import _C
 from .._out import takes_out
 from ._series import floating
 
+_HERMITE = 512  # the highest degree of Hermite's polynomials, as in PyTorch
+_HIGHEST = 100000  # beyond it the recurrences would run for very long
 
-def _values(x, n, first, step):
-    """p_n(x) with p_0 = 1, p_1 = first(x) and p_k = step(k, x, p_(k-1), p_(k-2)); 0 for n < 0."""
+
+def _values(x, n, first, step, limit=math.inf):
+    """p_n(x) with p_0 = 1, p_1 = first(x) and p_k = step(k, x, p_(k-1), p_(k-2)); 0 for n < 0, NaN above ``limit``.
+
+    TypeError where neither is a tensor, RuntimeError for degrees above 100,000.
+    """
+    if not isinstance(x, _C.TensorBase) and not isinstance(n, _C.TensorBase):
+        raise TypeError(f"one of input and n must be Tensor, not {type(x).__name__} and {type(n).__name__}")
     if not isinstance(x, _C.TensorBase):
         x = _C.tensor(x, dtype=n.dtype if n.is_floating_point() else _C.get_default_dtype())
     dtype = floating(x).dtype
@@ -20,6 +30,10 @@ def _values(x, n, first, step):
     before, now = _C.ones_like(wide), first(wide)
     result = _C.where(degrees < 0, 0.0, _C.where(degrees == 0, before, now))
     highest = int(degrees.amax()) if degrees.numel() else 0
+    if limit < highest:
+        result, highest = _C.where(degrees > limit, math.nan, result), limit
+    if highest > _HIGHEST:
+        raise RuntimeError(f"the degree has to be at most {_HIGHEST}, got {highest}")
     for k in range(2, highest + 1):
         before, now = now, step(k, wide, now, before)
         result = _C.where(degrees == k, now, result)
@@ -59,18 +73,23 @@ for _kind in _CHEBYSHEV:
 
 @takes_out
 def hermite_polynomial_h(input, n):
-    """The physicist's Hermite polynomial of degree ``n``: weight exp(-x^2). Arguments as of Chebyshev's."""
-    return _values(input, n, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * (k - 1) * q)
+    """The physicist's Hermite polynomial of degree ``n``: weight exp(-x^2).
+
+    NaN for n above 512. Arguments as of Chebyshev's.
+    """
+    return _values(input, n, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * (k - 1) * q, _HERMITE)
 
 
 @takes_out
 def hermite_polynomial_he(input, n):
-    """The probabilist's Hermite polynomial of degree ``n``: weight exp(-x^2 / 2). Arguments as of Chebyshev's.
+    """The probabilist's Hermite polynomial of degree ``n``: weight exp(-x^2 / 2).
+
+    NaN for n above 512. Arguments as of Chebyshev's.
 
     >>> nnlib.special.hermite_polynomial_he(nnlib.tensor([2.0]), 2)
     tensor([3.])
     """
-    return _values(input, n, lambda x: x, lambda k, x, p, q: x * p - (k - 1) * q)
+    return _values(input, n, lambda x: x, lambda k, x, p, q: x * p - (k - 1) * q, _HERMITE)
 
 
 @takes_out

@@ -486,3 +486,31 @@ def test_a_penalty_on_gradients_of_a_net_with_relu_reaches_its_biases():
     slopes = nnlib.autograd.grad(net(nnlib.ones(4, 2)).pow(2).mean(), first, create_graph=True)
     second = nnlib.autograd.grad(sum((s * s).sum() for s in slopes), first)
     assert [s.shape for s in second] == [p.shape for p in first]
+
+
+def test_recorded_gradients_are_those_of_an_ordinary_pass():
+    """With create_graph=True too nothing comes through where the slope is 0 or nothing counts."""
+    F = nnlib.nn.functional
+    mask = nnlib.tensor([[True, False], [False, False]])
+    cases = [
+        lambda x: (F.relu(x) ** 0.5).sum(),  # an infinity from above, times 0
+        lambda x: (F.hardtanh(x, 0, 2) ** 0.5).sum(),
+        lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=mask).sum(),
+        lambda x: F.cross_entropy(x, nnlib.tensor([1, 1]), ignore_index=1),
+        lambda x: F.nll_loss(x, nnlib.tensor([1, 1]), ignore_index=1),
+    ]
+    for case in cases:
+        x = nnlib.tensor([[0.0, 1.0], [-1.0, 4.0]], dtype=nnlib.float64, requires_grad=True)
+        (plain,) = nnlib.autograd.grad(case(x), x)
+        (recorded,) = nnlib.autograd.grad(case(x), x, create_graph=True)
+        assert nnlib.allclose(recorded, plain) and recorded.isfinite().all()
+
+
+def test_second_gradients_of_logcumsumexp():
+    x = nnlib.tensor([2.7, 1.9, 1.4, 0.2], dtype=nnlib.float64, requires_grad=True)
+    weights = nnlib.tensor([1.0, -0.5, 0.25, -2.0], dtype=nnlib.float64)
+    assert nnlib.autograd.gradgradcheck(lambda t: nnlib.logcumsumexp(t, 0) * weights, (x,))
+    (first,) = nnlib.autograd.grad(nnlib.logcumsumexp(x, 0), x, nnlib.ones_like(x), create_graph=True)
+    # A gradient of ones is shared out among the places: its sum stays.
+    (second,) = nnlib.autograd.grad(first.sum(), x)
+    assert second.abs().max() < 1e-12

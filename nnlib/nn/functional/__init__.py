@@ -10,6 +10,7 @@ Example::
 
 # ruff: noqa: F401  (this file is the list of what there is)
 
+from ..._arguments import check_arguments
 from ._activation import (
     celu,
     celu_,
@@ -136,4 +137,6 @@ from ._vision import (
 )
 from ._windows import fold, unfold
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [name for name in dir() if not name.startswith("_") and name != "check_arguments"]
+check_arguments(globals(), __all__)
+del check_arguments

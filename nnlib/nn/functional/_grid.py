@@ -1,8 +1,12 @@
 """Sampling a field at any places, and the places that an affine map leads to."""
 
+from __future__ import annotations
+
 import warnings
 
 from nnlib import _C
+
+Tensor = _C.Tensor
 
 
 def _default_corners(align_corners):
@@ -16,7 +20,7 @@ def _default_corners(align_corners):
     return bool(align_corners)
 
 
-def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+def grid_sample(input: Tensor, grid: Tensor, mode="bilinear", padding_mode="zeros", align_corners=None):
     """The values of `input` at the places that `grid` says.
 
     Args:
@@ -63,7 +67,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     return _C.grid_sample(input, grid, mode, padding_mode, align_corners)
 
 
-def affine_grid(theta, size, align_corners=None):
+def affine_grid(theta: Tensor, size, align_corners=None):
     """The grid for `grid_sample` that applies an affine map to the output's coordinates.
 
     Args:

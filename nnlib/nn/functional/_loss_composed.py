@@ -1,5 +1,7 @@
 """Losses made of tensor operations; arguments and reductions as in the other losses."""
 
+from __future__ import annotations
+
 import math
 
 from nnlib import _C
@@ -9,11 +11,13 @@ from nnlib.autograd import no_grad
 from ._distance import pairwise_distance
 from ._reduction import check, legacy, reduce_loss
 
+Tensor = _C.Tensor
+
 
 @in_float32
 def poisson_nll_loss(
-    input,
-    target,
+    input: Tensor,
+    target: Tensor,
     log_input=True,
     full=False,
     size_average=None,
@@ -30,7 +34,7 @@ def poisson_nll_loss(
     return reduce_loss(loss, reduction)
 
 
-def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(input: Tensor, target: Tensor, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log likelihood of a normal distribution. See `nnlib.nn.GaussianNLLLoss`."""
     if isinstance(var, int | float):
         if var < 0:
@@ -56,7 +60,9 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 
 @in_float32
-def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """max(0, -y (x1 - x2) + margin). See `nnlib.nn.MarginRankingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     if not input1.dim() == input2.dim() == target.dim():
@@ -68,7 +74,9 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 
 
 @in_float32
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin=1.0, size_average=None, reduce=None, reduction="mean"
+):
     """x where y = 1, max(0, margin - x) where y = -1. See `nnlib.nn.HingeEmbeddingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     zeros = _C.zeros_like(input)
@@ -78,7 +86,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 @in_float32
-def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(-y x)). See `nnlib.nn.SoftMarginLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     if target.dtype != input.dtype:
@@ -86,7 +94,14 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     return reduce_loss((1 + (-target * input).exp()).log(), reduction)
 
 
-def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average=None,
+    reduce=None,
+    reduction="mean",
+):
     """Binary cross-entropy of logits, averaged over classes. See `nnlib.nn.MultiLabelSoftMarginLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     loss = -(target * _C.logsigmoid(input) + (1 - target) * _C.logsigmoid(-input))
@@ -106,7 +121,7 @@ def _check_margin_target(name, input, shape, target):
 
 
 @in_float32
-def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction="mean"):
     """The hinge of each target class against each other class. See `nnlib.nn.MultiLabelMarginLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     check(reduction)
@@ -118,11 +133,11 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
 
 @in_float32
 def multi_margin_loss(
-    input,
-    target,
+    input: Tensor,
+    target: Tensor,
     p=1,
     margin=1.0,
-    weight=None,
+    weight: Tensor | None = None,
     size_average=None,
     reduce=None,
     reduction="mean",
@@ -140,12 +155,14 @@ def multi_margin_loss(
         raise RuntimeError(
             f"multi_margin_loss: inconsistent weight size: expected [{x.size(1)}], got {weight.size()}"
         )
-    loss = _C._multi_margin_loss(x, target.reshape(-1), p, margin, weight)
+    loss = _C._multi_margin_loss(x, target.reshape(-1), int(p), margin, weight)
     return reduce_loss(loss if target.dim() else loss.squeeze(0), reduction)
 
 
 @in_float32
-def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """1 - cos where y = 1, max(0, cos - margin) where y = -1. See `nnlib.nn.CosineEmbeddingLoss`."""
     reduction = legacy(size_average, reduce, reduction)
     if target.dim() not in (0, 1):
@@ -167,9 +184,9 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 
 @in_float32
 def triplet_margin_loss(
-    anchor,
-    positive,
-    negative,
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
     margin=1.0,
     p=2,
     eps=1e-6,
@@ -190,7 +207,14 @@ def triplet_margin_loss(
 
 
 def triplet_margin_with_distance_loss(
-    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function=None,
+    margin=1.0,
+    swap=False,
+    reduction="mean",
 ):
     """max(0, d(a, p) - d(a, n) + margin). See `nnlib.nn.TripletMarginWithDistanceLoss`."""
     check(reduction)

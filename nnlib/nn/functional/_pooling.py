@@ -2,11 +2,15 @@
 maxima.
 """
 
+from __future__ import annotations
+
 import math
 
 from nnlib import _C
 
 from .._tuples import to_ntuple
+
+Tensor = _C.Tensor
 
 avg_pool1d = _C.avg_pool1d
 avg_pool2d = _C.avg_pool2d
@@ -86,11 +90,11 @@ def _adaptive_max_pool(n):
     name = f"adaptive_max_pool{n}d"
     native = getattr(_C, name)
 
-    def pool(input, output_size, return_indices=False):
+    def pool(input: Tensor, output_size, return_indices=False):
         result = native(input, _resolve_none(output_size, input, n, name))
         return result if return_indices else result[0]
 
-    def pool_with_indices(input, output_size, return_indices=False):
+    def pool_with_indices(input: Tensor, output_size, return_indices=False):
         return native(input, _resolve_none(output_size, input, n, name))
 
     doc = f"Maxima over windows that give the output `output_size`. See `nnlib.nn.AdaptiveMaxPool{n}d`."
@@ -108,7 +112,7 @@ def _lp_pool(n):
     avg_pool = getattr(_C, f"avg_pool{n}d")
     max_pool = getattr(_C, f"max_pool{n}d")
 
-    def lp_pool(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    def lp_pool(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode=False):
         if norm_type == math.inf:
             return max_pool(input.abs(), kernel_size, stride, 0, 1, ceil_mode)
         if norm_type == -math.inf:
@@ -147,7 +151,12 @@ def _fractional_max_pool(n):
         return native(input, to_ntuple(kernel_size, n), to_ntuple(output_size, n), _random_samples)
 
     def pool(
-        input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+        input: Tensor,
+        kernel_size,
+        output_size=None,
+        output_ratio=None,
+        return_indices=False,
+        _random_samples=None,
     ):
         result = with_indices(input, kernel_size, output_size, output_ratio, return_indices, _random_samples)
         return result if return_indices else result[0]
@@ -193,7 +202,7 @@ def _unpool_output_size(input, kernel_size, stride, padding, output_size):
 
 
 def _max_unpool(n):
-    def max_unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    def max_unpool(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0, output_size=None):
         kernel = to_ntuple(kernel_size, n)
         stride = kernel if stride is None else to_ntuple(stride, n)
         size = _unpool_output_size(input, kernel, stride, to_ntuple(padding, n), output_size)

@@ -11,7 +11,9 @@ def legacy(size_average, reduce, reduction):
     """
     if size_average is None and reduce is None:
         return reduction
-    new = "none" if reduce is False else "sum" if size_average is False else "mean"
+    # As numbers too: the third argument was size_average.
+    averages, reduces = size_average is None or size_average, reduce is None or reduce
+    new = "none" if not reduces else "mean" if averages else "sum"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{new}' instead.",
         DeprecationWarning,
