@@ -65,48 +65,61 @@ void conv_gather_f32(int64_t lines, const int64_t* offset, int64_t pieces, const
   }
 }
 
-// y[i] = x[i * step] for i < n by whole vectors, the last of which may hold some elements once more: how many
-// are written. take makes a vector of what get(v) reads, v < step.
-template <class Take>
-NNLIB_INLINE int64_t every_by(int64_t n, int64_t step, const float* x, float* y, Take take) {
-  if (n < kWidth) return 0;
-  int64_t i = 0;
-  for (; i + kWidth < n; i += kWidth)  // short of the last element: what follows it may not exist
-    store(y + i, take([&](int64_t v) { return load(x + i * step + v * kWidth); }));
-  i = n - kWidth;
-  const int64_t last = (kWidth - 1) * step + 1;
-  store(y + i, take([&](int64_t v) { return load_n(x + i * step + v * kWidth, last - v * kWidth); }));
-  return n;
-}
 NNLIB_INLINE Vec even_of(Vec a, Vec b) {
   Vec even, odd;
   split_pairs(a, b, &even, &odd);
   return even;
 }
 
-// every_by where few steps make it worth it: of an odd step each lane of a vector is read from one of them.
-NNLIB_INLINE int64_t every(int64_t n, int64_t step, const float* x, float* y) {
-  if (step == 2) return every_by(n, step, x, y, [](auto get) { return even_of(get(0), get(1)); });
-  if (step == 4) {
-    return every_by(n, step, x, y,
-                    [](auto get) { return even_of(even_of(get(0), get(1)), even_of(get(2), get(3))); });
+// Every step-th value, by vectors where few steps make it worth it. Of an odd step each lane of a vector is
+// read from one of `step` vectors.
+struct EveryStep {
+  // Of rows of n elements.
+  EveryStep(int64_t step, int64_t n)
+      : step(step), odd(step % 2 == 1 && step > 1 && step < kWidth && n >= kLongRow) {
+    int32_t from[kWidth] = {}, lane[kWidth] = {};
+    for (int64_t j = 0; odd && j < kWidth; ++j) {
+      lane[j] = int32_t(j * step % kWidth);
+      from[lane[j]] = int32_t(j * step / kWidth);
+    }
+    vector = load_i(from), order = load_i(lane);
   }
-  if (step % 2 == 0 || step >= kWidth) return 0;
-  int32_t from[kWidth], lane[kWidth];
-  for (int64_t j = 0; j < kWidth; ++j) {
-    lane[j] = int32_t(j * step % kWidth);
-    from[lane[j]] = int32_t(j * step / kWidth);
+  // y[i] = x[i * step] for i < n: how many of these are done.
+  NNLIB_INLINE int64_t row(int64_t n, const float* x, float* y) const {
+    if (step == 2) return by(n, x, y, [](auto get) { return even_of(get(0), get(1)); });
+    if (step == 4) {
+      return by(n, x, y, [](auto get) { return even_of(even_of(get(0), get(1)), even_of(get(2), get(3))); });
+    }
+    if (!odd) return 0;
+    return by(n, x, y, [&](auto get) {
+      Vec a = get(0);
+      for (int64_t v = 1; v < step; ++v) a = select(eq(vector, set1i(int32_t(v))), get(v), a);
+      return permute(a, order);
+    });
   }
-  const IVec vector = load_i(from), order = load_i(lane);
-  return every_by(n, step, x, y, [&](auto get) {
-    Vec a = get(0);
-    for (int64_t v = 1; v < step; ++v) a = select(eq(vector, set1i(int32_t(v))), get(v), a);
-    return permute(a, order);
-  });
-}
+
+ private:
+  // The last vector of a row holds some elements once more.
+  template <class Take>
+  NNLIB_INLINE int64_t by(int64_t n, const float* x, float* y, Take take) const {
+    if (n < (step == 2 ? kWidth : kLongRow)) return 0;
+    int64_t i = 0;
+    for (; i + kWidth < n; i += kWidth)  // short of the last element: what follows it may not exist
+      store(y + i, take([&](int64_t v) { return load(x + i * step + v * kWidth); }));
+    i = n - kWidth;
+    const int64_t last = (kWidth - 1) * step + 1;
+    store(y + i, take([&](int64_t v) { return load_n(x + i * step + v * kWidth, last - v * kWidth); }));
+    return n;
+  }
+  static constexpr int64_t kLongRow = 4 * kWidth;  // one by one, fewer elements take less time
+  int64_t step;
+  bool odd;
+  IVec vector, order;
+};
 
 void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t step, const float* x,
                     int64_t x_row, float* y, int64_t y_row) {
+  const EveryStep every(step, n);
   for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
     for (int64_t j = 0; j < low; j += kWidth) store_n(y + j, zero(), low - j);
     float* dst = y + low;
@@ -115,7 +128,7 @@ void conv_frame_f32(int64_t rows, int64_t low, int64_t n, int64_t high, int64_t 
       for (; i + kWidth <= n; i += kWidth) store(dst + i, load(x + i));
       if (i < n) store_n(dst + i, load_n(x + i, n - i), n - i);
     } else {
-      i = every(n, step, x, dst);
+      i = every.row(n, x, dst);
       for (; i < n; ++i) dst[i] = x[i * step];
     }
     dst += n;

@@ -27,8 +27,10 @@ struct Pixels {
 template <class F>
 void each_window(const Windows& w, int64_t from, int64_t to, std::vector<int32_t>& taps, const F& f) {
   const Axis &depth = w.axis[0], &height = w.axis[1], &width = w.axis[2];
-  for (int64_t o = from; o < to; o++) {
-    const int64_t ow = o % width.out, oh = o / width.out % height.out, od = o / width.out / height.out;
+  int64_t ow = from % width.out, oh = from / width.out % height.out, od = from / width.out / height.out;
+  for (int64_t o = from; o < to; o++, ow++) {
+    if (ow == width.out) ow = 0, oh++;
+    if (oh == height.out) oh = 0, od++;
     taps.clear();
     for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)
       for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step)

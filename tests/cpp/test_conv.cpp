@@ -46,7 +46,7 @@ TEST(conv_line_kernels) {
   std::vector<float> x(3000);
   fill(x);
   for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 32, 33, 50}) {
+    for (int64_t n : {0, 1, 3, 7, 8, 15, 16, 17, 32, 33, 50, 75}) {
       for (int64_t step : {1, 2, 3, 4, 5, 6, 7, 9}) {
         for (int64_t low : {0, 2, 19}) {
           const int64_t row = low + n + 5;

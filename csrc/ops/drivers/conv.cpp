@@ -35,14 +35,16 @@ bool planes_suit_weight_grad(const ConvShape& s) {
 }
 
 // Whether lanes are to be channels, in a convolution of few channels a group. Planes of fewer pixels than
-// this are turned round for it: handling each alone takes longer. So are their inputs, up to this.
-constexpr int64_t kFewChannels = 4, kSmallPlane = 512, kSmallInput = 1024;
+// this are turned round for it: handling each alone takes longer, of lines that fill few vectors. So are
+// their inputs, up to this. Many taps are worth turning larger ones.
+constexpr int64_t kFewChannels = 4, kSmallPlane = 512, kSmallInput = 1024, kShortLine = 48, kManyTaps = 25;
 bool pixels_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b) {
   const int64_t some = std::min(s.in_channels, s.out_channels), most = std::max(s.in_group(), s.out_group());
   if (most > kFewChannels || (most > 1 && (s.groups == 1 || some < 16))) return false;
   if (a.channels_last && b.channels_last) return true;
-  return planes<float>(a) && planes<float>(b) && some >= 16 && s.out_pixels() <= kSmallPlane &&
-         s.in_pixels() <= kSmallInput;
+  const int64_t times = s.taps() >= kManyTaps ? 2 : 1;
+  return planes<float>(a) && planes<float>(b) && some >= 16 && s.out[2] <= kShortLine &&
+         s.out_pixels() <= times * kSmallPlane && s.in_pixels() <= times * kSmallInput;
 }
 
 // Whether the phases of a stride are so little work each that they should share a frame of gy.
