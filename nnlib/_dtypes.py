@@ -167,7 +167,7 @@ def conj_physical_(input: Tensor) -> Tensor:
     return input
 
 
-def angle(input: Tensor) -> Tensor:
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Pi where a number is negative and 0 elsewhere; NaN stays.
 
     >>> nnlib.angle(nnlib.tensor([-2.0, 0.0, 3.0]))
@@ -175,4 +175,9 @@ def angle(input: Tensor) -> Tensor:
     """
     x = input if input.is_floating_point() else input.to(_C.get_default_dtype())
     zero = x * 0
-    return _C.where(x < 0, math.pi, _C.where(x.isnan(), x, zero.nan_to_num(0.0)))
+    result = _C.where(x < 0, math.pi, _C.where(x.isnan(), x, zero.nan_to_num(0.0)))
+    if out is None:
+        return result
+    from ._out import write
+
+    return write(out, result)

@@ -36,7 +36,8 @@ def takes_out(function):
         if out is None:
             return result
         if isinstance(result, tuple):
-            return type(result)(*(write(o, r) for o, r in zip(out, result, strict=True)))
+            parts = [write(o, r) for o, r in zip(out, result, strict=True)]
+            return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
         return write(out, result)
 
     return wrapper

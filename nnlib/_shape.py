@@ -91,13 +91,21 @@ def atleast_3d(*tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
     return _each(_C.atleast_3d, tensors)
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
+def nonzero(
+    input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False
+) -> Tensor | tuple[Tensor, ...]:
     """The indices of the elements that are not zero: one a row, or with ``as_tuple`` one tensor a dimension.
 
     >>> nnlib.nonzero(nnlib.tensor([0, 3, 4]))
     tensor([[1],
             [2]])
     """
+    if out is not None:
+        if as_tuple:
+            raise TypeError("nonzero(): out= and as_tuple=True do not go together")
+        from ._out import write
+
+        return write(out, _C.nonzero(input))
     return _C.nonzero_tuple(input) if as_tuple else _C.nonzero(input)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from . import _C
 from ._dims import wrapped_dim
+from ._out import takes_out
 
 Tensor = _C.Tensor
 
@@ -35,6 +36,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _put(input, src, lambda t: t.select(dim, index))
 
 
+@takes_out
 def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start=None, end=None, step: int = 1) -> Tensor:
     """A copy of ``input`` with ``src`` at ``start:end:step`` of a dimension.
 

@@ -75,6 +75,28 @@ def test_no_older_order():
         ONE.add(2, ONE, ONE)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **out: nnlib.nonzero(ONE, **out),
+        lambda **out: nnlib.angle(ONE, **out),
+        lambda **out: nnlib.slice_scatter(ONE, ONE[:1], 0, 0, 1, **out),
+        lambda **out: nnlib.linalg.norm(ONE, 1, **out),
+        lambda **out: nnlib.linalg.svd(ONE, **out),
+        lambda **out: nnlib.linalg.lu_factor_ex(ONE + nnlib.eye(2), **out),
+        lambda **out: nnlib.kron(ONE, ONE, **out),
+    ],
+)
+def test_results_go_to_out(call):
+    result = call()
+    one = isinstance(result, nnlib.Tensor)
+    parts = [result] if one else list(result)
+    places = [nnlib.empty_like(r) for r in parts]
+    given = call(out=places[0] if one else tuple(places))
+    assert [r.tolist() for r in parts] == [p.tolist() for p in places]
+    assert given is places[0] if one else type(given) is type(result)
+
+
 def test_numbers_wrap_before_they_are_compared():
     byte, small = (nnlib.tensor([1, 200], dtype=nnlib.uint8), nnlib.tensor([1, 100], dtype=nnlib.int8))
     below = nnlib.tensor(-1)

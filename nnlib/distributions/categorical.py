@@ -80,7 +80,7 @@ class Categorical(LogitsOrProbs):
         return values.expand(-1, *self._batch_shape) if expand else values
 
 
-class _OfCategorical(Distribution):
+class OfCategorical(Distribution):
     """A distribution that draws from a Categorical, and has its parameters."""
 
     arg_constraints = Categorical.arg_constraints
@@ -110,7 +110,7 @@ class _OfCategorical(Distribution):
         return self._categorical.param_shape
 
 
-class OneHotCategorical(_OfCategorical):
+class OneHotCategorical(OfCategorical):
     """A class drawn as in :class:`Categorical`, written as zeros and a one.
 
     >>> nnlib.distributions.OneHotCategorical(nnlib.tensor([0.5, 0.5])).log_prob(nnlib.tensor([0.0, 1.0]))
@@ -166,7 +166,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return self.sample(sample_shape) + (probs - probs.detach())
 
 
-class Multinomial(_OfCategorical):
+class Multinomial(OfCategorical):
     """How often each class was drawn in ``total_count`` draws.
 
     >>> nnlib.distributions.Multinomial(2, nnlib.tensor([0.5, 0.5])).log_prob(nnlib.tensor([1.0, 1.0]))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from nnlib import _C
 
 from . import constraints
-from .categorical import Categorical
-from .distribution import Distribution, LogitsOrProbs
+from .categorical import Categorical, OfCategorical
+from .distribution import LogitsOrProbs
 from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform, SigmoidTransform
 from .utils import broadcast_all, clamp_probs, probs_or_logits
@@ -95,29 +95,15 @@ class RelaxedBernoulli(_Relaxed):
         super().__init__(base, SigmoidTransform(), validate_args)
 
 
-class _LogRelaxedCategorical(Distribution):
+class _LogRelaxedCategorical(OfCategorical):
     """The logarithms of a :class:`RelaxedOneHotCategorical` variable."""
 
-    arg_constraints = Categorical.arg_constraints
     support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, temperature, probs=None, logits=None, validate_args=None):
-        self._categorical, self.temperature = Categorical(probs, logits), temperature
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args)
-
-    def expand(self, batch_shape, _instance=None):
-        new = super().expand(batch_shape, _instance)
-        new._categorical = self._categorical.expand(batch_shape)
-        return new
-
-    @property
-    def logits(self):
-        return self._categorical.logits
-
-    @property
-    def probs(self):
-        return self._categorical.probs
+        self.temperature = temperature
+        super().__init__(probs, logits, validate_args)
 
     def rsample(self, sample_shape=()):
         u = clamp_probs(_C.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))

@@ -88,6 +88,7 @@ def _factor(a, pivot: bool):
     return square, order, pivots, info
 
 
+@takes_out
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False):
     """:func:`lu_factor` with ``info``: 0, or the number of the first pivot that is zero, for each matrix.
 
@@ -181,6 +182,7 @@ def _order_of(pivots, rows: int):
     return order.reshape(*pivots.shape[:-1], rows)
 
 
+@takes_out
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True):
     """A named tuple (P, L, U) of what :func:`lu_factor` returned; parts not asked for have no elements.
 
@@ -243,6 +245,7 @@ def _marked(result, info, dims: int):
     return _C.where((info != 0).reshape(*info.shape, *[1] * dims), float("nan"), result)
 
 
+@takes_out
 def inv_ex(A: Tensor, *, check_errors: bool = False):
     """A named tuple (inverse, info): NaN and the number of a zero pivot for a singular matrix, rather than an error.
 
@@ -257,6 +260,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False):
     return _inv_ex(_marked(_C.linalg_inv(_instead(A, info)), info, 2), info)
 
 
+@takes_out
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False):
     """A named tuple (result, info) of :func:`solve`: NaN and the number of a zero pivot for a singular matrix."""
     matrices("linalg.solve", A, square=True)
@@ -268,6 +272,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return _solve_ex(_marked(result, info, dims), info)
 
 
+@takes_out
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False):
     """A named tuple (L, info): NaN and the order of the first leading minor that is not positive for a matrix that has
     no Cholesky factor, rather than an error.

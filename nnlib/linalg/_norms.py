@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _C
 from .._autocast import in_lower_precision
+from .._out import takes_out
 
 Tensor = _C.Tensor
 
@@ -13,6 +14,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
+@takes_out
 @in_lower_precision
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The dot products along ``dim``; the other dimensions broadcast.
@@ -23,6 +25,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (x * y).sum(dim)
 
 
+@takes_out
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None) -> Tensor:
     """A norm of each matrix.
 
@@ -65,6 +68,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dt
     return result if keepdim else result.squeeze((rows, columns))
 
 
+@takes_out
 def norm(A: Tensor, ord=None, dim=None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """A vector norm; a matrix norm where ``dim`` names two dimensions or ``A`` has two and ``ord`` is given.
 

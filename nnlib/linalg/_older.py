@@ -91,6 +91,7 @@ def triangular_solve(
     return _triangular(x, A.expand(*x.shape[:-2], *A.shape[-2:]).clone())
 
 
+@takes_out
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False):
     """The packed factors and the pivots of ``linalg.lu_factor``, and with ``get_infos`` the numbers of zero pivots.
 
@@ -139,6 +140,7 @@ def geqrf(input: Tensor):
     return _geqrf(work.to(input.dtype), tau.to(input.dtype))
 
 
+@takes_out
 def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False):
     """The product of Q (..., m, m), given by its reflections, and ``other``; Q^T for ``transpose``.
 

@@ -16,11 +16,13 @@ Tensor = _C.Tensor
 _lstsq = named("linalg_lstsq", "solution residuals rank singular_values")
 
 
+@takes_out
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices in ascending order; ``UPLO`` says which triangle is read."""
     return _C.linalg_eigh(A, UPLO)[0]
 
 
+@takes_out
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None):
     """A named tuple (U, S, Vh) with ``U diag(S) Vh = A`` and S falling, by Jacobi's rotations.
 
@@ -160,6 +162,7 @@ def cond(A: Tensor, p=None):
     return _C.where(info != 0, math.inf, result)
 
 
+@takes_out
 def lstsq(A: Tensor, B: Tensor, rcond=None, *, driver: str | None = None):
     """X that makes ``A X - B`` smallest; of several such X the smallest one.
 
