@@ -195,6 +195,7 @@ def test_means_give_neighbours_of_the_same_windows_the_same_gradient():
             leaf = images.detach().requires_grad_()
             y = F.adaptive_avg_pool2d(leaf, size)
             (y * y).sum().backward()
+            assert leaf.grad.stride() == images.stride()
             gradients.append(leaf.grad.to(nnlib.float64).numpy())
         tolerance = 2e-2 if dtype == nnlib.bfloat16 else 1e-5
         np.testing.assert_allclose(*gradients, rtol=tolerance, atol=tolerance)

@@ -224,7 +224,8 @@ void dispatch_mean(Dtype d, const char* name, F f) {
   dispatch_floating(d, name, f);
 }
 
-Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name);
+// last: of a mean of values that have their channels last.
+Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name, bool last);
 
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
@@ -262,23 +263,25 @@ Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
 
 Tensor average(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
   Tensor y;
-  if (pools_channels(input, *w)) {
+  const bool last = pools_channels(input, *w);
+  if (last) {
     y = empty(w->out_sizes, input.dtype(), channels_format(input));
     mean_of_channels(input, *w, y);
   } else {
     y = in_format_of(input, mean_of_planes(contiguous_values(input), *w, name));
   }
   if (wants_grad(input)) {
-    record(y, node, {input}, [w, name](Backward& ctx, const TensorList& g) {
-      return TensorList{flat_gradient(ctx, 0, spread(g[0], w, name))};
+    record(y, node, {input}, [w, name, last](Backward& ctx, const TensorList& g) {
+      return TensorList{flat_gradient(ctx, 0, spread(g[0], w, name, last))};
     });
   }
   return y;
 }
 
-Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name) {
-  const bool channels = pools_channels(grad, *w);
-  const Tensor g = channels ? grad : contiguous_values(grad);
+Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name, bool last) {
+  const bool both = last && w->out_plane() == 1;  // one value a channel lies in both orders
+  const bool channels = both || pools_channels(grad, *w);
+  const Tensor g = channels && !both ? grad : contiguous_values(grad);
   Tensor gx = channels ? empty(w->in_sizes, g.dtype(), channels_format(grad)) : empty(w->in_sizes, g.dtype());
   if (channels)
     spread_over_channels(g, *w, gx);
