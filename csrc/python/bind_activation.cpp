@@ -45,7 +45,7 @@ void bind_activation(Binder& b) {
       "max(0, x) + min(0, alpha * (e^(x / alpha) - 1)) (Barron, 2017). RuntimeError for alpha "
       "0." NNLIB_EXAMPLE("nnlib.nn.functional.celu(nnlib.tensor([-1., 2.]))", "tensor([-0.6321,  2.0000])"));
   b.def<&ops::celu_>("celu_(Tensor input, float alpha=1.0)", kF, "In-place version of celu.");
-  b.def<&ops::gelu>("gelu(Tensor input, *, str approximate=\"none\")", kNn,
+  b.def<&ops::gelu>("gelu(Tensor input, *, str approximate=\"none\")", kNn | kOut,
                     "x times the normal distribution function at x (Hendrycks and Gimpel, 2016); "
                     "approximate=\"tanh\" takes "
                     "0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))." NNLIB_EXAMPLE(
@@ -75,11 +75,11 @@ void bind_activation(Binder& b) {
                                         "tensor([0.3333, 0.8333])"));
   b.def<&ops::hardsigmoid_>("hardsigmoid_(Tensor input)", kNn, "In-place version of hardsigmoid.");
   b.def<&ops::softplus>(
-      "softplus(Tensor input, float beta=1.0, float threshold=20.0)", kNn,
+      "softplus(Tensor input, float beta=1.0, float threshold=20.0)", kNn | kOut,
       "log(1 + e^(beta x)) / beta; x itself where beta * x is above the threshold." NNLIB_EXAMPLE(
           "nnlib.nn.functional.softplus(nnlib.tensor([0., 1.]))", "tensor([0.6931, 1.3133])"));
   b.def<&ops::logsigmoid>(
-      "logsigmoid(Tensor input)", kNn,
+      "logsigmoid(Tensor input)", kNn | kOut,
       "log(sigmoid(x)), without overflow." NNLIB_EXAMPLE(
           "nnlib.nn.functional.logsigmoid(nnlib.tensor([0., 1.]))", "tensor([-0.6931, -0.3133])"));
   b.def<&ops::logsigmoid>("log_sigmoid(Tensor input)", kNn, "Another name of logsigmoid.");
@@ -91,11 +91,11 @@ void bind_activation(Binder& b) {
       "tanhshrink(Tensor input)", kNn,
       "x - tanh(x)." NNLIB_EXAMPLE("nnlib.nn.functional.tanhshrink(nnlib.tensor([0., 1.]))",
                                    "tensor([0.0000, 0.2384])"));
-  b.def<&ops::hardshrink>("hardshrink(Tensor input, float lambd=0.5)", kFM,
+  b.def<&ops::hardshrink>("hardshrink(Tensor input, float lambd=0.5)", kFM | kOut,
                           "x where |x| > lambd, 0 elsewhere." NNLIB_EXAMPLE(
                               "nnlib.nn.functional.hardshrink(nnlib.tensor([0.3, 2.]))", "tensor([0., 2.])"));
   b.def<&ops::softshrink>(
-      "softshrink(Tensor input, float lambd=0.5)", kNn,
+      "softshrink(Tensor input, float lambd=0.5)", kNn | kOut,
       "x moved towards zero by lambd, 0 where |x| <= lambd. RuntimeError for a negative lambd." NNLIB_EXAMPLE(
           "nnlib.nn.functional.softshrink(nnlib.tensor([0.3, 2.]))", "tensor([0.0000, 1.5000])"));
   b.def<&ops::threshold>("threshold(Tensor input, Scalar threshold, Scalar value)", kF,

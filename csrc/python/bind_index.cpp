@@ -32,9 +32,11 @@ index_select(input, dim, index): the slices of dim at these indices, copied.
 >>> nnlib.index_select(nnlib.tensor([5, 6, 7]), 0, nnlib.tensor([2, 0]))
 tensor([7, 5]))");
   b.def<&ops::index_add>(
-      "index_add(Tensor input, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", kAll,
+      "index_add(Tensor input, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor",
+      kAll | kOut,
       "index_add(input, dim, index, source, alpha=1): alpha * source's slices added at these indices.");
-  b.def<&ops::index_copy>("index_copy(Tensor input, int dim, Tensor index, Tensor source) -> Tensor", kAll,
+  b.def<&ops::index_copy>("index_copy(Tensor input, int dim, Tensor index, Tensor source) -> Tensor",
+                          kAll | kOut,
                           "index_copy(input, dim, index, source): source's slices put at these indices.");
   b.def<&ops::index_fill_tensor>(
       "index_fill(Tensor input, int dim, Tensor index, Tensor value) -> Tensor", kAll,
@@ -44,7 +46,7 @@ tensor([7, 5]))");
   b.def<&ops::index_reduce>(
       "index_reduce(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool "
       "include_self=True) -> Tensor",
-      kAll,
+      kAll | kOut,
       "index_reduce(input, dim, index, source, reduce): source's slices combined in by prod, mean, amax or "
       "amin.");
   b.def<&ops::gather>("gather(Tensor input, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor",

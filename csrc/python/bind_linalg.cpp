@@ -5,7 +5,7 @@
 namespace nnlib::python {
 
 void bind_linalg(Binder& b) {
-  constexpr int kHidden = kFunction | kPrivate;
+  constexpr int kHidden = kFunction | kPrivate | kOut;
   b.def<ops::linalg_qr>(
       "linalg_qr(Tensor A, str mode=\"reduced\") -> (Q, R)", kHidden,
       "Q with orthonormal columns and the upper triangular R with A = Q R, for (..., m, n). By "
@@ -35,11 +35,11 @@ void bind_linalg(Binder& b) {
                              "The sign and the logarithm of the absolute value of each determinant.");
   b.def<ops::linalg_matrix_power>("matrix_power(Tensor input, int n)", kFunction | kMethod,
                                   "The n-th power of each square matrix.");
-  b.def<ops::linalg_cholesky>("cholesky(Tensor input, bool upper=False)", kFunction | kMethod,
+  b.def<ops::linalg_cholesky>("cholesky(Tensor input, bool upper=False)", kFunction | kMethod | kOut,
                               "The triangular L with input = L L^T.");
   b.def<ops::linalg_cross>("linalg_cross(Tensor input, Tensor other, *, int dim=-1)", kHidden,
                            "The cross product of vectors of three elements along dim.");
-  b.def<ops::cross>("cross(Tensor input, Tensor other, int? dim=None)", kFunction | kMethod,
+  b.def<ops::cross>("cross(Tensor input, Tensor other, int? dim=None)", kFunction | kMethod | kOut,
                     "The cross product along dim; without it, along the first dimension of size three.");
   b.def<ops::linalg_eigh>("linalg_eigh(Tensor A, str UPLO=\"L\") -> (eigenvalues, eigenvectors)", kHidden,
                           "Eigenvalues in ascending order and eigenvectors of symmetric matrices.");

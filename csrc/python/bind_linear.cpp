@@ -61,12 +61,12 @@ void bind_linear(Binder& b) {
       "tensordot(Tensor input, Tensor other, int[] dims_self, int[] dims_other)", kFunction,
       "The sum of products over the listed dimensions of both; the others follow, input's first.");
   b.def<multi_dot>(
-      "linalg_multi_dot(Tensor[] tensors)", kFunction | kPrivate,
+      "linalg_multi_dot(Tensor[] tensors)", kFunction | kPrivate | kOut,
       "The product of two or more matrices, from left to right; the first and last may be vectors.");
   b.def<multi_dot>("chain_matmul(Tensor[] matrices)", kFunction,
                    "The product of the matrices, from left to right.");
   b.def<ops::linear>(
-      "linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction,
+      "linear(Tensor input, Tensor weight, Tensor? bias=None)", kFunction | kOut,
       "input @ weight.T + bias over the last dimension: (..., in) and (out, in) give (..., out).");
   b.def<ops::bilinear>(
       "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None)", kFunction,

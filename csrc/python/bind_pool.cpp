@@ -54,7 +54,7 @@ last window that reaches over the edge. Raises RuntimeError for sizes that do no
   b.def<ops::avg_pool2d>(
       "avg_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, bool "
       "ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor",
-      kFunction | kPrivate,
+      kFunction | kOut | kPrivate,
       R"(The mean of each window over the last 2 dimensions of input (N, C, ...) or (C, ...).
 
 Padding is zero, and counts in the divisor unless count_include_pad is false; divisor_override stands for the divisor. Raises
@@ -81,7 +81,7 @@ last window that reaches over the edge. Raises RuntimeError for sizes that do no
   b.def<ops::avg_pool3d>(
       "avg_pool3d(Tensor input, int[3] kernel_size, int[3]? stride=None, int[3] padding=0, bool "
       "ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor",
-      kFunction | kPrivate,
+      kFunction | kOut | kPrivate,
       R"(The mean of each window over the last 3 dimensions of input (N, C, ...) or (C, ...).
 
 Padding is zero, and counts in the divisor unless count_include_pad is false; divisor_override stands for the divisor. Raises
