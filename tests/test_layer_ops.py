@@ -138,6 +138,23 @@ def test_threads_do_not_change_a_bit(threads, call):
     assert results[0] == results[1] == results[2]
 
 
+def test_means_of_whole_planes(threads):
+    for shape, divisor in (
+        ((3, 7, 7, 5), None),
+        ((2, 17, 1, 1), 3),
+        ((1, 1, 70, 70), None),
+        ((0, 4, 3, 3), None),
+    ):
+        x = randn(*shape)
+        want = x.to(nnlib.float64).numpy().sum((2, 3), keepdims=True) / (divisor or shape[2] * shape[3])
+        results = []
+        for count in (1, 2, 3):
+            threads(count)
+            results.append(F.avg_pool2d(x, shape[2:], divisor_override=divisor).numpy())
+        np.testing.assert_allclose(results[0], want, rtol=1e-5, atol=1e-6)
+        assert all((r == results[0]).all() for r in results)
+
+
 # ---- convolutions
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "size"),

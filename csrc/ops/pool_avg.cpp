@@ -224,11 +224,38 @@ void dispatch_mean(Dtype d, const char* name, F f) {
   dispatch_floating(d, name, f);
 }
 
+// Whether each plane is one window, of so few values that their sum is made in float.
+bool has_whole_planes(const Windows& w) {
+  constexpr int64_t most = 4096;
+  for (const Axis& a : w.axis)
+    if (a.out != 1 || a.start[0] != 0 || a.end[0] != a.in || a.step != 1) return false;
+  return w.in_plane() > 0 && w.in_plane() <= most;
+}
+// Their means: planes are rows of a matrix.
+void means_of_rows(const Windows& w, const float* x, float* y) {
+  constexpr int64_t some = 16;
+  const int64_t n = w.in_plane();
+  const float divisor = line_divisors(w, PoolRow(w.axis[2]))[0];
+  const std::vector<float> ones((size_t)n, 1.f);
+  parallel_for(0, (w.planes + some - 1) / some, std::max<int64_t>(1, planes_per_chunk(n) / some),
+               [&](int64_t first, int64_t end) {
+                 for (int64_t p = first * some; p < std::min(end * some, w.planes); p += some) {
+                   const int64_t rows = std::min(some, w.planes - p);
+                   kernels::table().gemv_dot_f32(rows, n, x + p * n, n, ones.data(), y + p);
+                   for (int64_t i = p; i < p + rows; i++) y[i] /= divisor;
+                 }
+               });
+}
+
 // last: of a mean of values that have their channels last.
 Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name, bool last);
 
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
+  if (x.dtype() == Dtype::Float32 && has_whole_planes(w)) {
+    means_of_rows(w, x.data<float>(), y.data<float>());
+    return y;
+  }
   if (!has_wide_windows(w) && pools_turned(x, w)) {
     mean_turned(x, w, y);
     return y;
