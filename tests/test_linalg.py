@@ -265,3 +265,24 @@ def test_older_names():
     assert nnlib.qr(a, some=False).Q.shape == (4, 4)
     out = nnlib.empty((0,), dtype=F64), nnlib.empty((0,), dtype=F64)
     assert nnlib.qr(a, out=out).R is out[1] and out[1].equal(r)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+@pytest.mark.parametrize("kind", ["random", "diagonal", "repeated", "tiny", "none"])
+def test_symmetric_matrices_of_every_kind(n, kind):
+    rng = np.random.default_rng(n)
+    a = rng.standard_normal((n, n))
+    q = np.linalg.qr(a)[0]
+    a = {
+        "random": a + a.T,
+        "diagonal": np.diag(a[0]),
+        "repeated": q @ np.diag(np.repeat([1.0, 2.0, -5.0], n)[:n]) @ q.T,
+        "tiny": 1e-8 * np.eye(n)[:, ::-1],
+        "none": np.zeros((n, n)),
+    }[kind]
+    a = (a + a.T) / 2
+    values, vectors = (t.numpy() for t in nnlib.linalg.eigh(nnlib.tensor(a)))
+    scale = 1e-13 * n * max(1, np.abs(a).max())
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(a), atol=scale)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, a, atol=scale)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-13 * n)

@@ -134,11 +134,39 @@ void add_types(Cases& cases) {
             [&t] { t.min_short_rows_f32(kCols, kRows, input(0), output(0), nullptr); });
   cases.add("square_distances_f32", "8x64 of 32", {3.0 * 8 * 64 * 32, 0},
             [&t] { t.square_distances_f32(8, 64, 32, input(0), input(1), 64, output(0), 64); });
+  cases.add("distances_f32", "largest of 64 of 32", {3.0 * 64 * 32, 0},
+            [&t] { t.distances_f32(3, 64, 32, input(0), input(1), 64, output(0)); });
+  cases.add("distances_f64", "sums of 64 of 32", {2.0 * 64 * 32, 0},
+            [&t] { t.distances_f64(1, 64, 32, input_f64(0), input_f64(1), 64, output_f64(0)); });
+  cases.add("distance_slopes_f32", "512", {4.0 * kCols, 0},
+            [&t] { (void)t.distance_slopes_f32(true, kCols, 0.5f, input(0), input(1), input(2)); });
+  cases.add("distance_slopes_f64", "512", {4.0 * kCols, 0}, [&t] {
+    (void)t.distance_slopes_f64(false, kCols, 0.5, input_f64(0), input_f64(1), input_f64(2));
+  });
   cases.add("sum_i64", "2048", {0, 8.0 * 2048}, [&t] { (void)t.sum_i64(2048, zeros()); });
   cases.add("extreme_int", "2048 int64", {0, 8.0 * 2048},
             [&t] { (void)t.extreme_int(5, true, 2048, zeros()); });
   cases.add("clamp_i64", "2048", {0, 16.0 * 2048},
             [&t] { t.clamp_i64(2048, zeros(), -1, 1, (int64_t*)output_f64(1)); });
+#define NNLIB_ROWS(name, type, size)                                                                      \
+  cases.add(#name "_rows_" #type, "8x512 beside 8", {0, 2 * size * kValues}, [&t] {                       \
+    t.name##_rows_##type(kRows, kCols, input_f64(0), kCols, 1, input_f64(1), 1, 0, output_f64(0), kCols); \
+  });
+#define NNLIB_INTEGER_ROWS(name) NNLIB_ROWS(name, i32, 4) NNLIB_ROWS(name, i64, 8)
+  NNLIB_INTEGER_ROWS(add)
+  NNLIB_INTEGER_ROWS(sub)
+  NNLIB_INTEGER_ROWS(mul)
+  NNLIB_INTEGER_ROWS(maximum)
+  NNLIB_INTEGER_ROWS(minimum)
+#undef NNLIB_INTEGER_ROWS
+#undef NNLIB_ROWS
+  for (const int64_t type : {4, 5, 8, 9}) {
+    static const char* const names[] = {"int32", "int64", "", "", "float32", "float64"};
+    cases.add("compare_rows", names[type - 4], {0, (type % 4 ? 9 : 5) * kValues}, [&t, type] {
+      t.compare_rows(2, type, kRows, kCols, input_f64(0), kCols, 1, input_f64(1), kCols, 1, output_f64(0),
+                     kCols);
+    });
+  }
   cases.add("extremes_int", "2048 int32", {0, 12.0 * 2048},
             [&t] { t.extremes_int(4, true, 2048, input(0), input(1), output(0)); });
 }

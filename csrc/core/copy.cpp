@@ -1,6 +1,7 @@
 // Copies between any two strided tensors of equal sizes, and fills.
 #include <cstring>
 
+#include "core/bytes.h"
 #include "core/fill.h"
 #include "core/parallel.h"
 #include "core/shape.h"
@@ -18,7 +19,7 @@ template <class T>
 void copy_row(T* d, const T* s, int64_t n) {
   constexpr int64_t kGroup = 32 / sizeof(T);
   if (n > 4 * kGroup) {
-    std::memcpy(d, s, (size_t)n * sizeof(T));
+    copy_bytes(d, s, (size_t)n * sizeof(T));
     return;
   }
   int64_t i = 0;
@@ -75,6 +76,23 @@ void copy_strided(T* d, int64_t ds, const T* s, int64_t ss, int64_t n) {
   }
   for (; i < n; i++) d[i * ds] = s[i * ss];
 }
+
+}  // namespace
+
+void copy_apart(int64_t item, int64_t n, const void* from, int64_t step, void* to) {
+  switch (item) {
+    case 1:
+      return copy_strided((uint8_t*)to, 1, (const uint8_t*)from, step, n);
+    case 2:
+      return copy_strided((uint16_t*)to, 1, (const uint16_t*)from, step, n);
+    case 4:
+      return copy_strided((uint32_t*)to, 1, (const uint32_t*)from, step, n);
+    default:
+      return copy_strided((uint64_t*)to, 1, (const uint64_t*)from, step, n);
+  }
+}
+
+namespace {
 
 // Merges neighbouring dimensions that are contiguous in both and drops those of size one; the inner one is
 // last.

@@ -78,15 +78,31 @@ void with_keyed(int64_t n, const C* x, F&& f) {
   f(Keyed64(), OwnKey());
 }
 
-// All values with their keys; the greatest first where `descending`.
+// All values with their keys, into r; the greatest first where `descending`.
 template <class K, class C, class MakeKey>
-std::vector<K> keyed(int64_t n, const C* x, bool descending, const MakeKey& key) {
-  std::vector<K> r((size_t)n);
+void make_keyed(int64_t n, const C* x, bool descending, const MakeKey& key, K* r) {
   using Key = decltype(key(C()));
   const Key flip = descending ? ~Key(0) : Key(0);
-  for (int64_t i = 0; i < n; i++) r[(size_t)i] = K((Key)(key(x[i]) ^ flip), i);
-  return r;
+  for (int64_t i = 0; i < n; i++) r[i] = K((Key)(key(x[i]) ^ flip), i);
 }
+// The same in memory of their own: a short lane's on the stack.
+constexpr int64_t kFewKeyed = 256;
+template <class K>
+class KeyedValues {
+ public:
+  template <class C, class MakeKey>
+  KeyedValues(int64_t n, const C* x, bool descending, const MakeKey& key)
+      : many_(n <= kFewKeyed ? 0 : (size_t)n), p_(n <= kFewKeyed ? few_ : many_.data()) {
+    make_keyed(n, x, descending, key, p_);
+  }
+  K* data() { return p_; }
+  std::vector<K>& many() { return many_; }  // of more than kFewKeyed
+
+ private:
+  K few_[kFewKeyed];
+  std::vector<K> many_;
+  K* p_;
+};
 
 // In order by digits of the keys, the lowest first (LSD radix sort); digits that all keys share are passed
 // over.
@@ -117,12 +133,12 @@ void radix_sort(std::vector<K>& v) {
 // Stable order of x, as places.
 template <class C>
 void stable_order(int64_t n, const C* x, bool descending, int64_t* order) {
-  constexpr int64_t kFew = 256;
   with_keyed(n, x, [&](auto like, auto make_key) {
     using K = decltype(like);
-    std::vector<K> v = keyed<K>(n, x, descending, make_key);
-    n < kFew ? std::sort(v.begin(), v.end()) : radix_sort(v);
-    for (int64_t i = 0; i < n; i++) order[i] = v[(size_t)i].place();
+    KeyedValues<K> v(n, x, descending, make_key);
+    n <= kFewKeyed ? std::sort(v.data(), v.data() + n) : radix_sort(v.many());
+    const K* const sorted = n <= kFewKeyed ? v.data() : v.many().data();
+    for (int64_t i = 0; i < n; i++) order[i] = sorted[i].place();
   });
 }
 
@@ -132,9 +148,9 @@ int64_t place_of_nth(int64_t n, const C* x, int64_t k) {
   int64_t place = 0;
   with_keyed(n, x, [&](auto like, auto make_key) {
     using K = decltype(like);
-    std::vector<K> v = keyed<K>(n, x, false, make_key);
-    std::nth_element(v.begin(), v.begin() + k, v.end());
-    place = v[(size_t)k].place();
+    KeyedValues<K> v(n, x, false, make_key);
+    std::nth_element(v.data(), v.data() + k, v.data() + n);
+    place = v.data()[k].place();
   });
   return place;
 }

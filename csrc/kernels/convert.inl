@@ -6,7 +6,7 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-constexpr int64_t kConverted = 256;  // values of a block, where one is checked or goes through float
+constexpr int64_t kConverted = 1024;  // values of a block, where one is checked or goes through float
 constexpr double kWholes =
     6755399441055744.0;  // 1.5 * 2^52: a sum with it has a whole number in its low bits
 constexpr int64_t kWholesBits = 0x4338000000000000;

@@ -51,7 +51,10 @@ NNLIB_INLINE double sum_squares(int64_t n, const typename L::type* x, typename L
       a = fma(p, p, a);
       b = fma(q, q, b);
     }
-    for (; i < end; i++) total += double(x[i] - shift) * double(x[i] - shift);
+    for (; i < end; i++) {
+      const typename L::One v = L::value(x + i) - shift;
+      total += double(v) * double(v);
+    }
     total += reduce_add(a + b);
   }
   return total;
@@ -59,6 +62,13 @@ NNLIB_INLINE double sum_squares(int64_t n, const typename L::type* x, typename L
 double sum_squares_f32(int64_t n, const float* x, float shift) { return sum_squares<LanesF32>(n, x, shift); }
 double sum_squares_f64(int64_t n, const double* x, double shift) {
   return sum_squares<LanesF64>(n, x, shift);
+}
+
+double sum_squares_bf16(int64_t n, const uint16_t* x, float shift) {
+  return sum_squares<LanesBf16>(n, x, shift);
+}
+double sum_squares_f16(int64_t n, const uint16_t* x, float shift) {
+  return sum_squares<LanesF16>(n, x, shift);
 }
 
 struct Largest {
@@ -69,6 +79,10 @@ struct Largest {
     else
       return a != a || a > b ? a : b;
   }
+  template <class V>
+  static NNLIB_INLINE auto across(V a) {
+    return reduce_max(a);
+  }
 };
 struct Smallest {
   template <class V>
@@ -77,6 +91,10 @@ struct Smallest {
       return min_nan(a, b);
     else
       return a != a || a < b ? a : b;
+  }
+  template <class V>
+  static NNLIB_INLINE auto across(V a) {
+    return reduce_min(a);
   }
 };
 
@@ -92,11 +110,12 @@ NNLIB_INLINE typename L::One extreme(int64_t n, const typename L::type* x, typen
     d = f(d, L::get(x + i + 3 * w));
   }
   for (; i + w <= n; i += w) a = f(a, L::get(x + i));
-  typename L::One lanes[w];
-  store(lanes, f(f(a, b), f(c, d)));
-  for (int64_t half = w / 2; half > 0; half /= 2)
-    for (int64_t k = 0; k < half; k++) lanes[k] = f(lanes[k], lanes[k + half]);
-  typename L::One r = lanes[0];
+  if (i < n && n >= w) {  // values that are looked at twice change nothing
+    b = f(b, L::get(x + n - w));
+    i = n;
+  }
+  a = f(f(a, b), f(c, d));
+  typename L::One r = any(is_nan(a)) ? reduce_add(a) : f.across(a);
   for (; i < n; i++) r = f(r, L::value(x + i));
   return r;
 }
@@ -112,14 +131,15 @@ float min_f16(int64_t n, const uint16_t* x) { return extreme<LanesF16>(n, x, INF
 // Integers: plain loops with as many chains as the compiler needs for vectors.
 template <class T, class A, class F>
 NNLIB_INLINE A fold_integers(int64_t n, const T* x, A start, F f) {
-  constexpr int64_t kChains = 32;
+  constexpr int64_t kChains = sizeof(A) == 8 ? 16 : 32;
   A part[kChains];
   for (int64_t k = 0; k < kChains; k++) part[k] = start;
   int64_t i = 0;
   for (; i + kChains <= n; i += kChains)
     for (int64_t k = 0; k < kChains; k++) part[k] = f(part[k], A(x[i + k]));
   for (; i < n; i++) part[0] = f(part[0], A(x[i]));
-  for (int64_t k = 1; k < kChains; k++) part[0] = f(part[0], part[k]);
+  for (int64_t half = kChains / 2; half > 0; half /= 2)
+    for (int64_t k = 0; k < half; k++) part[k] = f(part[k], part[k + half]);
   return part[0];
 }
 // The extreme of n integers of one type; and those of pairs.
@@ -177,7 +197,7 @@ int64_t sum_i64(int64_t n, const int64_t* x) {
   return int64_t(fold_integers(n, x, uint64_t(0), [](uint64_t a, uint64_t b) { return a + b; }));
 }
 
-// Columns j to j + kVecs * lanes, of which the last vector has n values.
+// Up to 16 rows of columns j to j + kVecs * lanes, of which the last vector has n values.
 template <class L, int kVecs>
 NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const typename L::type* x, int64_t ld, double* acc) {
   constexpr int64_t w = L::kLanes;
@@ -185,30 +205,34 @@ NNLIB_INLINE void sum_columns(int64_t rows, int64_t n, const typename L::type* x
   const auto get = [=](const typename L::type* p, int v) {
     return v + 1 < kVecs || n == w ? L::get(p + v * w) : L::get(p + v * w, n);
   };
-  for (int64_t r0 = 0; r0 < rows; r0 += 16) {
-    const int64_t r1 = rows - r0 < 16 ? rows : r0 + 16;
-    V a[kVecs], b[kVecs];
-    for (int v = 0; v < kVecs; ++v) a[v] = b[v] = L::splat(0);
-    int64_t r = r0;
-    for (; r + 2 <= r1; r += 2) {
-      for (int v = 0; v < kVecs; ++v) {
-        a[v] = a[v] + get(x + r * ld, v);
-        b[v] = b[v] + get(x + (r + 1) * ld, v);
-      }
+  V a[kVecs], b[kVecs];
+  for (int v = 0; v < kVecs; ++v) a[v] = b[v] = L::splat(0);
+  int64_t r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    for (int v = 0; v < kVecs; ++v) {
+      a[v] = a[v] + get(x + r * ld, v);
+      b[v] = b[v] + get(x + (r + 1) * ld, v);
     }
-    if (r < r1)
-      for (int v = 0; v < kVecs; ++v) a[v] = a[v] + get(x + r * ld, v);
-    typename L::One part[kVecs * w];
-    for (int v = 0; v < kVecs; ++v) store(part + v * w, a[v] + b[v]);
-    for (int64_t k = 0; k < (kVecs - 1) * w + n; k++) acc[k] += part[k];
   }
+  if (r < rows)
+    for (int v = 0; v < kVecs; ++v) a[v] = a[v] + get(x + r * ld, v);
+  typename L::One part[kVecs * w];
+  for (int v = 0; v < kVecs; ++v) store(part + v * w, a[v] + b[v]);
+  if (n == w)
+    for (int64_t k = 0; k < kVecs * w; k++) acc[k] += part[k];
+  else
+    for (int64_t k = 0; k < (kVecs - 1) * w + n; k++) acc[k] += part[k];
 }
+// A group of rows after the other, so that memory is read in few long streams.
 template <class L>
 NNLIB_INLINE void sum_rows(int64_t rows, int64_t cols, const typename L::type* x, int64_t ld, double* acc) {
   constexpr int64_t w = L::kLanes;
-  int64_t j = 0;
-  for (; j + 4 * w <= cols; j += 4 * w) sum_columns<L, 4>(rows, w, x + j, ld, acc + j);
-  for (; j < cols; j += w) sum_columns<L, 1>(rows, cols - j < w ? cols - j : w, x + j, ld, acc + j);
+  for (int64_t r = 0; r < rows; r += 16, x += 16 * ld) {
+    const int64_t m = rows - r < 16 ? rows - r : 16;
+    int64_t j = 0;
+    for (; j + 4 * w <= cols; j += 4 * w) sum_columns<L, 4>(m, w, x + j, ld, acc + j);
+    for (; j < cols; j += w) sum_columns<L, 1>(m, cols - j < w ? cols - j : w, x + j, ld, acc + j);
+  }
 }
 void sum_rows_f32(int64_t rows, int64_t cols, const float* x, int64_t ld, double* acc) {
   sum_rows<LanesF32>(rows, cols, x, ld, acc);
@@ -226,15 +250,16 @@ void sum_rows_f16(int64_t rows, int64_t cols, const uint16_t* x, int64_t ld, dou
 // Products of floats, in double: chains that the compiler makes vectors of.
 template <class T>
 NNLIB_INLINE double product(int64_t n, const T* x) {
-  constexpr int64_t kChains = 32;
-  double part[kChains], total = 1;
+  constexpr int64_t kChains = 16;
+  double part[kChains];
   for (int64_t k = 0; k < kChains; k++) part[k] = 1;
   int64_t i = 0;
   for (; i + kChains <= n; i += kChains)
     for (int64_t k = 0; k < kChains; k++) part[k] *= double(x[i + k]);
-  for (; i < n; i++) total *= double(x[i]);
-  for (int64_t k = 0; k < kChains; k++) total *= part[k];
-  return total;
+  for (int64_t k = 0; i < n; i++, k++) part[k] *= double(x[i]);
+  for (int64_t half = kChains / 2; half > 0; half /= 2)
+    for (int64_t k = 0; k < half; k++) part[k] *= part[k + half];
+  return part[0];
 }
 double prod_f32(int64_t n, const float* x) { return product(n, x); }
 double prod_f64(int64_t n, const double* x) { return product(n, x); }

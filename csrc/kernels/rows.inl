@@ -93,5 +93,99 @@ NNLIB_ROWS(prelu, select(gt(a, all_lanes<decltype(a)>(0)), a, b* a))
 #undef NNLIB_ROWS
 #undef NNLIB_ROWS_OF
 
+// n values with steps between them, or one n times, side by side.
+template <class T>
+__attribute__((noinline)) void bring_together(int64_t n, const T* p, int64_t step, T* to) {
+  if (step == 0) {
+    const T v = *p;
+    for (int64_t i = 0; i < n; ++i) to[i] = v;
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = p[i * step];
+  }
+}
+
+// Integers, and comparisons of any type, by one plain loop over values that lie together; others are brought
+// together, some at a time. A value that stands for all is a C.
+template <class T, class C, class R, class F>
+NNLIB_INLINE void plain_rows(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,
+                             const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row, F f) {
+  constexpr int64_t kSome = 256;
+  T some_x[kSome], some_y[kSome];
+  const bool single_x = x_row == 0 && x_step == 0, single_y = y_row == 0 && y_step == 0;
+  const T one_x = single_x ? T(*static_cast<const C*>(x)) : T(0);
+  const T one_y = single_y ? T(*static_cast<const C*>(y)) : T(0);
+  const int64_t some = x_step == 1 && y_step == 1 ? n : kSome;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* p = single_x ? &one_x : static_cast<const T*>(x) + r * x_row;
+    const T* q = single_y ? &one_y : static_cast<const T*>(y) + r * y_row;
+    for (int64_t from = 0; from < n; from += some) {
+      const int64_t m = n - from < some ? n - from : some;
+      const T *a = p + from * x_step, *b = q + from * y_step;
+      if (x_step != 1) {
+        if (x_step != 0 || from == 0) bring_together(m, a, x_step, some_x);
+        a = some_x;
+      }
+      if (y_step != 1) {
+        if (y_step != 0 || from == 0) bring_together(m, b, y_step, some_y);
+        b = some_y;
+      }
+      R* to = static_cast<R*>(z) + r * z_row + from;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < m; ++i) to[i] = R(f(a[i], b[i]));
+    }
+  }
+}
+
+// Sums, differences and products wrap.
+#define NNLIB_ROWS_OF(name, suffix, T, U, expression)                                               \
+  void name##_rows_##suffix(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,  \
+                            const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) { \
+    plain_rows<T, int64_t, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, [](T p, T q) { \
+      const U a = U(p), b = U(q);                                                                   \
+      return T(expression);                                                                         \
+    });                                                                                             \
+  }
+#define NNLIB_ROWS(name, expression)                      \
+  NNLIB_ROWS_OF(name, i32, int32_t, uint32_t, expression) \
+  NNLIB_ROWS_OF(name, i64, int64_t, uint64_t, expression)
+NNLIB_ROWS(add, a + b)
+NNLIB_ROWS(sub, a - b)
+NNLIB_ROWS(mul, a* b)
+NNLIB_ROWS(maximum, p > q ? a : b)
+NNLIB_ROWS(minimum, p < q ? a : b)
+#undef NNLIB_ROWS
+#undef NNLIB_ROWS_OF
+
+template <class T, class C>
+void compare_as(int64_t how, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,
+                const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  const auto by = [&](auto f) {
+    plain_rows<T, C, uint8_t>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, f);
+  };
+  switch (how) {
+    case 0:
+      return by([](T a, T b) { return a == b; });
+    case 1:
+      return by([](T a, T b) { return a != b; });
+    case 2:
+      return by([](T a, T b) { return a < b; });
+    default:
+      return by([](T a, T b) { return a <= b; });
+  }
+}
+void compare_rows(int64_t how, int64_t type, int64_t rows, int64_t n, const void* x, int64_t x_row,
+                  int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  switch (type) {
+    case 4:
+      return compare_as<int32_t, int64_t>(how, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+    case 5:
+      return compare_as<int64_t, int64_t>(how, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+    case 8:
+      return compare_as<float, float>(how, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+    default:
+      return compare_as<double, double>(how, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+  }
+}
+
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -3,7 +3,7 @@
 //   MaskD; lt le gt ge eq ne is_nan & | ~ select(m, a, b) any
 //   min max (the second operand when one is NaN) neg abs copysign floor ceil trunc round_even
 //   LaneBits, bits_of(a), from_bits(b)    lanes as 64-bit integers, without a sign
-//   reduce_max(a)
+//   reduce_max(a) reduce_min(a)
 // and for both vectors lanes_below(v, n), the mask of v's first n lanes.
 #pragma once
 #include "vec.h"
@@ -71,6 +71,11 @@ NNLIB_INLINE double reduce_max(VecD a) {
   double most = lanes_of(a)[0];
   for (int k = 1; k < kWidthD; ++k) most = lanes_of(a)[k] > most ? lanes_of(a)[k] : most;
   return most;
+}
+NNLIB_INLINE double reduce_min(VecD a) {
+  double least = lanes_of(a)[0];
+  for (int k = 1; k < kWidthD; ++k) least = lanes_of(a)[k] < least ? lanes_of(a)[k] : least;
+  return least;
 }
 
 constexpr uint64_t kSignBit = uint64_t(1) << 63;

@@ -59,10 +59,10 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
   const auto& k = kernels::table();
   const double a = alpha.to_double();
   if (a == 1) {
-    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS(add),
+    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(add),
                [](auto x, auto y) { return wrap_add(x, y); });
   } else if (a == -1) {
-    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS(sub),
+    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(sub),
                [](auto x, auto y) { return wrap_sub(x, y); });
   } else if (compute_dtype(common) == Dtype::Float32) {
     for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&other, Dtype::Float32}},
@@ -161,7 +161,7 @@ Tensor sub_(const Tensor& self, const Tensor& other, Scalar alpha) {
 
 Tensor mul(const Tensor& self, const Tensor& other) {
   if (self.is_sparse() || other.is_sparse()) return sparse_scale(self, other, false);
-  Tensor out = binary(self, other, result_type(self, other), NNLIB_BINARY_KERNELS(mul), kMul);
+  Tensor out = binary(self, other, result_type(self, other), NNLIB_BINARY_KERNELS_OF_ALL(mul), kMul);
   if (wants_grad(self, other))
     record(out, "MulBackward0", {self, other},
            mul_backward(save_if(other.requires_grad(), self), save_if(self.requires_grad(), other)));
@@ -173,7 +173,7 @@ Tensor mul_(const Tensor& self, const Tensor& other) {
   check_inplace(self);
   const bool recording = wants_grad(self);
   Tensor factor = recording && other.is_same(self) ? before_change(self, true) : other;
-  binary_into(self, other, result_type(self, other), NNLIB_BINARY_KERNELS(mul), kMul);
+  binary_into(self, other, result_type(self, other), NNLIB_BINARY_KERNELS_OF_ALL(mul), kMul);
   mark_changed(self);
   if (recording) record_inplace(self, "MulBackward0", {self, factor}, mul_backward(Saved(), save(factor)));
   return self;

@@ -13,10 +13,17 @@ struct BinaryKernels {
   KernelBinary f32 = nullptr;
   KernelBinaryF64 f64 = nullptr;
   Rows2 rows_f32 = nullptr, rows_f64 = nullptr, rows_bf16 = nullptr, rows_f16 = nullptr;
+  Rows2 rows_i32 = nullptr, rows_i64 = nullptr;
 
   BinaryKernels(KernelBinary f32, KernelBinaryF64 f64 = nullptr) : f32(f32), f64(f64) {}
   BinaryKernels(KernelBinary f32, Rows2 rows_f32, Rows2 rows_f64, Rows2 rows_bf16, Rows2 rows_f16)
       : f32(f32), rows_f32(rows_f32), rows_f64(rows_f64), rows_bf16(rows_bf16), rows_f16(rows_f16) {}
+  BinaryKernels with_integers(Rows2 i32, Rows2 i64) const {
+    BinaryKernels all = *this;
+    all.rows_i32 = i32;
+    all.rows_i64 = i64;
+    return all;
+  }
   Rows2 rows(Dtype d) const {
     switch (d) {
       case Dtype::Float32:
@@ -27,6 +34,10 @@ struct BinaryKernels {
         return rows_bf16;
       case Dtype::Float16:
         return rows_f16;
+      case Dtype::Int32:
+        return rows_i32;
+      case Dtype::Int64:
+        return rows_i64;
       default:
         return nullptr;
     }
@@ -36,6 +47,8 @@ struct BinaryKernels {
   BinaryKernels(kernels::table().name##_f32, kernels::table().name##_rows_f32,       \
                 kernels::table().name##_rows_f64, kernels::table().name##_rows_bf16, \
                 kernels::table().name##_rows_f16)
+#define NNLIB_BINARY_KERNELS_OF_ALL(name) \
+  NNLIB_BINARY_KERNELS(name).with_integers(kernels::table().name##_rows_i32, kernels::table().name##_rows_i64)
 
 template <class F>
 void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, const F& f,
@@ -60,7 +73,7 @@ template <bool FloatOnly = false, class F>
 void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common,
                 const BinaryKernels& kernel, const F& f, int64_t grain = kCheap) {
   const Rows2 rows = out.dtype() == common ? kernel.rows(common) : nullptr;
-  if (rows && for_each_rows2(out, a, b, rows, grain)) return;
+  if (rows && for_each_rows2(out, a, b, common, rows, grain)) return;
   const Dtype c = compute_dtype(common);
   if (c == Dtype::Float32) {
     if (kernel.f32)

@@ -187,15 +187,6 @@ Tensor extreme(const Tensor& self, const Tensor& other, const BinaryKernels& ker
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other)));
   return out;
 }
-// Of int64, by the kernel: plain x86-64 has no comparison of 64 bits.
-Tensor extreme_of_int64(const Tensor& self, const Tensor& other, bool max) {
-  constexpr Dtype d = Dtype::Int64;
-  Tensor out = make_output(broadcast_sizes({self, other}), d, {&self, &other});
-  for_each_row(out, d, {{&self, d}, {&other, d}}, [max](int64_t n, const void* const* in, void* o) {
-    kernels::table().extremes_int((int64_t)d, max, n, in[0], in[1], o);
-  });
-  return out;
-}
 // Ties share the gradient.
 auto shared_backward(Tensor (*loses)(const Tensor&, const Tensor&)) {
   return [loses](Saved a, Saved b) {
@@ -350,15 +341,32 @@ Tensor hypot(const Tensor& self, const Tensor& other) {
       },
       {kernels::table().hypot_f32, kernels::table().hypot_f64});
 }
+namespace {
+template <class Bits>
+void sign_row(int64_t n, const void* const* in, void* out) {
+  typedef Bits Own __attribute__((may_alias));
+  constexpr Bits kSign = (Bits)((Bits)1 << (8 * sizeof(Bits) - 1));
+  const Own *x = (const Own*)in[0], *y = (const Own*)in[1];
+  Own* z = (Own*)out;
+  for (int64_t i = 0; i < n; i++) z[i] = (Bits)((x[i] & (Bits)~kSign) | (y[i] & kSign));
+}
+}  // namespace
 Tensor copysign(const Tensor& self, const Tensor& other) {
-  return float_binary(
-      self, other, "CopysignBackward0", [](auto a, auto b) { return std::copysign(a, b); },
-      [](Saved a, Saved, const Tensor& out) {
-        return [=, r = save_output(out)](Backward& ctx, const TensorList& g) {
-          const Tensor x = a.get(ctx);
-          return TensorList{g[0] * zero_where(eq(x, wrapped_number(0)), r.get(ctx) / x), zeros_of(g[0])};
-        };
-      });
+  const Dtype type = to_floating(result_type(self, other));
+  const Dtype c = self.dtype() == type && other.dtype() == type ? type : compute_dtype(type);
+  const int64_t item = (int64_t)itemsize(c);
+  Tensor out = make_output(broadcast_sizes({self, other}), type, {&self, &other});
+  for_each_row(out, c, {{&self, c}, {&other, c}},
+               item == 2   ? sign_row<uint16_t>
+               : item == 4 ? sign_row<uint32_t>
+                           : sign_row<uint64_t>);
+  if (wants_grad(self, other))
+    record(out, "CopysignBackward0", {self, other},
+           [a = save(self), r = save_output(out)](Backward& ctx, const TensorList& g) {
+             const Tensor x = a.get(ctx);
+             return TensorList{g[0] * zero_where(eq(x, wrapped_number(0)), r.get(ctx) / x), zeros_of(g[0])};
+           });
+  return out;
 }
 
 Tensor logaddexp(const Tensor& self, const Tensor& other) {
@@ -465,23 +473,23 @@ Tensor ldexp(const Tensor& self, const Tensor& other) {
 }
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
-  if (result_type(self, other) == Dtype::Int64) return extreme_of_int64(self, other, true);
   return extreme(
-      self, other, NNLIB_BINARY_KERNELS(maximum), "MaximumBackward0",
+      self, other, NNLIB_BINARY_KERNELS_OF_ALL(maximum), "MaximumBackward0",
       [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
 }
 Tensor minimum(const Tensor& self, const Tensor& other) {
-  if (result_type(self, other) == Dtype::Int64) return extreme_of_int64(self, other, false);
   return extreme(
-      self, other, NNLIB_BINARY_KERNELS(minimum), "MinimumBackward0",
+      self, other, NNLIB_BINARY_KERNELS_OF_ALL(minimum), "MinimumBackward0",
       [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
 }
 Tensor fmax(const Tensor& self, const Tensor& other) {
+  if (!is_floating(result_type(self, other))) return maximum(self, other);
   return extreme(
       self, other, nullptr, "FmaxBackward0", [](auto a, auto b) { return b != b || a >= b ? a : b; },
       exclusive_backward(ge));
 }
 Tensor fmin(const Tensor& self, const Tensor& other) {
+  if (!is_floating(result_type(self, other))) return minimum(self, other);
   return extreme(
       self, other, nullptr, "FminBackward0", [](auto a, auto b) { return b != b || a <= b ? a : b; },
       exclusive_backward(le));

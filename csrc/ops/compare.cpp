@@ -1,6 +1,7 @@
 // Comparisons, logic and bits. None has a gradient.
 #include <cmath>
 
+#include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/iterator.h"
 
@@ -10,12 +11,52 @@ namespace {
 
 // A bool from two operands in the common type.
 template <class F>
-Tensor compare(const Tensor& a, const Tensor& b, const F& f) {
-  Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
+void compare_into(const Tensor& out, const Tensor& a, const Tensor& b, const F& f) {
   Tensor x = a, y = b;
   dispatch_own(
       result_type(a, b),
       [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, x, y); }, x, y);
+}
+template <class F>
+Tensor compare(const Tensor& a, const Tensor& b, const F& f) {
+  const Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
+  compare_into(out, a, b, f);
+  return out;
+}
+
+// The comparisons that the kernel knows, by its numbers.
+enum How : int64_t { kEqual, kDifferent, kLess, kAtMost };
+template <class F>
+void compare_into(const Tensor& out, How how, const Tensor& a, const Tensor& b, const F& f) {
+  const Dtype type = result_type(a, b);
+  const bool known = type == Dtype::Int32 || type == Dtype::Int64 || type == compute_dtype(type);
+  if (known && for_each_rows2(
+                   out, a, b, type,
+                   [=](int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, const void* y,
+                       int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+                     kernels::table().compare_rows((int64_t)how, (int64_t)type, rows, n, x, x_row, x_step, y,
+                                                   y_row, y_step, z, z_row);
+                   },
+                   kCheap))
+    return;
+  compare_into(out, a, b, f);
+}
+Tensor compare_by(How how, const Tensor& a, const Tensor& b, bool swapped = false) {
+  const Tensor out = make_output(broadcast_sizes({a, b}), Dtype::Bool, {&a, &b});
+  const Tensor &x = swapped ? b : a, &y = swapped ? a : b;
+  switch (how) {
+    case kEqual:
+      compare_into(out, how, x, y, [](auto p, auto q) { return p == q; });
+      break;
+    case kDifferent:
+      compare_into(out, how, x, y, [](auto p, auto q) { return p != q; });
+      break;
+    case kLess:
+      compare_into(out, how, x, y, [](auto p, auto q) { return p < q; });
+      break;
+    case kAtMost:
+      compare_into(out, how, x, y, [](auto p, auto q) { return p <= q; });
+  }
   return out;
 }
 // A bool from the operands' own truth.
@@ -52,24 +93,12 @@ Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools, c
 
 }  // namespace
 
-Tensor eq(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x == y; });
-}
-Tensor ne(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x != y; });
-}
-Tensor lt(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x < y; });
-}
-Tensor le(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x <= y; });
-}
-Tensor gt(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x > y; });
-}
-Tensor ge(const Tensor& a, const Tensor& b) {
-  return compare(a, b, [](auto x, auto y) { return x >= y; });
-}
+Tensor eq(const Tensor& a, const Tensor& b) { return compare_by(kEqual, a, b); }
+Tensor ne(const Tensor& a, const Tensor& b) { return compare_by(kDifferent, a, b); }
+Tensor lt(const Tensor& a, const Tensor& b) { return compare_by(kLess, a, b); }
+Tensor le(const Tensor& a, const Tensor& b) { return compare_by(kAtMost, a, b); }
+Tensor gt(const Tensor& a, const Tensor& b) { return compare_by(kLess, a, b, true); }
+Tensor ge(const Tensor& a, const Tensor& b) { return compare_by(kAtMost, a, b, true); }
 
 bool equal(const Tensor& a, const Tensor& b) {
   if (a.sizes() != b.sizes()) return false;
@@ -117,6 +146,7 @@ Tensor logical_xor(const Tensor& a, const Tensor& b) {
   return logical(a, b, [](bool x, bool y) { return x != y; });
 }
 Tensor logical_not(const Tensor& a) {
+  if (a.dtype() != Dtype::Bool) return eq(a, wrapped_number(0));
   Tensor out = make_output(a.sizes(), Dtype::Bool, {&a});
   map_values<bool>(out, kCheap, [](bool x) { return !x; }, a);
   return out;

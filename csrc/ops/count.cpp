@@ -6,6 +6,7 @@
 
 #include "core/parallel.h"
 #include "core/radix_order.h"
+#include "core/search.h"
 #include "core/shape.h"
 #include "ops/creation.h"
 #include "ops/elementwise.h"
@@ -270,16 +271,12 @@ Tensor searchsorted(const Tensor& sorted, const Tensor& input, bool out_int32, b
       for (int64_t i = b; i < e; i++) {
         const int64_t row = sorted.dim() == 1 ? 0 : i / per * n;
         const C x = (C)q[i];
-        int64_t low = 0, high = n;
-        while (low < high) {
-          const int64_t mid = low + (high - low) / 2;
-          const C m = (C)p[row + (w ? w[row + mid] : mid)];
-          if (right ? !(m > x) : !(m >= x))
-            low = mid + 1;
-          else
-            high = mid;
-        }
-        o[i] = low;
+        const T* const among = p + row;
+        const auto find = [&](auto at) {
+          return right ? count_passing(n, [=](int64_t k) { return !((C)among[at(k)] > x); })
+                       : count_passing(n, [=](int64_t k) { return !((C)among[at(k)] >= x); });
+        };
+        o[i] = w ? find([own = w + row](int64_t k) { return own[k]; }) : find([](int64_t k) { return k; });
       }
     });
   });

@@ -277,6 +277,11 @@ uint64_t row_product(int64_t n, const int64_t* x) {
 // Floats are multiplied in double, integers wrap.
 template <class C>
 void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor& out) {
+  if (const auto s = straighten(self, mask, Straighten::kKeepRepeats)) {
+    const Tensor place = s->place(out);
+    run_prod_of<C>(s->self, s->mask, place);
+    return s->deliver(place, out);
+  }
   constexpr bool kWhole = std::is_integral_v<C>;
   using A = std::conditional_t<kWhole, uint64_t, double>;
   const StoreRow store = store_row(kWhole ? Dtype::Int64 : Dtype::Float64, out.dtype());
@@ -292,6 +297,19 @@ void run_prod_of(const Tensor& self, const std::vector<bool>& mask, const Tensor
         store(cols, acc, (char*)out.raw() + first * item, item);
       });
   if (done) return;
+  if constexpr (!kWhole) {
+    int64_t apart = 0;
+    const int64_t n = contiguous_row(self, mask, &apart);
+    if (self.dtype() == DtypeOf<C>::value && out.dtype() == self.dtype() && n >= 1 && n <= 4096) {
+      const C* x = (const C*)self.raw();
+      C* y = (C*)out.raw();
+      const auto product = pick<C>(table.prod_f32, table.prod_f64);
+      parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+        for (int64_t o = b; o < e; o++) y[o] = (C)product(n, x + o * apart);
+      });
+      return;
+    }
+  }
   const auto value = [](auto& a) -> auto& {
     if constexpr (kWhole)
       return a.i[0];

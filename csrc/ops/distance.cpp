@@ -1,8 +1,6 @@
 #include "ops/distance.h"
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "core/parallel.h"
 #include "core/shape.h"
@@ -92,52 +90,12 @@ void dispatch_distance(Dtype d, F f) {
 }
 constexpr int64_t kPairs = 16384;  // values of pairs in a chunk
 
-// out[j] = |a - column j of b|_p for p = 0, 1, 2 or infinity, a having m values and b's rows lying r apart:
-// neighbouring columns share a vector, and the sums of some stay in registers.
+// out[j] = |a - column j of b|_p for p = 0, 1, 2 or infinity, a having m values and b's rows lying r apart.
 template <class C>
 void distances_of_columns(const C* a, const C* b, int64_t m, int64_t r, int64_t columns, double p, C* out) {
-  // Vectors that every processor has: the compiler makes larger ones piece by piece.
-  typedef C Vector __attribute__((vector_size(16)));
-  using Bit = std::conditional_t<sizeof(C) == 4, int32_t, int64_t>;
-  typedef Bit Bits __attribute__((vector_size(16)));
-  const Bits no_sign = Bits{} + std::numeric_limits<Bit>::max();
-  static constexpr int64_t kVectors = 4, kBlock = kVectors * 16 / sizeof(C);
-  const auto add = [&](auto step) {
-    for (int64_t j = 0; j < columns; j += kBlock) {
-      const int64_t n = std::min(kBlock, columns - j);
-      Vector s[kVectors] = {};
-      const auto walk = [&](auto read) {
-        for (int64_t i = 0; i < m; i++) {
-          Vector v[kVectors];
-          read(v, b + i * r + j);
-#pragma GCC unroll 4
-          for (int64_t q = 0; q < kVectors; q++) {
-            const Vector d = a[i] - v[q];
-            step(s[q], (Vector)((Bits)d & no_sign));
-          }
-        }
-      };
-      if (n == kBlock)
-        walk([](Vector* v, const C* from) { std::memcpy(v, from, 16 * kVectors); });
-      else
-        walk([n](Vector* v, const C* from) {
-          C part[kBlock] = {};
-          std::memcpy(part, from, (size_t)n * sizeof(C));
-          std::memcpy(v, part, sizeof part);
-        });
-      std::memcpy(out + j, s, (size_t)n * sizeof(C));
-    }
-  };
-  if (p == 2) {
-    add([](Vector& s, const Vector& d) { s += d * d; });
-    pick<C>(kernels::table().sqrt_f32, kernels::table().sqrt_f64)(columns, out, out);
-  } else if (p == 1) {
-    add([](Vector& s, const Vector& d) { s += d; });
-  } else if (p == 0) {
-    add([](Vector& s, const Vector& d) { s += d != 0 ? Vector{} + 1 : Vector{}; });
-  } else {
-    add([](Vector& s, const Vector& d) { s = (d > s) | (d != d) ? d : s; });
-  }
+  const auto& k = kernels::table();
+  pick<C>(k.distances_f32, k.distances_f64)(std::isinf(p) ? 3 : (int64_t)p, columns, m, a, b, r, out);
+  if (p == 2) pick<C>(k.sqrt_f32, k.sqrt_f64)(columns, out, out);
 }
 
 bool has_columns(double p) { return p == 0 || p == 1 || p == 2 || std::isinf(p); }
@@ -273,6 +231,25 @@ Tensor cdist_gradient(const Tensor& a, const Tensor& b, const Tensor& dist, cons
                       bool transposed) {
   const int64_t P = a.size(1), R = b.size(1), M = a.size(2);
   Tensor out = empty(a.sizes(), a.dtype());
+  if (p == 1 || std::isinf(p)) {
+    // All pairs of a value of a side by side.
+    const Tensor turned = contiguous_values(transpose(b, 1, 2));
+    const Tensor far = transposed ? contiguous_values(transpose(dist, 1, 2)) : dist;
+    const Tensor slopes = transposed ? contiguous_values(transpose(grad, 1, 2)) : grad;
+    dispatch_distance(a.dtype(), [&](auto tag) {
+      using C = typename decltype(tag)::type;
+      const auto sum = pick<C>(kernels::table().distance_slopes_f32, kernels::table().distance_slopes_f64);
+      parallel_for(0, a.size(0) * P, std::max<int64_t>(1, kPairs / std::max<int64_t>(1, R * M)),
+                   [&](int64_t first, int64_t end) {
+                     for (int64_t i = first; i < end; i++)
+                       for (int64_t c = 0; c < M; c++)
+                         out.data<C>()[i * M + c] =
+                             sum(p != 1, R, a.data<C>()[i * M + c], turned.data<C>() + (i / P * M + c) * R,
+                                 far.data<C>() + i * R, slopes.data<C>() + i * R);
+                   });
+    });
+    return out;
+  }
   fill_values(out, 0);
   dispatch_distance(a.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
@@ -421,12 +398,17 @@ Tensor pdist(const Tensor& input, double p) {
                  ctx, {input}, g, [p](const TensorList& in) { return TensorList{pdist_formula(in[0], p)}; });
            }
            const Tensor x = prepared(input, d), gv = prepared(g[0], d), dist = prepared(result.get(ctx), d);
-           if (p == 2) {
-             // The weights of all pairs, from those above the diagonal.
-             const Tensor pairs = triu_indices(n, n, 1, Dtype::Int64), upper = zeros({n, n}, d);
-             index_put_(upper, {select(pairs, 0, 0), select(pairs, 0, 1)}, euclidean_weights(dist, gv));
-             const Tensor w = unsqueeze(upper + transpose(upper, 0, 1), 0), all = unsqueeze(x, 0);
-             return TensorList{reshape(euclidean_gradient(w, all, all), {n, m})};
+           if (p == 1 || p == 2 || std::isinf(p)) {
+             // As of all pairs, from those above the diagonal.
+             const Tensor pairs = triu_indices(n, n, 1, Dtype::Int64), all = unsqueeze(x, 0);
+             const auto square = [&](const Tensor& of_pairs) {
+               const Tensor upper = zeros({n, n}, d);
+               index_put_(upper, {select(pairs, 0, 0), select(pairs, 0, 1)}, of_pairs);
+               return unsqueeze(upper + transpose(upper, 0, 1), 0);
+             };
+             const Tensor r = p == 2 ? euclidean_gradient(square(euclidean_weights(dist, gv)), all, all)
+                                     : cdist_gradient(all, all, square(dist), square(gv), p, false);
+             return TensorList{reshape(r, {n, m})};
            }
            Tensor r = empty({n, m}, d);
            fill_values(r, 0);

@@ -1,6 +1,7 @@
 // One vector of indices along one dimension: index_select, index_add, index_copy, index_fill, index_reduce.
 #include <cstring>
 
+#include "core/bytes.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
@@ -65,6 +66,21 @@ void add_scaled(int64_t n, T* to, C scale, const T* from) {
   }
 }
 
+// Calls f with a word of the size of an element, whatever its type.
+template <class F>
+void with_word(size_t itemsize, const F& f) {
+  switch (itemsize) {
+    case 1:
+      return f(uint8_t());
+    case 2:
+      return f(uint16_t());
+    case 4:
+      return f(uint32_t());
+    default:
+      return f(uint64_t());
+  }
+}
+
 int64_t extent(const Tensor& x, int64_t d) { return x.dim() == 0 ? 1 : x.sizes()[d]; }
 
 }  // namespace
@@ -94,25 +110,13 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
         }
       });
     };
-    switch (x.itemsize()) {
-      case 1:
-        pick(uint8_t());
-        break;
-      case 2:
-        pick(uint16_t());
-        break;
-      case 4:
-        pick(uint32_t());
-        break;
-      default:
-        pick(uint64_t());
-    }
+    with_word(x.itemsize(), pick);
   } else if (r.numel())
     parallel_for(0, rows.outer * k, std::max<int64_t>(1, 65536 / bytes), [&](int64_t b, int64_t e) {
       const char* s = (const char*)in.raw();
       char* o = (char*)r.raw();
       for (int64_t i = b; i < e; i++)
-        std::memcpy(o + i * bytes, s + (i / k * rows.n + v[i % k]) * bytes, (size_t)bytes);
+        copy_bytes(o + i * bytes, s + (i / k * rows.n + v[i % k]) * bytes, (size_t)bytes);
     });
   if (wants_grad(x))
     record(r, "IndexSelectBackward0", {x}, [d, from = x.sizes(), at](Backward&, const TensorList& g) {
@@ -200,7 +204,16 @@ Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   const Rows rows(x.sizes(), d);
   const int64_t* v = at.data<int64_t>();
   const int64_t bytes = rows.inner * (int64_t)x.itemsize(), k = at.numel();
-  for (int64_t o = 0; bytes > 0 && o < rows.outer; o++)
+  if (rows.inner == 1)
+    with_word(x.itemsize(), [&](auto like) {
+      using T = decltype(like);
+      for (int64_t o = 0; o < rows.outer; o++) {
+        T* const to = (T*)r.raw() + o * rows.n;
+        const T* const from = (const T*)s.raw() + o * k;
+        for (int64_t i = 0; i < k; i++) to[v[i]] = from[i];
+      }
+    });
+  for (int64_t o = 0; rows.inner > 1 && o < rows.outer; o++)
     for (int64_t i = 0; i < k; i++)
       std::memcpy((char*)r.raw() + (o * rows.n + v[i]) * bytes, (const char*)s.raw() + (o * k + i) * bytes,
                   (size_t)bytes);

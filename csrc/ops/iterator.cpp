@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "core/bytes.h"
+#include "core/fill.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
@@ -134,9 +136,24 @@ void load_typed(int64_t n, const char* src, int64_t stride, void* dst) {
     else
       kernels::table().convert((int64_t)DtypeOf<S>::value, (int64_t)DtypeOf<C>::value, n, src, out);
   } else if (stride == 0) {
-    std::fill(out, out + n, convert<C>(*(const S*)src));
+    // As bits, which the compiler stores by vectors whatever the type is.
+    using Bits = std::conditional_t<
+        sizeof(C) == 1, uint8_t,
+        std::conditional_t<sizeof(C) == 2, uint16_t, std::conditional_t<sizeof(C) == 4, uint32_t, uint64_t>>>;
+    const C value = convert<C>(*(const S*)src);
+    Bits bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    fill_run((Bits*)dst, n, bits);
+  } else if constexpr (std::is_same_v<S, C>) {
+    copy_apart(sizeof(S), n, src, stride / (int64_t)sizeof(S), dst);
   } else {
-    for (int64_t i = 0; i < n; i++) out[i] = convert<C>(*(const S*)(src + i * stride));
+    constexpr int64_t kSome = 256;
+    for (int64_t i = 0; i < n; i += kSome) {
+      alignas(64) char together[kSome * sizeof(S)];
+      const int64_t m = std::min(kSome, n - i);
+      copy_apart(sizeof(S), m, src + i * stride, stride / (int64_t)sizeof(S), together);
+      kernels::table().convert((int64_t)DtypeOf<S>::value, (int64_t)DtypeOf<C>::value, m, together, out + i);
+    }
   }
 }
 
@@ -529,12 +546,53 @@ struct Straightened {
   }
 };
 
+// Along dimensions in which no operand changes results are computed once and repeated. False, and nothing
+// done, where there are none.
+bool run_repeated(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
+                  int64_t grain) {
+  constexpr int64_t kWorthRepeating = 4096;
+  if (out.numel() < kWorthRepeating) return false;
+  Dims sizes = out.sizes();
+  bool found = false;
+  for (int64_t d = 0; d < out.dim(); d++) {
+    bool still = sizes[(size_t)d] > 1;
+    for (const Operand& o : inputs) {
+      const int64_t own = d - (out.dim() - o.tensor->dim());
+      still = still && !o.tensor->is_sparse() &&
+              (own < 0 || o.tensor->size(own) == 1 || o.tensor->stride(own) == 0);
+    }
+    if (still) sizes[(size_t)d] = 1;
+    found |= still;
+  }
+  if (!found) return false;
+  Operand operands[kMaxOperands];
+  Tensor once[kMaxOperands];
+  int n = 0;
+  for (const Operand& o : inputs) {
+    Dims own = o.tensor->sizes();
+    const int64_t lead = out.dim() - o.tensor->dim();
+    for (size_t i = 0; i < own.size(); i++)
+      if (sizes[i + (size_t)lead] == 1) own[i] = 1;
+    once[n] = alias(*o.tensor, own, o.tensor->strides(), o.tensor->storage_offset());
+    operands[n] = {&once[n], o.compute};
+    n++;
+  }
+  const Tensor results = empty(sizes, out.dtype());
+  run_rows(results, out_compute, operands, n, row, grain);
+  Dims strides = results.strides();
+  for (size_t d = 0; d < sizes.size(); d++)
+    if (sizes[d] == 1) strides[d] = 0;
+  copy_values(out, alias(results, out.sizes(), strides, results.storage_offset()));
+  return true;
+}
+
 }  // namespace
 
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
                   int64_t grain) {
   NNLIB_CHECK(inputs.size() < kMaxOperands, "at most ", kMaxOperands, " operands, got ", inputs.size() + 1);
   if (run_flat(out, out_compute, inputs, row, grain)) return;
+  if (run_repeated(out, out_compute, inputs, row, grain)) return;
   bool turned = false;
   for (const Operand& o : inputs) turned |= is_turned(out, *o.tensor);
   if (!turned) return run_rows(out, out_compute, inputs.begin(), (int)inputs.size(), row, grain);
@@ -542,22 +600,26 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
   run_rows(out, out_compute, s.operands, s.count, row, grain);
 }
 
-bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Rows2 kernel, int64_t grain) {
-  const Dtype type = out.dtype(), compute = compute_dtype(type);
-  const auto fits = [&](const Tensor& t) { return t.dtype() == type || t.numel() == 1; };
+bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Dtype type,
+                    FunctionRef<std::remove_pointer_t<Rows2>> kernel, int64_t grain) {
+  const Dtype compute = compute_dtype(type);
+  const auto fits = [&](const Tensor& t) {
+    return t.dtype() == type ||
+           (t.numel() == 1 && (type == compute || is_floating(type) || single_value_fits(t, type)));
+  };
   if (!fits(a) || !fits(b)) return false;
   if (run_flat(
-          out, type, {{&a, type}, {&b, type}},
+          out, out.dtype(), {{&a, type}, {&b, type}},
           [&](int64_t n, const void* const* in, void* o) { kernel(1, n, in[0], n, 1, in[1], n, 1, o, n); },
           grain))
     return true;
   const Operand inputs[] = {{&a, compute}, {&b, compute}};
   if (is_turned(out, a) || is_turned(out, b)) {
     const Straightened s(out, inputs, 2);
-    return for_each_rows2(out, *s.operands[0].tensor, *s.operands[1].tensor, kernel, grain);
+    return for_each_rows2(out, *s.operands[0].tensor, *s.operands[1].tensor, type, kernel, grain);
   }
   Plan p;
-  if (!make_plan(p, out, compute, inputs, 2)) return true;
+  if (!make_plan(p, out, out.dtype() == type ? compute : out.dtype(), inputs, 2)) return true;
   const int64_t item = p.args[0].item, n = p.sizes.back(), rows = p.numel / n;
   if (p.args[0].inner != item && n != 1) return false;
   if ((a.dtype() != type && !p.args[1].constant) || (b.dtype() != type && !p.args[2].constant)) return false;
@@ -579,8 +641,8 @@ bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Rows2 k
       for (int k = 0; k < 3; k++) {
         const Arg& x = p.args[k];
         base[k] = x.base + (flat ? 0 : c.offset(x.strides)) + from * x.inner;
-        row[k] = flat || x.constant ? 0 : x.strides[d] / item;
-        step[k] = x.constant ? 0 : x.inner / item;
+        row[k] = flat || x.constant ? 0 : x.strides[d] / x.item;
+        step[k] = x.constant ? 0 : x.inner / x.item;
         if (k > 0 && row[k] == 0 && step[k] == 0) {
           x.load(1, base[k], 0, &one[k]);
           base[k] = (const char*)&one[k];

@@ -1,6 +1,7 @@
 // Several tensors to one: cat, stack and what is made of them.
 #include <cstring>
 
+#include "core/bytes.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "ops/creation.h"
@@ -47,7 +48,7 @@ void spread_runs(int64_t count, int64_t n, const char* from, char* to, int64_t s
   constexpr int64_t kPiece = 16, kLong = 256;
   for (int64_t i = 0; i < count; i++, from += n, to += step) {
     if (n >= kLong) {
-      std::memcpy(to, from, (size_t)n);
+      copy_bytes(to, from, (size_t)n);
       continue;
     }
     int64_t k = 0;
@@ -72,7 +73,7 @@ void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d) {
         const int64_t n = x.sizes()[d] * inner;
         const char* from = (const char*)x.raw() + o * n;
         parallel_for(0, n, kPiece,
-                     [&](int64_t b, int64_t e) { std::memcpy(to + b, from + b, (size_t)(e - b)); });
+                     [&](int64_t b, int64_t e) { copy_bytes(to + b, from + b, (size_t)(e - b)); });
         to += n;
       }
     }

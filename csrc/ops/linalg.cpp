@@ -30,7 +30,7 @@ struct Matrix {
 void householder(const Matrix& a, Matrix& q, Matrix& r) {
   r = a;
   for (int64_t i = 0; i < q.rows; ++i) q(i, i) = 1;
-  std::vector<double> v(size_t(a.rows));
+  std::vector<double> v(size_t(a.rows)), dots(size_t(a.cols));
   for (int64_t k = 0; k < std::min(a.rows - 1, a.cols); ++k) {
     double tail = 0;
     for (int64_t i = k + 1; i < a.rows; ++i) tail += r(i, k) * r(i, k);
@@ -39,11 +39,12 @@ void householder(const Matrix& a, Matrix& q, Matrix& r) {
     const double tau = (beta - alpha) / beta;
     v[size_t(k)] = 1;
     for (int64_t i = k + 1; i < a.rows; ++i) v[size_t(i)] = r(i, k) / (alpha - beta);
-    for (int64_t j = k; j < a.cols; ++j) {  // R = H R
-      double dot = 0;
-      for (int64_t i = k; i < a.rows; ++i) dot += v[size_t(i)] * r(i, j);
-      for (int64_t i = k; i < a.rows; ++i) r(i, j) -= tau * dot * v[size_t(i)];
-    }
+    // R = H R, row after row
+    std::fill(dots.begin(), dots.end(), 0.0);
+    for (int64_t i = k; i < a.rows; ++i)
+      for (int64_t j = k; j < a.cols; ++j) dots[size_t(j)] += v[size_t(i)] * r(i, j);
+    for (int64_t i = k; i < a.rows; ++i)
+      for (int64_t j = k; j < a.cols; ++j) r(i, j) -= tau * dots[size_t(j)] * v[size_t(i)];
     for (int64_t i = k + 1; i < a.rows; ++i) r(i, k) = 0;
     for (int64_t i = 0; i < a.rows; ++i) {  // Q = Q H
       double dot = 0;
@@ -83,14 +84,16 @@ Matrix solve_one(Matrix a, Matrix b, const char* name) {
                 ", ", k + 1, ") is zero.");
     for (int64_t j = 0; j < b.cols; ++j) std::swap(b(k, j), b(pivots[size_t(k)], j));
   }
-  for (int64_t j = 0; j < b.cols; ++j) {
-    for (int64_t i = 0; i < a.rows; ++i) {
-      for (int64_t k = 0; k < i; ++k) b(i, j) -= a(i, k) * b(k, j);
-    }
-    for (int64_t i = a.rows - 1; i >= 0; --i) {
-      for (int64_t k = i + 1; k < a.rows; ++k) b(i, j) -= a(i, k) * b(k, j);
-      b(i, j) /= a(i, i);
-    }
+  // All columns of b at once, whose values lie together.
+  const auto subtract = [&](int64_t i, int64_t k) {
+    for (int64_t j = 0; j < b.cols; ++j) b(i, j) -= a(i, k) * b(k, j);
+  };
+  for (int64_t i = 0; i < a.rows; ++i) {
+    for (int64_t k = 0; k < i; ++k) subtract(i, k);
+  }
+  for (int64_t i = a.rows - 1; i >= 0; --i) {
+    for (int64_t k = i + 1; k < a.rows; ++k) subtract(i, k);
+    for (int64_t j = 0; j < b.cols; ++j) b(i, j) /= a(i, i);
   }
   return b;
 }

@@ -1,8 +1,9 @@
-// Eigenvalues of symmetric matrices and singular values, by Jacobi's rotations. G. Golub and C. Van Loan,
-// "Matrix Computations", 4th edition, sections 8.5 and 8.6; gradients: M. Giles, "An extended collection of
-// matrix derivative results", 2008.
+// Eigenvalues of symmetric matrices by tridiagonal ones, singular values by Jacobi's rotations. G. Golub and
+// C. Van Loan, "Matrix Computations", 4th edition, sections 8.3 and 8.6; gradients: M. Giles, "An extended
+// collection of matrix derivative results", 2008.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/parallel.h"
@@ -49,38 +50,109 @@ void for_matrices(const Tensor& a, F f) {
 }
 
 Tensor mT(const Tensor& a) { return transpose(a, -2, -1); }
-// Rotations until what is off the diagonal is gone: a is symmetric, v gets the eigenvectors as columns.
-void jacobi(std::vector<double>& a, std::vector<double>& v, int64_t n) {
-  v.assign((size_t)(n * n), 0);
-  for (int64_t i = 0; i < n; i++) v[i * n + i] = 1;
-  for (int sweep = 0; sweep < 60; sweep++) {
-    double off = 0, all = 0;
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t j = 0; j < n; j++) (i == j ? all : off) += a[i * n + j] * a[i * n + j];
-    if (off <= 1e-32 * all || off == 0) break;
-    for (int64_t p = 0; p < n; p++)
-      for (int64_t q = p + 1; q < n; q++) {
-        if (a[p * n + q] == 0) continue;
-        const double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
-        const double t = (theta >= 0 ? 1 : -1) / (std::abs(theta) + std::sqrt(theta * theta + 1));
-        const double c = 1 / std::sqrt(t * t + 1), s = t * c;
-        for (int64_t k = 0; k < n; k++) {
-          const double x = a[k * n + p], y = a[k * n + q];
-          a[k * n + p] = c * x - s * y;
-          a[k * n + q] = s * x + c * y;
-        }
-        for (int64_t k = 0; k < n; k++) {
-          const double x = a[p * n + k], y = a[q * n + k];
-          a[p * n + k] = c * x - s * y;
-          a[q * n + k] = s * x + c * y;
-        }
-        for (int64_t k = 0; k < n; k++) {
-          const double x = v[k * n + p], y = v[k * n + q];
-          v[k * n + p] = c * x - s * y;
-          v[k * n + q] = s * x + c * y;
-        }
-      }
+double dot(int64_t n, const double* x, const double* y) {
+  double part[4] = {};
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; k++) part[k] += x[i + k] * y[i + k];
+  for (; i < n; i++) part[0] += x[i] * y[i];
+  return (part[0] + part[1]) + (part[2] + part[3]);
+}
+// x -= s y
+void subtract(int64_t n, double s, const double* y, double* x) {
+  for (int64_t i = 0; i < n; i++) x[i] -= s * y[i];
+}
+// (x, y) = (c x - s y, s x + c y)
+void rotate(int64_t n, double c, double s, double* x, double* y) {
+  for (int64_t i = 0; i < n; i++) {
+    const double u = x[i], v = y[i];
+    x[i] = c * u - s * v;
+    y[i] = s * u + c * v;
   }
+}
+
+// Q^T A Q = T by Householder's reflections: a is symmetric (n x n, overwritten), d and e get T's diagonal and
+// what is below it (n - 1 values and a 0), q the rows of Q^T.
+void tridiagonalise(int64_t n, std::vector<double>& a, std::vector<double>& d, std::vector<double>& e,
+                    std::vector<double>& q) {
+  std::vector<double> tau((size_t)n, 0), p((size_t)n);
+  for (int64_t k = 0; k + 1 < n; k++) {
+    const int64_t m = n - k - 1;
+    double* const v = a.data() + k * n + k + 1;  // row k right of the diagonal: the column below it, too
+    const double tail = dot(m - 1, v + 1, v + 1), alpha = v[0];
+    e[k] = alpha;
+    if (tail == 0) continue;
+    const double beta = -std::copysign(std::sqrt(alpha * alpha + tail), alpha);
+    e[k] = beta;
+    tau[k] = (beta - alpha) / beta;
+    for (int64_t i = 1; i < m; i++) v[i] /= alpha - beta;
+    v[0] = 1;
+    double* const rest = a.data() + (k + 1) * n + k + 1;
+    for (int64_t i = 0; i < m; i++) p[i] = tau[k] * dot(m, rest + i * n, v);
+    subtract(m, tau[k] / 2 * dot(m, p.data(), v), v, p.data());
+    for (int64_t i = 0; i < m; i++) {
+      subtract(m, v[i], p.data(), rest + i * n);
+      subtract(m, p[i], v, rest + i * n);
+    }
+  }
+  for (int64_t k = 0; k < n; k++) d[k] = a[k * n + k];
+  q.assign((size_t)(n * n), 0);
+  for (int64_t i = 0; i < n; i++) q[i * n + i] = 1;
+  for (int64_t k = n - 2; k >= 0; k--) {
+    const int64_t m = n - k - 1;
+    const double* const v = a.data() + k * n + k + 1;
+    for (int64_t i = k + 1; i < n && tau[k] != 0; i++)
+      subtract(m, tau[k] * dot(m, q.data() + i * n + k + 1, v), v, q.data() + i * n + k + 1);
+  }
+}
+
+// Eigenvalues of a tridiagonal matrix into d by implicit QL steps; q's rows are turned along, into
+// eigenvectors.
+void diagonalise(int64_t n, std::vector<double>& d, std::vector<double>& e, std::vector<double>& q) {
+  constexpr int kSteps = 60;
+  for (int64_t l = 0; l < n; l++) {
+    for (int step = 0; step < kSteps; step++) {
+      int64_t m = l;
+      for (; m + 1 < n; m++)
+        if (std::abs(e[m]) <= std::numeric_limits<double>::epsilon() * (std::abs(d[m]) + std::abs(d[m + 1])))
+          break;
+      if (m == l) break;
+      double g = (d[l + 1] - d[l]) / (2 * e[l]);
+      g = d[m] - d[l] + e[l] / (g + std::copysign(std::hypot(g, 1.0), g));
+      if (g != g) break;  // what is not a number does not converge
+      double s = 1, c = 1, p = 0;
+      int64_t i = m - 1;
+      for (; i >= l; i--) {
+        const double f = s * e[i], b = c * e[i], r = std::hypot(f, g);
+        e[i + 1] = r;
+        if (r == 0) {
+          d[i + 1] -= p;
+          e[m] = 0;
+          break;
+        }
+        s = f / r;
+        c = g / r;
+        g = d[i + 1] - p;
+        const double t = (d[i] - g) * s + 2 * c * b;
+        p = s * t;
+        d[i + 1] = g + p;
+        g = c * t - b;
+        rotate(n, c, s, q.data() + i * n, q.data() + (i + 1) * n);
+      }
+      if (i >= l) continue;
+      d[l] -= p;
+      e[l] = g;
+      e[m] = 0;
+    }
+  }
+}
+
+// The eigenvalues d of a symmetric matrix, and its eigenvectors as rows of q.
+void symmetric_eigen(int64_t n, std::vector<double>& a, std::vector<double>& d, std::vector<double>& q) {
+  std::vector<double> e((size_t)n, 0);
+  d.resize((size_t)n);
+  tridiagonalise(n, a, d, e, q);
+  diagonalise(n, d, e, q);
 }
 }  // namespace
 
@@ -97,17 +169,17 @@ std::pair<Tensor, Tensor> linalg_eigh(const Tensor& a, const std::string& uplo) 
   for_matrices(in, [&](int64_t m, auto tag) {
     using T = typename decltype(tag)::type;
     const T* p = (const T*)in.raw() + m * n * n;
-    std::vector<double> s((size_t)(n * n)), v;
+    std::vector<double> s((size_t)(n * n)), d, v;
     for (int64_t i = 0; i < n; i++)
       for (int64_t j = 0; j < n; j++)
         s[i * n + j] = (double)((i >= j) == lower ? p[i * n + j] : p[j * n + i]);
-    jacobi(s, v, n);
+    symmetric_eigen(n, s, d, v);
     std::vector<int64_t> order((size_t)n);
     std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return s[i * n + i] < s[j * n + j]; });
+    std::sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return d[i] < d[j]; });
     for (int64_t k = 0; k < n; k++) {
-      ((T*)values.raw())[m * n + k] = (T)s[order[k] * n + order[k]];
-      for (int64_t i = 0; i < n; i++) ((T*)vectors.raw())[m * n * n + i * n + k] = (T)v[i * n + order[k]];
+      ((T*)values.raw())[m * n + k] = (T)d[order[k]];
+      for (int64_t i = 0; i < n; i++) ((T*)vectors.raw())[m * n * n + i * n + k] = (T)v[order[k] * n + i];
     }
   });
   if (wants_grad(a))
@@ -129,8 +201,8 @@ std::pair<Tensor, Tensor> linalg_eigh(const Tensor& a, const std::string& uplo) 
 
 namespace {
 
-// One-sided Jacobi (Hestenes, 1958) on the columns of an m by n matrix, m >= n: columns of a become U S, v
-// the rotations.
+// One-sided Jacobi (Hestenes, 1958) on the columns of an m by n matrix, m >= n, each of which lies together:
+// a's become U S, v the rotations.
 void orthogonalise(std::vector<double>& a, std::vector<double>& v, int64_t m, int64_t n) {
   v.assign((size_t)(n * n), 0);
   for (int64_t i = 0; i < n; i++) v[i * n + i] = 1;
@@ -138,26 +210,15 @@ void orthogonalise(std::vector<double>& a, std::vector<double>& v, int64_t m, in
     bool done = true;
     for (int64_t p = 0; p < n; p++)
       for (int64_t q = p + 1; q < n; q++) {
-        double x = 0, y = 0, z = 0;
-        for (int64_t i = 0; i < m; i++) {
-          x += a[i * n + p] * a[i * n + p];
-          y += a[i * n + q] * a[i * n + q];
-          z += a[i * n + p] * a[i * n + q];
-        }
+        double *const left = a.data() + p * m, *const right = a.data() + q * m;
+        const double x = dot(m, left, left), y = dot(m, right, right), z = dot(m, left, right);
         if (std::abs(z) <= 1e-15 * std::sqrt(x * y) || z == 0) continue;
         done = false;
         const double zeta = (y - x) / (2 * z),
                      t = (zeta >= 0 ? 1 : -1) / (std::abs(zeta) + std::sqrt(1 + zeta * zeta));
         const double c = 1 / std::sqrt(1 + t * t), s = c * t;
-        auto turn = [&](std::vector<double>& w, int64_t rows) {
-          for (int64_t i = 0; i < rows; i++) {
-            const double u = w[i * n + p], b = w[i * n + q];
-            w[i * n + p] = c * u - s * b;
-            w[i * n + q] = s * u + c * b;
-          }
-        };
-        turn(a, m);
-        turn(v, n);
+        rotate(m, c, s, left, right);
+        rotate(n, c, s, v.data() + p * n, v.data() + q * n);
       }
     if (done) break;
   }
@@ -189,16 +250,14 @@ void complete_column(std::vector<double>& q, int64_t m, int64_t k) {
   for (int64_t i = 0; i < m; i++) q[i * m + k] /= std::sqrt(length);
 }
 
-// U (m by m), S (k) and V (n by n) of an m by n matrix, m >= n, all in double.
+// U (m by m), S (k) and V (n by n) of an m by n matrix, m >= n, whose columns lie together; all in double.
 void svd_tall(std::vector<double> a, int64_t m, int64_t n, std::vector<double>* u, std::vector<double>* s,
               std::vector<double>* v) {
   std::vector<double> w;
   orthogonalise(a, w, m, n);
   std::vector<double> length((size_t)n);
   for (int64_t j = 0; j < n; j++) {
-    double x = 0;
-    for (int64_t i = 0; i < m; i++) x += a[i * n + j] * a[i * n + j];
-    length[j] = std::sqrt(x);
+    length[j] = std::sqrt(dot(m, a.data() + j * m, a.data() + j * m));
   }
   std::vector<int64_t> order((size_t)n);
   std::iota(order.begin(), order.end(), 0);
@@ -209,8 +268,8 @@ void svd_tall(std::vector<double> a, int64_t m, int64_t n, std::vector<double>* 
   for (int64_t k = 0; k < n; k++) {
     const int64_t j = order[k];
     (*s)[k] = length[j];
-    for (int64_t i = 0; i < n; i++) (*v)[i * n + k] = w[i * n + j];
-    for (int64_t i = 0; i < m && length[j] > 0; i++) q[i * m + k] = a[i * n + j] / length[j];
+    for (int64_t i = 0; i < n; i++) (*v)[i * n + k] = w[j * n + i];
+    for (int64_t i = 0; i < m && length[j] > 0; i++) q[i * m + k] = a[j * m + i] / length[j];
   }
   for (int64_t k = 0; k < m; k++)
     if (k >= n || (*s)[k] == 0) complete_column(q, m, k);
@@ -232,7 +291,7 @@ std::tuple<Tensor, Tensor, Tensor> linalg_svd(const Tensor& a, bool full_matrice
     const int64_t rows = std::max(m, n), cols = k;
     std::vector<double> x((size_t)(rows * cols)), left, s, right;
     for (int64_t i = 0; i < m; i++)
-      for (int64_t j = 0; j < n; j++) x[wide ? j * cols + i : i * cols + j] = (double)p[i * n + j];
+      for (int64_t j = 0; j < n; j++) x[wide ? i * rows + j : j * rows + i] = (double)p[i * n + j];
     svd_tall(x, rows, cols, &left, &s, &right);
     if (wide) std::swap(left, right);
     for (int64_t i = 0; i < m; i++)

@@ -50,10 +50,17 @@ void each_sample(const Groups& in, const F& f) {
   });
 }
 
+// Calls f(channel, its group): without a division for each.
+template <class F>
+void each_channel(const Groups& in, const F& f) {
+  for (size_t g = 0, c = 0; g < (size_t)in.groups; g++)
+    for (int64_t k = 0; k < in.per_group(); k++) f(c++, g);
+}
+
 // The sum over each group's channels, of one sample.
 std::vector<double> over_groups(const Groups& in, const double* of_channel) {
   std::vector<double> total((size_t)in.groups, 0.0);
-  for (int64_t c = 0; c < in.c; c++) total[(size_t)(c / in.per_group())] += of_channel[c];
+  each_channel(in, [&](size_t c, size_t g) { total[g] += of_channel[c]; });
   return total;
 }
 
@@ -70,7 +77,7 @@ void forward_of_rows(const Groups& in, const T* x, const Param<C>& w, const Para
   const std::vector<double> total = over_groups(in, gathered(sums.data(), in.c, at_once).data());
   std::vector<C> center((size_t)in.c), scale((size_t)in.c), shift((size_t)in.c);
   for (int64_t g = 0; g < in.groups; g++) mean[g] = (C)(total[(size_t)g] / (double)in.group_size());
-  for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
+  each_channel(in, [&](size_t c, size_t g) { center[c] = mean[g]; });
   const std::vector<C> centers = repeated(center.data(), in.c, at_once);
   const auto squares = sum_over_rows<C>(rows, wide, wide, [&](int64_t r, C* t) {
     norm_loops::col_square_deviation(wide, from + r * wide, centers.data(), t);
@@ -81,10 +88,10 @@ void forward_of_rows(const Groups& in, const T* x, const Param<C>& w, const Para
     stats.var[(size_t)(i * in.groups + g)] = var;
     rstd[g] = (C)(1 / std::sqrt(var + eps));
   }
-  for (int64_t c = 0; c < in.c; c++) {
-    scale[(size_t)c] = w.get(c, 1) * rstd[c / in.per_group()];
-    shift[(size_t)c] = b.get(c, 0) - center[(size_t)c] * scale[(size_t)c];
-  }
+  each_channel(in, [&](size_t c, size_t g) {
+    scale[c] = w.get((int64_t)c, 1) * rstd[g];
+    shift[c] = b.get((int64_t)c, 0) - center[c] * scale[c];
+  });
   const std::vector<C> scales = repeated(scale.data(), in.c, at_once),
                        shifts = repeated(shift.data(), in.c, at_once);
   parallel_for(0, rows, rows_per_chunk(wide), [&](int64_t first, int64_t end) {
@@ -100,7 +107,7 @@ void backward_of_rows(const Groups& in, const T* g, const T* x, const Param<C>& 
   const int64_t at = i * in.c * in.s;
   const C *mean = stats.mean.data<C>() + i * in.groups, *rstd = stats.rstd.data<C>() + i * in.groups;
   std::vector<C> center((size_t)in.c), a((size_t)in.c), b((size_t)in.c), k((size_t)in.c);
-  for (int64_t c = 0; c < in.c; c++) center[(size_t)c] = mean[c / in.per_group()];
+  each_channel(in, [&](size_t c, size_t group) { center[c] = mean[group]; });
   const int64_t at_once = rows_at_once(in.s, in.c), wide = at_once * in.c, rows = in.s / at_once;
   const std::vector<C> centers = repeated(center.data(), in.c, at_once);
   const auto wide_sums = sum_over_rows<C>(rows, 2 * wide, wide, [&](int64_t r, C* t) {
@@ -113,16 +120,18 @@ void backward_of_rows(const Groups& in, const T* g, const T* x, const Param<C>& 
   std::copy(sums.begin() + in.c, sums.end(), sum_gx);
   if (!gx) return;
   std::vector<double> scaled(sums);
-  for (int64_t c = 0; c < 2 * in.c; c++) scaled[(size_t)c] *= w.get(c % in.c, 1);
+  for (int64_t c = 0; c < in.c; c++) {
+    scaled[(size_t)c] *= w.get(c, 1);
+    scaled[(size_t)(in.c + c)] *= w.get(c, 1);
+  }
   const std::vector<double> total_g = over_groups(in, scaled.data()),
                             total_gx = over_groups(in, scaled.data() + in.c);
-  for (int64_t c = 0; c < in.c; c++) {
-    const size_t group = (size_t)(c / in.per_group());
+  each_channel(in, [&](size_t c, size_t group) {
     const double r = rstd[group], slope = -r * r * r * total_gx[group] / (double)in.group_size();
-    a[(size_t)c] = (C)(r * w.get(c, 1));
-    b[(size_t)c] = (C)slope;
-    k[(size_t)c] = (C)(-r * total_g[group] / (double)in.group_size() - slope * mean[group]);
-  }
+    a[c] = (C)(r * w.get((int64_t)c, 1));
+    b[c] = (C)slope;
+    k[c] = (C)(-r * total_g[group] / (double)in.group_size() - slope * mean[group]);
+  });
   const std::vector<C> as = repeated(a.data(), in.c, at_once), bs = repeated(b.data(), in.c, at_once),
                        ks = repeated(k.data(), in.c, at_once);
   parallel_for(0, rows, rows_per_chunk(wide), [&](int64_t first, int64_t end) {

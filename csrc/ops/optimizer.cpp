@@ -88,42 +88,71 @@ void finish(std::vector<Row>& rows) {
     }
 }
 
-// Elements of one column as the type that the step is computed in.
-template <class T>
-struct Array {
-  T* p;
-  compute_t<T> operator[](int64_t i) const { return (compute_t<T>)p[i]; }
-  void put(int64_t i, compute_t<T> v) const { p[i] = (T)v; }
-  explicit operator bool() const { return p != nullptr; }
-};
-
-// The elements [begin, end) of one row; a column that is empty is a null array.
+// Some elements of one row; a column that is empty is a null pointer.
 struct Chunk {
-  const Row* row;
+  void* at[kMaxColumns];
   size_t index;  // of the row
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
+  int64_t n;
+  int64_t size() const { return n; }
   template <class T>
-  Array<T> column(int c) const {
-    return {row->flat[c].defined() ? (T*)row->flat[c].raw() + begin : nullptr};
+  T* column(int c) const {
+    return (T*)at[c];
   }
 };
 
-// Calls step(TypeTag, Chunk) until all elements are done.
+// 16-bit floats are brought into float, some at a time, and rounded once they are done; no step writes the
+// gradient.
 template <class F>
-void run(const char* name, std::vector<Row>& rows, F&& step) {
-  std::vector<Chunk> chunks;
+void step_in_float(Dtype type, const Chunk& chunk, F&& step) {
+  constexpr int64_t kSome = 1024, kFloat = (int64_t)Dtype::Float32, kItem = 2;
+  const auto convert = kernels::table().convert;
+  alignas(64) float staged[kMaxColumns][kSome];
+  for (int64_t from = 0; from < chunk.n; from += kSome) {
+    Chunk part{{}, chunk.index, std::min(kSome, chunk.n - from)};
+    for (int c = 0; c < kMaxColumns; c++) {
+      if (!chunk.at[c]) continue;
+      part.at[c] = staged[c];
+      convert((int64_t)type, kFloat, part.n, (char*)chunk.at[c] + from * kItem, staged[c]);
+    }
+    step(TypeTag<float>{}, part);
+    for (int c = 0; c < kMaxColumns; c++)
+      if (c != 1 && chunk.at[c])
+        convert(kFloat, (int64_t)type, part.n, staged[c], (char*)chunk.at[c] + from * kItem);
+  }
+}
+
+// Calls step(TypeTag<float> or TypeTag<double>, Chunk) until all elements are done.
+template <class F>
+void run(std::vector<Row>& rows, F&& step) {
+  struct Piece {
+    size_t row;
+    int64_t begin, end;
+  };
+  std::vector<Piece> pieces;
   int64_t total = 0;
   for (size_t r = 0; r < rows.size(); r++) {
     total += rows[r].numel;
     for (int64_t b = 0; b < rows[r].numel; b += kChunk)
-      chunks.push_back({&rows[r], r, b, std::min(b + kChunk, rows[r].numel)});
+      pieces.push_back({r, b, std::min(b + kChunk, rows[r].numel)});
   }
+  const auto work = [&](const Piece& p) {
+    const Row& row = rows[p.row];
+    const Dtype type = row.flat[0].dtype();
+    Chunk chunk{{}, p.row, p.end - p.begin};
+    for (int c = 0; c < kMaxColumns; c++)
+      if (row.flat[c].defined())
+        chunk.at[c] = (char*)row.flat[c].raw() + p.begin * (int64_t)row.flat[c].itemsize();
+    if (type == Dtype::Float32)
+      step(TypeTag<float>{}, chunk);
+    else if (type == Dtype::Float64)
+      step(TypeTag<double>{}, chunk);
+    else
+      step_in_float(type, chunk, step);
+  };
   // Elements do not depend on one another: doing little work serially changes no bits.
-  const int64_t grain = total <= 2 * kChunk ? (int64_t)chunks.size() : 1;
-  parallel_for(0, (int64_t)chunks.size(), grain, [&](int64_t b, int64_t e) {
-    for (int64_t c = b; c < e; c++)
-      dispatch_floating(chunks[c].row->flat[0].dtype(), name, [&](auto tag) { step(tag, chunks[c]); });
+  const int64_t grain = total <= 2 * kChunk ? (int64_t)pieces.size() : 1;
+  parallel_for(0, (int64_t)pieces.size(), grain, [&](int64_t b, int64_t e) {
+    for (int64_t k = b; k < e; k++) work(pieces[(size_t)k]);
   });
   finish(rows);
 }
@@ -157,27 +186,26 @@ void fused_sgd(const TensorList& params, const TensorList& grads, const TensorLi
                bool first) {
   auto rows = make_rows("_fused_sgd", momentum != 0 ? 3 : 2, {&params, &grads, &buffers});
   const double sign = maximize ? -1 : 1;
-  run("_fused_sgd", rows, [&](auto tag, const Chunk& chunk) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
     const int64_t n = chunk.size();
-    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), buf = chunk.column<T>(2);
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), buf = chunk.column<C>(2);
     const C s = sign, wd = weight_decay, rate = lr, mu = momentum, fresh = 1 - dampening;
-    if constexpr (std::is_same_v<T, float>) {
+    if constexpr (std::is_same_v<C, float>) {
       const auto& k = kernels::table();
       if (buf)
-        k.sgd_momentum_f32(n, p.p, g.p, buf.p, s, wd, rate, mu, fresh, first, nesterov);
+        k.sgd_momentum_f32(n, p, g, buf, s, wd, rate, mu, fresh, first, nesterov);
       else
-        k.sgd_f32(n, p.p, g.p, s, wd, rate);
+        k.sgd_f32(n, p, g, s, wd, rate);
     } else {
       for (int64_t i = 0; i < n; i++) {
         C step = penalized(wd, p[i], s * g[i]);
         if (buf) {
           const C b = first ? step : mu * buf[i] + fresh * step;
-          buf.put(i, b);
+          buf[i] = b;
           step = nesterov ? step + mu * b : b;
         }
-        p.put(i, p[i] - rate * step);
+        p[i] = p[i] - rate * step;
       }
     }
   });
@@ -190,31 +218,30 @@ void fused_adam(const TensorList& params, const TensorList& grads, const TensorL
   auto rows = make_rows("_fused_adam", 4, {&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs});
   const std::vector<double> t = count_steps("_fused_adam", steps, params.size());
   const double sign = maximize ? -1 : 1, l2 = decoupled ? 0 : weight_decay;
-  run("_fused_adam", rows, [&](auto tag, const Chunk& chunk) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
     const int64_t n = chunk.size();
-    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), m = chunk.column<T>(2);
-    const auto v = chunk.column<T>(3), vmax = chunk.column<T>(4);
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), m = chunk.column<C>(2);
+    const auto v = chunk.column<C>(3), vmax = chunk.column<C>(4);
     const double step = t[chunk.index];
     const C s = sign, wd = l2, shrink = decoupled ? 1 - lr * weight_decay : 1, e = eps;
     const C f1 = 1 - beta1, b2 = beta2, f2 = 1 - beta2;
     const C rate = lr / (1 - std::pow(beta1, step)), scale = 1 / std::sqrt(1 - std::pow(beta2, step));
-    if constexpr (std::is_same_v<T, float>) {
-      kernels::table().adam_f32(n, p.p, g.p, m.p, v.p, vmax.p, s, wd, shrink, f1, b2, f2, rate, scale, e);
+    if constexpr (std::is_same_v<C, float>) {
+      kernels::table().adam_f32(n, p, g, m, v, vmax, s, wd, shrink, f1, b2, f2, rate, scale, e);
     } else {
       for (int64_t i = 0; i < n; i++) {
         const C w = p[i] * shrink, grad = penalized(wd, w, s * g[i]);
         const C mean = m[i] + f1 * (grad - m[i]);
         C square = b2 * v[i] + f2 * grad * grad;
-        m.put(i, mean);
-        v.put(i, square);
+        m[i] = mean;
+        v[i] = square;
         if (vmax) {
           const C top = vmax[i];
           square = std::isnan(top) || square <= top ? top : square;
-          vmax.put(i, square);
+          vmax[i] = square;
         }
-        p.put(i, w - rate * (mean / (std::sqrt(square) * scale + e)));
+        p[i] = w - rate * (mean / (std::sqrt(square) * scale + e));
       }
     }
   });
@@ -226,19 +253,18 @@ void fused_adagrad(const TensorList& params, const TensorList& grads, const Tens
   auto rows = make_rows("_fused_adagrad", 3, {&params, &grads, &sums});
   const std::vector<double> t = count_steps("_fused_adagrad", steps, params.size());
   const double sign = maximize ? -1 : 1;
-  run("_fused_adagrad", rows, [&](auto tag, const Chunk& chunk) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
     const int64_t n = chunk.size();
-    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), sum = chunk.column<T>(2);
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), sum = chunk.column<C>(2);
     const C s = sign, wd = weight_decay, rate = lr / (1 + (t[chunk.index] - 1) * lr_decay), e = eps;
-    if constexpr (std::is_same_v<T, float>) {
-      kernels::table().adagrad_f32(n, p.p, g.p, sum.p, s, wd, rate, e);
+    if constexpr (std::is_same_v<C, float>) {
+      kernels::table().adagrad_f32(n, p, g, sum, s, wd, rate, e);
     } else {
       for (int64_t i = 0; i < n; i++) {
         const C grad = penalized(wd, p[i], s * g[i]), total = sum[i] + grad * grad;
-        sum.put(i, total);
-        p.put(i, p[i] - rate * (grad / (std::sqrt(total) + e)));
+        sum[i] = total;
+        p[i] = p[i] - rate * (grad / (std::sqrt(total) + e));
       }
     }
   });
@@ -251,31 +277,30 @@ void fused_rmsprop(const TensorList& params, const TensorList& grads, const Tens
                         {&params, &grads, &square_avgs, &buffers, &grad_avgs});
   count_steps("_fused_rmsprop", steps, params.size());
   const double sign = maximize ? -1 : 1;
-  run("_fused_rmsprop", rows, [&](auto tag, const Chunk& chunk) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
     const int64_t n = chunk.size();
-    const auto p = chunk.column<T>(0), g = chunk.column<T>(1), v = chunk.column<T>(2);
-    const auto buf = chunk.column<T>(3), mean = chunk.column<T>(4);
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), v = chunk.column<C>(2);
+    const auto buf = chunk.column<C>(3), mean = chunk.column<C>(4);
     const C s = sign, wd = weight_decay, a = alpha, fresh = 1 - alpha, e = eps, mu = momentum, rate = lr;
-    if constexpr (std::is_same_v<T, float>) {
-      kernels::table().rmsprop_f32(n, p.p, g.p, v.p, mean.p, buf.p, s, wd, a, fresh, e, mu, rate);
+    if constexpr (std::is_same_v<C, float>) {
+      kernels::table().rmsprop_f32(n, p, g, v, mean, buf, s, wd, a, fresh, e, mu, rate);
     } else {
       for (int64_t i = 0; i < n; i++) {
         const C grad = penalized(wd, p[i], s * g[i]);
         C square = a * v[i] + fresh * grad * grad;
-        v.put(i, square);
+        v[i] = square;
         if (mean) {
           const C now = mean[i] + fresh * (grad - mean[i]);
-          mean.put(i, now);
+          mean[i] = now;
           square -= now * now;
         }
         C change = grad / (std::sqrt(square) + e);
         if (buf) {
           change = mu * buf[i] + change;
-          buf.put(i, change);
+          buf[i] = change;
         }
-        p.put(i, p[i] - rate * change);
+        p[i] = p[i] - rate * change;
       }
     }
   });

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 
+#include "core/bytes.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
@@ -145,7 +146,7 @@ Tensor pad_mapped(const Tensor& x, const std::shared_ptr<PadMaps>& m) {
                        };
                        for (int64_t j = 0; j < run; j++) one(j);
                        if (run < run_end)
-                         std::memcpy(d + run * n, s + w[run] * n, (size_t)((run_end - run) * n) * sizeof(T));
+                         copy_bytes(d + run * n, s + w[run] * n, (size_t)((run_end - run) * n) * sizeof(T));
                        for (int64_t j = run_end; j < wo; j++) one(j);
                      });
                  });

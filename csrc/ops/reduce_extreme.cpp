@@ -79,17 +79,26 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
   a.i[1] = first + winner + at;
 }
 
+template <class C>
+auto pick_type(Rows2 of_float, Rows2 of_double, Rows2 of_int32, Rows2 of_int64) {
+  if constexpr (std::is_floating_point_v<C>) return sizeof(C) == 4 ? of_float : of_double;
+  return sizeof(C) == 4 ? of_int32 : of_int64;
+}
 // Extremes whose outputs lie beside each other: whole rows are compared, column by column.
 template <class C>
 void fold_extreme(bool max, int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
   const auto& k = kernels::table();
-  for (int64_t r = 0; r < rows; r++, x += ld) {
-    if constexpr (std::is_integral_v<C>)
-      k.extremes_int((int64_t)DtypeOf<C>::value, max, cols, acc, x, acc);
-    else if constexpr (std::is_same_v<C, float>)
-      (max ? k.maximum_f32 : k.minimum_f32)(cols, acc, x, acc);
-    else
-      (max ? k.maximum_rows_f64 : k.minimum_rows_f64)(1, cols, acc, cols, 1, x, cols, 1, acc, cols);
+  constexpr bool kInt32 = std::is_same_v<C, int32_t>, kInt64 = std::is_same_v<C, int64_t>;
+  if constexpr (std::is_floating_point_v<C> || kInt32 || kInt64) {
+    // One row of results that all rows are folded into.
+    const auto larger =
+        pick_type<C>(k.maximum_rows_f32, k.maximum_rows_f64, k.maximum_rows_i32, k.maximum_rows_i64);
+    const auto smaller =
+        pick_type<C>(k.minimum_rows_f32, k.minimum_rows_f64, k.minimum_rows_i32, k.minimum_rows_i64);
+    (max ? larger : smaller)(rows, cols, acc, 0, 1, x, ld, 1, acc, 0);
+  } else {
+    for (int64_t r = 0; r < rows; r++)
+      k.extremes_int((int64_t)DtypeOf<C>::value, max, cols, acc, x + r * ld, acc);
   }
 }
 template <class C>
@@ -160,7 +169,7 @@ bool places_in_short_rows(const Tensor& self, const std::vector<bool>& mask, con
   return true;
 }
 
-// Places of floats along a dimension before the last: whole rows are compared, column by column.
+// Places along a dimension before the last: whole rows are compared, column by column.
 template <bool Max, class C, class Place>
 void places_of_columns(const Tensor& self, const Tensor& values, const Tensor& indices, int64_t dim) {
   constexpr int64_t kStrip = 128;
@@ -201,23 +210,32 @@ template <bool Max>
 bool places_of_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
                        const Tensor& indices) {
   const auto dim = std::find(mask.begin(), mask.end(), true) - mask.begin();
-  if (!indices.defined() || !is_floating(self.dtype()) || !self.is_contiguous() || indices.numel() == 0 ||
+  if (!indices.defined() || !self.is_contiguous() || indices.numel() == 0 ||
       std::count(mask.begin(), mask.end(), true) != 1 || self.stride(dim) < 8 || self.size(dim) > INT32_MAX)
     return false;
-  self.dtype() == Dtype::Float64 ? places_of_columns<Max, double, int64_t>(self, values, indices, dim)
-                                 : places_of_columns<Max, float, int32_t>(self, values, indices, dim);
+  switch (compute_dtype(self.dtype())) {
+    case Dtype::Float32:
+      places_of_columns<Max, float, int32_t>(self, values, indices, dim);
+      break;
+    case Dtype::Float64:
+      places_of_columns<Max, double, int64_t>(self, values, indices, dim);
+      break;
+    default:
+      places_of_columns<Max, int64_t, int64_t>(self, values, indices, dim);
+  }
   return true;
 }
 
 // Rows that lie together, each one's extreme an output.
 template <bool Max, class T>
 bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values) {
-  const int64_t n = contiguous_row(self, mask);
+  int64_t apart = 0;
+  const int64_t n = contiguous_row(self, mask, &apart);
   if (self.dtype() != DtypeOf<T>::value || n < 1 || n > 4096) return false;
   const T* x = (const T*)self.raw();
   T* y = (T*)values.raw();
   parallel_for(0, values.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
-    for (int64_t o = b; o < e; o++) y[o] = (T)extreme_of<Max>(n, x + o * n);
+    for (int64_t o = b; o < e; o++) y[o] = (T)extreme_of<Max>(n, x + o * apart);
   });
   return true;
 }
@@ -225,12 +243,15 @@ bool extreme_of_rows(const Tensor& self, const std::vector<bool>& mask, const Te
 // The same of integers of any type.
 bool extreme_of_integer_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& values,
                              bool max) {
-  const int64_t n = contiguous_row(self, mask), type = (int64_t)self.dtype(), item = (int64_t)self.itemsize();
+  int64_t apart = 0;
+  const int64_t n = contiguous_row(self, mask, &apart), type = (int64_t)self.dtype(),
+                item = (int64_t)self.itemsize();
   if (n < 1 || n > 4096) return false;
   const StoreRow store = store_row(Dtype::Int64, values.dtype());
   parallel_for(0, values.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
     for (int64_t o = b; o < e; o++) {
-      const int64_t v = kernels::table().extreme_int(type, max, n, (const char*)self.raw() + o * n * item);
+      const int64_t v =
+          kernels::table().extreme_int(type, max, n, (const char*)self.raw() + o * apart * item);
       store(1, &v, (char*)values.raw() + o * item, item);
     }
   });
@@ -240,6 +261,15 @@ bool extreme_of_integer_rows(const Tensor& self, const std::vector<bool>& mask, 
 // Values and, where defined, positions (int64) of the extremes over `mask`.
 template <bool Max>
 void run(const Tensor& self, const std::vector<bool>& mask, const Tensor& values, const Tensor& indices) {
+  const Straighten how = indices.defined() ? Straighten::kPlaces : Straighten::kDropRepeats;
+  if (const auto s = straighten(self, mask, how)) {
+    const Tensor v = values.defined() ? s->place(values) : Tensor();
+    const Tensor i = indices.defined() ? s->place(indices) : Tensor();
+    run<Max>(s->self, s->mask, v, i);
+    if (v.defined()) s->deliver(v, values);
+    if (i.defined()) s->deliver(i, indices);
+    return;
+  }
   if (extreme_of_short_rows<Max>(self, mask, values, indices)) return;
   if (places_in_short_rows<Max>(self, mask, values, indices)) return;
   if (places_of_columns<Max>(self, mask, values, indices)) return;

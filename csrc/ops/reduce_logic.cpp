@@ -43,13 +43,25 @@ void count_rows(const Tensor& self, const std::vector<bool>& mask,
                  [&](auto tag) { a.i[0] += count_nonzero_of(n, (const typename decltype(tag)::type*)x); });
   };
   auto merge = [](Acc& a, const Acc& b) { a.i[0] += b.i[0]; };
-  const auto fold = [](int64_t rows, int64_t cols, const auto* x, int64_t ld, int64_t* acc) {
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t k = 0; k < cols; k++) acc[k] += x[r * ld + k];
+  // Counted in bytes, which are emptied before they are full.
+  const auto fold = [](int64_t rows, int64_t cols, const bool* x, int64_t ld, int64_t* acc) {
+    constexpr int64_t kSome = 64, kMost = 255;
+    for (int64_t from = 0; from < rows; from += kMost) {
+      const int64_t end = std::min(rows, from + kMost);
+      for (int64_t j = 0; j < cols; j += kSome) {
+        const int64_t m = std::min(kSome, cols - j);
+        uint8_t part[kSome] = {};
+        for (int64_t r = from; r < end; r++)
+          for (int64_t k = 0; k < m; k++) part[k] = (uint8_t)(part[k] + x[r * ld + j + k]);
+        for (int64_t k = 0; k < m; k++) acc[j + k] += part[k];
+      }
+    }
   };
   const bool done = reduce_columns<bool>(
       self, mask, int64_t(0), fold,
-      [&](int64_t cols, int64_t* acc, const int64_t* other) { fold(1, cols, other, cols, acc); },
+      [](int64_t cols, int64_t* acc, const int64_t* other) {
+        for (int64_t k = 0; k < cols; k++) acc[k] += other[k];
+      },
       [&](int64_t first, int64_t cols, const int64_t* acc) {
         Acc a{};
         for (int64_t k = 0; k < cols; k++) {

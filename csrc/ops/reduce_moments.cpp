@@ -43,11 +43,14 @@ struct Moments {
   double divisor;
 };
 
-Moments moments(const Tensor& self, const std::vector<bool>& mask, double correction, bool keepdim,
-                bool root) {
-  const Dims sizes = reduced_sizes(self, mask, keepdim);
-  Moments r{empty(sizes, self.dtype()), empty(sizes, self.dtype()), 0};
-  r.divisor = std::max(0.0, (double)reduced_count(self, mask) - correction);
+// Into r's tensors.
+void moments_into(const Moments& r, const Tensor& self, const std::vector<bool>& mask, bool root) {
+  if (const auto s = straighten(self, mask, Straighten::kKeepRepeats)) {
+    const Moments m{s->place(r.var), s->place(r.mean), r.divisor};
+    moments_into(m, s->self, s->mask, root);
+    s->deliver(m.var, r.var);
+    return s->deliver(m.mean, r.mean);
+  }
   const Dtype c = compute_dtype(self.dtype());
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     constexpr int64_t kBlock = 4096;  // read twice while it is in the cache
@@ -63,6 +66,14 @@ Moments moments(const Tensor& self, const std::vector<bool>& mask, double correc
     var.set(i, root ? std::sqrt(v) : v);
     mean.set(i, a.f[2] == 0 ? NAN : a.f[0]);
   });
+}
+
+Moments moments(const Tensor& self, const std::vector<bool>& mask, double correction, bool keepdim,
+                bool root) {
+  const Dims sizes = reduced_sizes(self, mask, keepdim);
+  const Moments r{empty(sizes, self.dtype()), empty(sizes, self.dtype()),
+                  std::max(0.0, (double)reduced_count(self, mask) - correction)};
+  moments_into(r, self, mask, root);
   return r;
 }
 

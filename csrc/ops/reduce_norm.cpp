@@ -96,29 +96,49 @@ double norm_of_row(int64_t n, const T* x, double p) {
   return norm_of_sum(a.f[0], p);
 }
 
-Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
-  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
-  NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
-              "linalg.vector_norm cannot compute the ", p,
-              " norm on an empty tensor because the operation does not "
-              "have an identity");
-  if (const int64_t n = contiguous_row(self, mask);
-      p == 2 && self.dtype() == Dtype::Float32 && n > 0 && n <= 4096) {
-    const float* x = (const float*)self.raw();
-    float* y = (float*)out.raw();
-    const auto squares = kernels::table().sum_squares_f32;
-    parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
-      for (int64_t o = b; o < e; o++) y[o] = (float)std::sqrt(squares(n, x + o * n, 0));
-    });
-    return out;
+double squares_of(Dtype type, int64_t n, const void* x) {
+  const auto& k = kernels::table();
+  switch (type) {
+    case Dtype::Float32:
+      return k.sum_squares_f32(n, (const float*)x, 0);
+    case Dtype::Float64:
+      return k.sum_squares_f64(n, (const double*)x, 0);
+    case Dtype::BFloat16:
+      return k.sum_squares_bf16(n, (const uint16_t*)x, 0);
+    default:
+      return k.sum_squares_f16(n, (const uint16_t*)x, 0);
   }
+}
+
+// Norms of order 2 of rows that lie together.
+bool norm_rows(const Tensor& self, const std::vector<bool>& mask, double p, const Tensor& out) {
+  int64_t apart = 0;
+  const int64_t n = contiguous_row(self, mask, &apart);
+  if (p != 2 || n < 1 || n > 4096) return false;
+  const ElementWriter w(out);
+  const char* x = (const char*)self.raw();
+  const int64_t step = apart * (int64_t)self.itemsize();
+  parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+    for (int64_t o = b; o < e; o++) w.set(o, std::sqrt(squares_of(self.dtype(), n, x + o * step)));
+  });
+  return true;
+}
+
+void norm_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double p) {
+  if (const auto s = straighten(self, mask, Straighten::kKeepRepeats)) {
+    const Tensor place = s->place(out);
+    norm_into(place, s->self, s->mask, p);
+    return s->deliver(place, out);
+  }
+  if (norm_rows(self, mask, p, out)) return;
   const Dtype c = compute_dtype(self.dtype());
   if (p == 1 || p == 2) {
     const bool done = c == Dtype::Float32 ? norm_columns<float>(self, mask, p, out)
                                           : norm_columns<double>(self, mask, p, out);
-    if (done) return out;
+    if (done) return;
   }
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
+    if (p == 2) return void(a.f[0] += squares_of(self.dtype(), n, x));
     c == Dtype::Float32 ? norm_row(a, n, (const float*)x, p) : norm_row(a, n, (const double*)x, p);
   };
   auto merge = [p](Acc& a, const Acc& b) {
@@ -129,8 +149,17 @@ Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, boo
       a.f[0] = v;
   };
   ElementWriter w(out);
-  reduce(self, mask, {c, norm_start(p), row, merge},
+  reduce(self, mask, {p == 2 ? self.dtype() : c, norm_start(p), row, merge},
          [&](int64_t i, const Acc& a) { w.set(i, norm_of_sum(a.f[0], p)); });
+}
+
+Tensor run_norm(const Tensor& self, const std::vector<bool>& mask, double p, bool keepdim) {
+  Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
+  NNLIB_CHECK(!(std::isinf(p) || p < 0) || reduced_count(self, mask) > 0 || out.numel() == 0,
+              "linalg.vector_norm cannot compute the ", p,
+              " norm on an empty tensor because the operation does not "
+              "have an identity");
+  norm_into(out, self, mask, p);
   return out;
 }
 

@@ -43,6 +43,25 @@ void add_sums(int64_t cols, uint64_t* acc, const uint64_t* other) {
   for (int64_t j = 0; j < cols; j++) acc[j] += other[j];
 }
 
+// Sums of rows of integers.
+bool sum_integer_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& out) {
+  int64_t apart = 0;
+  const int64_t n = contiguous_row(self, mask, &apart);
+  if (self.dtype() != Dtype::Int64 || out.dtype() != Dtype::Int64 || n < 1 || n > 4096) return false;
+  const int64_t* x = self.data<int64_t>();
+  int64_t* y = out.data<int64_t>();
+  parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
+    constexpr int64_t kShort = 32;  // the call would take longer
+    for (int64_t o = b; o < e; o++) {
+      const int64_t* const row = x + o * apart;
+      uint64_t sum = 0;
+      for (int64_t i = 0; n < kShort && i < n; i++) sum += (uint64_t)row[i];
+      y[o] = n < kShort ? (int64_t)sum : kernels::table().sum_i64(n, row);
+    }
+  });
+  return true;
+}
+
 // A sum whose outputs lie beside each other.
 template <class C>
 bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
@@ -57,74 +76,60 @@ bool sum_columns(const Tensor& self, const std::vector<bool>& mask, const Tensor
       [](int64_t cols, A* acc, const A* other) { add_sums(cols, acc, other); },
       [&](int64_t first, int64_t cols, A* acc) {
         if constexpr (!std::is_integral_v<C>)
-          for (int64_t j = 0; j < cols; j++) acc[j] *= scale;
+          for (int64_t j = 0; scale != 1 && j < cols; j++) acc[j] *= scale;
         store(cols, acc, (char*)out.raw() + first * item, item);
+      });
+}
+
+// The same of a few rows of floats, added up as they are.
+bool sum_few_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
+  constexpr int64_t kFew = 4;
+  if (self.dtype() != Dtype::Float32 || out.dtype() != Dtype::Float32 || reduced_count(self, mask) > kFew)
+    return false;
+  const auto add = kernels::table().add_f32;
+  return reduce_columns<float>(
+      self, mask, 0.f,
+      [add](int64_t rows, int64_t cols, const float* x, int64_t ld, float* acc) {
+        for (int64_t r = 0; r < rows; r++) add(cols, acc, x + r * ld, acc);
+      },
+      [add](int64_t cols, float* acc, const float* other) { add(cols, acc, other, acc); },
+      [&](int64_t first, int64_t cols, const float* acc) {
+        float* const y = out.data<float>() + first;
+        for (int64_t j = 0; j < cols; j++) y[j] = (float)(acc[j] * scale);
       });
 }
 
 // Sums of short rows that lie together.
 template <class T>
 bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Tensor& out, double scale) {
-  const int64_t n = contiguous_row(self, mask);
+  int64_t apart = 0;
+  const int64_t n = contiguous_row(self, mask, &apart);
   if (out.dtype() != self.dtype() || n < 1 || n > 4096) return false;
   const T* x = (const T*)self.raw();
   T* y = (T*)out.raw();
   parallel_for(0, out.numel(), std::max<int64_t>(1, 32768 / n), [&](int64_t b, int64_t e) {
     if constexpr (std::is_same_v<T, float>) {
-      if (n <= 24) {
+      if (n <= 24 && apart == n) {
         kernels::table().sum_short_rows_f32(e - b, n, x + b * n, y + b);
         for (int64_t o = b; scale != 1 && o < e; o++) y[o] = (float)(y[o] * scale);
         return;
       }
     }
-    for (int64_t o = b; o < e; o++) y[o] = (T)(compute_t<T>)(sum_of(n, x + o * n) * scale);
+    for (int64_t o = b; o < e; o++) y[o] = (T)(compute_t<T>)(sum_of(n, x + o * apart) * scale);
   });
-  return true;
-}
-
-void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
-              bool skip_nan);
-
-// Where the outputs' last dimension is not the one whose values lie together, but another is: in the order of
-// the memory, and the outputs are brought into theirs.
-bool sum_in_order(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
-                  bool skip_nan) {
-  int64_t last = -1, together = -1;
-  for (int64_t d = 0; d < self.dim(); d++) {
-    if (mask[(size_t)d] || self.size(d) == 1) continue;
-    if (self.stride(d) == 0) return false;
-    last = d;
-    if (self.stride(d) == 1) together = d;
-  }
-  if (together < 0 || together == last) return false;
-  const std::vector<int64_t> order = memory_order(self);
-  std::vector<bool> reduced;
-  Dims sizes, kept, strides((size_t)self.dim(), 0);
-  for (int64_t d : order) reduced.push_back(mask[(size_t)d]);
-  for (int64_t d : order)
-    if (!mask[(size_t)d]) sizes.push_back(self.size(d));
-  const Tensor sums = empty(sizes, out.dtype());
-  sum_into(sums, in_order(self, order), reduced, scale, skip_nan);
-  size_t at = 0;
-  for (int64_t d : order)
-    if (!mask[(size_t)d]) strides[(size_t)d] = sums.strides()[at++];
-  Dims from, to;
-  for (int64_t d = 0; d < self.dim(); d++) {
-    if (mask[(size_t)d]) continue;
-    kept.push_back(self.size(d));
-    from.push_back(strides[(size_t)d]);
-  }
-  int64_t step = 1;
-  to.resize(kept.size());
-  for (size_t i = kept.size(); i-- > 0; step *= kept[i]) to[i] = step;
-  copy_values(alias(out, kept, to, 0), alias(sums, kept, from, 0));
   return true;
 }
 
 // out = scale * sum(self) without history; out is contiguous.
 void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
               bool skip_nan) {
-  if (sum_in_order(out, self, mask, scale, skip_nan)) return;
+  if (const auto s = straighten(self, mask, Straighten::kDropRepeats)) {
+    const Tensor place = s->place(out);
+    const bool whole = !is_floating(out.dtype());
+    sum_into(place, s->self, s->mask, whole ? scale : scale * (double)s->repeats, skip_nan);
+    if (whole && s->repeats != 1) copy_values(place, place * Scalar(s->repeats));
+    return s->deliver(place, out);
+  }
   // Floats come as they are, others in the type that they are added in.
   const Dtype compute = is_floating(self.dtype())  ? (skip_nan ? compute_dtype(self.dtype()) : self.dtype())
                         : is_floating(out.dtype()) ? Dtype::Float64
@@ -134,11 +139,13 @@ void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& ma
     if (is_floating(self.dtype()))
       dispatch_floating(self.dtype(), "sum", [&](auto tag) {
         using T = typename decltype(tag)::type;
-        done = sum_short_rows<T>(self, mask, out, scale) || sum_columns<T>(self, mask, out, scale);
+        done = sum_short_rows<T>(self, mask, out, scale) || sum_few_rows(self, mask, out, scale) ||
+               sum_columns<T>(self, mask, out, scale);
       });
     else
-      done = compute == Dtype::Int64 ? sum_columns<int64_t>(self, mask, out, scale)
-                                     : sum_columns<double>(self, mask, out, scale);
+      done = compute == Dtype::Int64
+                 ? sum_integer_rows(self, mask, out) || sum_columns<int64_t>(self, mask, out, scale)
+                 : sum_columns<double>(self, mask, out, scale);
     if (done) return;
   }
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {

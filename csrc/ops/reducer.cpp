@@ -29,14 +29,91 @@ Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepd
   return out;
 }
 
-int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask) {
-  if (!self.is_contiguous()) return 0;
-  int64_t n = 1;
+int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask, int64_t* apart) {
+  int64_t n = 1, step = 0;
   size_t i = mask.size();
-  for (; i > 0 && mask[i - 1]; i--) n *= self.sizes()[i - 1];
-  for (; i > 0; i--)
+  for (; i > 0 && mask[i - 1]; i--) {
+    if (self.sizes()[i - 1] != 1 && self.strides()[i - 1] != n) return 0;
+    n *= self.sizes()[i - 1];
+  }
+  for (int64_t next = 0; i > 0; i--) {
     if (mask[i - 1]) return 0;
-  return n;
+    if (self.sizes()[i - 1] == 1) continue;
+    if (self.strides()[i - 1] == 0) return 0;
+    if (next == 0)
+      step = next = self.strides()[i - 1];
+    else if (self.strides()[i - 1] != next)
+      return 0;
+    next *= self.sizes()[i - 1];
+  }
+  if (apart) *apart = step;
+  return apart || step == 0 || step == n ? n : 0;
+}
+
+Tensor Straightened::place(const Tensor& out) const {
+  return own_order ? alias(out, sizes, contiguous_strides(sizes), out.storage_offset())
+                   : empty(sizes, out.dtype());
+}
+void Straightened::deliver(const Tensor& place, const Tensor& out) const {
+  if (!own_order)
+    copy_values(alias(out, kept_sizes, contiguous_strides(kept_sizes), out.storage_offset()),
+                alias(place, kept_sizes, kept_strides, place.storage_offset()));
+}
+
+std::optional<Straightened> straighten(const Tensor& self, const std::vector<bool>& mask, Straighten how) {
+  if (self.is_contiguous() || self.numel() == 0) return std::nullopt;
+  const auto size = [&](int64_t d) { return self.sizes()[(size_t)d]; };
+  const auto stride = [&](int64_t d) { return self.strides()[(size_t)d]; };
+  std::vector<int64_t> order;
+  Straightened r;
+  int64_t last = -1, reduced = 0;
+  bool changed = false;
+  for (int64_t d = 0; d < self.dim(); d++) {
+    if (size(d) == 1) continue;
+    reduced += mask[(size_t)d];
+    if (!mask[(size_t)d] || stride(d) != 0 || how == Straighten::kKeepRepeats) {
+      if (mask[(size_t)d] || stride(d) != 0) {
+        changed |= last >= 0 && stride(d) > stride(last);
+        order.push_back(last = d);
+        continue;
+      }
+      r.own_order = false;  // results are repeated
+    } else {
+      r.repeats *= size(d);
+    }
+    changed = true;
+  }
+  if (how == Straighten::kPlaces && reduced > 1) return std::nullopt;
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return stride(a) > stride(b); });
+  Dims sizes, strides, to((size_t)self.dim(), 0);
+  for (int64_t d : order) {
+    sizes.push_back(size(d));
+    strides.push_back(stride(d));
+    r.mask.push_back(mask[(size_t)d]);
+  }
+  r.self = alias(self, sizes, strides, self.storage_offset());
+  const bool apart = !order.empty() && stride(order.back()) != 1;
+  const bool pack = !r.self.is_contiguous() && (apart || how == Straighten::kPlaces);
+  if (!changed && !pack) return std::nullopt;
+  if (pack) r.self = contiguous_values(r.self);
+  // Results in the order of the memory, and where each of out's dimensions is among them.
+  last = -1;
+  for (int64_t d : order) {
+    if (mask[(size_t)d]) continue;
+    r.own_order &= d > last;
+    last = d;
+    r.sizes.push_back(size(d));
+  }
+  const Dims steps = contiguous_strides(r.sizes);
+  size_t at = 0;
+  for (int64_t d : order)
+    if (!mask[(size_t)d]) to[(size_t)d] = steps[at++];
+  for (int64_t d = 0; d < self.dim(); d++) {
+    if (mask[(size_t)d]) continue;
+    r.kept_sizes.push_back(size(d));
+    r.kept_strides.push_back(to[(size_t)d]);
+  }
+  return r;
 }
 
 std::vector<int64_t> memory_order(const Tensor& self) {

@@ -51,13 +51,34 @@ struct Part {
 std::vector<bool> reduced_mask(const Tensor& self, const std::optional<Dims>& dims);
 // Sizes of the result.
 Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepdim);
-// The length of the rows that are reduced, where self is contiguous and the last dimensions alone go; 0
-// otherwise.
-int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask);
+// The length of the rows that are reduced, where the last dimensions alone go and each row lies together; 0
+// otherwise. `apart` is how far the next row is; without it rows have to follow one another.
+int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask, int64_t* apart = nullptr);
 // The dimensions from the largest stride to the smallest, and self with its dimensions in that order.
 std::vector<int64_t> memory_order(const Tensor& self);
 Tensor in_order(const Tensor& self, const std::vector<int64_t>& order);
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask);
+
+// A reduction as its loops are quickest: dimensions in the order of the memory, without those that repeat
+// their values (stride 0), and with values brought together where none has a neighbour.
+struct Straightened {
+  Tensor self;
+  std::vector<bool> mask;
+  int64_t repeats = 1;  // how often each value stands in its reduction
+  // Where the results that belong into `out` (contiguous) are to be written, and how they get there.
+  Tensor place(const Tensor& out) const;
+  void deliver(const Tensor& place, const Tensor& out) const;
+
+  bool own_order = true;                 // the results come in out's order
+  Dims sizes, kept_sizes, kept_strides;  // of the place; of out, and the place's over out's dimensions
+};
+enum class Straighten {
+  kDropRepeats,  // the caller counts `repeats`
+  kKeepRepeats,  // of what is reduced
+  kPlaces,       // of one dimension, counting places: repeats are dropped, and all lies together
+};
+// Empty where there is nothing to gain.
+std::optional<Straightened> straighten(const Tensor& self, const std::vector<bool>& mask, Straighten how);
 
 // finish(index, acc) is called once for each output, in any order, from any thread; `index` counts the kept
 // dimensions in their order.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/search.h"
 #include "core/shape.h"
 #include "ops/elementwise.h"
 #include "ops/random.h"
@@ -179,9 +180,8 @@ void sample_with(const T* w, int64_t rows, int64_t n, int64_t k, int64_t* out, G
     for (int64_t j = 0; j < k; j++) {
       const double u = g.uniform_double();
       // The last one's share is 1. Only those that are looked at are divided.
-      out[r * k + j] = std::partition_point(cumulative.begin(), cumulative.end() - 1,
-                                            [=](C c) { return (double)(C)(c / sum) < u; }) -
-                       cumulative.begin();
+      const C* const c = cumulative.data();
+      out[r * k + j] = count_passing(n - 1, [=](int64_t i) { return (double)(C)(c[i] / sum) < u; });
     }
   }
 }

@@ -21,10 +21,26 @@ inline bool less(T a, T b) {
   return a < b || (b != b && a == a);
 }
 
+// The dimension `from` becomes number `to`; values lie in the order of the dimensions.
+Tensor moved_dim(const Tensor& t, int64_t from, int64_t to) {
+  Dims sizes = t.sizes(), strides = t.strides();
+  const int64_t size = sizes[(size_t)from], stride = strides[(size_t)from];
+  sizes.erase((size_t)from);
+  strides.erase((size_t)from);
+  sizes.insert((size_t)to, size);
+  strides.insert((size_t)to, stride);
+  return contiguous_values(alias(t, sizes, strides, t.storage_offset()));
+}
+
 // Calls f(n, values, order, out_values, out_indices) for each lane; out rows hold `keep` values. f fills
 // both. order() gives n indices to work with.
 template <class F>
 std::pair<Tensor, Tensor> select_lanes(const Tensor& self, int64_t dim, int64_t keep, const F& f) {
+  if (const int64_t last = self.dim() - 1; dim < last && self.numel() > 0) {
+    // Lanes are turned round once instead of being read and written value by value.
+    const auto r = select_lanes(moved_dim(self, dim, last), last, keep, f);
+    return {moved_dim(r.first, last, dim), moved_dim(r.second, last, dim)};
+  }
   Dims sizes = self.sizes();
   if (self.dim()) sizes[(size_t)dim] = keep;
   Tensor values = empty(sizes, self.dtype()), indices = empty(sizes, Dtype::Int64);
@@ -141,6 +157,22 @@ void emit(int64_t count, const Placed<C>* from, C* values, int64_t* indices) {
   }
 }
 
+// The first, false where an equal value leaves a choice.
+template <bool largest, class C>
+bool only_first(int64_t n, const C* x, C* value, int64_t* index) {
+  const Before<largest, C> before;
+  int64_t at = 0;
+  bool only = true;
+  for (int64_t i = 1; i < n; i++) {
+    const bool better = before(x[i], x[at]);
+    only = better || (only && before(x[at], x[i]));
+    at = better ? i : at;
+  }
+  *value = x[at];
+  *index = at;
+  return only;
+}
+
 // The k first by the value of the k-th, in order; false where equal values leave a choice.
 template <bool largest, class C>
 bool distinct_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indices) {
@@ -175,6 +207,7 @@ void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_dist
   if (k == 0) return;
   const Before<largest, C> before;
   const bool few = k * 64 <= n;
+  if (k == 1 && only_first<largest>(n, x, values, indices)) return;
   if (!few && mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, values, indices))
     return;
   const auto room_for_chosen = room<Placed<C>>(few ? k + 1 : n);

@@ -160,6 +160,8 @@ C bound(const std::optional<Scalar>& s, bool lower) {
   if constexpr (std::is_integral_v<C>) return lower ? Limits::min() : Limits::max();
   return lower ? -Limits::infinity() : Limits::infinity();
 }
+const auto kLarger = [](auto a, auto b) { return a != a || a > b ? a : b; };
+const auto kSmaller = [](auto a, auto b) { return a != a || a < b ? a : b; };
 const auto kClamp = [](auto x, auto low, auto high) {
   if (x != x) return x;
   if (low != low || high != high) return low != low ? low : high;
@@ -273,7 +275,14 @@ Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max) {
   if (!min.defined()) return clamp_max(self, max);
   if (!max.defined()) return clamp_min(self, min);
   Tensor out = make_output(broadcast_sizes({self, min, max}), result_type(self, min, max), {&self});
-  run_ternary(out, out.dtype(), self, min, max, kClamp);
+  if (is_floating(out.dtype())) {
+    // NaN anywhere gives NaN, and where the bounds cross the upper one stays.
+    const Dtype type = out.dtype();
+    run_binary(out, self, min, type, NNLIB_BINARY_KERNELS(maximum), kLarger);
+    run_binary(out, out, max, type, NNLIB_BINARY_KERNELS(minimum), kSmaller);
+  } else {
+    run_ternary(out, out.dtype(), self, min, max, kClamp);
+  }
   if (wants_grad(self, min, max)) {
     record(out, "ClampBackward0", {self, min, max},
            [x = save(self), a = save(min), b = save(max)](Backward& ctx, const TensorList& g) {
@@ -312,14 +321,12 @@ Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, cons
 }  // namespace
 
 Tensor clamp_min(const Tensor& self, const Tensor& min) {
-  return clamp_one(
-      self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
-      NNLIB_BINARY_KERNELS(maximum), [](auto a, auto b) { return a != a || a > b ? a : b; }, ge);
+  return clamp_one(self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
+                   NNLIB_BINARY_KERNELS_OF_ALL(maximum), kLarger, ge);
 }
 Tensor clamp_max(const Tensor& self, const Tensor& max) {
-  return clamp_one(
-      self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
-      NNLIB_BINARY_KERNELS(minimum), [](auto a, auto b) { return a != a || a < b ? a : b; }, le);
+  return clamp_one(self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
+                   NNLIB_BINARY_KERNELS_OF_ALL(minimum), kSmaller, le);
 }
 
 // ---- lerp, addcmul, addcdiv

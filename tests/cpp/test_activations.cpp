@@ -283,6 +283,14 @@ TEST(squares_and_extremes) {
       CHECK(close(t.sum_squares_f64(n, wide.data(), 0.3), truth().sum_squares_f64(n, wide.data(), 0.3), 1e-14,
                   0),
             isa, " of doubles ", n);
+      for (const bool brain : {true, false}) {
+        std::vector<uint16_t> half;
+        for (int64_t i = 0; i < n; ++i) half.push_back(to_half(p[i], brain));
+        const auto squares = [&](const Table& k) {
+          return (brain ? k.sum_squares_bf16 : k.sum_squares_f16)(n, half.data(), 0.3f);
+        };
+        CHECK(close(squares(t), squares(truth()), 1e-5, 0), isa, " of halves ", n);
+      }
       CHECK(t.max_f32(n, p) == truth().max_f32(n, p), isa, " max of ", n);
       CHECK(t.min_f32(n, p) == truth().min_f32(n, p), isa, " min of ", n);
       for (int64_t at = 0; at < n; at += 7) {
@@ -293,5 +301,6 @@ TEST(squares_and_extremes) {
       }
     }
   });
-  covered().insert({"sum_squares_f32", "sum_squares_f64", "max_f32", "min_f32"});
+  covered().insert(
+      {"sum_squares_f32", "sum_squares_f64", "sum_squares_bf16", "sum_squares_f16", "max_f32", "min_f32"});
 }

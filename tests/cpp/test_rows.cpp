@@ -12,12 +12,14 @@ using Rows2 = void (*)(int64_t, int64_t, const void*, int64_t, int64_t, const vo
 double value_of(float x, bool) { return x; }
 double value_of(double x, bool) { return x; }
 double value_of(uint16_t h, bool brain) { return from_half(h, brain); }
+double value_of(int32_t x, bool) { return x; }
+double value_of(int64_t x, bool) { return double(x); }
 template <class T>
 T stored(double x, bool brain) {
   if constexpr (std::is_same_v<T, uint16_t>)
     return to_half(float(x), brain);
   else
-    return T(x);
+    return std::is_integral_v<T> ? T(x == x && std::abs(x) < 10 ? x * 1e9 : 7) : T(x);
 }
 
 template <class T>
@@ -57,6 +59,36 @@ void check_rows(const char* name, const char* isa, Rows2 got, Rows2 want, bool b
           }
         }
         CHECK(z.intact(), name, " ", isa, " wrote past its rows");
+      }
+    }
+  }
+}
+
+// The same rows, compared: equal values are among them.
+template <class T, class One>
+void check_comparison(const Table& t, const char* isa, int64_t how, int64_t type) {
+  for (const int64_t n : {0, 1, 5, 8, 33, 70}) {
+    for (const int64_t x_step : {0, 1, 2}) {
+      for (const int64_t y_step : {0, 1, 3}) {
+        const int64_t rows = 3, row = 3 * n + 1;
+        std::vector<T> a, b;
+        for (int64_t i = 0; i < rows * row; ++i) {
+          a.push_back(T(int(rng()() % 5) - 2));
+          b.push_back(T(int(rng()() % 5) - 2));
+          if (type > 5 && i % 7 == 0) a.back() = T(NAN);
+        }
+        const One one = One(1);
+        const bool single = y_step == 0 && n % 2 == 1;
+        const void* y = single ? static_cast<const void*>(&one) : b.data();
+        Guarded<uint8_t> z(rows * row), z0(rows * row);
+        std::fill_n(z.data(), rows * row, 9), std::fill_n(z0.data(), rows * row, 9);
+        t.compare_rows(how, type, rows, n, a.data(), row, x_step, y, single ? 0 : row, y_step, z.data(), row);
+        truth().compare_rows(how, type, rows, n, a.data(), row, x_step, y, single ? 0 : row, y_step,
+                             z0.data(), row);
+        for (int64_t i = 0; i < rows * row; ++i)
+          CHECK(z[i] == z0[i], isa, " comparison ", how, " of type ", type, ", ", n, " values, steps ",
+                x_step, " and ", y_step, " at ", i);
+        CHECK(z.intact(), isa, " compare_rows wrote past its rows");
       }
     }
   }
@@ -122,6 +154,33 @@ TEST(rows_of_two_operands) {
     NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, minimum)
     NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, prelu)
   });
+}
+
+TEST(rows_of_integers) {
+  for_each_isa([](const Table& t, const char* isa) {
+#define NNLIB_CHECK_ROWS(name)                                                                             \
+  check_rows<int32_t, int64_t>(#name "_rows_i32", isa, t.name##_rows_i32, truth().name##_rows_i32, false); \
+  check_rows<int64_t, int64_t>(#name "_rows_i64", isa, t.name##_rows_i64, truth().name##_rows_i64, false); \
+  covered().insert({#name "_rows_i32", #name "_rows_i64"});
+    NNLIB_CHECK_ROWS(add)
+    NNLIB_CHECK_ROWS(sub)
+    NNLIB_CHECK_ROWS(mul)
+    NNLIB_CHECK_ROWS(maximum)
+    NNLIB_CHECK_ROWS(minimum)
+#undef NNLIB_CHECK_ROWS
+  });
+}
+
+TEST(comparisons_of_rows) {
+  for_each_isa([](const Table& t, const char* isa) {
+    for (int64_t how = 0; how < 4; ++how) {
+      check_comparison<int32_t, int64_t>(t, isa, how, 4);
+      check_comparison<int64_t, int64_t>(t, isa, how, 5);
+      check_comparison<float, float>(t, isa, how, 8);
+      check_comparison<double, double>(t, isa, how, 9);
+    }
+  });
+  covered().insert("compare_rows");
 }
 
 TEST(reductions_of_each_type) {
@@ -233,6 +292,49 @@ TEST(products_and_short_rows) {
   });
   covered().insert({"prod_f32", "prod_f64", "prod_rows_f32", "prod_rows_f64", "prod_rows_i64", "sum_rows_i64",
                     "clamp_i64", "sum_short_rows_f32", "max_short_rows_f32", "min_short_rows_f32"});
+}
+
+template <class T>
+void check_distances(const char* isa, void (*got)(int64_t, int64_t, int64_t, const T*, const T*, int64_t, T*),
+                     void (*want)(int64_t, int64_t, int64_t, const T*, const T*, int64_t, T*),
+                     T (*slopes)(bool, int64_t, T, const T*, const T*, const T*),
+                     T (*slopes0)(bool, int64_t, T, const T*, const T*, const T*)) {
+  const auto whole = [](int64_t n) {
+    std::vector<T> x;
+    for (int64_t i = 0; i < n; ++i) x.push_back(T(int(rng()() % 7) - 3));  // with zeros and ties
+    return x;
+  };
+  for (const int64_t cols : odd_sizes()) {
+    const int64_t m = 6, ldb = cols + 3;
+    const std::vector<T> a = whole(m), g = whole(cols);
+    std::vector<T> b = whole(m * ldb);
+    if (cols > 2) b[2] = T(NAN);
+    for (int64_t how = 0; how < 4; ++how) {
+      Guarded<T> y(cols), y0(cols);
+      got(how, cols, m, a.data(), b.data(), ldb, y.data());
+      want(how, cols, m, a.data(), b.data(), ldb, y0.data());
+      for (int64_t j = 0; j < cols; ++j)
+        CHECK(y[j] == y0[j] || (y[j] != y[j] && y0[j] != y0[j]), isa, " distance ", how, " of column ", j,
+              " of ", cols, ": ", y[j], " not ", y0[j]);
+      CHECK(y.intact(), isa, " distances wrote outside");
+    }
+    Guarded<T> far(cols);
+    want(3, cols, m, a.data(), b.data(), ldb, far.data());
+    for (const bool largest : {false, true})
+      CHECK(slopes(largest, cols, a[0], b.data(), far.data(), g.data()) ==
+                slopes0(largest, cols, a[0], b.data(), far.data(), g.data()),
+            isa, " slopes of ", cols, " distances");
+  }
+}
+TEST(distances_of_columns) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+    check_distances<float>(isa, t.distances_f32, o.distances_f32, t.distance_slopes_f32,
+                           o.distance_slopes_f32);
+    check_distances<double>(isa, t.distances_f64, o.distances_f64, t.distance_slopes_f64,
+                            o.distance_slopes_f64);
+  });
+  covered().insert({"distances_f32", "distances_f64", "distance_slopes_f32", "distance_slopes_f64"});
 }
 
 TEST(square_distances) {

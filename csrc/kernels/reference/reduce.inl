@@ -72,6 +72,18 @@ double square_sum(int64_t n, const T* x, T shift) {
 }
 double sum_squares_f32(int64_t n, const float* x, float shift) { return square_sum(n, x, shift); }
 double sum_squares_f64(int64_t n, const double* x, double shift) { return square_sum(n, x, shift); }
+template <float (*get)(uint16_t)>
+double half_square_sum(int64_t n, const uint16_t* x, float shift) {
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += (double(get(x[i])) - shift) * (double(get(x[i])) - shift);
+  return total;
+}
+double sum_squares_bf16(int64_t n, const uint16_t* x, float shift) {
+  return half_square_sum<from_bf16>(n, x, shift);
+}
+double sum_squares_f16(int64_t n, const uint16_t* x, float shift) {
+  return half_square_sum<from_f16>(n, x, shift);
+}
 
 template <class T, class A>
 void multiply_rows(int64_t rows, int64_t cols, const T* x, int64_t ld, A* acc) {

@@ -48,5 +48,52 @@ NNLIB_ROWS(prelu, a > 0 ? a : b * a)
 #undef NNLIB_ROWS
 #undef NNLIB_ROWS_OF
 
+// Integers wrap; a value that stands for all is an int64.
+#define NNLIB_ROWS_OF(name, suffix, T, expression)                                                  \
+  void name##_rows_##suffix(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,  \
+                            const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) { \
+    const auto get = [](T v) { return int64_t(v); };                                                \
+    const auto put = [](int64_t v) { return T(v); };                                                \
+    rows2<int64_t, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put,              \
+                      [](int64_t p, int64_t q) {                                                    \
+                        const uint64_t a = uint64_t(p), b = uint64_t(q);                            \
+                        return int64_t(expression);                                                 \
+                      });                                                                           \
+  }
+#define NNLIB_ROWS(name, expression)            \
+  NNLIB_ROWS_OF(name, i32, int32_t, expression) \
+  NNLIB_ROWS_OF(name, i64, int64_t, expression)
+NNLIB_ROWS(add, a + b)
+NNLIB_ROWS(sub, a - b)
+NNLIB_ROWS(mul, a* b)
+NNLIB_ROWS(maximum, p > q ? a : b)
+NNLIB_ROWS(minimum, p < q ? a : b)
+#undef NNLIB_ROWS
+#undef NNLIB_ROWS_OF
+
+template <class T, class C>
+void compare_as(int64_t how, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,
+                const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  const auto get = [](T v) { return C(v); };
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < n; ++i) {
+      const C a = operand_of<C, T>(x, x_row, x_step, r, i, get),
+              b = operand_of<C, T>(y, y_row, y_step, r, i, get);
+      static_cast<uint8_t*>(z)[r * z_row + i] = how == 0   ? a == b
+                                                : how == 1 ? a != b
+                                                : how == 2 ? a < b
+                                                           : a <= b;
+    }
+  }
+}
+void compare_rows(int64_t how, int64_t type, int64_t rows, int64_t n, const void* x, int64_t x_row,
+                  int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  const auto compare = type == 4   ? compare_as<int32_t, int64_t>
+                       : type == 5 ? compare_as<int64_t, int64_t>
+                       : type == 8 ? compare_as<float, float>
+                                   : compare_as<double, double>;
+  compare(how, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+}
+
 }  // namespace
 }  // namespace nnlib::kernels::reference

@@ -122,6 +122,24 @@ void axpy_kernel(int64_t n, int64_t k, const double* a, int64_t lda, const doubl
   kernels::table().gemv_axpy_f64(n, k, a, lda, x, y);
 }
 
+// y = M x for rows of at most kNarrow elements that lie together: no vector would be full. y is in the
+// compute type.
+constexpr int64_t kNarrow = 8;
+template <int K, class T>
+void narrow_rows_of(int64_t m, const T* a, int64_t lda, const compute_t<T>* x, compute_t<T>* y) {
+  for (int64_t i = 0; i < m; ++i, a += lda) {
+    compute_t<T> sum = 0;
+#pragma GCC unroll 8
+    for (int j = 0; j < K; ++j) sum += compute_t<T>(a[j]) * x[j];
+    y[i] = sum;
+  }
+}
+template <class T, int K = 1>
+void narrow_rows(int64_t m, int64_t k, const T* a, int64_t lda, const compute_t<T>* x, compute_t<T>* y) {
+  if (k == K) return narrow_rows_of<K>(m, a, lda, x, y);
+  if constexpr (K < kNarrow) narrow_rows<T, K + 1>(m, k, a, lda, x, y);
+}
+
 // Vectors that a matrix of 16-bit floats is multiplied with where it lies: from more on, packing it pays.
 constexpr int64_t kFewVectors = 4;
 
@@ -130,10 +148,16 @@ constexpr int64_t kFewVectors = 4;
 template <class T>
 bool half_vectors(int64_t count, int64_t rows, int64_t k, float alpha, Strided<T> mat, Strided<T> vectors,
                   float beta, T* y, int64_t row_step, int64_t vector_step, const T* bias, bool bias_of_rows) {
-  if (count > kFewVectors || k < 16 || (mat.cs != 1 && (mat.rs != 1 || count > 1))) return false;
+  const bool narrow = k > 0 && k <= kNarrow && mat.cs == 1 && mat.rs == k;
+  if (count > kFewVectors || (mat.cs != 1 && (mat.rs != 1 || count > 1))) return false;
+  if (k < 16 && (count > 1 || rows < 16 || !(narrow || mat.cs != 1))) return false;
   float* x = scratch<Scratch::Vector, float>(count * (k + rows));
   float* out = x + count * k;
   for (int64_t r = 0; r < count; ++r) {
+    if (vectors.cs == 1 && alpha == 1) {
+      to_float(k, vectors.data + r * vectors.rs, x + r * k);
+      continue;
+    }
     for (int64_t i = 0; i < k; ++i)
       x[r * k + i] = alpha * float(vectors.data[r * vectors.rs + i * vectors.cs]);
   }
@@ -141,13 +165,28 @@ bool half_vectors(int64_t count, int64_t rows, int64_t k, float alpha, Strided<T
   const int64_t grain = (std::max(enough, (rows + shares - 1) / shares) + unit - 1) / unit * unit;
   const int64_t near = std::max<int64_t>(4, 8192 / k / 4 * 4);  // rows that stay in the first-level cache
   parallel_for(0, rows, grain, [&](int64_t first, int64_t last) {
-    if (mat.cs != 1) return axpy_kernel(last - first, k, mat.data + first * mat.rs, mat.cs, x, out + first);
+    const T* part = mat.data + first * mat.rs;
+    if (mat.cs != 1) return axpy_kernel(last - first, k, part, mat.cs, x, out + first);
+    if (narrow) {
+      constexpr int64_t kSome = 128;
+      float wide[kSome * kNarrow];
+      for (int64_t i = first; i < last; i += kSome) {
+        const int64_t some = std::min(kSome, last - i);
+        to_float(some * k, mat.data + i * k, wide);
+        narrow_rows(some, k, wide, k, x, out + i);
+      }
+      return;
+    }
     for (int64_t i = first; i < last; i += near) {
       for (int64_t r = 0; r < count; ++r)
         dot_kernel(std::min(near, last - i), k, mat.data + i * mat.rs, mat.rs, x + r * k, out + r * rows + i);
     }
   });
   for (int64_t r = 0; r < count; ++r) {
+    if (!bias && beta == 0 && row_step == 1) {
+      from_float(rows, out + r * rows, y + r * vector_step);
+      continue;
+    }
     for (int64_t i = 0; i < rows; ++i) {
       float value = out[r * rows + i] + (bias ? float(bias[bias_of_rows ? i : r]) : 0);
       T* to = y + i * row_step + r * vector_step;
@@ -164,10 +203,12 @@ template <class T>
 bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t incx, T beta, T* y, int64_t incy,
           const T* bias, int64_t incb) {
   if (mat.cs != 1 && mat.rs != 1) return false;
-  T* out = scratch<Scratch::Vector, T>(k + m);
+  const bool as_is = alpha == 1 && beta == 0 && !bias && incy == 1;
+  T* room = scratch<Scratch::Vector, T>(k + m);
+  T* out = as_is ? y : room;
   const T* v = x;
   if (incx != 1) {
-    T* copy = out + m;
+    T* copy = room + m;
     for (int64_t i = 0; i < k; ++i) copy[i] = x[i * incx];
     v = copy;
   }
@@ -177,13 +218,15 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
   const int64_t grain = (std::max(enough, (m + shares - 1) / shares) + unit - 1) / unit * unit;
   parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
     const T* part = mat.data + first * mat.rs;
-    if (mat.cs == 1) {
+    if (mat.cs == 1 && k > 0 && k <= kNarrow) {
+      narrow_rows(last - first, k, part, mat.rs, v, out + first);
+    } else if (mat.cs == 1) {
       dot_kernel(last - first, k, part, mat.rs, v, out + first);
     } else {
       axpy_kernel(last - first, k, part, mat.cs, v, out + first);
     }
   });
-  for (int64_t i = 0; i < m; ++i) {
+  for (int64_t i = 0; i < m && !as_is; ++i) {
     T value = alpha * out[i];
     if (bias) value += bias[i * incb];
     y[i * incy] = beta == 0 ? value : value + beta * y[i * incy];
@@ -194,14 +237,15 @@ bool gemv(int64_t m, int64_t k, T alpha, Strided<T> mat, const T* x, int64_t inc
 // Products of a few numbers, whose plan would take longer than they do.
 constexpr int64_t kTinyProduct = 128;
 template <class T>
-void tiny_gemm(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b, T beta, T* c,
-               int64_t ldc) {
+void tiny_gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
+               compute_t<T> beta, T* c, int64_t ldc) {
+  using C = compute_t<T>;
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      T sum = 0;
-      for (int64_t p = 0; p < k; ++p) sum += a.data[i * a.rs + p * a.cs] * b.data[p * b.rs + j * b.cs];
+      C sum = 0;
+      for (int64_t p = 0; p < k; ++p) sum += C(a.data[i * a.rs + p * a.cs]) * C(b.data[p * b.rs + j * b.cs]);
       T& to = c[i * ldc + j];
-      to = beta == 0 ? alpha * sum : alpha * sum + beta * to;
+      to = T(beta == 0 ? alpha * sum : alpha * sum + beta * C(to));
     }
   }
 }
@@ -287,13 +331,15 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
       for (int64_t p = first; p < last; ++p) one(p);
     });
   };
-  if constexpr (is_kernel_type<T>) {
+  if constexpr (is_kernel_type<T> || is_half_type<T>) {
     if (m * n * k <= kTinyProduct) {
       return each([&](int64_t p) {
         tiny_gemm<T>(m, n, k, alpha, {a.data + p * a_batch, a.rs, a.cs}, {b.data + p * b_batch, b.rs, b.cs},
                      beta, c + p * c_batch, ldc);
       });
     }
+  }
+  if constexpr (is_kernel_type<T>) {
     if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
       const GemmPlan<T> plan(m, n, k, alpha, a, b);
       return each([&](int64_t p) {
