@@ -22,9 +22,12 @@ namespace {
 using detail::ClassLoss;
 using detail::Reduction;
 
-// Scores that stay in a last cache from one product to the next: blocks are about as large, but have enough
-// rows for products at full speed, unless these take more than 256 MB of float32.
+// Scores of a block: what a last cache holds, but enough rows for products at full speed, unless these take
+// more than 256 MB of float32.
 constexpr int64_t kScores = 1 << 21, kEnoughRows = 1024, kMostScores = 1 << 26;
+// Scores that one gradient's product takes before the other's does. Few make many short products, whose
+// threads wait for each other; all of them leave the caches in between.
+constexpr int64_t kTogether = 1 << 25;
 
 int64_t rows_of_block(int64_t classes) {
   const int64_t rows = std::max(kEnoughRows, kScores / std::max<int64_t>(1, classes));
@@ -49,7 +52,7 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
   NoGradGuard guard;
   const int64_t n = l.x.size(0), d = l.x.size(1), classes = c.classes,
                 rows = std::min(l.block, std::max<int64_t>(n, 1)),
-                together = std::max<int64_t>(1, kScores / rows);
+                together = std::max<int64_t>(1, kTogether / rows);
   const bool gradients = wanted[0] || wanted[1] || wanted[2];
   Result r;
   r.losses = empty({n}, DtypeOf<T>::value);
@@ -75,7 +78,7 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
       const Tensor block = alias(scores, {m, classes}, {classes, 1}, 0);
       mul_(block, alias(upstream, {m, 1}, {1, 1}, upstream.storage_offset() + i));
     }
-    // Both products read a part of the scores before the next part: the second finds it in the cache.
+    // Both products read a part of the scores before the next part.
     for (int64_t j = 0; j < classes; j += together) {
       const int64_t some = std::min(together, classes - j);
       if (wanted[0])
