@@ -86,12 +86,13 @@ struct EveryStep {
   }
   // y[i] = x[i * step] for i < n: how many of these are done.
   NNLIB_INLINE int64_t row(int64_t n, const float* x, float* y) const {
-    if (step == 2) return by(n, x, y, [](auto get) { return even_of(get(0), get(1)); });
+    if (step == 2) return by(2, n, x, y, [](auto get) { return even_of(get(0), get(1)); });
     if (step == 4) {
-      return by(n, x, y, [](auto get) { return even_of(even_of(get(0), get(1)), even_of(get(2), get(3))); });
+      return by(4, n, x, y,
+                [](auto get) { return even_of(even_of(get(0), get(1)), even_of(get(2), get(3))); });
     }
     if (!odd) return 0;
-    return by(n, x, y, [&](auto get) {
+    return by(step, n, x, y, [&](auto get) {
       Vec a = get(0);
       for (int64_t v = 1; v < step; ++v) a = select(eq(vector, set1i(int32_t(v))), get(v), a);
       return permute(a, order);
@@ -101,14 +102,17 @@ struct EveryStep {
  private:
   // The last vector of a row holds some elements once more.
   template <class Take>
-  NNLIB_INLINE int64_t by(int64_t n, const float* x, float* y, Take take) const {
+  static NNLIB_INLINE int64_t by(int64_t step, int64_t n, const float* x, float* y, Take take) {
     if (n < (step == 2 ? kWidth : kLongRow)) return 0;
     int64_t i = 0;
     for (; i + kWidth < n; i += kWidth)  // short of the last element: what follows it may not exist
       store(y + i, take([&](int64_t v) { return load(x + i * step + v * kWidth); }));
     i = n - kWidth;
     const int64_t last = (kWidth - 1) * step + 1;
-    store(y + i, take([&](int64_t v) { return load_n(x + i * step + v * kWidth, last - v * kWidth); }));
+    store(y + i, take([&](int64_t v) {
+            const int64_t left = last - v * kWidth;
+            return left >= kWidth ? load(x + i * step + v * kWidth) : load_n(x + i * step + v * kWidth, left);
+          }));
     return n;
   }
   static constexpr int64_t kLongRow = 4 * kWidth;  // one by one, fewer elements take less time
