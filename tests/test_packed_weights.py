@@ -1,5 +1,7 @@
 """Packings of weights that are kept: the same bits as without, and never stale."""
 
+import copy
+
 import pytest
 
 import nnlib as torch
@@ -114,3 +116,46 @@ def test_the_limit_can_be_set_and_dead_weights_are_forgotten():
     assert _C._packed_bytes() == 0
     with pytest.raises(ValueError, match="must not be negative"):
         _C._set_packed_limit(-1)
+
+
+CONVS = {
+    "few pixels": (torch.nn.Conv2d(96, 48, 1), (1, 96, 5, 5)),
+    "pixels": (torch.nn.Conv2d(96, 48, 1), (2, 96, 14, 14)),
+    "lines": (torch.nn.Conv1d(24, 40, 5, stride=3), (2, 24, 50)),
+    "groups": (torch.nn.Conv2d(60, 60, 3, stride=2, groups=3), (1, 60, 9, 9)),
+    "depth": (torch.nn.Conv3d(16, 32, 3, padding=1), (1, 16, 2, 6, 6)),
+    "transposed": (torch.nn.ConvTranspose2d(30, 20, 3, stride=2), (1, 30, 6, 6)),
+    "transposed in three": (torch.nn.ConvTranspose3d(20, 40, 4, stride=2), (1, 20, 3, 4, 5)),
+}
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels_last"])
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions_keep_theirs_and_notice_changes(name, last):
+    layer, sizes = CONVS[name]
+    m = copy.deepcopy(layer)
+    x = torch.randn(sizes)
+    if last and len(sizes) > 3:
+        form = torch.channels_last if len(sizes) == 4 else torch.channels_last_3d
+        m, x = m.to(memory_format=form), x.to(memory_format=form)
+    with torch.no_grad():
+        first = m(x)
+        for _ in range(2):
+            assert torch.equal(m(x), first)
+        m.weight.mul_(-1)
+        m.bias.mul_(-1)
+        for _ in range(3):
+            assert torch.equal(m(x), -first)
+        twice = m(torch.cat([x, x]))  # what is kept serves other sizes too, or is not taken for them
+        torch.testing.assert_close(twice[: sizes[0]], -first, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_of_halves_of_a_weight_keep_both():
+    m = torch.nn.Conv2d(64, 96, 1)
+    x = torch.randn(1, 64, 12, 12)
+    with torch.no_grad():
+        whole = m(x)
+        for _ in range(3):
+            for part in (slice(0, 48), slice(48, 96)):
+                y = torch.nn.functional.conv2d(x, m.weight[part], m.bias[part])
+                torch.testing.assert_close(y, whole[:, part], rtol=1e-4, atol=1e-5)

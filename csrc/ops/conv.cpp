@@ -51,6 +51,7 @@ struct Parameter {
     if (!t.defined()) return;
     value = cast_values(t, compute_type(dtype));
     if (!last(value, int(value.dim()))) value = contiguous_values(value);
+    if (value.storage() == t.storage()) owner = t.storage().get();
   }
   template <class T>
   const T* data() const {
@@ -58,10 +59,11 @@ struct Parameter {
   }
   template <class T>
   drivers::ConvWeights<T> weights(const ConvShape& s) const {
-    if (last(value, int(value.dim()))) return {data<T>(), s.in_group() * s.taps(), 1, s.in_group()};
-    return {data<T>(), s.in_group() * s.taps(), s.taps(), 1};
+    if (last(value, int(value.dim()))) return {data<T>(), s.in_group() * s.taps(), 1, s.in_group(), owner};
+    return {data<T>(), s.in_group() * s.taps(), s.taps(), 1, owner};
   }
   Tensor value;
+  Storage* owner = nullptr;  // of a tensor that was neither cast nor copied
 };
 
 int spatial_dims(const Tensor& w) { return int(w.dim()) - 2; }

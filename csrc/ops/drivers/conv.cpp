@@ -70,18 +70,18 @@ struct Agreeing {
 };
 
 // y = x w (+ bias) where the images are matrices in memory, x with `from` channels and y with `to`; false
-// where they are not, or a gathered product is quicker.
+// where they are not, or a gathered product is quicker. w: `to` times `from`.
 template <class T>
 bool multiply_pixels(const ConvShape& s, const ConvImages& x, int64_t from, const ConvImages& y, int64_t to,
-                     const T* w, int64_t to_step, int64_t from_step, const T* bias) {
+                     const Strided<T>& w, const T* bias) {
   if (!detail::pointwise_suits<T>(s, x, y)) return false;
   const T* in = static_cast<const T*>(x.data);
   T* out = static_cast<T*>(const_cast<void*>(y.data));
   if (!x.channels_last) {
-    return detail::pointwise_product(s.batch, s.out_pixels(), from, in, to, w, to_step, from_step, bias, out);
+    return detail::pointwise_product(s.batch, s.out_pixels(), from, in, to, w, bias, out);
   }
-  gemm<T>(s.batch * s.out_pixels(), to, from, T(1), {in, from, 1}, {w, from_step, to_step}, T(0), out, to,
-          bias);
+  gemm<T>(s.batch * s.out_pixels(), to, from, T(1), {in, from, 1}, {w.data, w.cs, w.rs, w.weight}, T(0), out,
+          to, bias);
   return true;
 }
 
@@ -138,7 +138,9 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     }
     if (direct) return detail::stretches_forward(s, x, w, bias, y);
   }
-  if (multiply_pixels(s, x, s.in_channels, y, s.out_channels, w.data, w.out_step, w.in_step, bias)) return;
+  if (multiply_pixels<T>(s, x, s.in_channels, y, s.out_channels, {w.data, w.out_step, w.in_step, w.owner},
+                         bias))
+    return;
   if (detail::rows_suit<T>(s, x, y)) return detail::rows_forward(s, x, w, bias, y);
   detail::gemm_forward(s, x, w, bias, y);
 }
@@ -163,7 +165,9 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
     if (direct) return detail::stretches_input_grad(s, gy, w, bias, gx);
   }
-  if (multiply_pixels(s, gy, s.out_channels, gx, s.in_channels, w.data, w.in_step, w.out_step, bias)) return;
+  if (multiply_pixels<T>(s, gy, s.out_channels, gx, s.in_channels, {w.data, w.in_step, w.out_step, w.owner},
+                         bias))
+    return;
   if (detail::rows_input_grad(s, gy, w, bias, gx)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (groups_suit_input_grad(s, gx)) return detail::groups_input_grad(s, gy, w, bias, gx);

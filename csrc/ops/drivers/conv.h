@@ -5,6 +5,10 @@
 
 #include "core/dtype.h"
 
+namespace nnlib {
+class Storage;
+}
+
 namespace nnlib::drivers {
 
 struct ConvShape {
@@ -37,11 +41,13 @@ struct ConvImages {
   int64_t channels, pixels;
 };
 // Weights of any strides: output channel, input channel of a group, tap. Of bfloat16 images they are bfloat16
-// numbers too, whatever type they have here.
+// numbers too, whatever type they have here. The storage that they lie in lets their packing be kept
+// (packed_cache.h).
 template <class T>
 struct ConvWeights {
   const T* data;
   int64_t out_step, in_step, tap_step;
+  Storage* owner = nullptr;
 };
 
 enum class ConvAlgorithm { Depthwise, Pointwise, ImplicitGemm, Winograd };
@@ -76,6 +82,9 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages&
 template <class T>
 void conv_bias_grad(const ConvShape& s, const ConvImages& gy, T* gb);
 
+template <class T>
+struct Strided;
+
 // One algorithm each.
 namespace detail {
 template <class T>
@@ -107,11 +116,11 @@ bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
 // 1x1, stride 1, one group, images of T in one layout.
 template <class T>
 bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& b);
-// y[image, to, pixel] = the sum over `from` of w[to * to_step + from * from_step] x[image, from, pixel] (+
-// bias[to]) where that is quicker: by bfloat16 tiles, or for few channels; false where nothing was done.
+// y[image, to, pixel] = the sum over `from` of w(to, from) x[image, from, pixel] (+ bias[to]) where that is
+// quicker: by bfloat16 tiles, or for few channels; false where nothing was done.
 template <class T>
 bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
-                       const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y);
+                       const Strided<T>& w, const T* bias, T* y);
 // False where the images are too small for it, or not such.
 template <class T>
 bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);

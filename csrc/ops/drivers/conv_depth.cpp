@@ -154,7 +154,8 @@ class Planes {
 
 template <class T>
 ConvWeights<T> weights_of(const ConvShape& s, const ConvWeights<T>& w, const Part& p) {
-  return {w.data + p.tap * s.kernel[1] * s.kernel[2] * w.tap_step, w.out_step, w.in_step, w.tap_step};
+  return {w.data + p.tap * s.kernel[1] * s.kernel[2] * w.tap_step, w.out_step, w.in_step, w.tap_step,
+          w.owner};
 }
 
 }  // namespace

@@ -119,11 +119,23 @@ class PackedWeights {
   }
   const TileWeights* tiles() const { return tiles_ ? &*tiles_ : nullptr; }
 
-  void pack(const Weights<T>& w, int64_t groups, T* dst) {
+  // room: for what is not kept.
+  void pack(const Weights<T>& w, int64_t groups, T* room) {
     if constexpr (std::is_same_v<T, float>) {
-      if (tiles_) return tiles_->pack(w, groups, reinterpret_cast<uint16_t*>(dst));
+      if (tiles_) return tiles_->pack(w, groups, reinterpret_cast<uint16_t*>(room));
     }
-    data_ = dst;
+    data_ = form_.get(PackedKind::ConvPanels, w, {groups, rows_, k_, kc_, mr_, step_}, size(groups), room,
+                      [&](T* dst) { pack_panels(w, groups, dst); });
+  }
+  const T* panel(int64_t group, int64_t k0, int64_t depth, int64_t p) const {
+    return data_ + place(group, k0, depth, p);
+  }
+
+ private:
+  int64_t place(int64_t group, int64_t k0, int64_t depth, int64_t p) const {
+    return group * panels_ * mr_ * k_ + k0 * panels_ * mr_ + p * mr_ * depth;
+  }
+  void pack_panels(const Weights<T>& w, int64_t groups, T* dst) const {
     const int64_t grain = std::max<int64_t>(1, 8192 / (mr_ * k_));
     // Weights whose rows are not contiguous lie far apart along k: some lines of all panels are read
     // together.
@@ -135,17 +147,12 @@ class PackedWeights {
           for (int64_t p = first; p < last; ++p) {
             const int64_t group = p / panels_, i = p % panels_ * step_, n = std::min(step_, rows_ - i);
             pack_rows(w, w.w + group * w.group + i * w.rs, n, k0 + k, std::min(some, depth - k),
-                      panel(group, k0, depth, p % panels_) + k * mr_);
+                      dst + place(group, k0, depth, p % panels_) + k * mr_);
           }
         }
       }
     });
   }
-  T* panel(int64_t group, int64_t k0, int64_t depth, int64_t p) const {
-    return data_ + group * panels_ * mr_ * k_ + k0 * panels_ * mr_ + p * mr_ * depth;
-  }
-
- private:
   void pack_rows(const Weights<T>& w, const T* src, int64_t n, int64_t k0, int64_t depth, T* to) const {
     if (w.rows_contiguous) return pack_panel(mr_, n, depth, src + k0, w.rs, 1, T(1), to);
     const int64_t taps = int64_t(w.tap.size());
@@ -181,7 +188,8 @@ class PackedWeights {
     }
   }
   int64_t k_, kc_, mr_, step_, rows_, panels_;
-  T* data_ = nullptr;
+  const T* data_ = nullptr;
+  PackedForm<T> form_;
   std::optional<TileWeights> tiles_;
 };
 
@@ -470,10 +478,7 @@ void input_grad_lines(const ConvShape& s, const ConvImages& gy, const ConvWeight
 template <class T>
 void gemm_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& y) {
-  Weights<T> weights{w.data, s.out_group() * w.out_step, w.out_step, w.in_step, {}, false};
-  for (int64_t t = 0; t < s.taps(); ++t) weights.tap.push_back(t * w.tap_step);
-  weights.rows_contiguous = w.tap_step == 1 && w.in_step == s.taps();
-  correlate<T>(s, weights, x, bias, y);
+  correlate<T>(s, Weights<T>(s, w), x, bias, y);
 }
 
 template <class T>

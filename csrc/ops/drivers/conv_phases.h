@@ -3,21 +3,11 @@
 // ordinary convolution of stride 1, and no product with a zero is computed.
 #pragma once
 #include <cstdint>
-#include <vector>
 
 #include "ops/drivers/conv.h"
+#include "ops/drivers/conv_weights.h"
 
 namespace nnlib::drivers::detail {
-
-// The left side of a convolution as a matrix product: element (row, channel * taps + t) of group g is w[g *
-// group + row * rs + channel * cs + tap[t]].
-template <class T>
-struct Weights {
-  const T* w;
-  int64_t group, rs, cs;
-  std::vector<int64_t> tap;
-  bool rows_contiguous;
-};
 
 // The input pixels i with (i + padding) % stride == r, in one dimension: which taps reach them, and the
 // ordinary convolution of gy that gives them.
@@ -56,16 +46,15 @@ struct Back {
       shape.in[d] = s.out[d], shape.kernel[d] = phase[d].taps, shape.out[d] = phase[d].pixels;
       shape.padding[d] = phase[d].padding, shape.dilation[d] = phase[d].dilation;
     }
-    weights = {w.data, s.out_group() * w.out_step, w.in_step, w.out_step, {}, false};
-    for (int64_t c = z.taps - 1; c >= 0; --c) {
-      for (int64_t b = y.taps - 1; b >= 0; --b) {
-        for (int64_t a = x.taps - 1; a >= 0; --a) {
-          const int64_t k[3] = {z.first_tap + c * z.tap_step, y.first_tap + b * y.tap_step,
-                                x.first_tap + a * x.tap_step};
-          weights.tap.push_back(((k[0] * s.kernel[1] + k[1]) * s.kernel[2] + k[2]) * w.tap_step);
-        }
-      }
+    // The last tap of each dimension first.
+    const int64_t unit[3] = {s.kernel[1] * s.kernel[2] * w.tap_step, s.kernel[2] * w.tap_step, w.tap_step};
+    int64_t first = 0;
+    std::array<TapLine, 3> lines;
+    for (int d = 0; d < 3; ++d) {
+      first += (phase[d].first_tap + (phase[d].taps - 1) * phase[d].tap_step) * unit[d];
+      lines[size_t(d)] = {phase[d].taps, -phase[d].tap_step * unit[d]};
     }
+    weights = {w, s.out_group() * w.out_step, w.in_step, w.out_step, first, lines};
   }
   Phase phase[3];
   ConvShape shape;

@@ -111,15 +111,15 @@ bool pointwise_suits(const ConvShape& s, const ConvImages& a, const ConvImages& 
 
 template <class T>
 bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, const T* x, int64_t to_channels,
-                       const T* w, int64_t to_step, int64_t from_step, const T* bias, T* y) {
+                       const Strided<T>& w, const T* bias, T* y) {
   if (to_channels > kFewChannels && batch * pixels > kFewPixels &&
       !takes_tiles<T>(to_channels, pixels, from_channels))
     return false;
   for_products(batch, [&](int64_t i) {
     T* out = y + i * to_channels * pixels;
     for (int64_t c = 0; bias && c < to_channels; ++c) std::fill_n(out + c * pixels, pixels, bias[c]);
-    gemm<T>(to_channels, pixels, from_channels, 1, {w, to_step, from_step},
-            {x + i * from_channels * pixels, pixels, 1}, bias ? 1 : 0, out, pixels);
+    gemm<T>(to_channels, pixels, from_channels, 1, w, {x + i * from_channels * pixels, pixels, 1},
+            bias ? 1 : 0, out, pixels);
   });
   return true;
 }
@@ -170,8 +170,8 @@ bool pointwise_weight_grad(const ConvShape& s, const ConvImages& x, const ConvIm
 
 #define NNLIB_INSTANTIATE(T)                                                                          \
   template bool pointwise_suits<T>(const ConvShape&, const ConvImages&, const ConvImages&);           \
-  template bool pointwise_product<T>(int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, \
-                                     int64_t, const T*, T*);                                          \
+  template bool pointwise_product<T>(int64_t, int64_t, int64_t, const T*, int64_t, const Strided<T>&, \
+                                     const T*, T*);                                                   \
   template bool pointwise_weight_grad<T>(const ConvShape&, const ConvImages&, const ConvImages&, T*);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)

@@ -97,28 +97,32 @@ class RowProduct {
     framed_ = copied_ || (joined_ && (s.padding[2] != 0 || width_ > s.in[2]));
   }
   int64_t panel_size() const { return depth_ * tile_.nr; }
-  int64_t weights_size() const { return s_.groups * panels_ * panel_size(); }
 
   // Panels of nr output channels: [group][panel][tap][input channel][nr].
-  // A group's weights begin group_step after the last one's.
-  void pack(const ConvWeights<T>& w, int64_t group_step, const std::vector<int64_t>& taps, T* dst) {
-    weights_ = dst;
+  void pack(const Weights<T>& w) {
+    const int64_t size = s_.groups * panels_ * panel_size();
+    weights_ = form_.get(PackedKind::ConvRows, w, {s_.groups, s_.out_group(), s_.in_group(), tile_.nr}, size,
+                         scratch<Scratch::Weights, T>(size), [&](T* dst) { pack_panels(w, dst); });
+  }
+
+  void pack_panels(const Weights<T>& w, T* dst) const {
     const int64_t nr = tile_.nr, ci = s_.in_group(), co = s_.out_group();
-    const bool whole =
-        w.in_step == 1 && w.tap_step == ci && taps[0] == 0 && (taps.size() == 1 || taps[1] > 0);
+    const std::vector<int64_t>& taps = w.tap;
+    bool whole = w.cs == 1;  // the elements of a row follow each other
+    for (size_t t = 0; t < taps.size(); ++t) whole = whole && taps[t] == int64_t(t) * ci;
     const int64_t grain = std::max<int64_t>(1, 16384 / panel_size());
     parallel_for(0, s_.groups * panels_, grain, [&](int64_t first, int64_t last) {
       const auto pack = [&](int64_t p, int64_t k, int64_t depth, int64_t from, int64_t step) {
         const int64_t j = p % panels_ * nr;
-        pack_panel(nr, std::min(nr, co - j), depth, w.data + p / panels_ * group_step + j * w.out_step + from,
-                   w.out_step, step, T(1), dst + p * panel_size() + k * nr);
+        pack_panel(nr, std::min(nr, co - j), depth, w.w + p / panels_ * w.group + j * w.rs + from, w.rs, step,
+                   T(1), dst + p * panel_size() + k * nr);
       };
       for (int64_t p = first; p < last && whole; ++p) pack(p, 0, depth_, 0, 1);
       // Weights far apart along k: those of a few channels are read for all panels.
       for (int64_t c = 0; c < ci && !whole; c += kTogether) {
         for (int64_t p = first; p < last; ++p) {
           for (size_t t = 0; t < taps.size(); ++t) {
-            pack(p, int64_t(t) * ci + c, std::min(kTogether, ci - c), taps[t] + c * w.in_step, w.in_step);
+            pack(p, int64_t(t) * ci + c, std::min(kTogether, ci - c), taps[t] + c * w.cs, w.cs);
           }
         }
       }
@@ -295,6 +299,7 @@ class RowProduct {
   Target<T> y_;
   TileKernel<T> tile_;
   const T* weights_ = nullptr;
+  PackedForm<T> form_;
   int64_t panels_, depth_, stretch_, width_;
   bool joined_, copied_, framed_;
 };
@@ -310,9 +315,7 @@ template <class T>
 void rows_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& y) {
   RowProduct<T> product(s, x, bias, whole_images<T>(s, y));
-  std::vector<int64_t> taps;
-  for (int64_t t = 0; t < s.taps(); ++t) taps.push_back(t * w.tap_step);
-  product.pack(w, s.out_group() * w.out_step, taps, scratch<Scratch::Weights, T>(product.weights_size()));
+  product.pack(Weights<T>(s, w));
   product.run();
 }
 
@@ -355,8 +358,7 @@ bool rows_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights
       continue;
     }
     RowProduct<T> product(part, gy, bias, to);
-    product.pack({w.data, w.in_step, w.out_step, 0}, back.weights.group, back.weights.tap,
-                 scratch<Scratch::Weights, T>(product.weights_size()));
+    product.pack(back.weights);
     product.run();
   }
   return true;

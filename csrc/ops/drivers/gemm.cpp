@@ -298,7 +298,7 @@ void gemm(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Str
     if (m == 1 && gemv(n, k, alpha, Strided<T>{b.data, b.cs, b.rs}, a.data, a.cs, beta, c, 1, bias, 1))
       return;
     if (k == 1 && alpha == 1 && beta == 0 && !bias && outer(m, n, a, b, c, ldc)) return;
-    GemmPlan<T>(m, n, k, alpha, a, b).run(a.data, b.data, beta, c, ldc, bias, b.weight);
+    GemmPlan<T>(m, n, k, alpha, a, b).run(a.data, b.data, beta, c, ldc, bias, a.weight, b.weight);
   } else if constexpr (is_half_type<T>) {
     const Strided<T> columns{b.data, b.cs, b.rs};
     if (m <= n && half_vectors<T>(m, n, k, alpha, columns, a, beta, c, 1, ldc, bias, true)) return;
@@ -343,7 +343,8 @@ void batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, compute_t<T> a
     if (m > 1 && n > 1 && k > 1 && !takes_tiles<T>(m, n, k)) {
       const GemmPlan<T> plan(m, n, k, alpha, a, b);
       return each([&](int64_t p) {
-        plan.run(a.data + p * a_batch, b.data + p * b_batch, beta, c + p * c_batch, ldc, nullptr, nullptr);
+        plan.run(a.data + p * a_batch, b.data + p * b_batch, beta, c + p * c_batch, ldc, nullptr, nullptr,
+                 nullptr);
       });
     }
   }

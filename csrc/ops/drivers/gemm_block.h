@@ -16,8 +16,8 @@ class Storage;
 
 namespace nnlib::drivers {
 
-// An operand in memory: element (i, j) is data[i * rs + j * cs]. The storage of a right operand that will be
-// used again, a weight, lets its packing be kept (packed_cache.h).
+// An operand in memory: element (i, j) is data[i * rs + j * cs]. The storage of one operand of a product
+// that will be used again, a weight, lets its packing be kept (packed_cache.h).
 template <class T>
 struct Strided {
   const T* data;

@@ -120,22 +120,23 @@ typename GemmPlan<T>::Tiles GemmPlan<T>::plan_tiles(bool turned, bool q_is_kept)
 }
 
 template <class T>
-void GemmPlan<T>::run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T* bias,
+void GemmPlan<T>::run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T* bias, Storage* kept_a,
                       Storage* kept_b) const {
   if (dots_) return run_dots(a, b, beta, c, ldc, bias);
   if (beta != 0 && beta != 1) scale_rows(m_, n_, beta, c, ldc);
   // A kept packing gives the same bits: each element stays one chain over k with the same blocks.
-  const Tiles with_kept = kept_b ? plan_tiles(false, true) : Tiles{};
-  if (kept_b && with_kept.cycles < 0.97 * tiles_.cycles) {
-    const int64_t panels = ceil_div(n_, tile_.nr), nr = tile_.nr, size = sizeof(T);
-    const int64_t offset = reinterpret_cast<const char*>(b) - static_cast<const char*>(kept_b->data());
-    const PackedKey key{PackedKind::GemmPanels, {offset, k_, n_, b_.rs, b_.cs, nr, kc_, size}};
-    const Packed form = packed_weight(*kept_b, key, panels * nr * k_ * size, [&](void* to) {
-      pack_columns(with_kept, b, 0, k_, 0, n_, static_cast<T*>(to));
+  Storage* kept = kept_b ? kept_b : alpha_ == T(1) ? kept_a : nullptr;
+  const Tiles with_kept = kept ? plan_tiles(kept != kept_b, true) : Tiles{};
+  if (kept && with_kept.cycles < 0.97 * tiles_.cycles) {
+    const T *p = with_kept.turned ? b : a, *q = with_kept.turned ? a : b;
+    const int64_t panels = ceil_div(with_kept.N, tile_.nr), nr = tile_.nr, size = sizeof(T);
+    const int64_t offset = reinterpret_cast<const char*>(q) - static_cast<const char*>(kept->data());
+    const PackedKey key{PackedKind::GemmPanels,
+                        {offset, k_, with_kept.N, with_kept.qks, with_kept.qcs, nr, kc_, size}};
+    const Packed form = packed_weight(*kept, key, panels * nr * k_ * size, [&](void* to) {
+      pack_columns(with_kept, q, 0, k_, 0, with_kept.N, static_cast<T*>(to));
     });
-    if (form) {
-      return run_tiles(with_kept, a, b, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
-    }
+    if (form) return run_tiles(with_kept, p, q, beta != 0, c, ldc, bias, static_cast<const T*>(form.get()));
   }
   run_tiles(tiles_, tiles_.turned ? b : a, tiles_.turned ? a : b, beta != 0, c, ldc, bias, nullptr);
 }

@@ -17,8 +17,10 @@ class GemmPlan {
  public:
   GemmPlan(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b);
 
-  // C = alpha A B + beta C (+ bias), as gemm() says, for operands with the strides that were planned for.
-  void run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T* bias, Storage* kept_b) const;
+  // C = alpha A B + beta C (+ bias), as gemm() says, for operands with the strides that were planned for. The
+  // packing of one of them may be kept.
+  void run(const T* a, const T* b, T beta, T* c, int64_t ldc, const T* bias, Storage* kept_a,
+           Storage* kept_b) const;
 
  private:
   // Tiles with one choice of P and Q, and what they cost in cycles of a core.

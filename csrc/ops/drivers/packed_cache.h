@@ -15,13 +15,13 @@
 
 namespace nnlib::drivers {
 
-enum class PackedKind : int64_t { GemmPanels };
+enum class PackedKind : int64_t { GemmPanels, ConvPanels, ConvRows };
 
 // Which part of the storage, and in what form: the byte offset, strides, sizes, block sizes, type - whatever
 // tells two forms apart.
 struct PackedKey {
   PackedKind kind;
-  std::array<int64_t, 8> part{};
+  std::array<int64_t, 18> part{};
   bool operator==(const PackedKey& o) const { return kind == o.kind && part == o.part; }
 };
 
