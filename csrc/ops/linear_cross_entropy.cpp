@@ -23,8 +23,8 @@ using detail::ClassLoss;
 using detail::Reduction;
 
 // Scores of a block: what a last cache holds, but enough rows for products at full speed, unless these take
-// more than 256 MB of float32.
-constexpr int64_t kScores = 1 << 21, kEnoughRows = 1024, kMostScores = 1 << 26;
+// more than 288 MB of float32.
+constexpr int64_t kScores = 1 << 21, kEnoughRows = 1536, kMostScores = 72 << 20;
 // Scores that one gradient's product takes before the other's does. Few make many short products, whose
 // threads wait for each other; all of them leave the caches in between.
 constexpr int64_t kTogether = 1 << 25;
@@ -51,7 +51,8 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
                   const Tensor& upstream) {
   NoGradGuard guard;
   const int64_t n = l.x.size(0), d = l.x.size(1), classes = c.classes,
-                rows = std::min(l.block, std::max<int64_t>(n, 1)),
+                blocks = std::max<int64_t>(1, (n + l.block - 1) / l.block),
+                rows = std::max<int64_t>(1, (n + blocks - 1) / blocks),  // no short last block
                 together = std::max<int64_t>(1, kTogether / rows);
   const bool gradients = wanted[0] || wanted[1] || wanted[2];
   Result r;
@@ -73,6 +74,7 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
     const T* p = c.probabilities.defined() ? c.probabilities.data<T>() + i * classes : nullptr;
     drivers::cross_entropy<T>(c.spec<T>(scale), layout, s, p ? nullptr : c.target.data<int64_t>() + i, layout,
                               p, r.losses.data<T>() + i, layout, gradients ? s : nullptr);
+
     if (!gradients) continue;
     if (upstream.defined()) {
       const Tensor block = alias(scores, {m, classes}, {classes, 1}, 0);

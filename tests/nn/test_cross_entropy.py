@@ -278,4 +278,4 @@ def test_linear_cross_entropy_takes_the_memory_of_a_block():
     for way in ("blocks", "plain"):
         ran = subprocess.run([sys.executable, "-c", _PEAK, way], capture_output=True, text=True, check=True)
         peaks[way] = int(ran.stdout) / 1024
-    assert peaks["blocks"] < 100 < 300 < peaks["plain"]
+    assert peaks["blocks"] < 150 < 300 < peaks["plain"]
