@@ -74,7 +74,6 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
     const T* p = c.probabilities.defined() ? c.probabilities.data<T>() + i * classes : nullptr;
     drivers::cross_entropy<T>(c.spec<T>(scale), layout, s, p ? nullptr : c.target.data<int64_t>() + i, layout,
                               p, r.losses.data<T>() + i, layout, gradients ? s : nullptr);
-
     if (!gradients) continue;
     if (upstream.defined()) {
       const Tensor block = alias(scores, {m, classes}, {classes, 1}, 0);
