@@ -455,6 +455,10 @@ const ConvShape kShapes[] = {
     {3, 48, 64, 1, {1, 16, 18}, {1, 3, 3}, {}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},  // Winograd
     {2, 24, 600, 1, {1, 9, 9}, {1, 1, 1}, {}, {1, 2, 2}, {0, 0, 0}, {1, 1, 1}},   // 1x1 with a stride, many
                                                                                   // rows
+    // Planes that are turned round for their strides: short lines, groups, three dimensions.
+    {3, 20, 24, 1, {1, 9, 10}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {2, 48, 32, 2, {1, 11, 23}, {1, 3, 3}, {}, {1, 3, 3}, {0, 1, 1}, {1, 1, 1}},
+    {2, 16, 24, 1, {4, 5, 6}, {2, 2, 2}, {}, {2, 2, 2}, {0, 0, 0}, {1, 1, 1}},
     // Input gradients by columns: taps that do not meet, bands of lines, of a line and of planes, several
     // images at once.
     {5, 3, 33, 1, {1, 26, 35}, {1, 8, 8}, {}, {1, 8, 8}, {0, 0, 0}, {1, 1, 1}},

@@ -176,6 +176,12 @@ bool depth_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeight
 template <class T>
 bool depth_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, T* gw);
 
+// turned: of floats in planes, with the channels last meanwhile, where that is quicker; otherwise false.
+bool turned_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
+                    const ConvImages& y);
+bool turned_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                       const float* bias, const ConvImages& gx);
+bool turned_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 // depthwise_last: depthwise on images of floats with some blocks of channels last, read where they lie; false
 // where they are others, or borders are most of them.
 bool depthwise_last_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w,

@@ -35,6 +35,8 @@ enum class Scratch {
   PartIn,
   PartOut,
   PartWeights,
+  TurnedIn,
+  TurnedOut,
   Frame  // of convolutions, which find there what they left
 };
 
