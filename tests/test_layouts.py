@@ -242,6 +242,7 @@ def test_gather_along_each_dimension(shape, index):
 # ---- channels last
 POOLS = {
     "max 3": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "max of each place": lambda x: F.max_pool2d(x, 3, 1, 1),
     "max dilated": lambda x: F.max_pool2d(x, 3, 1, 2, dilation=2),
     "max ceil": lambda x: F.max_pool2d(x, (3, 2), (2, 3), ceil_mode=True),
     "max 4 of 5": lambda x: F.max_pool2d(x, 4, 5),

@@ -11,6 +11,7 @@ TYPES = {nnlib.float32: 3e-6, nnlib.float64: 1e-13, nnlib.bfloat16: 1.6e-2, nnli
 SHAPES = [(2, 3, 9, 11), (3, 1, 7, 5), (2, 9, 8, 7), (1, 70, 13, 4), (4, 32, 5, 6), (0, 5, 6, 7)]
 LAYERS = {
     "max_pool": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "max_pool of each place": lambda x: F.max_pool2d(x, 3, 1, 1),
     "max_pool 2": lambda x: F.max_pool2d(x, 2),
     "max_pool lines": lambda x: F.max_pool2d(x, (2, 1), 1),
     "max_pool apart": lambda x: F.max_pool2d(x, 2, 3),

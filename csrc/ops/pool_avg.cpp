@@ -231,20 +231,49 @@ bool has_whole_planes(const Windows& w) {
     if (a.out != 1 || a.start[0] != 0 || a.end[0] != a.in || a.step != 1) return false;
   return w.in_plane() > 0 && w.in_plane() <= most;
 }
-// Their means: planes are rows of a matrix.
-void means_of_rows(const Windows& w, const float* x, float* y) {
+// Their means: planes are rows of a matrix. product: of some rows of it with a vector, in the compute type.
+template <class T, class Product>
+void means_of_rows(const Windows& w, const T* x, T* y, Product product) {
+  using C = compute_t<T>;
   constexpr int64_t some = 16;
   const int64_t n = w.in_plane();
-  const float divisor = line_divisors(w, PoolRow(w.axis[2]))[0];
-  const std::vector<float> ones((size_t)n, 1.f);
+  const C divisor = (C)line_divisors(w, PoolRow(w.axis[2]))[0];
+  const std::vector<C> ones((size_t)n, C(1));
   parallel_for(0, (w.planes + some - 1) / some, std::max<int64_t>(1, planes_per_chunk(n) / some),
                [&](int64_t first, int64_t end) {
+                 C sums[some];
                  for (int64_t p = first * some; p < std::min(end * some, w.planes); p += some) {
                    const int64_t rows = std::min(some, w.planes - p);
-                   kernels::table().gemv_dot_f32(rows, n, x + p * n, n, ones.data(), y + p);
-                   for (int64_t i = p; i < p + rows; i++) y[i] /= divisor;
+                   product(rows, n, x + p * n, n, ones.data(), sums);
+                   for (int64_t i = 0; i < rows; i++) y[p + i] = (T)(sums[i] / divisor);
                  }
                });
+}
+void means_of_rows(const Windows& w, const Tensor& x, const Tensor& y) {
+  const auto& k = kernels::table();
+  const auto of_half = [](auto kernel) {
+    return [kernel](int64_t rows, int64_t n, const auto* a, int64_t lda, const float* v, float* sums) {
+      kernel(rows, n, &a->bits, lda, v, sums);
+    };
+  };
+  if (x.dtype() == Dtype::BFloat16)
+    means_of_rows(w, x.data<BFloat16>(), y.data<BFloat16>(), of_half(k.gemv_dot_bf16));
+  else if (x.dtype() == Dtype::Float16)
+    means_of_rows(w, x.data<Half>(), y.data<Half>(), of_half(k.gemv_dot_f16));
+  else if (x.dtype() == Dtype::Float64)
+    means_of_rows(w, x.data<double>(), y.data<double>(), k.gemv_dot_f64);
+  else
+    means_of_rows(w, x.data<float>(), y.data<float>(), k.gemv_dot_f32);
+}
+// The gradient of a plane's mean is the same everywhere.
+template <class T>
+void spread_over_rows(const Windows& w, const T* g, T* gx) {
+  using C = compute_t<T>;
+  const int64_t n = w.in_plane();
+  const C divisor = (C)line_divisors(w, PoolRow(w.axis[2]))[0];
+  parallel_for(0, w.planes, planes_per_chunk(n), [&](int64_t first, int64_t end) {
+    for (int64_t p = first; p < end; p++) std::fill_n(gx + p * n, n, (T)((C)g[p] / divisor));
+  });
 }
 
 // last: of a mean of values that have their channels last.
@@ -252,8 +281,8 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name, bool
 
 Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
   Tensor y = empty(w.out_sizes, x.dtype());
-  if (x.dtype() == Dtype::Float32 && has_whole_planes(w)) {
-    means_of_rows(w, x.data<float>(), y.data<float>());
+  if (is_floating(x.dtype()) && has_whole_planes(w)) {
+    means_of_rows(w, x, y);
     return y;
   }
   if (!has_wide_windows(w) && pools_turned(x, w)) {
@@ -317,6 +346,8 @@ Tensor spread(const Tensor& grad, const SharedWindows& w, const char* name, bool
       using T = typename decltype(tag)::type;
       using C = compute_t<T>;
       const int64_t size = w->in_plane();
+      if constexpr (!std::is_integral_v<T>)
+        if (has_whole_planes(*w)) return spread_over_rows(*w, g.data<T>(), gx.data<T>());
       parallel_for(0, w->planes, planes_per_chunk(size + w->out_plane()), [&](int64_t first, int64_t end) {
         std::vector<C> sums, of_g;  // 16-bit floats are added up in float
         if constexpr (!std::is_same_v<T, C>) sums.resize((size_t)size), of_g.resize((size_t)w->out_plane());

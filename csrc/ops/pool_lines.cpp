@@ -288,7 +288,7 @@ void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, con
   });
 }
 bool gathers_max_grad(const Tensor& g, const Tensor& places, const Windows& w) {
-  constexpr double kMostWindows = 4;  // that hold a place
+  constexpr double kMostWindows = 9;  // that hold a place
   if (!pools_channels(g, w) || places.dtype() != Dtype::Int32 || places.strides() != g.strides())
     return false;
   double windows = 1;
