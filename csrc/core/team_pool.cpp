@@ -2,6 +2,7 @@
 // back from those that have not begun (a core that another process keeps busy is not waited for), and waits
 // for the rest. Who waits spins for a while, as the next job or the end is often near, and then sleeps on a
 // futex, so that the core is free for another rank or a data loader.
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -19,6 +21,7 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "core/device.h"
 #include "core/team.h"
@@ -91,17 +94,45 @@ class Patience {
  private:
   static constexpr std::chrono::microseconds kShort{20}, kLong{200};
   static constexpr int kPatient = 4;  // waits in a row that may be longer before spins are short
-  // A thread that lost its core for this long has company there: all spin shortly for a while.
-  static constexpr std::chrono::microseconds kInterrupted{100};
-  static constexpr std::chrono::seconds kCrowded{1};
+  // Where a thread did not compute for kInterrupted or longer, the time that it waited for a core fills a
+  // bucket that leaks a 128th of the time that passes. While there are more than kNuisance in it, all spin
+  // shortly: a busy process fills it in its first turn or two; a daemon now and then does not, nor what a
+  // host takes from a virtual machine.
+  static constexpr std::chrono::microseconds kInterrupted{100}, kNuisance{2000}, kFull{12000};
+  static constexpr int kLeak = 128;
 
-  // Whether something else had this thread's core since then.
   static void look_for_company(Clock::time_point began, int64_t computed) {
-    const auto own = std::chrono::nanoseconds(thread_time() - computed);
+    const Clock::duration own = std::chrono::nanoseconds(thread_time() - computed);
     const Clock::time_point now = Clock::now();
-    if (now - began > own + kInterrupted) crowded_until().store((now + kCrowded).time_since_epoch().count());
+    Clock::duration lost = now - began - own;
+    if (lost <= kInterrupted) return;
+    if (const int64_t queued = time_in_queue(); queued >= 0) {
+      static thread_local int64_t known = 0;
+      lost = std::min<Clock::duration>(lost, std::chrono::nanoseconds(queued - std::exchange(known, queued)));
+    }
+    const Clock::duration was = Clock::duration(empty_at().load(std::memory_order_relaxed)),
+                          since = now.time_since_epoch(),
+                          left = was > since ? (was - since) / kLeak : Clock::duration(0);
+    const Clock::duration filled = std::min<Clock::duration>(left + lost, kFull);
+    empty_at().store((since + filled * kLeak).count(), std::memory_order_relaxed);
   }
-  static std::atomic<Clock::rep>& crowded_until() {
+  static bool crowded(Clock::time_point now) {
+    return Clock::duration(empty_at().load(std::memory_order_relaxed)) >
+           now.time_since_epoch() + kNuisance * kLeak;
+  }
+  // Nanoseconds that this thread has waited for a core in all; below 0 where the system does not tell.
+  static int64_t time_in_queue() {
+    const int file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -1;
+    char text[96];
+    const ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    text[std::max<ssize_t>(length, 0)] = 0;
+    long long ran, queued;
+    return std::sscanf(text, "%lld %lld", &ran, &queued) == 2 ? queued : -1;
+  }
+  // When the bucket will have run dry, by the clock.
+  static std::atomic<Clock::rep>& empty_at() {
     static std::atomic<Clock::rep> time{0};
     return time;
   }
@@ -116,8 +147,7 @@ class Patience {
   Clock::duration time_to_spin(Clock::time_point now) const {
     static const std::optional<Clock::duration> wanted = wanted_time();
     if (wanted) return *wanted;
-    const bool crowded = now.time_since_epoch().count() < crowded_until().load(std::memory_order_relaxed);
-    return late_ < kPatient && !crowded ? kLong : kShort;
+    return late_ < kPatient && !crowded(now) ? kLong : kShort;
   }
 
   Clock::time_point began_;

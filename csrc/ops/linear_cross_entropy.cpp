@@ -53,7 +53,7 @@ Result run_blocks(const ClassLoss& c, const Layer& l, const bool (&wanted)[3], d
   const int64_t n = l.x.size(0), d = l.x.size(1), classes = c.classes,
                 blocks = std::max<int64_t>(1, (n + l.block - 1) / l.block),
                 rows = std::max<int64_t>(1, (n + blocks - 1) / blocks),  // no short last block
-                together = std::max<int64_t>(1, kTogether / rows);
+      together = std::max<int64_t>(1, kTogether / rows);
   const bool gradients = wanted[0] || wanted[1] || wanted[2];
   Result r;
   r.losses = empty({n}, DtypeOf<T>::value);
