@@ -295,11 +295,12 @@ TEST(wino_drivers) {
     check_winograd(square(k, 1, 8, 8, 4, 4, k - 1), size);
     check_winograd(square(k, 3, 16, 24, 7, 7, 1), size);
     check_winograd(square(k, 2, 17, 33, 17, 23, 1), size);
-    check_winograd(square(k, 1, 5, 7, 6, 150, 2), size);     // more tiles in a row than a part has
-    check_winograd(square(k, 2, 12, 20, 8, 8, 1, 2), size);  // groups
-    check_winograd(square(k, 4, 20, 16, 28, 28, 0), size);   // blocks of tiles
-    check_winograd(square(k, 2, 300, 40, 9, 9, 1), size);    // several depths
-    check_winograd(square(k, 1, 4, 4, 3, 3, k), size);       // more padding than a kernel reaches
+    check_winograd(square(k, 1, 5, 7, 6, 150, 2), size);      // more tiles in a row than a part has
+    check_winograd(square(k, 2, 12, 20, 8, 8, 1, 2), size);   // groups
+    check_winograd(square(k, 1, 96, 72, 7, 7, 1, 24), size);  // shared among the threads
+    check_winograd(square(k, 4, 20, 16, 28, 28, 0), size);    // blocks of tiles
+    check_winograd(square(k, 2, 300, 40, 9, 9, 1), size);     // several depths
+    check_winograd(square(k, 1, 4, 4, 3, 3, k), size);        // more padding than a kernel reaches
     // Stages for several blocks, of images and of gradients.
     check_winograd(square(k, 2, 150, 24, 40, 40, 1), size);
     check_winograd(square(k, 2, 24, 150, 40, 40, 1), size);

@@ -57,11 +57,12 @@ class WinoConv {
     panels_ = (co_ + t_.wino_nr - 1) / t_.wino_nr * out_step_[0] * out_step_[1];
   }
 
-  // False where a value is not finite: y is then to be computed in another way.
-  bool run(const float* x, bool x_last, const float* w, const float* bias, float* y, bool y_last) {
+  // Groups [first, last). False where a value is not finite: y is then to be computed in another way.
+  bool run(int64_t first, int64_t last, const float* x, bool x_last, const float* w, const float* bias,
+           float* y, bool y_last) {
     x_ = {x, x_last, s_.in_channels, s_.in[1], s_.in[2]};
     y_ = {y, y_last, s_.out_channels, edge_[0], edge_[1]};
-    for (int64_t g = 0; g < s_.groups && finite_; ++g) {
+    for (int64_t g = first; g < last && finite_; ++g) {
       in_ = g * ci_, out_ = g * co_;
       w_ = w + g * ci_ * co_ * taps(), bias_ = bias ? bias + g * co_ : nullptr;
       const int64_t own = wino_own_tiles(all_in_vecs_ * t_.wino_lanes, panels_ * t_.wino_nr, tiles_);
@@ -410,12 +411,16 @@ class WinoConv {
 
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
                       float* y, bool x_last, bool y_last, bool w_last) {
-  return WinoConv(s, size, false, w_last).run(x, x_last, w, bias, y, y_last);
+  return wino_groups(s, [&](int64_t first, int64_t last) {
+    return WinoConv(s, size, false, w_last).run(first, last, x, x_last, w, bias, y, y_last);
+  });
 }
 
 bool winograd_input_grad(const ConvShape& s, int64_t size, const float* gy, const float* w, const float* bias,
                          float* gx, bool gy_last, bool gx_last, bool w_last) {
-  return WinoConv(s, size, true, w_last).run(gy, gy_last, w, bias, gx, gx_last);
+  return wino_groups(s, [&](int64_t first, int64_t last) {
+    return WinoConv(s, size, true, w_last).run(first, last, gy, gy_last, w, bias, gx, gx_last);
+  });
 }
 
 }  // namespace nnlib::drivers::detail

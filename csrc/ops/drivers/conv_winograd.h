@@ -2,10 +2,12 @@
 // and lines of channels in lanes under them. See kernels/winograd.inl.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
+#include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "ops/drivers/conv.h"
 
@@ -215,5 +217,21 @@ inline void wino_lines(const WinoImages<const float>& images, int64_t image, int
 // The distance between positions: a whole and odd number of cache lines, so that they do not fall into the
 // same sets.
 inline int64_t wino_step(int64_t elements) { return ((elements + 15) / 16 | 1) * 16; }
+
+// Calls run(first group, last): false where a value is not finite. Many groups are shared among the threads,
+// of a few each has all threads: the bits are the same.
+template <class F>
+bool wino_groups(const ConvShape& s, F run) {
+  constexpr int64_t many = 4;          // of a thread
+  constexpr int64_t serial = 1 << 20;  // multiplications that are worth waking one
+  if (s.groups < many * num_threads()) return run(0, s.groups);
+  const int64_t work = s.batch * s.out_pixels() * s.out_group() * s.in_group() * s.taps();
+  std::atomic<bool> finite{true};
+  parallel_for(0, s.groups, std::max<int64_t>(1, serial / std::max<int64_t>(1, work)),
+               [&](int64_t first, int64_t last) {
+                 if (finite && !run(first, last)) finite = false;
+               });
+  return finite;
+}
 
 }  // namespace nnlib::drivers::detail

@@ -30,11 +30,12 @@ class WinoWeight {
     step_ = wino_step(block_ * t_.wino_lanes);
   }
 
-  // False where a value is not finite: gw is then to be computed in another way.
-  bool run(const float* x, bool x_last, const float* gy, bool gy_last, float* gw) {
+  // Groups [first, last). False where a value is not finite: gw is then to be computed in another way.
+  bool run(int64_t first, int64_t last, const float* x, bool x_last, const float* gy, bool gy_last,
+           float* gw) {
     x_ = {x, x_last, s_.in_channels, s_.in[1], s_.in[2]};
     gy_ = {gy, gy_last, s_.out_channels, s_.out[1], s_.out[2]};
-    for (int64_t g = 0; g < s_.groups && finite_; ++g) {
+    for (int64_t g = first; g < last && finite_; ++g) {
       in_ = g * ci_, out_ = g * co_, gw_ = gw + g * ci_ * co_ * s_.taps();
       sum_tiles();
     }
@@ -183,7 +184,9 @@ class WinoWeight {
 
 bool winograd_weight_grad(const ConvShape& s, int64_t size, const float* x, const float* gy, float* gw,
                           bool x_last, bool gy_last) {
-  return WinoWeight(s, size).run(x, x_last, gy, gy_last, gw);
+  return wino_groups(s, [&](int64_t first, int64_t last) {
+    return WinoWeight(s, size).run(first, last, x, x_last, gy, gy_last, gw);
+  });
 }
 
 }  // namespace nnlib::drivers::detail
