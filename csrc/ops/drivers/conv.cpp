@@ -129,7 +129,6 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
-    if (detail::turned_forward(s, x, w, bias, y)) return;
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
     const bool direct = detail::stretches_suit_forward(s, x, y);
     if (direct && leaves_lanes_empty(s.out_group())) return detail::stretches_forward(s, x, w, bias, y);
@@ -138,6 +137,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
       return;
     }
     if (direct) return detail::stretches_forward(s, x, w, bias, y);
+    if (detail::turned_forward(s, x, w, bias, y)) return;
   }
   if (multiply_pixels<T>(s, x, s.in_channels, y, s.out_channels, {w.data, w.out_step, w.in_step, w.owner},
                          bias))
@@ -159,13 +159,13 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (detail::depthwise_last_input_grad(s, gy, w, bias, gx)) return;
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
-    if (detail::turned_input_grad(s, gy, w, bias, gx)) return;
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
     const bool direct = detail::stretches_suit_input_grad(s, gy, gx);
     if (direct && leaves_lanes_empty(s.in_group())) return detail::stretches_input_grad(s, gy, w, bias, gx);
     const int64_t size = detail::winograd_input_grad_size(s, gx.channels_last);
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
     if (direct) return detail::stretches_input_grad(s, gy, w, bias, gx);
+    if (detail::turned_input_grad(s, gy, w, bias, gx)) return;
   }
   if (multiply_pixels<T>(s, gy, s.out_channels, gx, s.in_channels, {w.data, w.in_step, w.out_step, w.owner},
                          bias))
@@ -192,11 +192,11 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_weight_grad(s, x, gy, gw)) return;
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
-    if (s.in_group() > 1 && detail::turned_weight_grad(s, x, gy, gw)) return;
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);
     if (tile > 0 && detail::winograd_images_weight_grad(s, tile, x, gy, gw)) return;
     if (detail::stretches_suit_weight_grad(s, x, gy)) return detail::stretches_weight_grad(s, x, gy, gw);
+    if (detail::turned_weight_grad(s, x, gy, gw)) return;
     if (planes_suit_weight_grad(s) && !x.channels_last && !gy.channels_last &&
         !detail::pointwise_suits<T>(s, x, gy))
       return detail::planes_weight_grad(s, x, gy, gw);

@@ -63,8 +63,6 @@ struct Work {
   double in, out, lines;
 };
 constexpr double kLine = 3;
-// How much more it has to gain where planes have a quicker way, Winograd's or columns that never meet.
-constexpr double kQuicker = 6;
 
 // Whether the channels of a group's results, which are the lanes, leave few of them empty.
 bool planes_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b, int64_t results) {
@@ -75,7 +73,7 @@ bool suits_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y)
   if (!planes_suit(s, x, y, s.out_group())) return false;
   const Work work(s, s.in_channels);
   const double moved = (s.stride[2] > 2 ? 0.1 : 0.3) * work.in + 0.4 * work.out;
-  return kLine * work.lines > (winograd_size(s) > 0 ? kQuicker : 1) * moved;
+  return kLine * work.lines > moved;
 }
 // Each phase of the stride is gathered, and written between the others; those that no tap reaches are many
 // lines of zeros in pieces.
@@ -83,8 +81,8 @@ bool suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages
   if (!planes_suit(s, gy, gx, s.in_group())) return false;
   const Work work(s, s.out_channels);
   if (s.kernel[2] < s.stride[2]) return true;
-  const bool quick = s.kernel[2] == s.stride[2] || winograd_input_grad_size(s) > 0;
-  return kLine * work.lines > (quick ? kQuicker : 1) * 0.3 * work.in;
+  // Columns that never meet are quicker.
+  return kLine * work.lines > (s.kernel[2] == s.stride[2] ? 1.8 : 0.3) * work.in;
 }
 bool suits_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy) {
   if (!planes_suit(s, x, gy, s.out_group())) return false;
