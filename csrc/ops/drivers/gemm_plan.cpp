@@ -147,7 +147,7 @@ void GemmPlan<T>::pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t d
                                int64_t columns, T* panels) const {
   const int64_t nr = tile_.nr, count = ceil_div(columns, nr);
   const T scale = t.turned ? alpha_ : T(1);
-  const int64_t grain = std::max<int64_t>(1, kSerialProduct / 16 / (nr * std::max<int64_t>(depth, 1)));
+  const int64_t grain = std::max<int64_t>(1, kSerialProduct / 64 / (nr * std::max<int64_t>(depth, 1)));
   // Where rows of Q are contiguous, a few of them are read along many panels: memory comes in long streams.
   const int64_t together = t.qcs == 1 ? 16 : kc_;
   parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
