@@ -17,6 +17,7 @@ constexpr double kCopy = 0.3, kTranspose = 0.4, kGather = 2;
 // A row of Q read from a page of its own by a tile that does not find it in the first-level cache.
 constexpr double kFarRow = 1;
 constexpr double kStore = 0.1, kTurnedStore = 0.5;  // an element of C for each block of k
+constexpr int64_t kStoreWork = 6;                   // of C, in multiplications an element
 constexpr double kReduction = 5;                    // the lanes of a vector to one number
 constexpr int64_t kNearBytes = 16 << 10;   // fits the first-level cache beside a tile's other operand
 constexpr int64_t kNearShare = 128 << 10;  // leaves room in the second-level cache
@@ -218,10 +219,10 @@ void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i
 // are packed or come from memory for each part, below as many columns as pay for that.
 template <class T>
 typename GemmPlan<T>::Shares GemmPlan<T>::plan_shares(const Tiles& t, int64_t panels, int64_t depth) const {
-  const double work = double(t.M) * double(panels * tile_.nr) * double(std::max<int64_t>(depth, 1));
+  const double work = double(t.M) * double(panels * tile_.nr) * double(depth + kStoreWork);
   const int64_t threads = work < double(kSerialProduct) || in_parallel_region() ? 1 : num_threads();
   if (threads == 1) return {1, 1};
-  const int64_t pieces = std::max<int64_t>(1, int64_t(work / double(8 * kSerialProduct)));
+  const int64_t pieces = std::max<int64_t>(1, int64_t(work / double(4 * kSerialProduct)));
   const int64_t few = threads * std::min(pieces, kFewShares), many = threads * std::min(pieces, kManyShares);
   int64_t rows = std::min(many, std::max<int64_t>(1, t.M / tile_.mc));
   if (t.pack_p) rows = std::max(rows, std::min(few, t.M / (4 * tile_.mr)));
