@@ -114,6 +114,34 @@ def test_batch_norm_errors():
         F.group_norm(x, 2)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_group_norm_of_short_channels(threads, dtype):
+    nnlib.manual_seed(5)
+    tolerance = {"float32": 1e-4, "float64": 1e-11, "bfloat16": 6e-2}[dtype]
+    for sizes, groups in (((70, 12), 3), ((3, 8, 2, 3), 2), ((2, 6, 7, 9), 1), ((5, 4, 1), 4), ((0, 4), 2)):
+        leaves = [nnlib.randn(*sizes), nnlib.randn(sizes[1]), nnlib.randn(sizes[1])]
+        grad = nnlib.randn(*sizes)
+        bits = []
+        for n in (1, 3):
+            threads(n)
+            own = [t.clone().to(getattr(nnlib, dtype)).requires_grad_() for t in leaves]
+            y = F.group_norm(own[0], groups, own[1], own[2])
+            y.backward(grad.to(y.dtype))
+            bits.append([t.double().numpy() for t in (y.detach(), *(t.grad for t in own))])
+        for one, three in zip(*bits, strict=True):
+            np.testing.assert_array_equal(one, three)
+        wide = [t.detach().double().requires_grad_() for t in own]
+        rows = wide[0].reshape(sizes[0], groups, -1) if sizes[0] else wide[0].reshape(0, groups, 2)
+        mean, var = rows.mean(2, keepdim=True), rows.var(2, correction=0, keepdim=True)
+        shape = [1, sizes[1]] + [1] * (len(sizes) - 2)
+        want = ((rows - mean) / (var + 1e-5).sqrt()).reshape(sizes)
+        want = want * wide[1].reshape(shape) + wide[2].reshape(shape)
+        want.backward(grad.to(y.dtype).double())
+        for got, ref in zip(bits[0], (want.detach(), *(t.grad for t in wide)), strict=True):
+            scale = max(1.0, float(ref.abs().max())) if ref.numel() else 1.0
+            np.testing.assert_allclose(got, ref.numpy(), rtol=0, atol=tolerance * scale)
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -35,6 +35,25 @@ struct Groups {
   }
   int64_t per_group() const { return groups ? c / groups : 0; }
   int64_t group_size() const { return per_group() * s; }
+  // A loop over one channel would be too short to pay for its call.
+  bool short_channels() const { return !last && s < 64 && per_group() > 1; }
+};
+
+// What each channel has, for each of its values.
+template <class C>
+class Spread {
+ public:
+  Spread(const Param<C>& p, const Groups& in) : values_(p.data()) {
+    if (!values_ || in.s == 1) return;
+    all_.reserve((size_t)(in.c * in.s));
+    for (int64_t c = 0; c < in.c; c++) all_.insert(all_.end(), (size_t)in.s, values_[c]);
+    values_ = all_.data();
+  }
+  const C* from(int64_t i) const { return norm_loops::from(values_, i); }
+
+ private:
+  std::vector<C> all_;
+  const C* values_;
 };
 
 struct GroupStats {
@@ -153,11 +172,16 @@ GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Ten
     each_sample(in, [&](int64_t i) { forward_of_rows(in, x, w, b, eps, i, stats, y); });
     return stats;
   }
+  const bool by_group = in.short_channels();
+  const Spread<C> all_w(by_group ? w : Param<C>(Tensor()), in), all_b(by_group ? b : Param<C>(Tensor()), in);
   parallel_for(0, count, rows_per_chunk(size), [&](int64_t first, int64_t end) {
     const auto normalize = [&](int64_t i, const auto* group, auto* to) {
       mean[i] = (C)(norm_loops::sum(size, group) / (double)size);
       stats.var[i] = norm_loops::square_deviation(size, group, mean[i]) / (double)size;
       rstd[i] = (C)(1 / std::sqrt(stats.var[i] + eps));
+      const int64_t at = i % in.groups * size;
+      if (by_group)
+        return norm_loops::affine(size, group, mean[i], rstd[i], all_w.from(at), all_b.from(at), to);
       for (int64_t k = 0; k < in.per_group(); k++) {
         const int64_t c = i % in.groups * in.per_group() + k;
         const C scale = w.get(c, 1) * rstd[i], shift = b.get(c, 0) - mean[i] * scale;
@@ -169,6 +193,46 @@ GroupStats forward(const Groups& in, const T* x, const Tensor& weight, const Ten
   return stats;
 }
 
+// A group at a time, where channels are short. The gradients of weights and biases are those of each value,
+// in fixed chunks of samples; then the chunks and the values of a channel are added up, in order.
+template <class T, class C = compute_t<T>>
+void backward_of_groups(const Groups& in, const T* g, const T* x, const Param<C>& w, const GroupStats& stats,
+                        T* gx, Tensor* grad_w, Tensor* grad_b) {
+  const C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
+  const Spread<C> all_w(w, in);
+  const int64_t size = in.group_size(), width = in.c * in.s;
+  const int64_t grain = std::max(rows_per_chunk(width), (in.n + 63) / 64);
+  const int64_t chunks = (in.n + grain - 1) / grain;
+  const Tensor partial = empty({2, chunks, width}, DtypeOf<C>::value);
+  C* const sums = partial.data<C>();
+  const auto of_chunk = [&](const Tensor* wanted, int64_t which, int64_t chunk) {
+    return wanted ? sums + (which * chunks + chunk) * width : nullptr;
+  };
+  parallel_for(0, in.n, grain, [&](int64_t first, int64_t end) {
+    C *const gw = of_chunk(grad_w, 0, first / grain), *const gb = of_chunk(grad_b, 1, first / grain);
+    if (gw) std::fill(gw, gw + width, C(0));
+    if (gb) std::fill(gb, gb + width, C(0));
+    const auto differentiate = [&](int64_t i, const auto* gi, const auto* xi, auto* to) {
+      const int64_t at = i % in.groups * size;
+      norm_loops::row_grad(size, gi, xi, all_w.from(at), mean[i], rstd[i], true, gw ? gw + at : nullptr,
+                           gb ? gb + at : nullptr, gx ? to : nullptr);
+    };
+    norm_loops::each_row(first * in.groups, end * in.groups, size, g, x, gx, differentiate);
+  });
+  const auto add_up = [&](Tensor* out, int64_t which) {
+    if (!out) return;
+    std::vector<double> total((size_t)in.c, 0.0);
+    for (int64_t k = 0; k < chunks; k++) {
+      const C* p = of_chunk(out, which, k);
+      for (int64_t c = 0; c < in.c; c++)
+        for (int64_t j = 0; j < in.s; j++) total[(size_t)c] += *p++;
+    }
+    std::transform(total.begin(), total.end(), out->data<C>(), [](double v) { return (C)v; });
+  };
+  add_up(grad_w, 0);
+  add_up(grad_b, 1);
+}
+
 template <class T>
 void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, const GroupStats& stats, T* gx,
               Tensor* grad_w, Tensor* grad_b) {
@@ -176,6 +240,7 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
   const Param<C> w(weight);
   const C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
   const int64_t size = in.group_size(), per_group = in.per_group();
+  if (in.short_channels()) return backward_of_groups(in, g, x, w, stats, gx, grad_w, grad_b);
   std::vector<double> sum_g((size_t)(in.n * in.c)), sum_gx((size_t)(in.n * in.c));
   if (in.last)
     each_sample(in, [&](int64_t i) {
@@ -204,14 +269,15 @@ void backward(const Groups& in, const T* g, const T* x, const Tensor& weight, co
       };
       norm_loops::each_row(first, end, size, g, x, gx, differentiate);
     });
-  for (int64_t c = 0; c < in.c; c++) {
-    double total_g = 0, total_gx = 0;
-    for (int64_t i = 0; i < in.n; i++) {
-      total_g += sum_g[i * in.c + c];
-      total_gx += sum_gx[i * in.c + c] * rstd[(i * in.c + c) / per_group];
-    }
-    if (grad_w) grad_w->data<C>()[c] = (C)total_gx;
-    if (grad_b) grad_b->data<C>()[c] = (C)total_g;
+  std::vector<double> total_g((size_t)in.c, 0.0), total_gx((size_t)in.c, 0.0);
+  for (int64_t i = 0, at = 0; i < in.n; i++)
+    each_channel(in, [&](size_t c, size_t group) {
+      total_g[c] += sum_g[(size_t)at];
+      total_gx[c] += sum_gx[(size_t)at++] * rstd[i * in.groups + (int64_t)group];
+    });
+  for (size_t c = 0; c < (size_t)in.c; c++) {
+    if (grad_w) grad_w->data<C>()[c] = (C)total_gx[c];
+    if (grad_b) grad_b->data<C>()[c] = (C)total_g[c];
   }
 }
 

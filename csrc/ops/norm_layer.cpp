@@ -90,12 +90,7 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
     if (gw) std::fill(gw, gw + n, C(0));
     if (gb) std::fill(gb, gb + n, C(0));
     const auto differentiate = [&](int64_t r, const auto* gr, const auto* xr, auto* to) {
-      if (gw || gb) norm_loops::param_grad(n, gr, xr, mean[r], rstd[r], gw, gb);
-      if (!gx) return;
-      const norm_loops::GradSums s = norm_loops::grad_sums(n, gr, xr, w.data(), mean[r]);
-      const double slope = -(double)rstd[r] * rstd[r] * s.gx / (double)n;
-      const double shift = centered ? -s.g / (double)n - slope * mean[r] : 0;
-      norm_loops::affine_grad(n, gr, xr, w.data(), rstd[r], (C)slope, (C)shift, to);
+      norm_loops::row_grad(n, gr, xr, w.data(), mean[r], rstd[r], centered, gw, gb, gx ? to : nullptr);
     };
     norm_loops::each_row(first, end, n, g, x, gx, differentiate);
   });

@@ -220,4 +220,17 @@ void col_grad(int64_t n, const T* g, const T* x, const float* a, const float* b,
   });
 }
 
+// A row whose values have weights of their own (or none): adds to the gradients of weights and biases, which
+// may be null, and makes gx, unless it is null.
+template <class T, class C, class G>
+void row_grad(int64_t n, const T* g, const T* x, const C* w, C mean, C rstd, bool centered, C* gw, C* gb,
+              G* gx) {
+  if (gw || gb) param_grad(n, g, x, mean, rstd, gw, gb);
+  if (!gx) return;
+  const GradSums s = grad_sums(n, g, x, w, mean);
+  const double slope = -(double)rstd * rstd * s.gx / (double)n;
+  const double shift = centered ? -s.g / (double)n - slope * mean : 0;
+  affine_grad(n, g, x, w, rstd, (C)slope, (C)shift, gx);
+}
+
 }  // namespace nnlib::ops::norm_loops

@@ -76,9 +76,11 @@ void for_each_strip(const Columns& c, FunctionRef<void(int64_t at, int64_t width
 }
 // A strip of t from element `at`, its rows one after the other as floats; and back.
 void widen_strip(const Columns& c, const Tensor& t, int64_t at, int64_t w, float* wide) {
+  if (w == c.inner) return widen(t, at, c.n * w, wide);
   for (int64_t i = 0; i < c.n; i++) widen(t, at + i * c.inner, w, wide + i * w);
 }
 void narrow_strip(const Columns& c, const float* wide, int64_t at, int64_t w, const Tensor& t) {
+  if (w == c.inner) return narrow(wide, at, c.n * w, t);
   for (int64_t i = 0; i < c.n; i++) narrow(wide + i * w, at + i * c.inner, w, t);
 }
 
