@@ -196,6 +196,8 @@ def _add_conversions() -> None:
 
     def make(name, dtype):
         def convert(self, memory_format=_C.preserve_format):
+            if memory_format is _C.preserve_format:
+                return self.to(dtype)
             return self.to(dtype, memory_format=memory_format)
 
         convert.__name__ = convert.__qualname__ = name

@@ -52,6 +52,41 @@ def test_reductions_of_short_runs(shape, name):
             )
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_sums_without_nan(dtype):
+    x = runs((40, 33), dtype, False)
+    for holes in ([], [(3, 5), (3, 6), (39, 0)]):
+        for at in holes:
+            x[at] = float("nan")
+        for dim in (0, 1):
+            np.testing.assert_allclose(
+                x.nansum(dim).double().numpy(),
+                np.nansum(x.double().numpy(), dim),
+                rtol=FLOATS[dtype],
+                atol=FLOATS[dtype],
+            )
+    inf = nnlib.tensor([[1.0, float("inf")], [-float("inf"), float("inf")], [float("nan"), 2.0]]).to(dtype)
+    got = inf.nansum(1)
+    assert got[0] == float("inf") and got[1].isnan() and got[2] == 2 and nnlib.zeros(0).nansum() == 0
+
+
+def test_running_extremes_of_short_rows():
+    rng = np.random.default_rng(2)
+    for dtype in (*FLOATS, nnlib.int64):
+        for sizes in ((300, 5), (50, 20), (7, 1), (3, 40)):
+            x = nnlib.from_numpy(rng.integers(-4, 5, sizes).astype("float64")).to(dtype)
+            a = x.double().numpy()
+            for name, running in (("cummax", np.maximum), ("cummin", np.minimum)):
+                values, at = getattr(x, name)(1)
+                want = running.accumulate(a, 1)
+                np.testing.assert_array_equal(values.double().numpy(), want)
+                # The last of equals.
+                last = np.maximum.accumulate(np.where(a == want, np.arange(sizes[1]), 0), 1)
+                np.testing.assert_array_equal(at.numpy(), last)
+    x = nnlib.tensor([[1.0, float("nan"), 3.0, 0.0]])
+    assert x.cummax(1).indices.tolist() == [[0, 1, 1, 1]] and x.cummin(1).values[0, 1:].isnan().all()
+
+
 def test_short_runs_keep_nan_and_infinities():
     x = nnlib.zeros(100, 5)
     x[3, 2], x[50, 4], x[70, 0] = float("nan"), float("inf"), -float("inf")

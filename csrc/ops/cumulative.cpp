@@ -2,6 +2,7 @@
 // gradient.
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -483,8 +484,11 @@ void extreme_columns(const Extent& e, const T* x, T* y, int64_t* at) {
 }
 
 template <bool Max>
-std::pair<Tensor, Tensor> cumulative_extreme(const Tensor& self, int64_t dim, const char* node) {
-  const int64_t d = wrap_dim(dim, self.dim());
+std::pair<Tensor, Tensor> run_cumulative_extreme(const Tensor& self, int64_t d) {
+  if (is_reduced_float(self.dtype())) {  // at once: converted row by row they would take longer
+    auto r = run_cumulative_extreme<Max>(cast_values(self, Dtype::Float32), d);
+    return {cast_values(r.first, self.dtype()), r.second};
+  }
   Tensor values = empty(self.sizes(), self.dtype()), indices = empty(self.sizes(), Dtype::Int64);
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   if (self.numel() > 0) {
@@ -499,6 +503,14 @@ std::pair<Tensor, Tensor> cumulative_extreme(const Tensor& self, int64_t dim, co
           [&](void* const* rows) { extreme_row<Max>(n, (const C*)rows[0], (C*)rows[1], (int64_t*)rows[2]); });
     });
   }
+  return {values, indices};
+}
+
+template <bool Max>
+std::pair<Tensor, Tensor> cumulative_extreme(const Tensor& self, int64_t dim, const char* node) {
+  const int64_t d = wrap_dim(dim, self.dim());
+  Tensor values, indices;
+  std::tie(values, indices) = run_cumulative_extreme<Max>(self, d);
   if (wants_grad(self)) {
     record(values, node, {self}, [at = save(indices), d](Backward& ctx, const TensorList& g) {
       if (g[0].dim() == 0) return TensorList{g[0]};

@@ -58,19 +58,22 @@ void spread_runs(int64_t count, int64_t n, const char* from, char* to, int64_t s
   }
 }
 
-// out[.., start_i + j, ..] = in_i[.., j, ..] where everything is contiguous: runs of bytes.
-void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d) {
+// out[.., start_i + j, ..] = in_i[.., j, ..] where everything is contiguous: runs of bytes. Tensors that are
+// stacked lack the dimension d.
+void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d, bool stacked) {
   int64_t outer = 1, inner = (int64_t)out.itemsize();
   for (int64_t i = 0; i < d; i++) outer *= out.sizes()[i];
   for (int64_t i = d + 1; i < out.dim(); i++) inner *= out.sizes()[i];
   const int64_t row = out.sizes()[d] * inner;
+  const auto run_of = [&](const Tensor& x) {
+    return stacked ? inner : skipped(x) ? 0 : x.sizes()[d] * inner;
+  };
   if (constexpr int64_t kPiece = 1 << 17; row >= 2 * kPiece) {
     // Long runs are cut, so that threads share each.
     for (int64_t o = 0; o < outer; o++) {
       char* to = (char*)out.raw() + o * row;
       for (const Tensor& x : in) {
-        if (skipped(x)) continue;
-        const int64_t n = x.sizes()[d] * inner;
+        const int64_t n = run_of(x);
         const char* from = (const char*)x.raw() + o * n;
         parallel_for(0, n, kPiece,
                      [&](int64_t b, int64_t e) { copy_bytes(to + b, from + b, (size_t)(e - b)); });
@@ -82,8 +85,7 @@ void cat_contiguous(const Tensor& out, const TensorList& in, int64_t d) {
   parallel_for(0, outer, std::max<int64_t>(1, 65536 / std::max<int64_t>(row, 1)), [&](int64_t b, int64_t e) {
     char* to = (char*)out.raw() + b * row;
     for (const Tensor& x : in) {
-      if (skipped(x)) continue;
-      const int64_t n = x.sizes()[d] * inner;
+      const int64_t n = run_of(x);
       if (n) spread_runs(e - b, n, (const char*)x.raw() + b * n, to, row);
       to += n;
     }
@@ -124,7 +126,7 @@ Tensor cat(const TensorList& tensors, int64_t dim) {
       empty(sizes, dtype,
             channels_last && first->dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
   if (dense) {
-    cat_contiguous(r, tensors, d);
+    cat_contiguous(r, tensors, d, false);
   } else {
     int64_t start = 0;
     for (const Tensor& x : tensors) {
@@ -155,16 +157,23 @@ Tensor stack(const TensorList& tensors, int64_t dim) {
   NNLIB_CHECK(!tensors.empty(), "stack expects a non-empty TensorList");
   const Dims sizes = tensors[0].sizes();
   const int64_t d = wrap_dim(dim, tensors[0].dim() + 1);
-  TensorList rows;
+  bool dense = true;
   for (size_t i = 0; i < tensors.size(); i++) {
     NNLIB_CHECK(tensors[i].sizes() == sizes, "stack expects each tensor to be equal size, but got ", sizes,
                 " at entry 0 and ", tensors[i].sizes(), " at entry ", i);
-    NoGradGuard guard;
-    rows.push_back(unsqueeze(tensors[i], d));
+    dense = dense && tensors[i].is_contiguous() && tensors[i].dtype() == tensors[0].dtype() &&
+            !tensors[i].is_sparse();
   }
   Tensor r;
-  {
+  if (dense) {
+    Dims all = sizes;
+    all.insert((size_t)d, (int64_t)tensors.size());
+    r = empty(all, tensors[0].dtype());
+    cat_contiguous(r, tensors, d, true);
+  } else {
     NoGradGuard guard;
+    TensorList rows;
+    for (const Tensor& x : tensors) rows.push_back(unsqueeze(x, d));
     r = cat(rows, d);
   }
   if (wants_grad(tensors))

@@ -44,10 +44,15 @@ void dispatch_hinges(Dtype d, F f) {
   throw_message<NotImplementedError>("\"margin_loss\" not implemented for '", dtype_legacy_name(d), "'");
 }
 
-// Adds up f(i, shift + x[i]) in chains that make vectors.
+// Adds up f(i, shift + x[i]) in chains that make vectors, if there are enough values for them.
 template <class C, class F>
 C add_up(int64_t n, const C* x, C shift, F f) {
   constexpr int64_t kChains = 8;
+  if (n < kChains) {
+    C sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += f(i, shift + x[i]);
+    return sum;
+  }
   C part[kChains] = {};
   int64_t i = 0;
   for (; i + kChains <= n; i += kChains)

@@ -121,42 +121,33 @@ bool sum_short_rows(const Tensor& self, const std::vector<bool>& mask, const Ten
 }
 
 // out = scale * sum(self) without history; out is contiguous.
-void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale,
-              bool skip_nan) {
+void sum_into(const Tensor& out, const Tensor& self, const std::vector<bool>& mask, double scale) {
   if (const auto s = straighten(self, mask, Straighten::kDropRepeats)) {
     const Tensor place = s->place(out);
     const bool whole = !is_floating(out.dtype());
-    sum_into(place, s->self, s->mask, whole ? scale : scale * (double)s->repeats, skip_nan);
+    sum_into(place, s->self, s->mask, whole ? scale : scale * (double)s->repeats);
     if (whole && s->repeats != 1) copy_values(place, place * Scalar(s->repeats));
     return s->deliver(place, out);
   }
   // Floats come as they are, others in the type that they are added in.
-  const Dtype compute = is_floating(self.dtype())  ? (skip_nan ? compute_dtype(self.dtype()) : self.dtype())
+  const Dtype compute = is_floating(self.dtype())  ? self.dtype()
                         : is_floating(out.dtype()) ? Dtype::Float64
                                                    : Dtype::Int64;
-  if (!skip_nan) {
-    bool done = false;
-    if (is_floating(self.dtype()))
-      dispatch_floating(self.dtype(), "sum", [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        done = sum_short_rows<T>(self, mask, out, scale) || sum_few_rows(self, mask, out, scale) ||
-               sum_columns<T>(self, mask, out, scale);
-      });
-    else
-      done = compute == Dtype::Int64
-                 ? sum_integer_rows(self, mask, out) || sum_columns<int64_t>(self, mask, out, scale)
-                 : sum_columns<double>(self, mask, out, scale);
-    if (done) return;
-  }
+  bool done = false;
+  if (is_floating(self.dtype()))
+    dispatch_floating(self.dtype(), "sum", [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      done = sum_short_rows<T>(self, mask, out, scale) || sum_few_rows(self, mask, out, scale) ||
+             sum_columns<T>(self, mask, out, scale);
+    });
+  else
+    done = compute == Dtype::Int64
+               ? sum_integer_rows(self, mask, out) || sum_columns<int64_t>(self, mask, out, scale)
+               : sum_columns<double>(self, mask, out, scale);
+  if (done) return;
   auto row = [&](Acc& a, int64_t n, const void* x, int64_t) {
     if (compute == Dtype::Int64) {
       a.i[0] = (int64_t)((uint64_t)a.i[0] + (uint64_t)kernels::table().sum_i64(n, (const int64_t*)x));
-    } else if (skip_nan) {
-      auto add = [&](auto* v) {
-        for (int64_t i = 0; i < n; i++)
-          if (v[i] == v[i]) a.f[0] += v[i], a.i[0]++;
-      };
-      compute == Dtype::Float32 ? add((const float*)x) : add((const double*)x);
     } else {
       dispatch_floating(compute, "sum",
                         [&](auto tag) { a.f[0] += sum_of(n, (const typename decltype(tag)::type*)x); });
@@ -194,7 +185,7 @@ Tensor sum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opti
     return basic_ops().view(count, reduced_sizes(self, mask, keepdim));
   }
   Tensor out = empty(reduced_sizes(self, mask, keepdim), type);
-  sum_into(out, self, mask, 1, false);
+  sum_into(out, self, mask, 1);
   if (wants_grad(self)) {
     record(out, dims ? "SumBackward1" : "SumBackward0", {self},
            [sizes = self.sizes(), mask, keepdim](Backward&, const TensorList& g) {
@@ -215,7 +206,7 @@ Tensor mean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::opt
   const std::vector<bool> mask = reduced_mask(self, dims);
   const double n = (double)reduced_count(self, mask);
   Tensor out = empty(reduced_sizes(self, mask, keepdim), type);
-  sum_into(out, self, mask, 1 / n, false);
+  sum_into(out, self, mask, 1 / n);
   if (wants_grad(self)) {
     record(out, dims ? "MeanBackward1" : "MeanBackward0", {self},
            [sizes = self.sizes(), mask, keepdim, n](Backward&, const TensorList& g) {
@@ -230,7 +221,10 @@ Tensor nansum(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::o
   if (dtype && *dtype != self.dtype()) return nansum(cast(self, *dtype), dims, keepdim, dtype);
   const std::vector<bool> mask = reduced_mask(self, dims);
   Tensor out = empty(reduced_sizes(self, mask, keepdim), self.dtype());
-  sum_into(out, self, mask, 1, true);
+  sum_into(out, self, mask, 1);
+  // A sum that is no NaN has met none.
+  if (any(isnan(detach(out)), std::nullopt, false).item().to_bool())
+    sum_into(out, where(isnan(detach(self)), wrapped_number(0.0), detach(self)), mask, 1);
   if (wants_grad(self)) {
     record(
         out, "NansumBackward0", {self}, [x = save(self), mask, keepdim](Backward& ctx, const TensorList& g) {

@@ -198,17 +198,43 @@ bool distinct_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indic
   return distinct;
 }
 
+// A few of a short lane, by insertion into what was found so far; false where equal values leave a choice.
+template <bool largest, class C>
+bool insert_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indices) {
+  const Before<largest, C> before;
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (count == k && !before(x[i], values[k - 1])) continue;
+    int64_t at = count < k ? count++ : k - 1;
+    for (; at > 0 && before(x[i], values[at - 1]); at--) {
+      values[at] = values[at - 1];
+      indices[at] = indices[at - 1];
+    }
+    values[at] = x[i];
+    indices[at] = i;
+  }
+  bool distinct = true;
+  for (int64_t i = 1; i < k; i++) distinct &= before(values[i - 1], values[i]);
+  int64_t chosen = 0;
+  for (int64_t i = 0; i < n; i++) chosen += !before(values[k - 1], x[i]);
+  return distinct && chosen == k;
+}
+
 // Of equal values PyTorch's are picked, which takes them by std::partial_sort where they are few, by
 // std::nth_element otherwise.
 template <bool largest, class C>
 void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_distinct, C* values,
                  int64_t* indices) {
   constexpr int64_t kShort = 128;  // below it the second look costs more than it saves
+  constexpr int64_t kFew = 8;
   if (k == 0) return;
   const Before<largest, C> before;
   const bool few = k * 64 <= n;
   if (k == 1 && only_first<largest>(n, x, values, indices)) return;
   if (!few && mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, values, indices))
+    return;
+  if (!std::is_integral_v<C> && sorted && k <= kFew && n < kShort &&
+      insert_select<largest>(n, x, k, values, indices))
     return;
   const auto room_for_chosen = room<Placed<C>>(few ? k + 1 : n);
   Placed<C>* const chosen = room_for_chosen.get();

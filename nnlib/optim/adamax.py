@@ -90,7 +90,8 @@ class Adamax(StepwiseOptimizer):
         state["step"] += 1
         grad = add_decay(grad, param, group["weight_decay"])
         exp_avg.lerp_(grad, 1 - beta1)
-        size = nnlib.maximum(exp_inf * beta2, grad.abs().add_(group["eps"]))
+        kept = exp_inf * beta2 if group["differentiable"] else exp_inf.mul_(beta2)
+        size = nnlib.maximum(kept, grad.abs().add_(group["eps"]))
         rate = plain(group["lr"]) / (1 - beta1 ** state["step"].item())
         if group["differentiable"]:
             # The graph holds both operands of the division, which the next step must not overwrite; the rate may be a
