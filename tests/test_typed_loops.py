@@ -32,6 +32,8 @@ LAYOUTS = {
     "turned and column": lambda a: (a(33, 65).t(), a(65, 1)),
     "channels last": lambda a: (a(2, 5, 6, 7).to(memory_format=nn.channels_last), a(1, 5, 1, 1)),
     "steps": lambda a: (a(9, 40)[:, ::2], a(9, 60)[:, ::3]),
+    "bias of three": lambda a: (a(997, 3), a(3)),
+    "bias first": lambda a: (a(2, 5), a(3, 70, 2, 5)),
     "short": lambda a: (a(500, 5)[:, :3], a(500, 4)[:, 1:]),
     "one": lambda a: (a(6, 7), a(1, 1)),
     "expanded": lambda a: (a(1, 7).expand(6, 7), a(6, 1).expand(6, 7)),
@@ -64,6 +66,16 @@ def test_two_operands(layout, dtype):
     for name, reference in BINARY.items():
         x, y = LAYOUTS[layout](maker(dtype))
         near(getattr(nn, name)(x, y), reference(wide(x), wide(y)), dtype)
+    a, b = wide(x), wide(y)
+    rtol = 8 * FLOATS[dtype]
+    np.testing.assert_allclose(wide(nn.add(x, y, alpha=0.7)), a + 0.7 * b, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(
+        wide(nn.addcmul(x, x, y, value=0.7)), a + 0.7 * a * b, rtol=rtol, atol=2 * rtol
+    )
+    for weight in (0.3, 0.9, 1.0, -2.0):
+        want = a + weight * (b - a)
+        np.testing.assert_allclose(wide(nn.lerp(x, y, weight)), want, rtol=rtol, atol=rtol)
+    near(nn.div(x, y + 5, rounding_mode="trunc"), np.trunc(a / wide(y + 5)), dtype)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

@@ -100,6 +100,9 @@ void add_types(Cases& cases) {
 #define NNLIB_ROWS(name, type, T, x, y, z)                                     \
   cases.add(#name "_rows_" #type, "8x512", {kValues, 3 * sizeof(T) * kValues}, \
             [&t] { t.name##_rows_##type(kRows, kCols, x, kCols, 1, y, kCols, 1, z, kCols); });
+#define NNLIB_NUMBER_ROWS(name, type, T, x, y, z)                              \
+  cases.add(#name "_rows_" #type, "8x512", {kValues, 3 * sizeof(T) * kValues}, \
+            [&t] { t.name##_rows_##type(0.3, kRows, kCols, x, kCols, 1, y, kCols, 1, z, kCols); });
 #define NNLIB_TYPE(type, T, x, y, z)                              \
   NNLIB_ROWS(add, type, T, x, y, z)                               \
   NNLIB_ROWS(sub, type, T, x, y, z)                               \
@@ -108,6 +111,9 @@ void add_types(Cases& cases) {
   NNLIB_ROWS(maximum, type, T, x, y, z)                           \
   NNLIB_ROWS(minimum, type, T, x, y, z)                           \
   NNLIB_ROWS(prelu, type, T, x, y, z)                             \
+  NNLIB_ROWS(div_trunc, type, T, x, y, z)                         \
+  NNLIB_NUMBER_ROWS(scaled_add, type, T, x, y, z)                 \
+  NNLIB_NUMBER_ROWS(lerp, type, T, x, y, z)                       \
   cases.add("sum_rows_" #type, "8x512", {0, sizeof(T) * kValues}, \
             [&t] { t.sum_rows_##type(kRows, kCols, x, kCols, output_f64(1)); });
   NNLIB_TYPE(f32, float, input(0), input(1), output(0))
@@ -115,6 +121,7 @@ void add_types(Cases& cases) {
   NNLIB_TYPE(bf16, uint16_t, input_half(), input_half(), output_half())
   NNLIB_TYPE(f16, uint16_t, input_half(), input_half(), output_half())
 #undef NNLIB_TYPE
+#undef NNLIB_NUMBER_ROWS
 #undef NNLIB_ROWS
   cases.add("convert", "2048 of float32 to int64", {0, 12.0 * 2048},
             [&t] { t.convert(8, 5, 2048, input(0), output_f64(2)); });

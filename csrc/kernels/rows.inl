@@ -90,8 +90,33 @@ NNLIB_ROWS(div, a / b)
 NNLIB_ROWS(maximum, max_nan(a, b))
 NNLIB_ROWS(minimum, min_nan(a, b))
 NNLIB_ROWS(prelu, select(gt(a, all_lanes<decltype(a)>(0)), a, b* a))
+NNLIB_ROWS(div_trunc, trunc(a / b))
 #undef NNLIB_ROWS
 #undef NNLIB_ROWS_OF
+
+// With a number.
+#define NNLIB_ROWS(suffix, lanes)                                                                          \
+  void scaled_add_rows_##suffix(double c, int64_t rows, int64_t n, const void* x, int64_t x_row,           \
+                                int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z,     \
+                                int64_t z_row) {                                                           \
+    const lanes::V by = lanes::splat(lanes::One(c));                                                       \
+    rows2<lanes>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row,                                    \
+                 [by](lanes::V a, lanes::V b) { return fma(by, b, a); });                                  \
+  }                                                                                                        \
+  /* From the nearer end. */                                                                               \
+  void lerp_rows_##suffix(double c, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, \
+                          const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {          \
+    const lanes::One weight = lanes::One(c);                                                               \
+    const bool near = weight < lanes::One(0.5) && weight > lanes::One(-0.5);                               \
+    const lanes::V by = lanes::splat(near ? weight : weight - 1);                                          \
+    rows2<lanes>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row,                                    \
+                 [by, near](lanes::V a, lanes::V b) { return fma(by, b - a, near ? a : b); });             \
+  }
+NNLIB_ROWS(f32, LanesF32)
+NNLIB_ROWS(f64, LanesF64)
+NNLIB_ROWS(bf16, LanesBf16)
+NNLIB_ROWS(f16, LanesF16)
+#undef NNLIB_ROWS
 
 // n values with steps between them, or one n times, side by side.
 template <class T>

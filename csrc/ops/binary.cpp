@@ -64,6 +64,9 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
   } else if (a == -1) {
     run_binary(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(sub),
                [](auto x, auto y) { return wrap_sub(x, y); });
+  } else if (out.dtype() == common &&
+             run_with_number(out, self, other, a, NNLIB_NUMBER_KERNELS(scaled_add))) {
+    return;
   } else if (compute_dtype(common) == Dtype::Float32) {
     for_each_row(out, Dtype::Float32, {{&self, Dtype::Float32}, {&other, Dtype::Float32}},
                  [&](int64_t n, const void* const* in, void* o) {

@@ -50,6 +50,22 @@ struct BinaryKernels {
 #define NNLIB_BINARY_KERNELS_OF_ALL(name) \
   NNLIB_BINARY_KERNELS(name).with_integers(kernels::table().name##_rows_i32, kernels::table().name##_rows_i64)
 
+// out = f(c, a, b) by the kernel of out's type that takes a number. False, and nothing done, where the type
+// has none or the operands are not for it.
+inline bool run_with_number(const Tensor& out, const Tensor& a, const Tensor& b, double c, NumberRows2 f32,
+                            NumberRows2 f64, NumberRows2 bf16, NumberRows2 f16) {
+  const Dtype d = out.dtype();
+  if (!is_floating(d)) return false;
+  const NumberRows2 kernel = d == Dtype::Float32    ? f32
+                             : d == Dtype::Float64  ? f64
+                             : d == Dtype::BFloat16 ? bf16
+                                                    : f16;
+  return for_each_rows2(out, a, b, d, [=](auto... rows) { kernel(c, rows...); }, kCheap);
+}
+#define NNLIB_NUMBER_KERNELS(name)                                                                       \
+  kernels::table().name##_rows_f32, kernels::table().name##_rows_f64, kernels::table().name##_rows_bf16, \
+      kernels::table().name##_rows_f16
+
 template <class F>
 void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, const F& f,
                   int64_t grain) {

@@ -44,6 +44,11 @@ const auto kDivTrunc = [](auto a, auto b) {
   else
     return (T)std::trunc(a / b);
 };
+BinaryKernels div_trunc_kernels() {
+  const auto& k = kernels::table();
+  return BinaryKernels(nullptr, k.div_trunc_rows_f32, k.div_trunc_rows_f64, k.div_trunc_rows_bf16,
+                       k.div_trunc_rows_f16);
+}
 // Quotient towards minus infinity, as Python's //: from fmod, so that it agrees
 // with remainder.
 const auto kDivFloor = [](auto a, auto b) {
@@ -155,7 +160,7 @@ Dtype arithmetic_type(const Tensor& self, const Tensor& other, const char* name)
 
 Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
   const Dtype common = arithmetic_type(self, other, mode == "trunc" ? "div_trunc_cpu" : "div_floor_cpu");
-  if (mode == "trunc") return binary(self, other, common, nullptr, kDivTrunc);
+  if (mode == "trunc") return binary(self, other, common, div_trunc_kernels(), kDivTrunc);
   NNLIB_CHECK(mode == "floor",
               "div expected rounding_mode to be one of None, 'trunc', or "
               "'floor' but found '",

@@ -234,7 +234,7 @@ constexpr int kMaxOperands = 6;   // out first
 constexpr int64_t kBlock = 1024;  // values brought into a buffer at a time
 constexpr int64_t kSpread =
     256;  // the same where one value is spread along a row, and used for the whole row
-constexpr int64_t kLongRow = 128;  // inner rows from here on are worked on where they lie
+constexpr int64_t kLongRow = 48;  // inner rows from here on are worked on where they lie
 
 struct Arg {
   char* base;
@@ -244,6 +244,7 @@ struct Arg {
   bool same = false;      // lies in its compute type
   bool flat = false;      // the whole loop walks it contiguously
   bool constant = false;  // one value for all
+  bool periodic = false;  // the same short row again and again
   LoadRow load = nullptr;
   StoreRow store = nullptr;
 };
@@ -325,8 +326,16 @@ void gather_words(const Arg& a, const Dims& sizes, Cursor c, int64_t n, uint32_t
   }
 }
 
+// A row of n values again and again, so that `count` values follow each of it.
+void load_periods(const Arg& a, int64_t n, int64_t count, char* to) {
+  a.load(n, a.base, a.inner, to);
+  const int64_t row = n * a.compute_item, all = (n + count) * a.compute_item;
+  for (int64_t done = row; done < all; done += std::min(done, all - done))
+    std::memcpy(to + done, to, (size_t)std::min(done, all - done));
+}
+
 void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
-  alignas(64) char buffers[kMaxOperands][kBlock * 8];
+  alignas(64) char buffers[kMaxOperands][(kBlock + kLongRow) * 8];
   const void* in[kMaxOperands];
   const char* spread[kMaxOperands] = {};
   int64_t spread_n[kMaxOperands] = {};
@@ -334,7 +343,10 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
   cursor.seek(begin);
   const bool by_rows = p.sizes.back() >= kLongRow;
   for (int k = 1; k < p.n; k++)
-    if (p.args[k].constant) p.args[k].load(std::min(kBlock, end - begin), p.args[k].base, 0, buffers[k]);
+    if (p.args[k].constant)
+      p.args[k].load(std::min(kBlock, end - begin), p.args[k].base, 0, buffers[k]);
+    else if (p.args[k].periodic)
+      load_periods(p.args[k], p.sizes.back(), std::min(kBlock, end - begin), buffers[k]);
   for (int64_t at = begin; at < end;) {
     int64_t n = std::min(p.block ? p.block : end - begin, end - at);
     if (by_rows) n = std::min(n, cursor.left());
@@ -352,6 +364,8 @@ void run(const Plan& p, int64_t begin, int64_t end, const Row& row) {
       const Arg& a = p.args[k];
       if (a.constant) {
         in[k - 1] = buffers[k];
+      } else if (a.periodic) {
+        in[k - 1] = buffers[k] + at % p.sizes.back() * a.compute_item;
       } else if (a.same && a.flat) {
         in[k - 1] = a.base + at * a.item;
       } else if (a.same && by_rows && a.inner == a.item) {
@@ -502,6 +516,7 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
         expected *= p.sizes[(size_t)d];
       }
     }
+    a.periodic = i > 0 && !by_rows && !a.constant && p.sizes.size() == 2 && a.strides[0] == 0;
     const bool spread = i > 0 && by_rows && a.inner == 0 && !a.constant;
     if (!a.same || a.constant || !(a.flat || (by_rows && a.inner == a.item))) {
       others |= !spread && !a.constant;
@@ -586,6 +601,34 @@ bool run_repeated(const Tensor& out, Dtype out_compute, std::initializer_list<Op
   return true;
 }
 
+// Rows of a few values, one after the other, beside an operand that is the same in each of them (a bias of
+// three channels, say): some rows together are one long row, and copies of that operand are its partner.
+struct ShortRows {
+  int64_t times = 0;  // rows that go together; 0 where nothing is gained or they do not lie so
+  const char* from(const Plan& p, int k, const char* base) const {
+    return p.args[k].strides[0] == 0 && !p.args[k].constant ? copies : base;
+  }
+  explicit ShortRows(const Plan& p) {
+    constexpr int64_t kShort = 32;
+    const int64_t n = p.sizes.back();
+    if (p.sizes.size() != 2 || n < 2 || n > kShort) return;
+    int repeated = 0;
+    for (int k = 0; k < 3; k++) {
+      const Arg& a = p.args[k];
+      if (a.constant) continue;
+      if (a.inner != a.item || (a.strides[0] != n * a.item && a.strides[0] != 0)) return;
+      if (a.strides[0] == 0) repeated = repeated ? -1 : k;
+    }
+    if (repeated <= 0) return;
+    times = std::min(p.sizes[0], kSpread / n);
+    const int64_t row = n * p.args[repeated].item;
+    for (int64_t t = 0; t < times; t++) std::memcpy(copies + t * row, p.args[repeated].base, (size_t)row);
+  }
+
+ private:
+  alignas(64) char copies[kSpread * 8];
+};
+
 }  // namespace
 
 void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Operand> inputs, Row row,
@@ -629,6 +672,7 @@ bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Dtype t
   if (outer.empty()) outer.push_back(1);
   const size_t d = outer.size() - 1;
   const bool flat = p.sizes.size() == 1;
+  const ShortRows together(p);
   parallel_for(0, rows * pieces, std::max<int64_t>(1, grain / piece), [&](int64_t begin, int64_t end) {
     Cursor c(outer);
     c.seek(begin / pieces);
@@ -648,7 +692,16 @@ bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Dtype t
           base[k] = (const char*)&one[k];
         }
       }
-      kernel(count, m, base[1], row[1], step[1], base[2], row[2], step[2], (char*)base[0], row[0]);
+      const int64_t several = together.times ? count / together.times : 0;
+      if (several > 0) {
+        const int64_t k = together.times;
+        kernel(several, k * n, together.from(p, 1, base[1]), row[1] * k, step[1],
+               together.from(p, 2, base[2]), row[2] * k, step[2], (char*)base[0], row[0] * k);
+        for (int i = 0; i < 3; i++)
+          if (!p.args[i].constant) base[i] += several * k * row[i] * p.args[i].item;
+      }
+      if (const int64_t rest = several > 0 ? count % together.times : count; rest > 0)
+        kernel(rest, m, base[1], row[1], step[1], base[2], row[2], step[2], (char*)base[0], row[0]);
       t += count;
       if (pieces == 1)
         c.advance(count);

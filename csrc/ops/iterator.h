@@ -141,6 +141,9 @@ void for_each_row(const Tensor& out, Dtype out_compute, std::initializer_list<Op
 // A kernel of two operands of one type over rows (rows.inl).
 using Rows2 = void (*)(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, const void* y,
                        int64_t y_row, int64_t y_step, void* z, int64_t z_row);
+// And of a number.
+using NumberRows2 = void (*)(double c, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,
+                             const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row);
 // out = kernel(a, b) where a and b have `type` or are single values, which the kernel reads where they lie.
 // False, and nothing done, where they do not, or out's values do not lie together.
 bool for_each_rows2(const Tensor& out, const Tensor& a, const Tensor& b, Dtype type,

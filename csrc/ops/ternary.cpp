@@ -227,6 +227,26 @@ void run_clamp(const Tensor& out, const Tensor& self, const std::optional<Scalar
   });
 }
 
+// Floats of one type by the kernels of maxima and minima, which keep NaN. False, and nothing done, for
+// others.
+bool run_clamp_of_floats(const Tensor& out, const Tensor& self, const Tensor& min, const Tensor& max) {
+  const Dtype d = out.dtype();
+  const Rows2 larger = NNLIB_BINARY_KERNELS(maximum).rows(d), smaller = NNLIB_BINARY_KERNELS(minimum).rows(d);
+  if (!is_floating(d) || self.dtype() != d || min.dtype() != d || max.dtype() != d) return false;
+  const int64_t item = (int64_t)out.itemsize();
+  for_each_row(out, d, {{&self, d}, {&min, d}, {&max, d}}, [&](int64_t n, const void* const* in, void* o) {
+    constexpr int64_t kPart = 2048;  // the second kernel finds them in the first-level cache
+    for (int64_t i = 0; i < n; i += kPart) {
+      const int64_t m = std::min(kPart, n - i);
+      const auto at = [&](const void* p) { return (const char*)p + i * item; };
+      char* const to = (char*)o + i * item;
+      larger(1, m, at(in[0]), m, 1, at(in[1]), m, 1, to, m);
+      smaller(1, m, to, m, 1, at(in[2]), m, 1, to, m);
+    }
+  });
+  return true;
+}
+
 Dtype clamp_type(const Tensor& self, const std::optional<Scalar>& min, const std::optional<Scalar>& max) {
   NNLIB_CHECK(min || max, "torch.clamp: At least one of 'min' or 'max' must not be None");
   TensorList all{self};
@@ -275,13 +295,15 @@ Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max) {
   if (!min.defined()) return clamp_max(self, max);
   if (!max.defined()) return clamp_min(self, min);
   Tensor out = make_output(broadcast_sizes({self, min, max}), result_type(self, min, max), {&self});
-  if (is_floating(out.dtype())) {
+  const Dtype type = out.dtype();
+  if (is_floating(type)) {
     // NaN anywhere gives NaN, and where the bounds cross the upper one stays.
-    const Dtype type = out.dtype();
-    run_binary(out, self, min, type, NNLIB_BINARY_KERNELS(maximum), kLarger);
-    run_binary(out, out, max, type, NNLIB_BINARY_KERNELS(minimum), kSmaller);
+    if (!run_clamp_of_floats(out, self, min, max)) {
+      run_binary(out, self, min, type, NNLIB_BINARY_KERNELS(maximum), kLarger);
+      run_binary(out, out, max, type, NNLIB_BINARY_KERNELS(minimum), kSmaller);
+    }
   } else {
-    run_ternary(out, out.dtype(), self, min, max, kClamp);
+    run_ternary(out, type, self, min, max, kClamp);
   }
   if (wants_grad(self, min, max)) {
     record(out, "ClampBackward0", {self, min, max},
@@ -360,6 +382,9 @@ void run_lerp_as(const Tensor& out, const Tensor& self, const Tensor& end, const
                });
 }
 void run_lerp(const Tensor& out, const Tensor& self, const Tensor& end, const Tensor& weight) {
+  if (weight.is_wrapped_number() &&
+      run_with_number(out, self, end, weight.item().to_double(), NNLIB_NUMBER_KERNELS(lerp)))
+    return;
   dispatch_kernel(out.dtype(), [&](auto, auto, auto kernel) { run_lerp_as(out, self, end, weight, kernel); });
 }
 

@@ -6,9 +6,6 @@ using nnlib::kernels::Table;
 
 namespace {
 
-using Rows2 = void (*)(int64_t, int64_t, const void*, int64_t, int64_t, const void*, int64_t, int64_t, void*,
-                       int64_t);
-
 double value_of(float x, bool) { return x; }
 double value_of(double x, bool) { return x; }
 double value_of(uint16_t h, bool brain) { return from_half(h, brain); }
@@ -32,8 +29,8 @@ std::vector<T> some_values(int64_t n, bool brain) {
 }
 
 // Operands that run, stand still along rows or altogether, or have steps, rows that touch or lie apart.
-template <class T, class One>
-void check_rows(const char* name, const char* isa, Rows2 got, Rows2 want, bool brain) {
+template <class T, class One, class Got, class Want>
+void check_rows(const char* name, const char* isa, Got got, Want want, bool brain, double near = 0) {
   struct Walk {
     int64_t row, step;
   };
@@ -54,8 +51,9 @@ void check_rows(const char* name, const char* isa, Rows2 got, Rows2 want, bool b
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t i = 0; i < z_row; ++i) {
             const double g = value_of(z[r * z_row + i], brain), w = value_of(z0[r * z_row + i], brain);
-            CHECK(g == w || (g != g && w != w), name, " ", isa, " row ", r, " value ", i, " of ", n,
-                  ", steps ", x.step, " and ", y.step, ": ", g, " not ", w);
+            CHECK(g == w || (g != g && w != w) || std::abs(g - w) <= near * std::max(1.0, std::abs(w)), name,
+                  " ", isa, " row ", r, " value ", i, " of ", n, ", steps ", x.step, " and ", y.step, ": ", g,
+                  " not ", w);
           }
         }
         CHECK(z.intact(), name, " ", isa, " wrote past its rows");
@@ -153,6 +151,26 @@ TEST(rows_of_two_operands) {
     NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, maximum)
     NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, minimum)
     NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, prelu)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, div_trunc)
+#undef NNLIB_CHECK_ROWS
+  });
+}
+
+// Where the processor has no fused multiplication, products are rounded.
+TEST(rows_of_two_operands_and_a_number) {
+  for_each_isa([](const Table& t, const char* isa) {
+#define NNLIB_CHECK_ROWS(name, type, T, One)                                                   \
+  for (double c : {0.3, -0.7, 1.0})                                                            \
+    check_rows<T, One>(                                                                        \
+        #name "_rows_" #type, isa, [&t, c](auto... a) { t.name##_rows_##type(c, a...); },      \
+        [c](auto... a) { truth().name##_rows_##type(c, a...); }, std::string(#type) == "bf16", \
+        sizeof(T) == 2   ? 1e-2                                                                \
+        : sizeof(T) == 4 ? 2e-6                                                                \
+                         : 1e-14);                                                             \
+  covered().insert(#name "_rows_" #type);
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, scaled_add)
+    NNLIB_EACH_TYPE(NNLIB_CHECK_ROWS, lerp)
+#undef NNLIB_CHECK_ROWS
   });
 }
 

@@ -45,8 +45,30 @@ NNLIB_ROWS(div, a / b)
 NNLIB_ROWS(maximum, a != a || a > b ? a : b)
 NNLIB_ROWS(minimum, a != a || a < b ? a : b)
 NNLIB_ROWS(prelu, a > 0 ? a : b * a)
+NNLIB_ROWS(div_trunc, a / b < 0 ? -std::floor(-(a / b)) : std::floor(a / b))
 #undef NNLIB_ROWS
 #undef NNLIB_ROWS_OF
+
+// With a number.
+#define NNLIB_ROWS(suffix, One, T, get, put)                                                               \
+  void scaled_add_rows_##suffix(double c, int64_t rows, int64_t n, const void* x, int64_t x_row,           \
+                                int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z,     \
+                                int64_t z_row) {                                                           \
+    rows2<One, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put,                         \
+                  [c](One a, One b) { return std::fma(One(c), b, a); });                                   \
+  }                                                                                                        \
+  void lerp_rows_##suffix(double c, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step, \
+                          const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {          \
+    rows2<One, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put, [c](One a, One b) {     \
+      return One(c) < One(0.5) && One(c) > One(-0.5) ? std::fma(One(c), b - a, a)                          \
+                                                     : std::fma(One(c) - 1, b - a, b);                     \
+    });                                                                                                    \
+  }
+NNLIB_ROWS(f32, float, float, same_value<float>, same_value<float>)
+NNLIB_ROWS(f64, double, double, same_value<double>, same_value<double>)
+NNLIB_ROWS(bf16, float, uint16_t, from_bf16, to_bf16)
+NNLIB_ROWS(f16, float, uint16_t, from_f16, to_f16)
+#undef NNLIB_ROWS
 
 // Integers wrap; a value that stands for all is an int64.
 #define NNLIB_ROWS_OF(name, suffix, T, expression)                                                  \
