@@ -88,6 +88,10 @@ void add_gemm(Cases& cases) {
     cases.add("outer_f32", past_cache ? "8x512/past the caches" : "8x512", {0, 4.0 * 8 * 512},
               [&t, past_cache] { t.outer_f32(8, 512, input(0), 1, input(1), output(0), 512, past_cache); });
   }
+  cases.add("gemm_panel_u32", "8x128", {2.0 * 8 * 128 * double(t.gemm_u32_nr), 0}, [&t] {
+    t.gemm_panel_u32(8, 128, reinterpret_cast<const uint32_t*>(input(0)), 128,
+                     reinterpret_cast<const uint32_t*>(input(1)), reinterpret_cast<uint32_t*>(output(0)));
+  });
   const double flops = 1000.0 * double(t.probe_flops);
   cases.add("probe_fma_f32", "1000", {flops, 0}, [&t] { (void)t.probe_fma_f32(1000, 0.5f); });
 }

@@ -82,6 +82,42 @@ void gemm_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda
   gemm_dots(m, n, k, a, lda, b, ldb, c, cr, cc);
 }
 
+// Integers of 32 bits, whose overflow wraps around. Four rows and two vectors have enough sums in flight.
+typedef uint32_t GemmWords __attribute__((vector_size(kVecBytes)));
+constexpr int64_t gemm_u32_nr = 2 * kWidth;
+
+template <int R>
+NNLIB_INLINE void panel_rows(int64_t k, const uint32_t* a, int64_t lda, const uint32_t* b, uint32_t* c) {
+  constexpr int64_t W = kWidth;
+  const auto words = [](const uint32_t* p) {
+    GemmWords v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  };
+  GemmWords low[R], high[R];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) low[r] = high[r] = GemmWords{};
+  for (int64_t p = 0; p < k; ++p, b += gemm_u32_nr) {
+    const GemmWords x = words(b), y = words(b + W);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      low[r] += a[r * lda + p] * x;
+      high[r] += a[r * lda + p] * y;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    const GemmWords x = low[r], y = high[r];
+    __builtin_memcpy(c + r * gemm_u32_nr, &x, sizeof x);
+    __builtin_memcpy(c + r * gemm_u32_nr + W, &y, sizeof y);
+  }
+}
+void gemm_panel_u32(int64_t m, int64_t k, const uint32_t* a, int64_t lda, const uint32_t* b, uint32_t* c) {
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) panel_rows<4>(k, a + i * lda, lda, b, c + i * gemm_u32_nr);
+  for (; i < m; ++i) panel_rows<1>(k, a + i * lda, lda, b, c + i * gemm_u32_nr);
+}
+
 void outer_f32(int64_t m, int64_t n, const float* x, int64_t incx, const float* y, float* c, int64_t ldc,
                bool past_cache) {
   for (int64_t i = 0; i < m; ++i, c += ldc) {

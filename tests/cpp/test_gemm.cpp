@@ -208,6 +208,30 @@ TEST(outer) {
   covered().insert("outer_f32");
 }
 
+TEST(gemm_of_integers) {
+  for_each_isa([&](const Table& t, const char* isa) {
+    const int64_t nr = t.gemm_u32_nr;
+    for (int64_t m : {0, 1, 3, 4, 5, 9}) {
+      for (int64_t k : {0, 1, 2, 7, 33}) {
+        const int64_t lda = k + 2;
+        std::vector<uint32_t> a(m * lda + 1), b(k * nr + 1);
+        uint32_t state = 12345;  // numbers whose products overflow
+        for (uint32_t& x : a) x = state = state * 1664525u + 1013904223u;
+        for (uint32_t& x : b) x = state = state * 1664525u + 1013904223u;
+        Guarded<uint32_t> c(m * nr);
+        t.gemm_panel_u32(m, k, a.data(), lda, b.data(), c.data());
+        for (int64_t i = 0; i < m * nr; ++i) {
+          uint64_t sum = 0;
+          for (int64_t p = 0; p < k; ++p) sum += uint64_t(a[i / nr * lda + p]) * b[p * nr + i % nr];
+          CHECK(c[i] == uint32_t(sum), isa, " integers of ", m, " x ", k, " at ", i);
+        }
+        CHECK(c.intact(), isa, " integers wrote outside");
+      }
+    }
+  });
+  covered().insert("gemm_panel_u32");
+}
+
 TEST(pack) {
   std::vector<float> f(2000);
   std::vector<double> d(2000);

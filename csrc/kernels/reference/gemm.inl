@@ -72,6 +72,17 @@ void gemm_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda
   dots(m, n, k, a, lda, b, ldb, c, cr, cc);
 }
 
+constexpr int64_t gemm_u32_nr = 3;
+void gemm_panel_u32(int64_t m, int64_t k, const uint32_t* a, int64_t lda, const uint32_t* b, uint32_t* c) {
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < gemm_u32_nr; ++j) {
+      uint32_t sum = 0;
+      for (int64_t p = 0; p < k; ++p) sum += a[i * lda + p] * b[p * gemm_u32_nr + j];
+      c[i * gemm_u32_nr + j] = sum;
+    }
+  }
+}
+
 void outer_f32(int64_t m, int64_t n, const float* x, int64_t incx, const float* y, float* c, int64_t ldc,
                bool) {
   for (int64_t i = 0; i < m; ++i) {

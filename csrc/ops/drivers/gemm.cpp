@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "ops/drivers/gemm_bf16.h"
+#include "ops/drivers/gemm_integer.h"
 #include "ops/drivers/gemm_plan.h"
 
 namespace nnlib::drivers {
@@ -261,28 +262,6 @@ bool outer(int64_t m, int64_t n, Strided<float> a, Strided<float> b, float* c, i
   return true;
 }
 bool outer(int64_t, int64_t, Strided<double>, Strided<double>, double*, int64_t) { return false; }
-
-// Integers: row by row, in unsigned arithmetic, since overflow wraps around.
-template <class T>
-void integer_gemm(int64_t m, int64_t n, int64_t k, T alpha, Strided<T> a, Strided<T> b, T beta, T* c,
-                  int64_t ldc, const T* bias) {
-  const int64_t grain = std::max<int64_t>(1, kSerialProduct / std::max<int64_t>(1, n * k));
-  parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
-    uint64_t* sum = scratch<Scratch::Output, uint64_t>(n);
-    for (int64_t i = first; i < last; ++i) {
-      std::fill(sum, sum + n, 0);
-      for (int64_t p = 0; p < k; ++p) {
-        const uint64_t x = uint64_t(a.data[i * a.rs + p * a.cs]);
-        for (int64_t j = 0; j < n; ++j) sum[j] += x * uint64_t(b.data[p * b.rs + j * b.cs]);
-      }
-      for (int64_t j = 0; j < n; ++j) {
-        uint64_t value = uint64_t(alpha) * sum[j] + (bias ? uint64_t(bias[j]) : 0);
-        if (beta != 0) value += uint64_t(beta) * uint64_t(c[i * ldc + j]);
-        c[i * ldc + j] = T(value);
-      }
-    }
-  });
-}
 
 }  // namespace
 
