@@ -1,4 +1,4 @@
-# make train | test | lint | bench | docs | sanitize | neon | clean
+# make train | test | lint | bench | docs | sanitize | imitate | neon | clean
 # Each sets up what it needs: a virtual environment in .venv, the native build, the packages. Nothing but
 # Python 3.11 or newer, g++ and make has to be there before. Stamps in .venv/.stamps say what was done.
 
@@ -26,13 +26,14 @@ THREADS := $(shell echo $$(( $(CORES) / $(RANKS) > 0 ? $(CORES) / $(RANKS) : 1 )
 NATIVE := setup.py pyproject.toml CMakeLists.txt $(wildcard src/*.pyx src/*.pxd) \
   $(shell find csrc -type f 2>/dev/null)
 
-.PHONY: help train test pytest lint format bench docs sanitize neon clean
+.PHONY: help train test pytest lint format bench docs sanitize imitate neon clean
 help:
 	@echo "make train     train a network on handwritten digits with $(RANKS) MPI ranks"
 	@echo "make test      run the tests and the style checks"
 	@echo "make lint      style checks alone; make format applies them"
 	@echo "make bench     microbenchmarks of the kernels (google-benchmark)"
 	@echo "make sanitize  the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make imitate   the C++ tests for AVX-512 and AMX, on a processor with AVX2 alone"
 	@echo "make neon      the C++ tests for ARM's NEON, in an emulator"
 	@echo "make docs      the documentation as HTML in build/docs"
 	@echo "make clean     remove what was built, the environment included"
@@ -117,6 +118,14 @@ sanitize: $(STAMPS)/cmake
 	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined" \
 	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF))
 	$(BIN)/ctest --test-dir build/sanitize --parallel $(CORES) --output-on-failure
+
+# Kernels of processors that we do not have, with functions in place of their instructions.
+imitate: $(STAMPS)/cmake
+	@grep -qw avx2 /proc/cpuinfo || { echo "make imitate needs a processor with AVX2" >&2; exit 1; }
+	$(call native,imitate,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_IMITATE=ON)
+	for isa in avx512 avx512_bf16 amx; do \
+	  NNLIB_ISA=$$isa $(BIN)/ctest --test-dir build/imitate --parallel $(CORES) --output-on-failure --timeout 7200 \
+	    || exit 1; done
 
 # ARM's kernels on any processor. An emulator takes its time.
 neon: $(STAMPS)/cmake

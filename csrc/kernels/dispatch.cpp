@@ -56,6 +56,12 @@ bool has_avx2() {
 }
 
 #if NNLIB_AVX512
+#if NNLIB_IMITATE
+// Functions on AVX2 stand in for the instructions.
+bool has_avx512() { return has_avx2(); }
+bool has_avx512_bf16() { return has_avx2(); }
+bool has_amx() { return has_avx2(); }
+#else
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -85,6 +91,7 @@ bool has_amx() {
   return false;
 #endif
 }
+#endif  // NNLIB_IMITATE
 
 // AVX-512's kernels but for those that are better on bfloat16: compiling all of them once more would give the
 // same code.
