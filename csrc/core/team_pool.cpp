@@ -98,7 +98,7 @@ class Patience {
   // bucket that leaks a 128th of the time that passes. While there are more than kNuisance in it, all spin
   // shortly: a busy process fills it in its first turn or two; a daemon now and then does not, nor what a
   // host takes from a virtual machine.
-  static constexpr std::chrono::microseconds kInterrupted{100}, kNuisance{2000}, kFull{12000};
+  static constexpr std::chrono::microseconds kInterrupted{100}, kNuisance{6000}, kFull{16000};
   static constexpr int kLeak = 128;
 
   static void look_for_company(Clock::time_point began, int64_t computed) {
