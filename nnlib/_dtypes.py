@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from . import _C
 
 Tensor = _C.Tensor
@@ -127,57 +125,3 @@ def typename(obj) -> str:
     kind = type(obj)
     prefix = f"{kind.__module__}." if kind.__module__ not in ("builtins", "__builtin__", "", None) else ""
     return prefix + kind.__qualname__
-
-
-# ---- there are no complex numbers: a tensor is its own real part and conjugate
-
-
-def real(input: Tensor) -> Tensor:
-    """The tensor itself."""
-    return input
-
-
-resolve_conj = resolve_neg = conj = conj_physical = real
-
-
-def imag(input: Tensor) -> Tensor:
-    """RuntimeError: real tensors have no imaginary part in memory."""
-    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-def isreal(input: Tensor) -> Tensor:
-    """True everywhere.
-
-    >>> nnlib.isreal(nnlib.tensor([1.0, float("nan")]))
-    tensor([True, True])
-    """
-    return _C.ones_like(input, dtype=_C.bool)
-
-
-def is_conj(input: Tensor) -> bool:
-    """Always False."""
-    return False
-
-
-is_neg = is_conj
-
-
-def conj_physical_(input: Tensor) -> Tensor:
-    """The tensor itself."""
-    return input
-
-
-def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Pi where a number is negative and 0 elsewhere; NaN stays.
-
-    >>> nnlib.angle(nnlib.tensor([-2.0, 0.0, 3.0]))
-    tensor([3.1416, 0.0000, 0.0000])
-    """
-    x = input if input.is_floating_point() else input.to(_C.get_default_dtype())
-    zero = x * 0
-    result = _C.where(x < 0, math.pi, _C.where(x.isnan(), x, zero.nan_to_num(0.0)))
-    if out is None:
-        return result
-    from ._out import write
-
-    return write(out, result)

@@ -25,8 +25,9 @@ FUNCTIONS = {
     "serialization": "load save",
     "random": "manual_seed seed initial_seed get_rng_state set_rng_state fork_rng",
     "amp": "autocast GradScaler",
-    "_dtypes": "angle can_cast conj conj_physical conj_physical_ get_device imag is_conj is_distributed is_inference "
-    "is_neg is_same_size is_signed is_storage isreal promote_types real resolve_conj resolve_neg result_type typename",
+    "_dtypes": "can_cast get_device is_distributed is_inference is_same_size is_signed is_storage promote_types "
+    "result_type typename",
+    "_reals": "angle conj conj_physical conj_physical_ imag is_conj is_neg isreal real resolve_conj resolve_neg",
     "_settings": "get_autocast_cpu_dtype get_autocast_gpu_dtype get_default_device get_deterministic_debug_mode "
     "get_num_interop_threads is_autocast_cpu_enabled is_deterministic_algorithms_warn_only_enabled "
     "is_warn_always_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_gpu_dtype "
@@ -43,7 +44,8 @@ FUNCTIONS = {
     "linalg._older": f"{_FACTORS} lu_unpack",
 }
 METHODS = {
-    "_dtypes": "angle conj conj_physical conj_physical_ isreal is_distributed",
+    "_dtypes": "is_distributed",
+    "_reals": "angle conj conj_physical conj_physical_ isreal",
     "_functions": "is_nonzero",
     "_views": f"{_SCATTERS} {_UNSAFE} apply_ fill_diagonal_ map_ map2_ narrow_copy new new_tensor nonzero_static",
     "_integers": "gcd gcd_ lcm lcm_",

@@ -9,6 +9,7 @@ from .._tensor import Tensor
 from ..autograd import backward, is_partial_pass
 from ..autograd.function import Function
 from ..autograd.grad_mode import enable_grad, no_grad
+from ._surroundings import as_before, surroundings
 
 __all__ = ["CheckpointFunction", "check_backward_validity", "detach_variable"]
 
@@ -36,8 +37,6 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def forward(ctx, run_function, preserve_rng_state, *args):
-        from .checkpoint import surroundings
-
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.surroundings = surroundings(preserve_rng_state)
@@ -50,8 +49,6 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        from .checkpoint import as_before
-
         if is_partial_pass():
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an "

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
-from .. import _C, random
-from .._tensor import Tensor
-from ..amp import autocast
+from .. import _C
 from ..autograd.grad_mode import enable_grad
 from ._recompute import CheckpointError, Frame, recording, set_checkpoint_early_stop
 from ._reentrant import CheckpointFunction, check_backward_validity, detach_variable
+from ._surroundings import as_before, surroundings
 
 __all__ = [
     "CheckpointError",
@@ -31,27 +30,6 @@ __all__ = [
 def noop_context_fn():
     """Two contexts that do nothing: the default of ``context_fn``."""
     return nullcontext(), nullcontext()
-
-
-@contextmanager
-def as_before(state: Tensor | None, autocast_state: tuple):
-    """The surroundings of the first run: the random numbers (unless None) and autocast's settings."""
-    enabled, dtype, cached = autocast_state
-    fork = nullcontext() if state is None else random.fork_rng()
-    with fork, autocast("cpu", dtype=dtype, enabled=enabled, cache_enabled=cached):
-        if state is not None:
-            random.set_rng_state(state)
-        yield
-
-
-def surroundings(preserve_rng_state: bool) -> tuple:
-    """What :func:`as_before` needs."""
-    settings = (
-        _C.is_autocast_enabled("cpu"),
-        _C.get_autocast_dtype("cpu"),
-        _C.is_autocast_cache_enabled(),
-    )
-    return random.get_rng_state() if preserve_rng_state else None, settings
 
 
 def checkpoint(
