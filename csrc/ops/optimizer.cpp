@@ -1,5 +1,5 @@
 // Optimizer steps for whole groups: the elements of all parameters are cut into chunks of a fixed size, which
-// threads take; each chunk is one call of a kernel, or of the template for types without one.
+// threads take; each chunk is one call of a kernel, of 16-bit floats some values at a time.
 #include "ops/optimizer.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
+#include "ops/pick.h"
 
 namespace nnlib::ops {
 namespace {
@@ -173,12 +174,6 @@ std::vector<double> count_steps(const char* name, const TensorList& steps, size_
   return values;
 }
 
-// A factor of 0 has to leave infinite parameters alone.
-template <class C>
-C penalized(C decay, C w, C g) {
-  return decay != 0 ? decay * w + g : g;
-}
-
 }  // namespace
 
 void fused_sgd(const TensorList& params, const TensorList& grads, const TensorList& buffers, double lr,
@@ -191,23 +186,11 @@ void fused_sgd(const TensorList& params, const TensorList& grads, const TensorLi
     const int64_t n = chunk.size();
     const auto p = chunk.column<C>(0), g = chunk.column<C>(1), buf = chunk.column<C>(2);
     const C s = sign, wd = weight_decay, rate = lr, mu = momentum, fresh = 1 - dampening;
-    if constexpr (std::is_same_v<C, float>) {
-      const auto& k = kernels::table();
-      if (buf)
-        k.sgd_momentum_f32(n, p, g, buf, s, wd, rate, mu, fresh, first, nesterov);
-      else
-        k.sgd_f32(n, p, g, s, wd, rate);
-    } else {
-      for (int64_t i = 0; i < n; i++) {
-        C step = penalized(wd, p[i], s * g[i]);
-        if (buf) {
-          const C b = first ? step : mu * buf[i] + fresh * step;
-          buf[i] = b;
-          step = nesterov ? step + mu * b : b;
-        }
-        p[i] = p[i] - rate * step;
-      }
-    }
+    const auto& k = kernels::table();
+    if (buf)
+      pick<C>(k.sgd_momentum_f32, k.sgd_momentum_f64)(n, p, g, buf, s, wd, rate, mu, fresh, first, nesterov);
+    else
+      pick<C>(k.sgd_f32, k.sgd_f64)(n, p, g, s, wd, rate);
   });
 }
 
@@ -227,23 +210,8 @@ void fused_adam(const TensorList& params, const TensorList& grads, const TensorL
     const C s = sign, wd = l2, shrink = decoupled ? 1 - lr * weight_decay : 1, e = eps;
     const C f1 = 1 - beta1, b2 = beta2, f2 = 1 - beta2;
     const C rate = lr / (1 - std::pow(beta1, step)), scale = 1 / std::sqrt(1 - std::pow(beta2, step));
-    if constexpr (std::is_same_v<C, float>) {
-      kernels::table().adam_f32(n, p, g, m, v, vmax, s, wd, shrink, f1, b2, f2, rate, scale, e);
-    } else {
-      for (int64_t i = 0; i < n; i++) {
-        const C w = p[i] * shrink, grad = penalized(wd, w, s * g[i]);
-        const C mean = m[i] + f1 * (grad - m[i]);
-        C square = b2 * v[i] + f2 * grad * grad;
-        m[i] = mean;
-        v[i] = square;
-        if (vmax) {
-          const C top = vmax[i];
-          square = std::isnan(top) || square <= top ? top : square;
-          vmax[i] = square;
-        }
-        p[i] = w - rate * (mean / (std::sqrt(square) * scale + e));
-      }
-    }
+    const auto& k = kernels::table();
+    pick<C>(k.adam_f32, k.adam_f64)(n, p, g, m, v, vmax, s, wd, shrink, f1, b2, f2, rate, scale, e);
   });
 }
 
@@ -258,15 +226,8 @@ void fused_adagrad(const TensorList& params, const TensorList& grads, const Tens
     const int64_t n = chunk.size();
     const auto p = chunk.column<C>(0), g = chunk.column<C>(1), sum = chunk.column<C>(2);
     const C s = sign, wd = weight_decay, rate = lr / (1 + (t[chunk.index] - 1) * lr_decay), e = eps;
-    if constexpr (std::is_same_v<C, float>) {
-      kernels::table().adagrad_f32(n, p, g, sum, s, wd, rate, e);
-    } else {
-      for (int64_t i = 0; i < n; i++) {
-        const C grad = penalized(wd, p[i], s * g[i]), total = sum[i] + grad * grad;
-        sum[i] = total;
-        p[i] = p[i] - rate * (grad / (std::sqrt(total) + e));
-      }
-    }
+    const auto& k = kernels::table();
+    pick<C>(k.adagrad_f32, k.adagrad_f64)(n, p, g, sum, s, wd, rate, e);
   });
 }
 
@@ -283,26 +244,8 @@ void fused_rmsprop(const TensorList& params, const TensorList& grads, const Tens
     const auto p = chunk.column<C>(0), g = chunk.column<C>(1), v = chunk.column<C>(2);
     const auto buf = chunk.column<C>(3), mean = chunk.column<C>(4);
     const C s = sign, wd = weight_decay, a = alpha, fresh = 1 - alpha, e = eps, mu = momentum, rate = lr;
-    if constexpr (std::is_same_v<C, float>) {
-      kernels::table().rmsprop_f32(n, p, g, v, mean, buf, s, wd, a, fresh, e, mu, rate);
-    } else {
-      for (int64_t i = 0; i < n; i++) {
-        const C grad = penalized(wd, p[i], s * g[i]);
-        C square = a * v[i] + fresh * grad * grad;
-        v[i] = square;
-        if (mean) {
-          const C now = mean[i] + fresh * (grad - mean[i]);
-          mean[i] = now;
-          square -= now * now;
-        }
-        C change = grad / (std::sqrt(square) + e);
-        if (buf) {
-          change = mu * buf[i] + change;
-          buf[i] = change;
-        }
-        p[i] = p[i] - rate * change;
-      }
-    }
+    const auto& k = kernels::table();
+    pick<C>(k.rmsprop_f32, k.rmsprop_f64)(n, p, g, v, mean, buf, s, wd, a, fresh, e, mu, rate);
   });
 }
 

@@ -9,31 +9,6 @@ using nnlib::kernels::Table;
 
 namespace {
 
-// An argument of one call: arrays keep a copy each for the kernel and for the reference.
-template <class A>
-struct Argument;
-template <>
-struct Argument<float*> {
-  explicit Argument(int64_t n) : got(n), want(n) { fill(got, 0.01, 2), want = got; }
-  float* kernel() { return got.data(); }
-  float* reference() { return want.data(); }
-  void compare(const char* what) {
-    for (int64_t i = 0; i < got.size(); ++i) {
-      // The centred second moment cancels: the scale of the differences is the arrays', not the result's.
-      CHECK(close(got[i], want[i], 2e-5, 5e-4), what, " value ", i, ": ", got[i], " not ", want[i]);
-    }
-    CHECK(got.intact(), what, " wrote outside");
-  }
-  Guarded<float> got, want;
-};
-template <>
-struct Argument<const float*> {
-  explicit Argument(int64_t n) : x(n) { fill(x); }
-  const float* kernel() { return x.data(); }
-  const float* reference() { return x.data(); }
-  void compare(const char*) {}
-  Guarded<float> x;
-};
 template <class A>
 struct Scalar {
   explicit Scalar(A v) : value(v) {}
@@ -42,9 +17,34 @@ struct Scalar {
   void compare(const char*) {}
   A value;
 };
-template <>
-struct Argument<float> : Scalar<float> {
-  explicit Argument(int64_t) : Scalar(0.05f + 0.4f * float(rng()() % 1000) / 1000) {}
+// An argument of one call: arrays keep a copy each for the kernel and for the reference.
+template <class A>
+struct Argument : Scalar<A> {
+  explicit Argument(int64_t) : Scalar<A>(A(0.05) + A(0.4) * A(rng()() % 1000) / 1000) {}
+};
+template <class T>
+struct Argument<T*> {
+  explicit Argument(int64_t n) : got(n), want(n) { fill(got, 0.01, 2), want = got; }
+  T* kernel() { return got.data(); }
+  T* reference() { return want.data(); }
+  void compare(const char* what) {
+    const double part = sizeof(T) == 8 ? 1e-8 : 1;
+    for (int64_t i = 0; i < got.size(); ++i) {
+      // The centred second moment cancels: the scale of the differences is the arrays', not the result's.
+      CHECK(close(got[i], want[i], T(2e-5 * part), T(5e-4 * part)), what, " value ", i, ": ", got[i], " not ",
+            want[i]);
+    }
+    CHECK(got.intact(), what, " wrote outside");
+  }
+  Guarded<T> got, want;
+};
+template <class T>
+struct Argument<const T*> {
+  explicit Argument(int64_t n) : x(n) { fill(x); }
+  const T* kernel() { return x.data(); }
+  const T* reference() { return x.data(); }
+  void compare(const char*) {}
+  Guarded<T> x;
 };
 template <>
 struct Argument<bool> : Scalar<bool> {
@@ -66,10 +66,13 @@ void check(const char* name, const char* isa, void (*got)(int64_t, A...), void (
 
 TEST(optimizer_steps) {
   for_each_isa([](const Table& t, const char* isa) {
-    check("sgd_f32", isa, t.sgd_f32, truth().sgd_f32);
-    check("sgd_momentum_f32", isa, t.sgd_momentum_f32, truth().sgd_momentum_f32);
-    check("adam_f32", isa, t.adam_f32, truth().adam_f32);
-    check("adagrad_f32", isa, t.adagrad_f32, truth().adagrad_f32);
-    check("rmsprop_f32", isa, t.rmsprop_f32, truth().rmsprop_f32);
+#define NNLIB_CHECK_STEP(name)                                \
+  check(#name "_f32", isa, t.name##_f32, truth().name##_f32); \
+  check(#name "_f64", isa, t.name##_f64, truth().name##_f64);
+    NNLIB_CHECK_STEP(sgd)
+    NNLIB_CHECK_STEP(sgd_momentum)
+    NNLIB_CHECK_STEP(adam)
+    NNLIB_CHECK_STEP(adagrad)
+    NNLIB_CHECK_STEP(rmsprop)
   });
 }

@@ -2,66 +2,80 @@
 namespace nnlib::kernels::reference {
 namespace {
 
-double with_decay(float p, float g, float sign, float decay) {
-  return double(sign) * g + (decay != 0 ? double(decay) * p : 0);
+double with_decay(double p, double g, double sign, double decay) {
+  return sign * g + (decay != 0 ? decay * p : 0);
 }
 
-void sgd_f32(int64_t n, float* p, const float* g, float sign, float decay, float lr) {
-  for (int64_t i = 0; i < n; ++i) p[i] = float(p[i] - lr * with_decay(p[i], g[i], sign, decay));
+template <class T>
+void sgd(int64_t n, T* p, const T* g, T sign, T decay, T lr) {
+  for (int64_t i = 0; i < n; ++i) p[i] = T(p[i] - lr * with_decay(p[i], g[i], sign, decay));
 }
 
-void sgd_momentum_f32(int64_t n, float* p, const float* g, float* buf, float sign, float decay, float lr,
-                      float momentum, float fresh, bool first, bool nesterov) {
+template <class T>
+void sgd_momentum(int64_t n, T* p, const T* g, T* buf, T sign, T decay, T lr, T momentum, T fresh, bool first,
+                  bool nesterov) {
   for (int64_t i = 0; i < n; ++i) {
     const double grad = with_decay(p[i], g[i], sign, decay);
-    buf[i] = float(first ? grad : double(momentum) * buf[i] + fresh * grad);
-    p[i] = float(p[i] - lr * (nesterov ? grad + double(momentum) * buf[i] : buf[i]));
+    buf[i] = T(first ? grad : double(momentum) * buf[i] + fresh * grad);
+    p[i] = T(p[i] - lr * (nesterov ? grad + double(momentum) * buf[i] : buf[i]));
   }
 }
 
-void adam_f32(int64_t n, float* p, const float* g, float* m, float* v, float* vmax, float sign, float decay,
-              float shrink, float fresh1, float beta2, float fresh2, float lr, float root_scale, float eps) {
+template <class T>
+void adam(int64_t n, T* p, const T* g, T* m, T* v, T* vmax, T sign, T decay, T shrink, T fresh1, T beta2,
+          T fresh2, T lr, T root_scale, T eps) {
   for (int64_t i = 0; i < n; ++i) {
     const double w = double(p[i]) * shrink, grad = sign * double(g[i]) + (decay != 0 ? decay * w : 0);
-    m[i] = float(m[i] + fresh1 * (grad - m[i]));
-    v[i] = float(double(beta2) * v[i] + fresh2 * grad * grad);
-    float square = v[i];
+    m[i] = T(m[i] + fresh1 * (grad - m[i]));
+    v[i] = T(double(beta2) * v[i] + fresh2 * grad * grad);
+    T square = v[i];
     if (vmax) {
       // A NaN stays, wherever it stands.
       if (!(vmax[i] != vmax[i]) && !(square <= vmax[i])) vmax[i] = square;
       square = vmax[i];
     }
-    p[i] = float(w - lr * (m[i] / (::sqrt(double(square)) * root_scale + eps)));
+    p[i] = T(w - lr * (m[i] / (::sqrt(double(square)) * root_scale + eps)));
   }
 }
 
-void adagrad_f32(int64_t n, float* p, const float* g, float* sum, float sign, float decay, float lr,
-                 float eps) {
+template <class T>
+void adagrad(int64_t n, T* p, const T* g, T* sum, T sign, T decay, T lr, T eps) {
   for (int64_t i = 0; i < n; ++i) {
     const double grad = with_decay(p[i], g[i], sign, decay);
-    sum[i] = float(sum[i] + grad * grad);
-    p[i] = float(p[i] - lr * (grad / (::sqrt(double(sum[i])) + eps)));
+    sum[i] = T(sum[i] + grad * grad);
+    p[i] = T(p[i] - lr * (grad / (::sqrt(double(sum[i])) + eps)));
   }
 }
 
-void rmsprop_f32(int64_t n, float* p, const float* g, float* v, float* mean, float* buf, float sign,
-                 float decay, float alpha, float fresh, float eps, float momentum, float lr) {
+template <class T>
+void rmsprop(int64_t n, T* p, const T* g, T* v, T* mean, T* buf, T sign, T decay, T alpha, T fresh, T eps,
+             T momentum, T lr) {
   for (int64_t i = 0; i < n; ++i) {
     const double grad = with_decay(p[i], g[i], sign, decay);
-    v[i] = float(double(alpha) * v[i] + fresh * grad * grad);
+    v[i] = T(double(alpha) * v[i] + fresh * grad * grad);
     double square = v[i];
     if (mean) {
-      mean[i] = float(mean[i] + fresh * (grad - mean[i]));
+      mean[i] = T(mean[i] + fresh * (grad - mean[i]));
       square -= double(mean[i]) * mean[i];
     }
     double change = grad / (::sqrt(square) + eps);
     if (buf) {
-      buf[i] = float(double(momentum) * buf[i] + change);
+      buf[i] = T(double(momentum) * buf[i] + change);
       change = buf[i];
     }
-    p[i] = float(p[i] - lr * change);
+    p[i] = T(p[i] - lr * change);
   }
 }
+
+#define NNLIB_EACH(name)                     \
+  constexpr auto* name##_f32 = &name<float>; \
+  constexpr auto* name##_f64 = &name<double>;
+NNLIB_EACH(sgd)
+NNLIB_EACH(sgd_momentum)
+NNLIB_EACH(adam)
+NNLIB_EACH(adagrad)
+NNLIB_EACH(rmsprop)
+#undef NNLIB_EACH
 
 }  // namespace
 }  // namespace nnlib::kernels::reference
