@@ -294,6 +294,32 @@ def test_cross_entropy_of_large_logits():
     np.testing.assert_array_equal(x.grad.numpy(), [[1.0, -1.0, 0.0]])
 
 
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.float64], ids=str)
+@pytest.mark.parametrize(
+    "channels, outputs, side", [(37, 1, 47), (18, 3, 33), (16, 6, 9), (1, 2, 37), (40, 5, 8)]
+)
+def test_1x1_of_few_output_channels(channels, outputs, side, dtype):
+    x, w, b = (
+        random(2, channels, side, side),
+        random(outputs, channels, 1, 1, seed=1),
+        random(outputs, seed=2),
+    )
+    expected = np.einsum("nchw,oc->nohw", x.double().numpy(), w.double().numpy()[:, :, 0, 0])
+    for bias in (None, b):
+        y = F.conv2d(x.to(dtype), w.to(dtype), bias if bias is None else bias.to(dtype)).double().numpy()
+        shift = 0 if bias is None else bias.double().numpy().reshape(1, -1, 1, 1)
+        np.testing.assert_allclose(
+            y, expected + shift, rtol=0, atol=1e-4 if dtype == nnlib.float32 else 1e-12
+        )
+    # The input gradient of as many input channels.
+    y = (
+        F.conv_transpose2d(x.to(dtype), w.transpose(0, 1).contiguous().to(dtype), b.to(dtype))
+        .double()
+        .numpy()
+    )
+    np.testing.assert_allclose(y, expected + shift, rtol=0, atol=1e-4 if dtype == nnlib.float32 else 1e-12)
+
+
 def test_sums_of_nothing_are_the_bias():
     bias = nnlib.tensor([1.0, 2.0, 3.0])
     assert F.linear(zeros(2, 0), zeros(3, 0), bias).tolist() == [[1, 2, 3], [1, 2, 3]]

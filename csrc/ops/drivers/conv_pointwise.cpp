@@ -8,6 +8,7 @@
 #include "ops/drivers/conv_layout.h"
 #include "ops/drivers/gemm.h"
 #include "ops/drivers/gemm_bf16.h"
+#include "ops/drivers/gemm_block.h"
 #include "ops/drivers/scratch.h"
 
 namespace nnlib::drivers::detail {
@@ -23,6 +24,10 @@ constexpr int64_t kFewChannels = 24, kFewPixels = 64;
 constexpr int64_t kManyChannels = 64, kCopiedPixels = 1024;
 // Pixels of a patch's line that make copying lines worth it.
 constexpr int64_t kPatchLine = 4;
+// Of a strip of pixels whose sums stay in the first-level cache, and the channels whose lines pass along it
+// together: as many streams of memory as a processor follows, and not a line of each of all channels.
+constexpr int64_t kStrip = 1024, kStreams = 16;
+constexpr int64_t kStreamed = 1 << 16;  // elements that are worth waking a thread
 // Partial sums of weight gradients: how many, of how many elements together, and the pixels of one at least.
 constexpr int64_t kChunks = 32, kPartialSums = int64_t(1) << 21, kChunkPixels = 1024;
 
@@ -101,6 +106,53 @@ void copied_weight_grad(const ConvShape& s, const T* x, const T* gy, T* gw) {
   }
 }
 
+// y[j] = the sum of w[k] x[k * ldx + j] (+ the bias) for j < n.
+void weighted_sum(int64_t n, int64_t k, const float* x, int64_t ldx, const float* w, const float* bias,
+                  float* y) {
+  kernels::table().gemv_axpy_f32(n, k, x, ldx, w, y);
+  if (bias) kernels::table().add_rows_f32(1, n, y, n, 1, bias, 0, 0, y, n);
+}
+void weighted_sum(int64_t n, int64_t k, const double* x, int64_t ldx, const double* w, const double* bias,
+                  double* y) {
+  kernels::table().gemv_axpy_f64(n, k, x, ldx, w, y);
+  if (bias) kernels::table().add_rows_f64(1, n, y, n, 1, bias, 0, 0, y, n);
+}
+
+// y = w x (+ bias) of so few output channels that one tile holds them all: the images are read once, and how
+// quickly they come sets the time.
+template <class T>
+void stream_images(int64_t batch, int64_t pixels, int64_t ci, const T* x, int64_t co, const Strided<T>& w,
+                   const T* bias, T* y) {
+  const TileKernel<T> tile = tile_kernel<T>();
+  const int64_t nr = tile.nr, strips = (pixels + kStrip - 1) / kStrip, whole = pixels / nr * nr;
+  const int64_t step = co == 1 ? 1 : tile.mr;
+  T* panel = scratch<Scratch::Weights, T>(step * ci);
+  pack_panel(step, co, ci, w.data, w.rs, w.cs, T(1), panel);
+  const int64_t grain = std::max<int64_t>(1, kStreamed / (ci * std::min(pixels, kStrip)));
+  parallel_for(0, batch * strips, grain, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t begin = t % strips * kStrip, end = std::min(begin + kStrip, pixels);
+      const T* from = x + t / strips * ci * pixels;
+      T* to = y + t / strips * co * pixels;
+      if (co == 1) {
+        weighted_sum(end - begin, ci, from + begin, pixels, panel, bias, to + begin);
+        continue;
+      }
+      for (int64_t k = 0; k < ci; k += kStreams) {
+        const int64_t kc = std::min(kStreams, ci - k);
+        for (int64_t j = begin; j < std::min(end, whole); j += nr)
+          tile.run(kc, panel + k * step, from + k * pixels + j, pixels, to + j, pixels, co, nr, bias, nullptr,
+                   k > 0);
+      }
+      if (end <= whole) continue;
+      // Tiles read whole vectors: what is left of each line is copied.
+      T* rest = scratch<Scratch::PanelsB, T>(nr * ci);
+      pack_panel(nr, end - whole, ci, from + whole, 1, pixels, T(1), rest);
+      tile.run(ci, panel, rest, nr, to + whole, pixels, co, end - whole, bias, nullptr, false);
+    }
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -115,6 +167,11 @@ bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, con
   if (to_channels > kFewChannels && batch * pixels > kFewPixels &&
       !takes_tiles<T>(to_channels, pixels, from_channels))
     return false;
+  if (to_channels <= tile_kernel<T>().mr && pixels > kFewPixels &&
+      !takes_tiles<T>(to_channels, pixels, from_channels)) {
+    stream_images(batch, pixels, from_channels, x, to_channels, w, bias, y);
+    return true;
+  }
   for_products(batch, [&](int64_t i) {
     T* out = y + i * to_channels * pixels;
     for (int64_t c = 0; bias && c < to_channels; ++c) std::fill_n(out + c * pixels, pixels, bias[c]);
