@@ -401,3 +401,18 @@ def test_distance_errors():
         nnlib.cdist(nnlib.ones(2, 3), nnlib.ones(2, 4))
     with pytest.raises(ValueError, match="compute_mode"):
         nnlib.cdist(nnlib.ones(2, 3), nnlib.ones(2, 3), compute_mode="fast")
+
+
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.float64], ids=str)
+@pytest.mark.parametrize("channels", [1, 3, 9])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_at_points_that_are_no_numbers(mode, channels, dtype):
+    x = nnlib.ones(1, channels, 5, 6, dtype=dtype).requires_grad_()
+    grid = nnlib.zeros(1, 70, 1, 2, dtype=dtype)
+    for i, place in enumerate([np.nan, np.inf, -np.inf, 1e30, 7.0]):
+        grid[0, i, 0, i % 2] = place
+    y = F.grid_sample(x, grid, mode=mode, align_corners=False)
+    assert y[0, :, 3:5].eq(0).all() and y[0, :, 5:].sub(1).abs().lt(1e-5).all()
+    assert (y[0, :, :3].eq(0) if mode == "nearest" else y[0, :, :3].isnan()).all()
+    y.sum().backward()
+    assert x.grad.isfinite().all()  # PyTorch's too: no tap of such a point lies in the image

@@ -2,6 +2,7 @@
 // each axis a point has a few taps: places in the image with a weight and the weight's derivative by the
 // point's coordinate.
 #include <cmath>
+#include <limits>
 
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
@@ -226,6 +227,17 @@ struct PointBlock {
         }
     all_inside = outside >= 0;
   }
+  // Interpolation between places that are no numbers, or infinite, gives NaN as in PyTorch: such points, of
+  // which all taps lie outside, get one that gives it. Images get no gradient from them.
+  void mark_numberless(const Sampling& s, const C* grid) {
+    if (all_inside || s.border != Image::Zeros || s.method == Image::Nearest) return;
+    for (int64_t p = 0; p < n; p++)
+      for (int64_t d = 0; d < s.dims; d++)
+        if (!std::isfinite(coordinate(grid[p * s.dims + d], s, s.size[2 - d]).x)) {
+          at[0][p] = 0;
+          weight[0][p] = std::numeric_limits<C>::quiet_NaN();
+        }
+  }
   // The value at tap t of point p; 0 outside.
   C value(const C* plane, int t, int64_t p) const {
     return all_inside || at[t][p] >= 0 ? plane[at[t][p]] : C(0);
@@ -241,7 +253,9 @@ void for_each_block(const Sampling& s, const T* grid, bool slopes, F f) {
     PointBlock<T, kTaps> block;
     for (int64_t i = first; i < end; i++) {
       const int64_t n = i / blocks, p = i % blocks * kPoints;
-      block.find(s, grid + (n * s.points + p) * s.dims, std::min(kPoints, s.points - p), slopes);
+      const T* from = grid + (n * s.points + p) * s.dims;
+      block.find(s, from, std::min(kPoints, s.points - p), slopes);
+      if (!slopes) block.mark_numberless(s, from);
       f(block, n, p);
     }
   });
@@ -284,13 +298,17 @@ void sample_last(const Sampling& s, const float* x, const float* grid, float* y)
       });
 }
 
+// Channels that are worth turning planes round; fewer are gathered from each plane.
+constexpr int64_t kLastChannels = 4;
+
 // The image with its channels last, where that pays: it has them so, or its points are many enough to turn it
 // round for. Undefined elsewhere.
 Tensor channels_last(const Sampling& s, int64_t taps, const Tensor& input) {
   const MemoryFormat last = s.dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
   if (input.dtype() != Dtype::Float32 || s.channels < 2) return Tensor();
   if (input.is_contiguous(last)) return input;
-  return s.area() <= 4 * taps * s.points ? clone(detach(input), last) : Tensor();
+  return s.channels >= kLastChannels && s.area() <= 4 * taps * s.points ? clone(detach(input), last)
+                                                                        : Tensor();
 }
 
 // The grid's gradient: each point's own.
