@@ -126,6 +126,8 @@ def test_forms_that_pytorch_takes():
     assert nnlib.einsum("ij,kl->ikl", narrow, narrow).tolist() == [[[2, 2]] * 2] * 2
     assert nnlib.einsum("ij,ijk->ij", narrow, nnlib.ones(2, 2, 3, dtype=nnlib.int32)).tolist() == [[3, 3]] * 2
     assert nnlib.tensordot(narrow[:1], narrow, ([0], [0])).dtype == nnlib.int32
+    assert nnlib.einsum("ijk,ik->j", narrow[None], narrow[:1]).dtype == nnlib.int32
+    assert narrow.sum_to_size(2).dtype == nnlib.int64 and narrow.sum_to_size(2, 2).dtype == nnlib.int32
     assert nnlib.ones(3).cumprod(0, dtype=nnlib.uint8).dtype == nnlib.uint8
     assert nnlib.tensor([1.0, float("nan")]).nansum(dtype=nnlib.int32).dtype == nnlib.int32
     assert nnlib.heaviside(nnlib.tensor([float("nan"), 0.0]), nnlib.tensor(0.5)).tolist() == [0, 0.5]

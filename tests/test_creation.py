@@ -101,6 +101,23 @@ def test_eye_and_triangles():
     assert nnlib.eye(2, 3).tolist() == [[1, 0, 0], [0, 1, 0]]
     np.testing.assert_array_equal(nnlib.tril_indices(3, 4, 1).numpy(), np.tril_indices(3, 1, 4))
     np.testing.assert_array_equal(nnlib.triu_indices(3, 4, -1).numpy(), np.triu_indices(3, -1, 4))
+    for rows, cols, offset in (
+        (5, 2, 1),
+        (2, 5, -3),
+        (7, 3, -3),
+        (3, 7, 3),
+        (6, 4, 9),
+        (6, 4, -9),
+        (0, 3, 0),
+    ):
+        for ours, numpy in ((nnlib.tril_indices, np.tril_indices), (nnlib.triu_indices, np.triu_indices)):
+            np.testing.assert_array_equal(
+                ours(rows, cols, offset).numpy(), np.array(numpy(rows, offset, cols)).reshape(2, -1)
+            )
+    most = 2**63 - 1
+    assert nnlib.triu_indices(most, 0).shape == nnlib.tril_indices(2, 3, -most - 1).shape == (2, 0)
+    assert nnlib.triu_indices(most, 2).tolist() == [[0, 0, 1], [0, 1, 1]]
+    assert nnlib.triu_indices(3, 3, most).shape == (2, 0) and nnlib.tril_indices(2, 3, most).shape == (2, 6)
 
 
 def test_out_is_filled():

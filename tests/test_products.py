@@ -60,6 +60,11 @@ ERRORS = {
         RuntimeError,
         "contracted dimensions need to match",
     ),
+    "tensordot of a number": (
+        lambda: nnlib.tensordot(nnlib.tensor(2.0), zeros(2, 1, 2), dims=[[0, 1], [2, 0]]),
+        IndexError,
+        "tensor has no dimensions",
+    ),
     "linear": (lambda: F.linear(zeros(2, 3), zeros(4, 5)), RuntimeError, r"\(2x3 and 5x4\)"),
     "conv channels": (
         lambda: F.conv2d(zeros(1, 4, 5, 5), zeros(2, 3, 2, 2)),

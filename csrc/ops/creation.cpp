@@ -143,15 +143,20 @@ Tensor triangle_indices(int64_t rows, int64_t cols, int64_t offset, Dtype dtype,
   NNLIB_CHECK(cols >= 0, "col must be non-negative, got ", cols);
   NNLIB_CHECK(dtype == Dtype::Int32 || dtype == Dtype::Int64,
               "only int32 and int64 indices are supported, got ", dtype_name(dtype));
-  auto first = [&](int64_t i) { return lower ? 0 : std::min(cols, std::max<int64_t>(0, i + offset)); };
-  auto last = [&](int64_t i) { return lower ? std::min(cols, std::max<int64_t>(0, i + offset + 1)) : cols; };
+  // Beyond the corners nothing changes, so that no sum below overflows.
+  offset = std::clamp(offset, -rows, cols);
+  auto first = [&](int64_t i) { return lower ? 0 : std::clamp<int64_t>(i + offset, 0, cols); };
+  auto last = [&](int64_t i) { return lower ? std::clamp<int64_t>(i + offset + 1, 0, cols) : cols; };
+  // The rows that hold a place at all: others may be as many as there are numbers.
+  const int64_t begin = lower ? std::min(rows, -std::min<int64_t>(0, offset)) : 0;
+  const int64_t end = cols == 0 ? begin : lower ? rows : std::min(rows, cols - offset);
   int64_t n = 0;
-  for (int64_t i = 0; i < rows; i++) n += std::max<int64_t>(0, last(i) - first(i));
+  for (int64_t i = begin; i < end; i++) n += last(i) - first(i);
   Tensor r = empty({2, n}, dtype);
   dispatch_integral(dtype, "triangle_indices", [&](auto tag) {
     using T = typename decltype(tag)::type;
     T *row = (T*)r.raw(), *col = row + n;
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = begin; i < end; i++)
       for (int64_t j = first(i); j < last(i); j++) {
         *row++ = (T)i;
         *col++ = (T)j;

@@ -268,7 +268,8 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
   Tensor result = ops[0];
   Dims alone;
   for (int64_t d = l.out_dims; d < l.dims; ++d) {
-    if (last[size_t(d)] == 0) alone.push_back(d);
+    // Beside others a dimension of one is no sum: integers keep their type.
+    if (last[size_t(d)] == 0 && (ops.size() == 1 || result.size(d) != 1)) alone.push_back(d);
   }
   if (!alone.empty()) result = sum(result, alone, true);
   for (size_t i = 1; i < ops.size(); ++i) {
@@ -288,7 +289,7 @@ Tensor tensordot(const Tensor& self, const Tensor& other, const Dims& dims_self,
   Dims inner_a, inner_b;
   int64_t k = 1;
   for (size_t i = 0; i < dims_self.size(); ++i) {
-    const int64_t x = wrap_dim(dims_self[i], a.dim()), y = wrap_dim(dims_other[i], b.dim());
+    const int64_t x = wrap_dim(dims_self[i], a.dim(), false), y = wrap_dim(dims_other[i], b.dim(), false);
     NNLIB_CHECK(!taken_a[size_t(x)] && !taken_b[size_t(y)], "dim ", taken_a[size_t(x)] ? x : y,
                 " appears multiple times in the list of dims");
     if (a.size(x) == 1 && b.size(y) != 1) b = sum(b, Dims{y}, true, b.dtype());

@@ -262,7 +262,7 @@ TensorPair fractional(const Tensor& input, const Dims& kernel_size, const Dims& 
     NNLIB_CHECK(kernel[i] > 0 && out[i] > 0, name,
                 ": kernel_size and output_size must be greater than zero, got ", kernel, " and ", out);
     // PyTorch takes one value more in three dimensions.
-    NNLIB_CHECK(out[i] + kernel[i] - 1 + (dims == 3) <= in, name, ": pool size ", kernel[i],
+    NNLIB_CHECK(out[i] <= in && kernel[i] - 1 + (dims == 3) <= in - out[i], name, ": pool size ", kernel[i],
                 " too large relative to input size ", in);
     sizes[sizes.size() - (size_t)dims + (size_t)i] = out[i];
   }

@@ -245,7 +245,9 @@ Tensor nanmean(const Tensor& self, std::optional<Dims> dims, bool keepdim, std::
 Tensor sum_to_size_op(const Tensor& self, const Dims& size) {
   NNLIB_CHECK(is_expandable_to(size, self.sizes()), "size {", size, "} is not expandable to size {",
               self.sizes(), "}.");
-  return sum_to_size(self, size);
+  // Sums of integers have 64 bits, as everywhere; without a sum the type stays.
+  return sum_to_size(
+      is_floating(self.dtype()) || size == self.sizes() ? self : cast_values(self, Dtype::Int64), size);
 }
 
 }  // namespace nnlib::ops
