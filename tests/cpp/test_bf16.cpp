@@ -4,6 +4,7 @@
 #include "harness.h"
 #include "ops/drivers/gemm.h"
 #include "ops/drivers/gemm_bf16.h"
+#include "ops/drivers/packed_cache.h"
 
 using namespace harness;
 using namespace nnlib;
@@ -296,6 +297,50 @@ TEST(bf16_driver) {
     for (float& x : b) x = float(BFloat16(x));
     // The products of bfloat16 numbers are exact, and so is one part; the result is rounded to 8 bits.
     check_product<BFloat16>("bfloat16", 1, p, a, b, std::ldexp(1, -8));
+  }
+}
+
+// A weight's kept packing gives the bits of one that is made for the call, from either side.
+template <class T>
+void check_kept(int parts, const Problem& p) {
+  const auto weight = make_ref<Storage>(p.k * p.n * sizeof(T));
+  T* w = static_cast<T*>(weight->data());
+  std::vector<float> numbers(p.m * p.k);
+  std::vector<T> x, bias(p.n, T(0.5f));
+  fill(numbers);
+  for (float v : numbers) x.push_back(narrow<T>(v));
+  for (int64_t i = 0; i < p.k * p.n; ++i) w[i] = narrow<T>(random_magnitude(-4, 0));
+  w[p.k * p.n / 2] = T(1e-38f);  // its blocks leave the range
+  // C = x w, or its transpose with the weight on the left.
+  const auto product = [&](bool left, Storage* kept) {
+    const drivers::Strided<T> rows{x.data(), p.k, 1}, columns{x.data(), 1, p.k};
+    const drivers::Strided<T> right{w, p.n, 1, kept}, turned{w, 1, p.n, kept};
+    std::vector<T> c(p.m * p.n);
+    if (left) {
+      drivers::gemm_in_parts<T>(parts, p.n, p.m, p.k, 1, turned, columns, 0, c.data(), p.m, nullptr);
+    } else {
+      drivers::gemm_in_parts<T>(parts, p.m, p.n, p.k, 1, rows, right, 0, c.data(), p.n, bias.data());
+    }
+    return c;
+  };
+  for (bool left : {false, true}) {
+    drivers::drop_packed();
+    const std::vector<T> want = product(left, nullptr);
+    for (int call = 0; call < 3; ++call) {
+      const std::vector<T> got = product(left, weight.get());
+      CHECK(std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0, parts, " parts, call ", call,
+            left ? ", left" : ", right");
+      CHECK((drivers::packed_bytes() > 0) == (call > 0), "kept after call ", call);
+    }
+    w[3] = T(2.0f), weight->writes++;
+    CHECK(product(left, weight.get())[0] == product(left, nullptr)[0], "an old packing was used");
+  }
+}
+
+TEST(bf16_kept_weights) {
+  for (const Problem& p : {Problem{40, 70, 600}, Problem{1030, 33, 40}, Problem{33, 1100, 64}}) {
+    for (int parts = 1; parts <= 3; ++parts) check_kept<float>(parts, p);
+    check_kept<BFloat16>(1, p);
   }
 }
 

@@ -46,6 +46,7 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "ops/drivers/packed_cache.h"
 
 namespace nnlib::drivers {
 
@@ -57,13 +58,16 @@ constexpr int64_t kDepth = 512;       // of k, packed at once
 constexpr int64_t kChunk = 1024;      // rows of A or columns of B, packed at once
 // Numbers of a packed operand that is made once for the whole product. The other one is then packed in small
 // parts that each thread uses while they are in its second-level cache.
-constexpr int64_t kMostKept = 16 << 20;
+constexpr int64_t kMostAtOnce = 16 << 20;
 constexpr int64_t kTogether = 8;  // blocks whose lines are read together
 constexpr int64_t kGroup = 12;    // blocks of columns that stay in a core's second-level cache
 constexpr int64_t kBlock = kSide * kSide;
 // Multiplications of float32 in the time that packing takes: one part of a float32 number, and a bfloat16
 // one.
 constexpr double kSplitCost = 24, kPackCost = 12;
+// What packing a weight counts for: training does it in each call, evaluation hardly ever, and both are to
+// choose alike, so that they give the same bits. Training loses a tenth of a product at most by this.
+constexpr double kWeightShare = 0.85;
 
 std::atomic<MatmulPrecision> g_precision{MatmulPrecision::Highest};
 std::atomic<bool> g_always{false};
@@ -93,7 +97,8 @@ struct Operand {
   const T* data;
   int64_t side, depth;
   float scale;
-  bool pairs;  // B: two numbers along k lie beside each other in a tile
+  bool pairs;       // B: two numbers along k lie beside each other in a tile
+  Storage* weight;  // whose packing may be kept, or null
 };
 
 // The parts of one block of 32 rows or columns and 32 of k, of which there are n and depth.
@@ -142,8 +147,8 @@ class Product {
         m_(m),
         n_(n),
         k_(k),
-        a_{a.data, a.rs, a.cs, alpha, false},
-        b_{b.data, b.cs, b.rs, 1, true},
+        a_{a.data, a.rs, a.cs, alpha, false, alpha == 1 ? a.weight : nullptr},
+        b_{b.data, b.cs, b.rs, 1, true, b.weight},
         beta_(beta),
         c_(c),
         ldc_(ldc),
@@ -156,39 +161,41 @@ class Product {
     block_ = parts_ * kBlock * blocks_of(depth_);
     rows_outside_ = m_ > n_;
     const int64_t inner = rows_outside_ ? n_ : m_, outer = rows_outside_ ? m_ : n_;
-    const int64_t depths = (k_ + depth_ - 1) / depth_;
-    const bool kept = depths * blocks_of(inner) * block_ <= kMostKept;
-    inner_chunk_ = kept ? inner : std::min(kChunk, inner);
-    outer_chunk_ = std::min(outer, kept ? kGroup * kSide * num_threads() : kChunk);
-    const int64_t inner_blocks = blocks_of(inner_chunk_) * (kept ? depths : 1);
-    const int64_t outer_blocks = blocks_of(outer_chunk_);
-    Packed within{scratch<Scratch::TilesA, uint16_t>(inner_blocks * block_),
-                  std::vector<Range>(inner_blocks)};
-    Packed around{scratch<Scratch::TilesB, uint16_t>(outer_blocks * block_),
-                  std::vector<Range>(outer_blocks)};
+    const Operand<T>&inside = rows_outside_ ? b_ : a_, &outside = rows_outside_ ? a_ : b_;
+    const Packed kept_inside = keep(inside, inner), kept_outside = keep(outside, outer);
+    const bool once = kept_inside || depths() * blocks_of(inner) * block_ <= kMostAtOnce;
+    inner_chunk_ = once ? inner : std::min(kChunk, inner);
+    outer_chunk_ = std::min(outer, once ? kGroup * kSide * num_threads() : kChunk);
+    Room within, around;
+    if (!kept_inside) within = room<Scratch::TilesA>(blocks_of(inner_chunk_) * (once ? depths() : 1));
+    if (!kept_outside) around = room<Scratch::TilesB>(blocks_of(outer_chunk_));
     if constexpr (!std::is_same_v<T, float>) {
       sums_ = scratch<Scratch::TileSums, float>(outer_chunk_ * inner);
     }
-    const Operand<T>&inside = rows_outside_ ? b_ : a_, &outside = rows_outside_ ? a_ : b_;
     for (int64_t o = 0; o < outer; o += outer_chunk_) {
       const int64_t o_size = std::min(outer_chunk_, outer - o);
       for (int64_t p = 0; p < k_; p += depth_) {
-        pack(outside, o, o_size, p, around.blocks, around.ranges.data());
+        if (!kept_outside) pack(outside, o, o_size, p, around.blocks, around.ranges.data());
+        const Chunk of_outer = kept_outside ? part(kept_outside, outer, o, o_size, p)
+                                            : Chunk{around.blocks, around.ranges.data(), o, o_size};
         for (int64_t i = 0; i < inner; i += inner_chunk_) {
-          const int64_t first = kept ? p / depth_ * blocks_of(inner) : 0,
+          const int64_t first = once ? p / depth_ * blocks_of(inner) : 0,
                         i_size = std::min(inner_chunk_, inner - i);
+          if (kept_inside) {
+            multiply(of_outer, part(kept_inside, inner, i, i_size, p), p);
+            continue;
+          }
           uint16_t* blocks = within.blocks + first * block_;
-          if (!kept || o == 0) pack(inside, i, i_size, p, blocks, &within.ranges[first]);
-          multiply({around.blocks, around.ranges.data(), o, o_size},
-                   {blocks, &within.ranges[first], i, i_size}, p);
+          if (!once || o == 0) pack(inside, i, i_size, p, blocks, &within.ranges[first]);
+          multiply(of_outer, {blocks, &within.ranges[first], i, i_size}, p);
         }
       }
     }
   }
 
  private:
-  struct Packed {
-    uint16_t* blocks;
+  struct Room {
+    uint16_t* blocks = nullptr;
     std::vector<Range> ranges;
   };
   // `size` rows of A or columns of B from `first` on.
@@ -199,6 +206,35 @@ class Product {
   };
 
   int64_t depth_at(int64_t p) const { return std::min(depth_, k_ - p); }
+  int64_t depths() const { return (k_ + depth_ - 1) / depth_; }
+
+  template <Scratch which>
+  Room room(int64_t blocks) const {
+    return {scratch<which, uint16_t>(blocks * block_), std::vector<Range>(blocks)};
+  }
+
+  // All `size` rows or columns of a weight, packed: the blocks of each block of k, then the ranges of all.
+  Packed keep(const Operand<T>& x, int64_t size) {
+    if (!x.weight) return nullptr;
+    const int64_t offset = reinterpret_cast<const char*>(x.data) - static_cast<const char*>(x.weight->data());
+    const int64_t each = blocks_of(size), all = depths() * each;
+    const PackedKey key{PackedKind::TileBlocks,
+                        {offset, size, k_, x.side, x.depth, x.pairs, parts_, int64_t(sizeof(T))}};
+    return packed_weight(*x.weight, key, all * (block_ * int64_t(sizeof(uint16_t)) + int64_t(sizeof(Range))),
+                         [&](void* to) {
+                           uint16_t* blocks = static_cast<uint16_t*>(to);
+                           Range* ranges = reinterpret_cast<Range*>(blocks + all * block_);
+                           for (int64_t p = 0; p < k_; p += depth_, blocks += each * block_, ranges += each)
+                             pack(x, 0, size, p, blocks, ranges);
+                         });
+  }
+  // Of such a packing of `all` rows or columns.
+  Chunk part(const Packed& kept, int64_t all, int64_t first, int64_t size, int64_t p) const {
+    const uint16_t* blocks = static_cast<const uint16_t*>(kept.get());
+    const Range* ranges = reinterpret_cast<const Range*>(blocks + depths() * blocks_of(all) * block_);
+    const int64_t at = p / depth_ * blocks_of(all) + first / kSide;
+    return {blocks + at * block_, ranges + at, first, size};
+  }
 
   void pack(const Operand<T>& x, int64_t first_of, int64_t size, int64_t p, uint16_t* to, Range* ranges) {
     const int64_t blocks = blocks_of(size), depth = depth_at(p);
@@ -337,7 +373,7 @@ class Product {
 // Whether tiles are quicker: the multiplications of the float32 path against tiles with their rims and
 // packing.
 template <class T>
-bool tiles_pay(int parts, int64_t m, int64_t n, int64_t k) {
+bool tiles_pay(int parts, int64_t m, int64_t n, int64_t k, bool weight) {
   constexpr bool split = std::is_same_v<T, float>;
   const int64_t rate = kernels::table().bf16_rate;
   if (g_always.load(std::memory_order_relaxed)) return k > 0;
@@ -345,8 +381,8 @@ bool tiles_pay(int parts, int64_t m, int64_t n, int64_t k) {
   const double rows = double(blocks_of(m) * kSide), columns = double(blocks_of(n) * kSide);
   const double depth = double(blocks_of(k) * kSide), packing = split ? kSplitCost : kPackCost;
   const int products = parts * (parts + 1) / 2;
-  const double tiles =
-      products * rows * columns * depth / double(rate) + packing * parts * (rows + columns) * depth;
+  const double packed = rows + (weight ? kWeightShare : 1) * columns;
+  const double tiles = products * rows * columns * depth / double(rate) + packing * parts * packed * depth;
   return tiles < double(m) * double(n) * double(k);
 }
 
@@ -368,15 +404,15 @@ void gemm_in_parts(int parts, int64_t m, int64_t n, int64_t k, compute_t<T> alph
 
 namespace {
 
-// Parts that each number is split into for this product; 0 where tiles do not pay.
+// Parts that each number is split into for this product; 0 where tiles do not pay. `weight`: B is one.
 template <class T>
-int parts_of(int64_t m, int64_t n, int64_t k) {
+int parts_of(int64_t m, int64_t n, int64_t k, bool weight) {
   if constexpr (std::is_same_v<T, float> || std::is_same_v<T, BFloat16>) {
     const MatmulPrecision p = float32_matmul_precision();
     const int parts = std::is_same_v<T, BFloat16> || p == MatmulPrecision::Medium ? 1
                       : p == MatmulPrecision::High                                ? 2
                                                                                   : 3;
-    return tiles_pay<T>(parts, m, n, k) ? parts : 0;
+    return tiles_pay<T>(parts, m, n, k, weight) ? parts : 0;
   }
   return 0;
 }
@@ -385,14 +421,14 @@ int parts_of(int64_t m, int64_t n, int64_t k) {
 
 template <class T>
 bool takes_tiles(int64_t m, int64_t n, int64_t k) {
-  return parts_of<T>(m, n, k) > 0;
+  return parts_of<T>(m, n, k, false) > 0;
 }
 
 template <class T>
 bool gemm_by_tiles(int64_t m, int64_t n, int64_t k, compute_t<T> alpha, Strided<T> a, Strided<T> b,
                    compute_t<T> beta, T* c, int64_t ldc, const T* bias) {
   if constexpr (std::is_same_v<T, float> || std::is_same_v<T, BFloat16>) {
-    const int parts = parts_of<T>(m, n, k);
+    const int parts = parts_of<T>(m, n, k, b.weight != nullptr);
     if (parts == 0) return false;
     gemm_in_parts<T>(parts, m, n, k, alpha, a, b, beta, c, ldc, bias);
     return true;
