@@ -332,8 +332,10 @@ void check_kept(int parts, const Problem& p) {
             left ? ", left" : ", right");
       CHECK((drivers::packed_bytes() > 0) == (call > 0), "kept after call ", call);
     }
-    w[3] = T(2.0f), weight->writes++;
-    CHECK(product(left, weight.get())[0] == product(left, nullptr)[0], "an old packing was used");
+    w[0] = T(left ? 32.0f : 64.0f), weight->writes++;
+    const std::vector<T> got = product(left, weight.get()), now = product(left, nullptr);
+    CHECK(now != want, "the change is not seen");
+    CHECK(std::memcmp(got.data(), now.data(), now.size() * sizeof(T)) == 0, "an old packing was used");
   }
 }
 
