@@ -30,22 +30,15 @@ NNLIB_INLINE Vec scale2(Vec p, Vec t) {
   const IVec far = (shr<31>(as_int(t - set1(kRoundMagic))) & set1i(-(128 << 23))) + set1i(64 << 23);
   return p * as_float(shl<23>(as_int(t)) + (set1i(127 << 23) - far)) * as_float(far + set1i(127 << 23));
 }
-// The same for |n| <= 126.
-NNLIB_INLINE Vec scale2_normal(Vec p, Vec t) { return p * as_float(shl<23>(as_int(t)) + set1i(127 << 23)); }
-// p * 2^(n + 64), and p * 2^n, for -190 <= n < 64.
+// p * 2^(n + 64) for -190 <= n < 64.
 NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
   return p * as_float(shl<23>(as_int(t)) + set1i((127 + 64) << 23));
 }
-NNLIB_INLINE Vec scale2_down(Vec p, Vec t) {
-  return scale2_up64(p, t) * set1(5.421010862427522e-20f);  // 2^-64
-}
 #else
 NNLIB_INLINE Vec scale2(Vec p, Vec t) { return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic)).v)}; }
-NNLIB_INLINE Vec scale2_normal(Vec p, Vec t) { return scale2(p, t); }
 NNLIB_INLINE Vec scale2_up64(Vec p, Vec t) {
   return {_mm512_scalef_ps(p.v, (t - set1(kRoundMagic - 64.f)).v)};
 }
-NNLIB_INLINE Vec scale2_down(Vec p, Vec t) { return scale2(p, t); }
 #endif
 
 NNLIB_INLINE VecD operator+(VecD a, VecD b) { return {a.v + b.v}; }

@@ -9,61 +9,108 @@ namespace {
 
 // The reduced argument of exp: x = n ln2 + r, |r| <= ln2/2, t = n + kRoundMagic; ln2 in two parts, so that n
 // * hi is exact.
-struct ExpParts {
+struct ExpReduced {
   Vec r, t;
 };
-NNLIB_INLINE ExpParts exp_reduce(Vec x) {
-  const Vec t = fma(x, set1(1.44269504f), set1(kRoundMagic)), n = t - set1(kRoundMagic);
-  return {fnma(n, set1(-2.12194440e-4f), fnma(n, set1(0.693359375f), x)), t};
+NNLIB_INLINE Vec exp_rest(Vec x, Vec n) {
+  return fnma(n, set1(-2.12194440e-4f), fnma(n, set1(0.693359375f), x));
 }
-// (expm1(r) - r) / r^2 for |r| <= ln2/2: a minimax polynomial, 3.1e-9 of e^r off at the most.
-NNLIB_INLINE Vec exp_tail(Vec r) {
+NNLIB_INLINE ExpReduced exp_reduce(Vec x) {
+  const Vec t = fma(x, set1(1.44269504f), set1(kRoundMagic));
+  return {exp_rest(x, t - set1(kRoundMagic)), t};
+}
+// e^r - 1 for |r| <= ln2/2: a minimax polynomial, 3.1e-9 of e^r off at the most.
+NNLIB_INLINE Vec expm1_reduced(Vec r) {
   Vec q = fma(set1(1.38143182e-3f), r, set1(8.36885162e-3f));
   q = fma(q, r, set1(4.16684002e-2f));
   q = fma(q, r, set1(1.66665196e-1f));
-  return fma(q, r, set1(4.99999940e-1f));
+  return fma(fma(q, r, set1(4.99999940e-1f)), r * r, r);
 }
-NNLIB_INLINE Vec exp_reduced(Vec r) { return fma(fma(exp_tail(r), r, set1(1.f)), r, set1(1.f)); }
+
+// Where a register holds a table of 2^(j/8), exp reduces its argument to the nearest n / 8, which leaves less
+// to the polynomial; elsewhere to a whole n.
+constexpr bool kEighths = kWidth >= 8;
+constexpr float kPowerMagic = kEighths ? kRoundMagic / 8 : kRoundMagic;
+// e^x = 2^n (1 + q), t = n + kPowerMagic.
+struct ExpParts {
+  Vec q, t, n;
+};
+// e^r - 1 for what is left of x: with eighths |r| <= ln2/16, and 2.6e-8 of e^r off at the most.
+NNLIB_INLINE Vec expm1_rest(Vec r) {
+  if (!kEighths) return expm1_reduced(r);
+  return fma(fma(set1(1.66668580e-1f), r, set1(5.00064552e-1f)), r * r, r);
+}
+NNLIB_INLINE ExpParts exp_parts(Vec x) {
+  const Vec t = fma(x, set1(1.44269504f), set1(kPowerMagic)), n = t - set1(kPowerMagic);
+  return {expm1_rest(exp_rest(x, n)), t, n};
+}
+// 2^(j/8), and the same less j in the place that it has in t's bits: added to these, it leaves 2^n.
+alignas(64) constexpr float kEighthPowers[16] = {
+    0x1p+0f, 0x1.172b84p+0f, 0x1.306fe0p+0f, 0x1.4bfdaep+0f, 0x1.6a09e6p+0f, 0x1.8ace54p+0f,
+    0x1.ae89fap+0f, 0x1.d5818ep+0f, 0x1p+0f, 0x1.172b84p+0f, 0x1.306fe0p+0f, 0x1.4bfdaep+0f,
+    0x1.6a09e6p+0f, 0x1.8ace54p+0f, 0x1.ae89fap+0f, 0x1.d5818ep+0f};
+alignas(64) constexpr float kEighthAddends[16] = {
+    0x1p+0f, 0x1.f72b84p-1f, 0x1.f06fe0p-1f, 0x1.ebfdaep-1f, 0x1.ea09e6p-1f, 0x1.eace54p-1f,
+    0x1.ee89fap-1f, 0x1.f5818ep-1f, 0x1p+0f, 0x1.f72b84p-1f, 0x1.f06fe0p-1f, 0x1.ebfdaep-1f,
+    0x1.ea09e6p-1f, 0x1.eace54p-1f, 0x1.ee89fap-1f, 0x1.f5818ep-1f};
+// The bits of 2^n for -126 <= n < 128; none for n = -127.
+NNLIB_INLINE IVec power_bits(Vec t) {
+  if (!kEighths) return shl<23>(as_int(t)) + set1i(127 << 23);
+  return as_int(permute(load(kEighthAddends), as_int(t))) + shl<20>(as_int(t));
+}
+#if !defined(__AVX512F__)
+// 2^n (1 + q) for |n| <= 190: in two steps, so that subnormal results are rounded once. The second factor is
+// 2^64 or 2^-64. A NaN in t makes some finite factors.
+NNLIB_INLINE Vec exp_of(ExpParts e) {
+  const IVec far = (shr<31>(as_int(e.n)) & set1i(-(128 << 23))) + set1i(64 << 23);
+  const Vec s = as_float(power_bits(e.t) - far);
+  return fma(s, e.q, s) * as_float(far + set1i(127 << 23));
+}
+// The same for n < 64.
+NNLIB_INLINE Vec exp_of_low(ExpParts e) {
+  const Vec s = as_float(power_bits(e.t) + set1i(64 << 23));
+  return fma(s, e.q, s) * set1(5.421010862427522e-20f);  // 2^-64
+}
+#else
+NNLIB_INLINE Vec exp_of(ExpParts e) {
+  const Vec s = permute(load(kEighthPowers), as_int(e.t));
+  return {_mm512_scalef_ps(fma(s, e.q, s).v, e.n.v)};  // which rounds n down
+}
+NNLIB_INLINE Vec exp_of_low(ExpParts e) { return exp_of(e); }
+#endif
 // Bounds past which exp is 0 or infinity; a NaN passes.
 NNLIB_INLINE Vec exp_clamp(Vec x) { return max(set1(-104.f), min(set1(89.f), x)); }
 
 // e^x; 2 ulp.
-NNLIB_INLINE Vec exp(Vec x) {
-  const ExpParts e = exp_reduce(exp_clamp(x));
-  return scale2(exp_reduced(e.r), e.t);
-}
+NNLIB_INLINE Vec exp(Vec x) { return exp_of(exp_parts(exp_clamp(x))); }
 
 // e^x for x <= 43, as exp: what softmax and its kin need, where the maximum was taken away.
-NNLIB_INLINE Vec exp_below(Vec x) {
-  const ExpParts e = exp_reduce(max(set1(-104.f), x));
-  return scale2_down(exp_reduced(e.r), e.t);
-}
+NNLIB_INLINE Vec exp_below(Vec x) { return exp_of_low(exp_parts(max(set1(-104.f), x))); }
 
-// The same where x is often -infinity, as under a mask, and 0 where e^x is subnormal: a product that
-// underflows takes tens of cycles.
+// The same where x is often -infinity, as under a mask: 0 there, whose product costs nothing where one that
+// underflows takes tens of cycles. Where e^x is subnormal the result is anything from 0 to 2^-126.
 NNLIB_INLINE Vec exp_masked(Vec x) {
-  const float least = -87.3365402f;  // -126 ln 2, so that 2^n times e^r is no less than 2^-126
-  const ExpParts e = exp_reduce(max(set1(least), x));
-  return select(lt(x, set1(least)), zero(), scale2_normal(exp_reduced(e.r), e.t));
+  const ExpParts e = exp_parts(max(set1(-88.0296919f), x));  // -127 ln 2
+  const Vec s = as_float(power_bits(e.t));
+  return fma(s, e.q, s);
 }
 
 // 2^x; 2 ulp. The fraction is taken from x itself, which is exact.
 NNLIB_INLINE Vec exp2(Vec x) {
   x = max(set1(-151.f), min(set1(129.f), x));
-  const Vec t = x + set1(kRoundMagic), f = x - (t - set1(kRoundMagic));
-  return scale2(exp_reduced(f * set1(0.693147181f)), t);
+  const Vec t = x + set1(kPowerMagic), n = t - set1(kPowerMagic);
+  return exp_of({expm1_rest((x - n) * set1(0.693147181f)), t, n});
 }
 
-// e^x - 1 for x <= 88 save for the sign of zero; 2 ulp. 2^n - 1 is exact where it matters.
+// e^x - 1 save for the sign of zero and the last bit of subnormals; 2 ulp. 2^n - 1 is exact where it matters.
+// The halves are below infinity where their sum is not.
 NNLIB_INLINE Vec expm1_near(Vec x) {
-  const ExpParts e = exp_reduce(exp_clamp(x));
-  const Vec power = scale2(set1(1.f), e.t);
-  return fma(power, fma(exp_tail(e.r), e.r * e.r, e.r), power - set1(1.f));
+  const ExpReduced e = exp_reduce(exp_clamp(x));
+  const Vec power = scale2(set1(0.5f), e.t), half = fma(power, expm1_reduced(e.r), power - set1(0.5f));
+  return half + half;
 }
-// e^x - 1; 2 ulp. Above 88 the 1 is lost and 2^n would overflow.
-NNLIB_INLINE Vec expm1(Vec x) {
-  return select(eq(x, zero()), x, select(gt(x, set1(88.f)), exp(x), expm1_near(x)));
-}
+// e^x - 1; 2 ulp.
+NNLIB_INLINE Vec expm1(Vec x) { return select(lt(abs(x), set1(1e-30f)), x, expm1_near(x)); }
 
 // x = 2^e (1 + m) with 1 + m in [sqrt(1/2), sqrt(2)), and ln(1 + m) = m + rest (Cephes' logf), for 0 < x <
 // infinity.
@@ -122,7 +169,7 @@ NNLIB_INLINE Vec tanh(Vec x) {
   p = fma(p, z, set1(1.33314422036e-1f));
   p = fma(p, z, set1(-3.33332819422e-1f));
   const Vec small = fma(p * z, x, x);
-  const Vec e = exp_below(a * set1(-2.f));
+  const Vec e = exp_masked(a * set1(-2.f));
   const Vec large = (set1(1.f) - e) / (set1(1.f) + e);
   return copysign(select(lt(a, set1(0.625f)), small, large), x);
 }

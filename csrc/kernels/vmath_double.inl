@@ -60,11 +60,10 @@ NNLIB_INLINE VecD exp_below(VecD x) {
   return (set1d(1) + expm1_reduced(e.r)) * power_of_two(e.t + set1d(64)) *
          set1d(5.421010862427522e-20);  // 2^-64
 }
-// The same where x is often -infinity, and 0 where e^x is subnormal, as for floats.
+// The same where x is often -infinity, as for floats.
 NNLIB_INLINE VecD exp_masked(VecD x) {
-  const double least = -708.39641853226408;  // -1022 ln 2
-  const ExpPartsD e = exp_reduce(max(set1d(least), x));
-  return select(lt(x, set1d(least)), set1d(0), (set1d(1) + expm1_reduced(e.r)) * power_of_two(e.t));
+  const ExpPartsD e = exp_reduce(max(set1d(-709.08956571282405), x));  // -1023 ln 2
+  return (set1d(1) + expm1_reduced(e.r)) * power_of_two(e.t);
 }
 // 2^x; 2 ulp. The fraction is taken from x itself, which is exact.
 NNLIB_INLINE VecD exp2(VecD x) {

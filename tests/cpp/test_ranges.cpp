@@ -51,7 +51,7 @@ const Function kFunctions[] = {
     {"acos", &Table::acos_f32, std::acos, 2},
     {"atan", &Table::atan_f32, std::atan, 3},
     {"sinh", &Table::sinh_f32, std::sinh, 3},
-    {"cosh", &Table::cosh_f32, std::cosh, 3},
+    {"cosh", &Table::cosh_f32, std::cosh, 2},
     {"log10", &Table::log10_f32, std::log10, 2},
     {"asinh", &Table::asinh_f32, std::asinh, 3},
     {"acosh", &Table::acosh_f32, std::acosh, 3},
