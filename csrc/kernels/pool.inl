@@ -158,21 +158,33 @@ NNLIB_INLINE void pool_max_grad(int64_t n, int64_t windows, const int64_t* offse
   }
 }
 
+// kVecs sums side by side: each waits for its last addition.
+template <class L, int kVecs>
+NNLIB_INLINE int64_t pool_mean_part(int64_t i, int64_t n, int64_t taps, const int64_t* offset,
+                                    const typename L::type* x, typename L::V by, typename L::One* y) {
+  constexpr int64_t w = L::kLanes;
+  for (; i + kVecs * w <= n; i += kVecs * w) {
+    typename L::V sum[kVecs];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) sum[v] = L::splat(0);
+    for (int64_t t = 0; t < taps; ++t) {
+      const auto* from = x + offset[t] + i;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) sum[v] = sum[v] + L::get(from + v * w);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) store(y + i + v * w, sum[v] / by);
+  }
+  return i;
+}
+
 template <class L>
 NNLIB_INLINE void pool_mean(int64_t n, int64_t taps, const int64_t* offset, const typename L::type* x,
                             typename L::One divisor, typename L::One* y) {
   constexpr int64_t w = L::kLanes;
   const typename L::V by = L::splat(divisor);
-  int64_t i = 0;
-  for (; i + 2 * w <= n; i += 2 * w) {
-    typename L::V a = L::splat(0), b = a;
-    for (int64_t t = 0; t < taps; ++t) {
-      a = a + L::get(x + offset[t] + i);
-      b = b + L::get(x + offset[t] + i + w);
-    }
-    store(y + i, a / by);
-    store(y + i + w, b / by);
-  }
+  int64_t i = pool_mean_part<L, 8>(0, n, taps, offset, x, by, y);
+  i = pool_mean_part<L, 2>(i, n, taps, offset, x, by, y);
   for (; i < n; i += w) {
     const int64_t m = n - i < w ? n - i : w;
     typename L::V a = L::splat(0);

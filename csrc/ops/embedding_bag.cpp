@@ -101,14 +101,7 @@ Tensor bag_sums(const Bags& b, const Tensor& table, const Tensor& rows, const Te
     using C = compute_t<T>;
     const Tensor factors = weights.defined() ? cast_values(weights, DtypeOf<C>::value) : weights;
     const C* w = weights.defined() ? factors.data<C>() : nullptr;
-    parallel_for(0, b.count, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)),
-                 [&](int64_t from, int64_t to) {
-                   for (int64_t bag = from; bag < to; ++bag) {
-                     const int64_t first = b.first[size_t(bag)], n = b.first[size_t(bag) + 1] - first;
-                     drivers::sum_rows<T>(n, d, rows.data<int64_t>() + first, src.data<T>(),
-                                          w ? w + first : nullptr, out.data<T>() + bag * d);
-                   }
-                 });
+    drivers::sum_bags<T>(b.count, b.first.data(), d, rows.data<int64_t>(), src.data<T>(), w, out.data<T>());
   });
   return out;
 }

@@ -128,6 +128,12 @@ Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor
   return at;
 }
 
+// The same of an index as row_numbers gives it.
+Tensor check_row_numbers(const Tensor& x, const Tensor& rows, const char* name) {
+  const Tensor column = nnlib::alias(x, {x.size(0)}, {x.stride(0)}, x.storage_offset());
+  return check_index(column, 0, rows, nullptr, name);
+}
+
 enum class Combine { Set, Add, Multiply, Max, Min };
 
 // x's values with src's combined in at the places, without history.
@@ -179,17 +185,27 @@ void check_same_dtype(const Tensor& x, const Tensor& src, const char* name) {
 
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool) {
   const int64_t d = wrap_dim(dim, x.dim());
-  Tensor at = check_index(x, d, index, nullptr, "gather"), in = contiguous_values(x);
-  Tensor r = empty(index.sizes(), x.dtype());
-  const Dims xs = at_least_1d(x).sizes();
-  if (r.numel())
-    dispatch_all(x.dtype(), [&](auto tag) {
-      using T = typename decltype(tag)::type;
-      const T* p = (const T*)in.raw();
-      T* o = (T*)r.raw();
-      for_each_index(xs, at.sizes(), at.sizes(), d, at.data<int64_t>(),
-                     [&](int64_t from, int64_t to, int64_t) { o[to] = p[from]; });
-    });
+  Tensor at, r;
+  if (const Tensor rows = row_numbers(x, d, index, nullptr); rows.defined()) {
+    NoGradGuard guard;
+    const Tensor checked = check_row_numbers(x, rows, "gather");
+    r = index_select(x, 0, checked);
+    Dims steps(index.sizes().size(), 0);
+    steps[0] = 1;
+    at = nnlib::alias(checked, index.sizes(), steps, checked.storage_offset());
+  } else {
+    at = check_index(x, d, index, nullptr, "gather");
+    r = empty(index.sizes(), x.dtype());
+    const Tensor in = contiguous_values(x);
+    if (r.numel())
+      dispatch_all(x.dtype(), [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const T* p = (const T*)in.raw();
+        T* o = (T*)r.raw();
+        for_each_index(at_least_1d(x).sizes(), at.sizes(), at.sizes(), d, at.data<int64_t>(),
+                       [&](int64_t from, int64_t to, int64_t) { o[to] = p[from]; });
+      });
+  }
   if (wants_grad(x))
     record(r, "GatherBackward0", {x},
            [d, from = x.sizes(), at = reshape(at, index.sizes())](Backward&, const TensorList& g) {
@@ -232,10 +248,7 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
   if (!rows.defined() || wants_grad(x, src)) at = check_index(x, d, index, &src, "scatter");
   if (rows.defined()) {
     NoGradGuard guard;
-    r = index_add(x, 0,
-                  check_index(nnlib::alias(x, {x.size(0)}, {x.stride(0)}, x.storage_offset()), 0, rows,
-                              nullptr, "scatter"),
-                  src, 1);
+    r = index_add(x, 0, check_row_numbers(x, rows, "scatter"), src, 1);
   } else {
     r = scatter_values(x, d, at, src, Combine::Add);
   }

@@ -81,6 +81,44 @@ void with_word(size_t itemsize, const F& f) {
   }
 }
 
+// r[..., at[i], ...] += alpha s[..., i, ...]; r and s are contiguous.
+void add_slices(const Tensor& r, int64_t d, const Tensor& at, const Tensor& s, Scalar alpha) {
+  const Rows rows(r.sizes(), d);
+  const int64_t* v = at.data<int64_t>();
+  dispatch_all(r.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = compute_t<T>;
+    const C scale = alpha.to<C>();
+    T* o = (T*)r.raw();
+    const T* p = (const T*)s.raw();
+    const int64_t k = at.numel();
+    if (rows.inner == 1) {
+      // Single values of each row.
+      parallel_for(0, rows.outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k)),
+                   [&](int64_t b, int64_t e) {
+                     for (int64_t t = b; t < e; t++) {
+                       T* to = o + t * rows.n;
+                       const T* from = p + t * k;
+                       for (int64_t i = 0; i < k; i++) to[v[i]] = (T)((C)to[v[i]] + scale * (C)from[i]);
+                     }
+                   });
+      return;
+    }
+    // Outer slices, and columns within one, are independent; additions to one place keep their order.
+    constexpr int64_t kColumns = 1024;
+    const int64_t strips = (rows.inner + kColumns - 1) / kColumns;
+    parallel_for(0, rows.outer * strips, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k * rows.inner)),
+                 [&](int64_t b, int64_t e) {
+                   for (int64_t t = b; t < e; t++) {
+                     const int64_t j0 = t % strips * kColumns, m = std::min(rows.inner - j0, kColumns);
+                     for (int64_t i = 0; i < k; i++)
+                       add_scaled(m, o + (t / strips * rows.n + v[i]) * rows.inner + j0, scale,
+                                  p + (t / strips * k + i) * rows.inner + j0);
+                   }
+                 });
+  });
+}
+
 int64_t extent(const Tensor& x, int64_t d) { return x.dim() == 0 ? 1 : x.sizes()[d]; }
 
 }  // namespace
@@ -120,7 +158,10 @@ Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
     });
   if (wants_grad(x))
     record(r, "IndexSelectBackward0", {x}, [d, from = x.sizes(), at](Backward&, const TensorList& g) {
-      return TensorList{index_add(zeros(from, g[0].dtype()), d, at, g[0])};
+      Tensor gx = zeros(from, g[0].dtype());
+      if (wants_grad(g[0])) return TensorList{index_add(gx, d, at, g[0])};
+      add_slices(gx, d, at, contiguous_values(g[0]), 1);
+      return TensorList{gx};
     });
   return r;
 }
@@ -138,40 +179,7 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
   check_source(x, d, at, source, "index_add");
   check_range(at, extent(x, d), d, false, "", false);
   const Tensor s = contiguous_values(source), r = copy_to_change(x, {&at, &s});
-  const Rows rows(x.sizes(), d);
-  const int64_t* v = at.data<int64_t>();
-  dispatch_all(x.dtype(), [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    using C = compute_t<T>;
-    const C scale = alpha.to<C>();
-    T* o = (T*)r.raw();
-    const T* p = (const T*)s.raw();
-    const int64_t k = at.numel();
-    if (rows.inner == 1) {
-      // Single values of each row.
-      parallel_for(0, rows.outer, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k)),
-                   [&](int64_t b, int64_t e) {
-                     for (int64_t t = b; t < e; t++) {
-                       T* to = o + t * rows.n;
-                       const T* from = p + t * k;
-                       for (int64_t i = 0; i < k; i++) to[v[i]] = (T)((C)to[v[i]] + scale * (C)from[i]);
-                     }
-                   });
-      return;
-    }
-    // Outer slices, and columns within one, are independent; additions to one place keep their order.
-    constexpr int64_t kColumns = 1024;
-    const int64_t strips = (rows.inner + kColumns - 1) / kColumns;
-    parallel_for(0, rows.outer * strips, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k * rows.inner)),
-                 [&](int64_t b, int64_t e) {
-                   for (int64_t t = b; t < e; t++) {
-                     const int64_t j0 = t % strips * kColumns, m = std::min(rows.inner - j0, kColumns);
-                     for (int64_t i = 0; i < k; i++)
-                       add_scaled(m, o + (t / strips * rows.n + v[i]) * rows.inner + j0, scale,
-                                  p + (t / strips * k + i) * rows.inner + j0);
-                   }
-                 });
-  });
+  add_slices(r, d, at, s, alpha);
   if (wants_grad(x, source))
     record(r, "IndexAddBackward0", {x, source},
            [d, at, alpha, sizes = source.sizes()](Backward& ctx, const TensorList& g) {

@@ -16,6 +16,15 @@ namespace {
 
 // Bytes of rows that are worth a thread.
 constexpr int64_t kRowBytes = 1 << 15;
+// Rows ahead that are brought near: the addresses tell the processor nothing, what follows in a long row
+// does.
+constexpr int64_t kRowsAhead = 8;
+
+inline void bring_near(const void* src, int64_t row, int64_t row_bytes) {
+  constexpr int64_t kBytes = 256;
+  const char* const at = static_cast<const char*>(src) + row * row_bytes;
+  for (int64_t b = 0; b < std::min(kBytes, row_bytes); b += 64) __builtin_prefetch(at + b);
+}
 
 int64_t grain_of(int64_t row_bytes) {
   return std::max<int64_t>(1, kRowBytes / std::max<int64_t>(1, row_bytes));
@@ -24,15 +33,9 @@ int64_t grain_of(int64_t row_bytes) {
 }  // namespace
 
 void gather_rows(int64_t count, int64_t row_bytes, const int64_t* rows, const void* src, void* dst) {
-  // Rows ahead that are brought near, and lines of each: the addresses tell the processor nothing, what
-  // follows in a long row does.
-  constexpr int64_t kAhead = 8, kLines = 4;
-  const int64_t lines = std::min(kLines, (row_bytes + 63) / 64);
   parallel_for(0, count, grain_of(row_bytes), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const char* const ahead =
-          static_cast<const char*>(src) + rows[std::min(i + kAhead, last - 1)] * row_bytes;
-      for (int64_t l = 0; l < lines; ++l) __builtin_prefetch(ahead + 64 * l);
+      bring_near(src, rows[std::min(i + kRowsAhead, last - 1)], row_bytes);
       std::memcpy(static_cast<char*>(dst) + i * row_bytes,
                   static_cast<const char*>(src) + rows[i] * row_bytes, size_t(row_bytes));
     }
@@ -73,6 +76,24 @@ void sum_rows(int64_t count, int64_t d, const int64_t* rows, const T* src, const
 }
 
 template <class T>
+void sum_bags(int64_t bags, const int64_t* first, int64_t d, const int64_t* rows, const T* src,
+              const compute_t<T>* weights, T* y) {
+  const int64_t row_bytes = d * int64_t(sizeof(T));
+  parallel_for(0, bags, std::max<int64_t>(1, 4096 / std::max<int64_t>(d, 1)),
+               [&](int64_t begin, int64_t end) {
+                 int64_t near = first[begin];  // places before it are on their way
+                 for (int64_t bag = begin; bag < end; ++bag) {
+                   const int64_t from = first[bag], n = first[bag + 1] - from;
+                   // A sum brings near what is further on in its own bag.
+                   near = std::max(near, from + n);
+                   for (; near < std::min(first[end], from + n + kRowsAhead); ++near)
+                     bring_near(src, rows[near], row_bytes);
+                   sum_rows<T>(n, d, rows + from, src, weights ? weights + from : nullptr, y + bag * d);
+                 }
+               });
+}
+
+template <class T>
 void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* src,
                       const compute_t<T>* weights, T* dst) {
   const bool past_caches = size * d * int64_t(sizeof(T)) > kPastCaches;
@@ -98,8 +119,9 @@ void scatter_add_rows(const Groups& groups, int64_t size, int64_t d, const T* sr
   });
 }
 
-#define NNLIB_INSTANTIATE(T)                                                                      \
-  template void sum_rows<T>(int64_t, int64_t, const int64_t*, const T*, const compute_t<T>*, T*); \
+#define NNLIB_INSTANTIATE(T)                                                                                 \
+  template void sum_bags<T>(int64_t, const int64_t*, int64_t, const int64_t*, const T*, const compute_t<T>*, \
+                            T*);                                                                             \
   template void scatter_add_rows<T>(const Groups&, int64_t, int64_t, const T*, const compute_t<T>*, T*);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)

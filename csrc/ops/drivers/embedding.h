@@ -18,10 +18,11 @@ struct Groups {
 // Indices of 0 and more; `skip` (-1: none) is left out.
 Groups group_by_index(int64_t count, const int64_t* indices, int64_t skip);
 
-// y[j] = the sum over q < count of weights[q] src[rows[q] * d + j], j < d; weights may be null (all 1). T as
-// below.
+// Row b of y = the sum over the places p of bag b, first[b] <= p < first[b + 1], of weights[p] times row
+// rows[p] of src, d values each; weights may be null (all 1). T as below.
 template <class T>
-void sum_rows(int64_t count, int64_t d, const int64_t* rows, const T* src, const compute_t<T>* weights, T* y);
+void sum_bags(int64_t bags, const int64_t* first, int64_t d, const int64_t* rows, const T* src,
+              const compute_t<T>* weights, T* y);
 
 // dst[v] = the sum over the places of v of weights[place] * src[place], for each of `size` rows of d values;
 // weights may be null (all 1). Rows that are in no group become 0. T: float, double, Half, BFloat16 (summed
