@@ -28,12 +28,14 @@ struct Hinges {
   bool squared;
   double margin;
 
-  Right of_row(int64_t r) const {
-    const int64_t n = right.size(1);
-    const int64_t* p = right.data<int64_t>() + r * n;
-    int64_t count = 0;
-    while (count < n && !(stops && p[count] < 0)) count++;
-    return {p, count};
+  // The right classes of row r, by calls of what this gives.
+  auto of_rows() const {
+    return [first = right.data<int64_t>(), n = right.size(1), stops = stops](int64_t r) {
+      const int64_t* p = first + r * n;
+      int64_t count = 0;
+      while (count < n && !(stops && p[count] < 0)) count++;
+      return Right{p, count};
+    };
   }
 };
 
@@ -68,12 +70,14 @@ template <class C, class F>
 void each_row(const Hinges& h, const Tensor& x, F f) {
   const int64_t classes = x.size(1);
   const C* const weight = h.weight.defined() ? h.weight.data<C>() : nullptr;
+  const C* const values = x.data<C>();
+  const auto right_of = h.of_rows();
   const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, classes));
   parallel_for(0, x.size(0), grain, [&](int64_t b, int64_t e) {
     std::vector<C> wrong((size_t)classes);
     for (int64_t r = b; r < e; r++) {
-      const C* row = x.data<C>() + r * classes;
-      const Right right = h.of_row(r);
+      const C* row = values + r * classes;
+      const Right right = right_of(r);
       std::copy(row, row + classes, wrong.begin());
       for (int64_t k = 0; k < right.count; k++)
         wrong[(size_t)right.classes[k]] = -std::numeric_limits<C>::infinity();
@@ -105,20 +109,21 @@ Formula formula(const Hinges& h) {
 
 Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
   const Tensor x = contiguous_values(input);
+  const int64_t classes = x.size(1);
   Tensor out = empty({x.size(0)}, x.dtype());
   dispatch_hinges(x.dtype(), [&](auto tag) {
     using C = typename decltype(tag)::type;
+    C* const losses = out.data<C>();
     each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const C* wrong, C scale) {
       C total = 0;
       for (int64_t k = 0; k < right.count; k++) {
         const C shift = (C)h.margin - row[right.classes[k]];
         // A NaN stays.
         const auto hinge = [](C z) { return z < 0 ? C(0) : z; };
-        total += h.squared
-                     ? add_up(x.size(1), wrong, shift, [=](int64_t, C z) { return hinge(z) * hinge(z); })
-                     : add_up(x.size(1), wrong, shift, [=](int64_t, C z) { return hinge(z); });
+        total += h.squared ? add_up(classes, wrong, shift, [=](int64_t, C z) { return hinge(z) * hinge(z); })
+                           : add_up(classes, wrong, shift, [=](int64_t, C z) { return hinge(z); });
       }
-      out.data<C>()[r] = total * scale;
+      losses[r] = total * scale;
     });
   });
   if (!wants_grad(input)) return out;
@@ -131,9 +136,12 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
     dispatch_hinges(x.dtype(), [&](auto tag) {
       using C = typename decltype(tag)::type;
       const Tensor up = contiguous_values(cast_values(g[0], x.dtype()));
+      const int64_t classes = x.size(1);
+      const C* const factors = up.data<C>();
+      C* const grads = grad.data<C>();
       each_row<C>(h, x, [&](int64_t r, Right right, const C* row, const C* wrong, C scale) {
-        C* const to = grad.data<C>() + r * x.size(1);
-        const C by = scale * up.data<C>()[r];
+        C* const to = grads + r * classes;
+        const C by = scale * factors[r];
         for (int64_t k = 0; k < right.count; k++) {
           const int64_t y = right.classes[k];
           const C shift = (C)h.margin - row[y];
@@ -141,9 +149,9 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
             to[i] += slope;
             return slope;
           };
-          to[y] -= h.squared ? add_up(x.size(1), wrong, shift,
+          to[y] -= h.squared ? add_up(classes, wrong, shift,
                                       [=](int64_t i, C z) { return take(i, z > 0 ? 2 * z * by : C(0)); })
-                             : add_up(x.size(1), wrong, shift,
+                             : add_up(classes, wrong, shift,
                                       [=](int64_t i, C z) { return take(i, z > 0 ? by : C(0)); });
         }
       });
@@ -156,8 +164,9 @@ Tensor hinges(const Tensor& input, const Hinges& h, const char* node) {
 Hinges checked(Hinges h, const Tensor& x, const char* name) {
   const int64_t classes = x.size(1);
   h.right = contiguous_values(cast_values(detach(h.right), Dtype::Int64));
-  for (int64_t r = 0; r < x.size(0); r++) {
-    const Right right = h.of_row(r);
+  const auto right_of = h.of_rows();
+  for (int64_t r = 0, rows = x.size(0); r < rows; r++) {
+    const Right right = right_of(r);
     for (int64_t k = 0; k < right.count; k++)
       NNLIB_CHECK(right.classes[k] >= 0 && right.classes[k] < classes, name,
                   ": expected classes between 0 and ", classes - 1, ", but got ", right.classes[k]);

@@ -108,37 +108,40 @@ void mean_of_plane(const Windows& w, const T* x, T* y) {
 }
 
 // The same by lines of windows; those at the borders one by one.
-void mean_of_plane(PlaneLines& lines, const Windows& w, const float* divisor, const float* x, float* y) {
+template <class C>
+void mean_of_plane(PlaneLines<C>& lines, const Windows& w, const C* divisor, const C* x, C* y) {
   const PoolRow& row = lines.row();
   const int64_t width = w.axis[2].out;
   lines.begin(x);
+  const auto divide = pick<C>(kernels::table().div_rows_f32, kernels::table().div_rows_f64);
   const int64_t height = w.axis[1].in;
   for (int64_t i = 0, o = 0; i < w.axis[0].out; i++)
     for (int64_t j = 0; j < w.axis[1].out; j++, o += width) {
-      float* to = y + o + row.first;
+      C* to = y + o + row.first;
       lines.sum_row(i, j, to);
-      kernels::table().div_f32(row.count, to, divisor + (o / width) * row.count, to);
+      divide(1, row.count, to, row.count, 1, divisor + (o / width) * row.count, row.count, 1, to, row.count);
       for (int64_t k = 0; k < width; k++) {
         if (k == row.first) k += row.count;
         if (k >= width) break;
-        float sum = 0;
+        C sum = 0;
         for (int64_t d = w.axis[0].start[i]; d < w.axis[0].end[i]; d++)
           for (int64_t h = w.axis[1].start[j]; h < w.axis[1].end[j]; h++)
             for (int64_t v = w.axis[2].start[k]; v < w.axis[2].end[k]; v++)
               sum += x[(d * height + h) * w.axis[2].in + v];
         const int64_t count = w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k];
-        y[o + k] = sum / (float)(w.divisor ? w.divisor : count);
+        y[o + k] = sum / (C)(w.divisor ? w.divisor : count);
       }
     }
 }
 // What the windows of the lines are divided by.
-std::vector<float> line_divisors(const Windows& w, const PoolRow& row) {
-  std::vector<float> by;
+template <class C>
+std::vector<C> line_divisors(const Windows& w, const PoolRow& row) {
+  std::vector<C> by;
   for (int64_t i = 0; i < w.axis[0].out; i++)
     for (int64_t j = 0; j < w.axis[1].out; j++)
       for (int64_t k = row.first; k < row.first + row.count; k++)
         by.push_back(
-            (float)(w.divisor ? w.divisor : w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k]));
+            (C)(w.divisor ? w.divisor : w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k]));
   return by;
 }
 // Small windows in long rows, none of them empty.
@@ -237,7 +240,7 @@ void means_of_rows(const Windows& w, const T* x, T* y, Product product) {
   using C = compute_t<T>;
   constexpr int64_t some = 16;
   const int64_t n = w.in_plane();
-  const C divisor = (C)line_divisors(w, PoolRow(w.axis[2]))[0];
+  const C divisor = line_divisors<C>(w, PoolRow(w.axis[2]))[0];
   const std::vector<C> ones((size_t)n, C(1));
   parallel_for(0, (w.planes + some - 1) / some, std::max<int64_t>(1, planes_per_chunk(n) / some),
                [&](int64_t first, int64_t end) {
@@ -270,7 +273,7 @@ template <class T>
 void spread_over_rows(const Windows& w, const T* g, T* gx) {
   using C = compute_t<T>;
   const int64_t n = w.in_plane();
-  const C divisor = (C)line_divisors(w, PoolRow(w.axis[2]))[0];
+  const C divisor = line_divisors<C>(w, PoolRow(w.axis[2]))[0];
   parallel_for(0, w.planes, planes_per_chunk(n), [&](int64_t first, int64_t end) {
     for (int64_t p = first; p < end; p++) std::fill_n(gx + p * n, n, (T)((C)g[p] / divisor));
   });
@@ -290,19 +293,20 @@ Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
     return y;
   }
   const PoolRow row(w.axis[2]);
-  const bool lines = (x.dtype() == Dtype::Float32 || is_reduced_float(x.dtype())) && by_lines(w, row);
-  const std::vector<float> divisor = lines ? line_divisors(w, row) : std::vector<float>();
+  const bool lines = is_floating(x.dtype()) && by_lines(w, row);
   dispatch_mean(x.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    using C = std::conditional_t<kLines<T>, compute_t<T>, float>;
+    const std::vector<C> divisor = lines ? line_divisors<C>(w, row) : std::vector<C>();
     parallel_for(0, w.planes, planes_per_chunk(w.in_plane() + w.out_plane()),
                  [&](int64_t first, int64_t end) {
-                   std::optional<PlaneLines> of_plane;
+                   std::optional<PlaneLines<C>> of_plane;
                    if (lines) of_plane.emplace(w, row);
                    WidePlanes<T> wide(w);  // 16-bit floats are added up in float
                    for (int64_t p = first; p < end; p++) {
                      const T* from = x.data<T>() + p * w.in_plane();
                      T* to = y.data<T>() + p * w.out_plane();
-                     if constexpr (kFloatLines<T>) {
+                     if constexpr (kLines<T>) {
                        if (lines)
                          mean_of_plane(*of_plane, w, divisor.data(), wide.in(from), wide.out(to));
                        else

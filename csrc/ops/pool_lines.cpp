@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/bytes.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/dispatch.h"
@@ -335,7 +336,7 @@ void spread_over_channels(const Tensor& g, const Windows& w, const Tensor& gx) {
 
 bool pools_turned(const Tensor& input, const Windows& w) {
   if (!is_floating(input.dtype()) || w.planes < 8 || w.out_plane() < 4 || w.in_plane() > 8192) return false;
-  return input.dtype() == Dtype::Float64 || PoolRow(w.axis[2]).count < 16;
+  return PoolRow(w.axis[2]).count < 16;
 }
 void max_turned(const Tensor& x, const Windows& w, const Tensor& y, const Tensor& places) {
   dispatch_floating(x.dtype(), "max_pool", [&](auto tag) {
@@ -371,11 +372,13 @@ PoolRow::PoolRow(const Axis& width) {
     count++;
 }
 
-PlaneLines::PlaneLines(const Windows& w, const PoolRow& row) : w_(w), row_(row), ld_(w.axis[2].in) {
+template <class T>
+PlaneLines<T>::PlaneLines(const Windows& w, const PoolRow& row) : w_(w), row_(row), ld_(w.axis[2].in) {
   if (row_.stride > 1) ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
 }
 
-void PlaneLines::begin(const float* x, int64_t planes) {
+template <class T>
+void PlaneLines<T>::begin(const T* x, int64_t planes) {
   x_ = x;
   if (row_.stride == 1) return;
   const int64_t plane = w_.in_plane(), rows = plane / w_.axis[2].in, s = row_.stride;
@@ -393,19 +396,28 @@ void PlaneLines::begin(const float* x, int64_t planes) {
 }
 
 // The phases of `rows` rows from x on.
-void PlaneLines::take_apart(const float* x, int64_t rows) {
+template <class T>
+void PlaneLines<T>::take_apart(const T* x, int64_t rows) {
   constexpr int64_t kTransposed = 4;  // phases that are worth a transposition
   const auto& k = kernels::table();
   const int64_t width = w_.axis[2].in, s = row_.stride;
-  const int64_t whole = s >= kTransposed ? width / s : 0;  // values of each phase
-  for (int64_t r = 0; r < rows && whole > 0; r++)
-    k.planes_from_pixels_f32(s, whole, x + r * width, s, phases_.data() + r * s * ld_, ld_);
-  for (int64_t p = 0; p < std::min(s, width - whole * s); p++)
-    k.conv_frame_f32(rows, 0, (width - p + s - 1) / s - whole, 0, s, x + whole * s + p, width,
-                     phases_.data() + p * ld_ + whole, s * ld_);
+  if constexpr (std::is_same_v<T, double>) {
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t p = 0; p < std::min(s, width); p++)
+        copy_apart(sizeof(T), (width - p + s - 1) / s, x + r * width + p, s,
+                   phases_.data() + (r * s + p) * ld_);
+  } else {
+    const int64_t whole = s >= kTransposed ? width / s : 0;  // values of each phase
+    for (int64_t r = 0; r < rows && whole > 0; r++)
+      k.planes_from_pixels_f32(s, whole, x + r * width, s, phases_.data() + r * s * ld_, ld_);
+    for (int64_t p = 0; p < std::min(s, width - whole * s); p++)
+      k.conv_frame_f32(rows, 0, (width - p + s - 1) / s - whole, 0, s, x + whole * s + p, width,
+                       phases_.data() + p * ld_ + whole, s * ld_);
+  }
 }
 
-void PlaneLines::list_taps(int64_t od, int64_t oh) {
+template <class T>
+void PlaneLines<T>::list_taps(int64_t od, int64_t oh) {
   const Axis &depth = w_.axis[0], &height = w_.axis[1], &width = w_.axis[2];
   const int64_t s = row_.stride;
   if (od == listed_[0] && oh == listed_[1]) return;
@@ -421,20 +433,25 @@ void PlaneLines::list_taps(int64_t od, int64_t oh) {
       }
 }
 
-void PlaneLines::max_row(int64_t od, int64_t oh, float* y, int32_t* at) {
+template <class T>
+void PlaneLines<T>::max_row(int64_t od, int64_t oh, T* y, int32_t* at) {
   list_taps(od, oh);
   if (offset_.empty()) {
-    std::fill_n(y, row_.count, -kInfinity);
+    std::fill_n(y, row_.count, -T(kInfinity));
     for (int64_t i = 0; at && i < row_.count; i++)
       at[i] = (int32_t)first_place(w_.axis, od, oh, row_.first + i);
     return;
   }
-  kernels::table().pool_max_f32(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(),
-                                row_.stride, x_, y, at);
+  ChannelKernels<T>::max()(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(), row_.stride,
+                           x_, y, at);
 }
-void PlaneLines::sum_row(int64_t od, int64_t oh, float* y) {
+template <class T>
+void PlaneLines<T>::sum_row(int64_t od, int64_t oh, T* y) {
   list_taps(od, oh);
-  kernels::table().pool_mean_f32(row_.count, (int64_t)offset_.size(), offset_.data(), x_, 1, y);
+  ChannelKernels<T>::mean()(row_.count, (int64_t)offset_.size(), offset_.data(), x_, 1, y);
 }
+
+template class PlaneLines<float>;
+template class PlaneLines<double>;
 
 }  // namespace nnlib::ops

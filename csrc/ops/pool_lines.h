@@ -37,7 +37,8 @@ struct PoolRow {
   bool pays() const { return count >= 8; }
 };
 
-// Planes of one set of windows. A thread makes its own.
+// Planes of one set of windows, of float or double. A thread makes its own.
+template <class T>
 class PlaneLines {
  public:
   // row: of w's windows, which takes a while to find.
@@ -45,53 +46,55 @@ class PlaneLines {
   const PoolRow& row() const { return row_; }
   // Before the rows of plane x, which so many planes follow, itself included, one after the other: they may
   // be read ahead, and stay as they are until the last of them was begun.
-  void begin(const float* x, int64_t planes = 1);
+  void begin(const T* x, int64_t planes = 1);
   // The windows row().first + i of row (od, oh); at may be null.
-  void max_row(int64_t od, int64_t oh, float* y, int32_t* at);
-  void sum_row(int64_t od, int64_t oh, float* y);
+  void max_row(int64_t od, int64_t oh, T* y, int32_t* at);
+  void sum_row(int64_t od, int64_t oh, T* y);
 
  private:
-  void take_apart(const float* x, int64_t rows);
+  void take_apart(const T* x, int64_t rows);
   void list_taps(int64_t od, int64_t oh);
   const Windows& w_;
   PoolRow row_;
-  int64_t ld_;                                   // of a phase of a row
-  std::vector<float> phases_;                    // every stride-th value of each row, for each start
-  const float *x_ = nullptr, *first_ = nullptr;  // first_ of the turned_ planes whose phases are here
+  int64_t ld_;                               // of a phase of a row
+  std::vector<T> phases_;                    // every stride-th value of each row, for each start
+  const T *x_ = nullptr, *first_ = nullptr;  // first_ of the turned_ planes whose phases are here
   int64_t turned_ = 0, listed_[2] = {-1, -1};
   std::vector<int64_t> offset_;
   std::vector<int32_t> place_;
 };
 
-// Types whose planes are pooled by lines of floats.
+// Types whose planes are pooled by lines, of their compute type.
 template <class T>
-constexpr bool kFloatLines = std::is_same_v<compute_t<T>, float>;
+constexpr bool kLines = std::is_floating_point_v<compute_t<T>>;
 
-// A plane of T as floats, and floats that become a plane of results.
+// A plane of T in its compute type, and what becomes a plane of results.
 template <class T>
 class WidePlanes {
+  using C = compute_t<T>;
+
  public:
   explicit WidePlanes(const Windows& w) : n_(w.in_plane()), m_(w.out_plane()) {}
-  const float* in(const T* x) {
-    if constexpr (std::is_same_v<T, float>) return x;
+  const C* in(const T* x) {
+    if constexpr (std::is_same_v<T, C>) return x;
     in_.resize((size_t)n_);
-    load_row(DtypeOf<T>::value, Dtype::Float32)(n_, (const char*)x, (int64_t)sizeof(T), in_.data());
+    load_row(DtypeOf<T>::value, DtypeOf<C>::value)(n_, (const char*)x, (int64_t)sizeof(T), in_.data());
     return in_.data();
   }
-  float* out(T* y) {
-    if constexpr (std::is_same_v<T, float>) return y;
+  C* out(T* y) {
+    if constexpr (std::is_same_v<T, C>) return y;
     out_.resize((size_t)m_);
     return out_.data();
   }
   // After `out` was filled.
   void write(T* y) const {
-    if constexpr (!std::is_same_v<T, float>)
-      store_row(Dtype::Float32, DtypeOf<T>::value)(m_, out_.data(), (char*)y, (int64_t)sizeof(T));
+    if constexpr (!std::is_same_v<T, C>)
+      store_row(DtypeOf<C>::value, DtypeOf<T>::value)(m_, out_.data(), (char*)y, (int64_t)sizeof(T));
   }
 
  private:
   int64_t n_, m_;
-  std::vector<float> in_, out_;
+  std::vector<C> in_, out_;
 };
 
 }  // namespace nnlib::ops

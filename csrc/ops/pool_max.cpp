@@ -72,8 +72,8 @@ void max_of_plane(const Axis* axis, const T* x, T* y, Places place) {
 
 // The same by lines of windows; those at the borders one by one.
 // `planes` planes lie from x on.
-void max_of_plane(PlaneLines& lines, const Axis* axis, const float* x, int64_t planes, float* y,
-                  Places place) {
+template <class T>
+void max_of_plane(PlaneLines<T>& lines, const Axis* axis, const T* x, int64_t planes, T* y, Places place) {
   const PoolRow& row = lines.row();
   const int64_t width = axis[2].out;
   lines.begin(x, planes);
@@ -138,15 +138,16 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
       using T = typename decltype(tag)::type;
       parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
                    [&](int64_t first, int64_t end) {
-                     PlaneLines lines(*w, row);
+                     using C = std::conditional_t<kLines<T>, compute_t<T>, float>;
+                     PlaneLines<C> lines(*w, row);
                      WidePlanes<T> wide(*w);  // 16-bit floats are compared as float
                      for (int64_t p = first; p < end; p++) {
                        const T* from = x.data<T>() + p * w->in_plane();
                        T* to = y.data<T>() + p * w->out_plane();
                        const Places place = at.from(p * w->out_plane());
-                       if constexpr (kFloatLines<T>) {
+                       if constexpr (kLines<T>) {
                          if (by_lines)
-                           max_of_plane(lines, w->axis, wide.in(from), std::is_same_v<T, float> ? end - p : 1,
+                           max_of_plane(lines, w->axis, wide.in(from), std::is_same_v<T, C> ? end - p : 1,
                                         wide.out(to), place);
                          else
                            max_of_plane(w->axis, wide.in(from), wide.out(to), place);
