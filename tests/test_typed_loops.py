@@ -161,6 +161,66 @@ def test_integers_in_their_own_type(dtype):
     assert x.sign().tolist() == np.sign(v).tolist()
 
 
+# Numbers in Python, where nothing overflows, and then in the type.
+INTEGER = {
+    "add": lambda a, b, bits, top: a + b,
+    "sub": lambda a, b, bits, top: a - b,
+    "mul": lambda a, b, bits, top: a * b,
+    "maximum": lambda a, b, bits, top: np.maximum(a, b),
+    "minimum": lambda a, b, bits, top: np.minimum(a, b),
+    "bitwise_and": lambda a, b, bits, top: a & b,
+    "bitwise_or": lambda a, b, bits, top: a | b,
+    "bitwise_xor": lambda a, b, bits, top: a ^ b,
+    "bitwise_left_shift": lambda a, b, bits, top: np.where(b < 0, 0, np.where(b < bits, a << (b % bits), 0)),
+    "bitwise_right_shift": lambda a, b, bits, top: a >> np.where((b < 0) | (b > top), top, b),
+}
+
+
+@pytest.mark.parametrize("dtype", [nn.int64, nn.int32, nn.int16, nn.int8, nn.uint8], ids=str)
+def test_two_integer_operands(dtype):
+    info, rng = nn.iinfo(dtype), np.random.default_rng(2)
+    top = info.bits - (info.min < 0)
+
+    def make(*sizes):
+        small = rng.integers(-9 if info.min else 0, info.bits + 3, sizes)
+        return nn.tensor(
+            np.where(rng.random(sizes) < 0.5, small, rng.integers(info.min, info.max, sizes))
+        ).to(dtype)
+
+    def wrapped(x):
+        return ((x - info.min) % 2**info.bits + info.min).astype(np.int64)
+
+    for layout in LAYOUTS.values():
+        a, b = layout(make)
+        if a.numel() > 70000:
+            continue
+        u, v = a.numpy().astype(object), b.numpy().astype(object)
+        for name, f in INTEGER.items():
+            got = getattr(nn, name)(a, b)
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got.numpy(), wrapped(f(u, v, info.bits, top)), err_msg=name)
+        np.testing.assert_array_equal(nn.add(a, b, alpha=-3).numpy(), wrapped(u - 3 * v))
+        np.testing.assert_array_equal(nn.addcmul(a, b, a, value=5).numpy(), wrapped(u + 5 * v * u))
+    # Results with steps, operands of another type, and numbers that the type cannot hold.
+    a, b = make(6, 40), make(6, 20)
+    want = wrapped(a.numpy().astype(object)[:, ::2] * b.numpy().astype(object))
+    a[:, ::2] *= b
+    np.testing.assert_array_equal(a[:, ::2].numpy(), want)
+    np.testing.assert_array_equal((a + (a > 3)).numpy(), wrapped(a.numpy().astype(object) + (a.numpy() > 3)))
+    np.testing.assert_array_equal(
+        nn.bitwise_and(a, 12345).numpy(), a.numpy() & np.array(12345).astype(a.numpy().dtype)
+    )
+
+
+def test_bits_of_bools():
+    a, b = nn.arange(60).reshape(3, 20) % 2 == 0, nn.arange(20) % 3 == 0
+    for name, f in {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}.items():
+        got = getattr(nn, "bitwise_" + name)(a, b)
+        assert got.dtype == nn.bool
+        np.testing.assert_array_equal(got.numpy(), f(a.numpy(), b.numpy()))
+    assert nn.add(a, b).dtype == nn.bool and nn.add(a, b).sum() == (a | b).sum()
+
+
 def test_functions_in_double():
     x = np.concatenate([np.random.default_rng(3).uniform(-5, 5, 1003), [0.0, -0.0, 1e-300, 700, -700]])
     t = nn.tensor(x)

@@ -155,18 +155,17 @@ void add_types(Cases& cases) {
             [&t] { (void)t.extreme_int(5, true, 2048, zeros()); });
   cases.add("clamp_i64", "2048", {0, 16.0 * 2048},
             [&t] { t.clamp_i64(2048, zeros(), -1, 1, (int64_t*)output_f64(1)); });
-#define NNLIB_ROWS(name, type, size)                                                                      \
-  cases.add(#name "_rows_" #type, "8x512 beside 8", {0, 2 * size * kValues}, [&t] {                       \
-    t.name##_rows_##type(kRows, kCols, input_f64(0), kCols, 1, input_f64(1), 1, 0, output_f64(0), kCols); \
-  });
-#define NNLIB_INTEGER_ROWS(name) NNLIB_ROWS(name, i32, 4) NNLIB_ROWS(name, i64, 8)
-  NNLIB_INTEGER_ROWS(add)
-  NNLIB_INTEGER_ROWS(sub)
-  NNLIB_INTEGER_ROWS(mul)
-  NNLIB_INTEGER_ROWS(maximum)
-  NNLIB_INTEGER_ROWS(minimum)
-#undef NNLIB_INTEGER_ROWS
-#undef NNLIB_ROWS
+  for (const int64_t type : {1, 3, 4, 5}) {
+    static const char* const names[] = {"", "uint8", "", "int16", "int32", "int64"};
+    const double size = type == 1 ? 1 : double(1 << (type - 2));
+    for (const int64_t how :
+         {nnlib::kernels::kIntegerAdd, nnlib::kernels::kIntegerMul, nnlib::kernels::kIntegerShiftLeft})
+      cases.add("integer_rows", std::string(names[type]) + " " + std::to_string(how), {0, 2 * size * kValues},
+                [&t, type, how] {
+                  t.integer_rows(how, type, 0, kRows, kCols, input_f64(0), kCols, 1, input_f64(1), 1, 0,
+                                 output_f64(0), kCols);
+                });
+  }
   for (const int64_t type : {4, 5, 8, 9}) {
     static const char* const names[] = {"int32", "int64", "", "", "float32", "float64"};
     cases.add("compare_rows", names[type - 4], {0, (type % 4 ? 9 : 5) * kValues}, [&t, type] {
@@ -174,8 +173,6 @@ void add_types(Cases& cases) {
                      kCols);
     });
   }
-  cases.add("extremes_int", "2048 int32", {0, 12.0 * 2048},
-            [&t] { t.extremes_int(4, true, 2048, input(0), input(1), output(0)); });
 }
 
 }  // namespace

@@ -142,19 +142,12 @@ NNLIB_INLINE A fold_integers(int64_t n, const T* x, A start, F f) {
     for (int64_t k = 0; k < half; k++) part[k] = f(part[k], part[k + half]);
   return part[0];
 }
-// The extreme of n integers of one type; and those of pairs.
+// The extreme of n integers of one type.
 template <class T>
 NNLIB_INLINE int64_t extreme_of(bool max, int64_t n, const T* x) {
   constexpr T low = T(-1) < T(0) ? T(T(1) << (8 * sizeof(T) - 1)) : T(0), high = T(~low);
   if (max) return fold_integers(n, x, low, [](T a, T b) { return a > b ? a : b; });
   return fold_integers(n, x, high, [](T a, T b) { return a < b ? a : b; });
-}
-template <class T>
-NNLIB_INLINE void extremes_of(bool max, int64_t n, const T* x, const T* y, T* z) {
-  if (max)
-    for (int64_t i = 0; i < n; ++i) z[i] = x[i] > y[i] ? x[i] : y[i];
-  else
-    for (int64_t i = 0; i < n; ++i) z[i] = x[i] < y[i] ? x[i] : y[i];
 }
 int64_t extreme_int(int64_t type, bool max, int64_t n, const void* x) {
   switch (type) {
@@ -169,21 +162,6 @@ int64_t extreme_int(int64_t type, bool max, int64_t n, const void* x) {
       return extreme_of(max, n, (const int32_t*)x);
     default:
       return extreme_of(max, n, (const int64_t*)x);
-  }
-}
-void extremes_int(int64_t type, bool max, int64_t n, const void* x, const void* y, void* z) {
-  switch (type) {
-    case 0:
-    case 1:
-      return extremes_of(max, n, (const uint8_t*)x, (const uint8_t*)y, (uint8_t*)z);
-    case 2:
-      return extremes_of(max, n, (const int8_t*)x, (const int8_t*)y, (int8_t*)z);
-    case 3:
-      return extremes_of(max, n, (const int16_t*)x, (const int16_t*)y, (int16_t*)z);
-    case 4:
-      return extremes_of(max, n, (const int32_t*)x, (const int32_t*)y, (int32_t*)z);
-    default:
-      return extremes_of(max, n, (const int64_t*)x, (const int64_t*)y, (int64_t*)z);
   }
 }
 void clamp_i64(int64_t n, const int64_t* x, int64_t low, int64_t high, int64_t* y) {

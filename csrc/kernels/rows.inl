@@ -1,6 +1,7 @@
 // z = f(x, y) over rows that lie apart, for every element type: what broadcasting and slicing make of two
 // operands. A row's operand may be one value for all of it, or have steps.
 #pragma once
+#include "integers.h"
 #include "lane_types.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
@@ -129,8 +130,8 @@ __attribute__((noinline)) void bring_together(int64_t n, const T* p, int64_t ste
   }
 }
 
-// Integers, and comparisons of any type, by one plain loop over values that lie together; others are brought
-// together, some at a time. A value that stands for all is a C.
+// Comparisons by one plain loop over values that lie together; others are brought together, some at a time. A
+// value that stands for all is a C.
 template <class T, class C, class R, class F>
 NNLIB_INLINE void plain_rows(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,
                              const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row, F f) {
@@ -161,25 +162,132 @@ NNLIB_INLINE void plain_rows(int64_t rows, int64_t n, const void* x, int64_t x_r
   }
 }
 
-// Sums, differences and products wrap.
-#define NNLIB_ROWS_OF(name, suffix, T, U, expression)                                               \
-  void name##_rows_##suffix(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,  \
-                            const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) { \
-    plain_rows<T, int64_t, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, [](T p, T q) { \
-      const U a = U(p), b = U(q);                                                                   \
-      return T(expression);                                                                         \
-    });                                                                                             \
+// One operation on m integers of type T that lie together, each beside its own y or all beside one.
+template <class T>
+struct IntegerLoops {
+  using Loop = void (*)(int64_t m, const T* x, const T* y, int64_t c, T* z);
+  Loop each, one;
+  bool symmetric;
+};
+
+template <class T, class U, class F>
+void integer_loop(int64_t m, const T* x, const T* y, int64_t c, T* z) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < m; ++i) z[i] = F::of(x[i], y[i], U(c));
+}
+template <class T, class U, class F>
+void integer_loop_of_one(int64_t m, const T* x, const T* y, int64_t c, T* z) {
+  const T b = *y;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < m; ++i) z[i] = F::of(x[i], b, U(c));
+}
+
+// U, unsigned and of 32 bits at least, is what nothing overflows in.
+#define NNLIB_INTEGER(name, expression)                         \
+  struct name {                                                 \
+    template <class T, class U>                                 \
+    static NNLIB_INLINE T of(T p, T q, [[maybe_unused]] U c) {  \
+      [[maybe_unused]] constexpr U kBits = 8 * sizeof(T);       \
+      [[maybe_unused]] constexpr U kLast = kBits - (T(-1) < 0); \
+      [[maybe_unused]] const U a = U(p), b = U(q);              \
+      return T(expression);                                     \
+    }                                                           \
+  };
+NNLIB_INTEGER(IntegerAdd, a + b)
+NNLIB_INTEGER(IntegerSub, a - b)
+NNLIB_INTEGER(IntegerMul, a* b)
+NNLIB_INTEGER(IntegerMax, p > q ? p : q)
+NNLIB_INTEGER(IntegerMin, p < q ? p : q)
+NNLIB_INTEGER(IntegerAnd, a& b)
+NNLIB_INTEGER(IntegerOr, a | b)
+NNLIB_INTEGER(IntegerXor, a ^ b)
+NNLIB_INTEGER(IntegerShiftLeft, b < kBits ? a << (b & (8 * sizeof(U) - 1)) : 0)
+NNLIB_INTEGER(IntegerShiftRight, p >> (b < kLast ? b : kLast))
+NNLIB_INTEGER(IntegerScaledAdd, a + c * b)
+#undef NNLIB_INTEGER
+
+template <class T, class U>
+IntegerLoops<T> integer_loops(int64_t how) {
+#define NNLIB_CASE(name, symmetric) \
+  case k##name:                     \
+    return {integer_loop<T, U, name>, integer_loop_of_one<T, U, name>, symmetric};
+  switch (how) {
+    NNLIB_CASE(IntegerAdd, true)
+    NNLIB_CASE(IntegerSub, false)
+    NNLIB_CASE(IntegerMul, true)
+    NNLIB_CASE(IntegerMax, true)
+    NNLIB_CASE(IntegerMin, true)
+    NNLIB_CASE(IntegerAnd, true)
+    NNLIB_CASE(IntegerOr, true)
+    NNLIB_CASE(IntegerXor, true)
+    NNLIB_CASE(IntegerShiftLeft, false)
+    NNLIB_CASE(IntegerShiftRight, false)
+    default:
+      NNLIB_CASE(IntegerScaledAdd, false)
   }
-#define NNLIB_ROWS(name, expression)                      \
-  NNLIB_ROWS_OF(name, i32, int32_t, uint32_t, expression) \
-  NNLIB_ROWS_OF(name, i64, int64_t, uint64_t, expression)
-NNLIB_ROWS(add, a + b)
-NNLIB_ROWS(sub, a - b)
-NNLIB_ROWS(mul, a* b)
-NNLIB_ROWS(maximum, p > q ? a : b)
-NNLIB_ROWS(minimum, p < q ? a : b)
-#undef NNLIB_ROWS
-#undef NNLIB_ROWS_OF
+#undef NNLIB_CASE
+}
+
+template <class T>
+struct IntegerWalk {
+  const T* p;
+  int64_t row, step;
+  T single;  // where one value stands for all
+  IntegerWalk(const void* x, int64_t row, int64_t step)
+      : p(static_cast<const T*>(x)), row(row), step(step), single(0) {
+    if (row == 0 && step == 0) single = T(*static_cast<const int64_t*>(x)), p = nullptr;
+  }
+  const T* at(int64_t r) const { return p ? p + r * row : &single; }
+};
+
+// Values that do not lie together are brought together, some at a time.
+template <class T, class U>
+void integer_rows_of(int64_t how, int64_t c, int64_t rows, int64_t n, IntegerWalk<T> x, IntegerWalk<T> y,
+                     T* z, int64_t z_row) {
+  constexpr int64_t kSome = 256;
+  T some_x[kSome], some_y[kSome];
+  const IntegerLoops<T> loops = integer_loops<T, U>(how);
+  if (loops.symmetric && x.step == 0 && y.step != 0) {
+    const IntegerWalk<T> other = x;
+    x = y, y = other;
+  }
+  const int64_t some = x.step == 1 && (y.step == 0 || y.step == 1) ? n : kSome;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t from = 0; from < n; from += some) {
+      const int64_t m = n - from < some ? n - from : some;
+      const T *a = x.at(r) + from * x.step, *b = y.at(r) + from * y.step;
+      if (x.step != 1) {
+        bring_together(m, a, x.step, some_x);
+        a = some_x;
+      }
+      if (y.step != 0 && y.step != 1) {
+        bring_together(m, b, y.step, some_y);
+        b = some_y;
+      }
+      (y.step == 0 ? loops.one : loops.each)(m, a, b, c, z + r * z_row + from);
+    }
+  }
+}
+void integer_rows(int64_t how, int64_t type, int64_t c, int64_t rows, int64_t n, const void* x, int64_t x_row,
+                  int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+#define NNLIB_AS(T, U)                                                                                       \
+  integer_rows_of<T, U>(how, c, rows, n, IntegerWalk<T>(x, x_row, x_step), IntegerWalk<T>(y, y_row, y_step), \
+                        static_cast<T*>(z), z_row)
+  switch (type) {
+    case 0:
+    case 1:
+      return NNLIB_AS(uint8_t, uint32_t);
+    case 2:
+      return NNLIB_AS(int8_t, uint32_t);
+    case 3:
+      return NNLIB_AS(int16_t, uint32_t);
+    case 4:
+      return NNLIB_AS(int32_t, uint32_t);
+    default:
+      return NNLIB_AS(int64_t, uint64_t);
+  }
+#undef NNLIB_AS
+}
 
 template <class T, class C>
 void compare_as(int64_t how, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,

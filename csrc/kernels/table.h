@@ -5,6 +5,7 @@
 
 #include "cross_entropy.h"
 #include "grid.h"
+#include "integers.h"
 
 namespace nnlib::kernels {
 

@@ -12,30 +12,24 @@ void check_result_fits(const Tensor& self, const Dims& sizes, Dtype result) {
               " can't be cast to the desired output type ", dtype_legacy_name(self.dtype()));
 }
 
-namespace {
+void run_integer_rows(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common,
+                      kernels::IntegerOperation how, int64_t c) {
+  const auto kernel = kernels::table().integer_rows;
+  // A bool's result is the truth of an integer's; its byte's bits are as good.
+  const bool bits = how == kernels::kIntegerAnd || how == kernels::kIntegerOr || how == kernels::kIntegerXor;
+  const Dtype type = out.dtype() == common && (common != Dtype::Bool || bits) ? common : Dtype::Int64;
+  const Tensor x = single_in_type(a, type), y = single_in_type(b, type);
+  if (out.dtype() == type &&
+      for_each_rows2(out, x, y, type, [=](auto... rows) { kernel(how, int64_t(type), c, rows...); }, kCheap))
+    return;
+  const bool kept = out.dtype() == type && x.dtype() == type && y.dtype() == type;
+  const Dtype own = kept ? type : Dtype::Int64;
+  for_each_row(out, own, {{&x, own}, {&y, own}}, [=](int64_t n, const void* const* in, void* o) {
+    kernel(how, int64_t(own), c, 1, n, in[0], n, 1, in[1], n, 1, o, n);
+  });
+}
 
-// Signed overflow wraps, as PyTorch's does.
-template <class T>
-inline T wrap_add(T a, T b) {
-  if constexpr (std::is_integral_v<T>)
-    return (T)((uint64_t)a + (uint64_t)b);
-  else
-    return a + b;
-}
-template <class T>
-inline T wrap_sub(T a, T b) {
-  if constexpr (std::is_integral_v<T>)
-    return (T)((uint64_t)a - (uint64_t)b);
-  else
-    return a - b;
-}
-template <class T>
-inline T wrap_mul(T a, T b) {
-  if constexpr (std::is_integral_v<T>)
-    return (T)((uint64_t)a * (uint64_t)b);
-  else
-    return a * b;
-}
+namespace {
 
 void check_alpha(Dtype common, Scalar alpha) {
   NNLIB_CHECK(!alpha.is_bool() || common == Dtype::Bool, "Boolean alpha only supported for Boolean results.");
@@ -59,11 +53,11 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
   const auto& k = kernels::table();
   const double a = alpha.to_double();
   if (a == 1) {
-    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(add),
-               [](auto x, auto y) { return wrap_add(x, y); });
+    run_binary<true>(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(add, kIntegerAdd),
+                     [](auto x, auto y) { return x + y; });
   } else if (a == -1) {
-    run_binary(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(sub),
-               [](auto x, auto y) { return wrap_sub(x, y); });
+    run_binary<true>(out, self, other, common, NNLIB_BINARY_KERNELS_OF_ALL(sub, kIntegerSub),
+                     [](auto x, auto y) { return x - y; });
   } else if (out.dtype() == common &&
              run_with_number(out, self, other, a, NNLIB_NUMBER_KERNELS(scaled_add))) {
     return;
@@ -72,15 +66,11 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
                  [&](int64_t n, const void* const* in, void* o) {
                    k.axpy_f32(n, (float)a, (const float*)in[1], (const float*)in[0], (float*)o);
                  });
+  } else if (is_floating(common)) {
+    run_binary<true>(out, self, other, common, nullptr,
+                     [a](auto x, auto y) { return x + (decltype(x))a * y; });
   } else {
-    const int64_t whole = alpha.to_int();
-    run_binary(out, self, other, common, nullptr, [a, whole](auto x, auto y) {
-      using T = decltype(x);
-      if constexpr (std::is_integral_v<T>)
-        return wrap_add(x, wrap_mul(y, (T)whole));
-      else
-        return x + (T)a * y;
-    });
+    run_integer_rows(out, self, other, common, kernels::kIntegerScaledAdd, alpha.to_int());
   }
 }
 
@@ -118,7 +108,7 @@ Tensor add_named_(const Tensor& self, const Tensor& other, Scalar alpha, const c
   return self;
 }
 
-const auto kMul = [](auto x, auto y) { return wrap_mul(x, y); };
+const auto kMul = [](auto x, auto y) { return x * y; };
 const auto kDiv = [](auto x, auto y) { return x / y; };
 
 auto mul_backward(Saved a, Saved b) {
@@ -164,7 +154,8 @@ Tensor sub_(const Tensor& self, const Tensor& other, Scalar alpha) {
 
 Tensor mul(const Tensor& self, const Tensor& other) {
   if (self.is_sparse() || other.is_sparse()) return sparse_scale(self, other, false);
-  Tensor out = binary(self, other, result_type(self, other), NNLIB_BINARY_KERNELS_OF_ALL(mul), kMul);
+  Tensor out = binary<true>(self, other, result_type(self, other),
+                            NNLIB_BINARY_KERNELS_OF_ALL(mul, kIntegerMul), kMul);
   if (wants_grad(self, other))
     record(out, "MulBackward0", {self, other},
            mul_backward(save_if(other.requires_grad(), self), save_if(self.requires_grad(), other)));
@@ -176,7 +167,8 @@ Tensor mul_(const Tensor& self, const Tensor& other) {
   check_inplace(self);
   const bool recording = wants_grad(self);
   Tensor factor = recording && other.is_same(self) ? before_change(self, true) : other;
-  binary_into(self, other, result_type(self, other), NNLIB_BINARY_KERNELS_OF_ALL(mul), kMul);
+  binary_into<true>(self, other, result_type(self, other), NNLIB_BINARY_KERNELS_OF_ALL(mul, kIntegerMul),
+                    kMul);
   mark_changed(self);
   if (recording) record_inplace(self, "MulBackward0", {self, factor}, mul_backward(Saved(), save(factor)));
   return self;

@@ -1,5 +1,7 @@
 // How binary operators run: a float32 row kernel, and scalar functions for double and int64.
 #pragma once
+#include <optional>
+
 #include "kernels/dispatch.h"
 #include "ops/iterator.h"
 
@@ -13,15 +15,14 @@ struct BinaryKernels {
   KernelBinary f32 = nullptr;
   KernelBinaryF64 f64 = nullptr;
   Rows2 rows_f32 = nullptr, rows_f64 = nullptr, rows_bf16 = nullptr, rows_f16 = nullptr;
-  Rows2 rows_i32 = nullptr, rows_i64 = nullptr;
+  std::optional<kernels::IntegerOperation> integers;
 
   BinaryKernels(KernelBinary f32, KernelBinaryF64 f64 = nullptr) : f32(f32), f64(f64) {}
   BinaryKernels(KernelBinary f32, Rows2 rows_f32, Rows2 rows_f64, Rows2 rows_bf16, Rows2 rows_f16)
       : f32(f32), rows_f32(rows_f32), rows_f64(rows_f64), rows_bf16(rows_bf16), rows_f16(rows_f16) {}
-  BinaryKernels with_integers(Rows2 i32, Rows2 i64) const {
+  BinaryKernels with_integers(kernels::IntegerOperation how) const {
     BinaryKernels all = *this;
-    all.rows_i32 = i32;
-    all.rows_i64 = i64;
+    all.integers = how;
     return all;
   }
   Rows2 rows(Dtype d) const {
@@ -34,10 +35,6 @@ struct BinaryKernels {
         return rows_bf16;
       case Dtype::Float16:
         return rows_f16;
-      case Dtype::Int32:
-        return rows_i32;
-      case Dtype::Int64:
-        return rows_i64;
       default:
         return nullptr;
     }
@@ -47,8 +44,8 @@ struct BinaryKernels {
   BinaryKernels(kernels::table().name##_f32, kernels::table().name##_rows_f32,       \
                 kernels::table().name##_rows_f64, kernels::table().name##_rows_bf16, \
                 kernels::table().name##_rows_f16)
-#define NNLIB_BINARY_KERNELS_OF_ALL(name) \
-  NNLIB_BINARY_KERNELS(name).with_integers(kernels::table().name##_rows_i32, kernels::table().name##_rows_i64)
+#define NNLIB_BINARY_KERNELS_OF_ALL(name, integers) \
+  NNLIB_BINARY_KERNELS(name).with_integers(kernels::integers)
 
 // out = f(c, a, b) by the kernel of out's type that takes a number. False, and nothing done, where the type
 // has none or the operands are not for it.
@@ -66,14 +63,22 @@ inline bool run_with_number(const Tensor& out, const Tensor& a, const Tensor& b,
   kernels::table().name##_rows_f32, kernels::table().name##_rows_f64, kernels::table().name##_rows_bf16, \
       kernels::table().name##_rows_f16
 
+// out = x (how) y, c: the number of how, on integers and bools of the common type, which wrap: by the kernel
+// in that type where out has it, otherwise in int64.
+void run_integer_rows(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common,
+                      kernels::IntegerOperation how, int64_t c = 0);
+// A single value in `common`: a number that does not fit the type of a computation wraps before it, not
+// after.
+inline Tensor single_in_type(const Tensor& t, Dtype common) {
+  return t.numel() == 1 ? cast_values(t, common) : t;
+}
+
 template <class F>
 void run_integers(const Tensor& out, const Tensor& a, const Tensor& b, Dtype common, const F& f,
                   int64_t grain) {
   // A bool's result is the truth of an integer's, and a result of another type comes from the widest.
   if (common == Dtype::Bool || out.dtype() != common) return map_values<int64_t>(out, grain, f, a, b);
-  // A number that does not fit the type of the computation wraps before it, not after.
-  const auto in_type = [common](const Tensor& t) { return t.numel() == 1 ? cast_values(t, common) : t; };
-  Tensor x = in_type(a), y = in_type(b);
+  Tensor x = single_in_type(a, common), y = single_in_type(b, common);
   dispatch_own(
       common,
       [&](auto tag) {
@@ -90,6 +95,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, Dtype commo
                 const BinaryKernels& kernel, const F& f, int64_t grain = kCheap) {
   const Rows2 rows = out.dtype() == common ? kernel.rows(common) : nullptr;
   if (rows && for_each_rows2(out, a, b, common, rows, grain)) return;
+  if (kernel.integers && !is_floating(common)) return run_integer_rows(out, a, b, common, *kernel.integers);
   const Dtype c = compute_dtype(common);
   if (c == Dtype::Float32) {
     if (kernel.f32)

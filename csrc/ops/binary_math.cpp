@@ -188,7 +188,7 @@ void check_floats(const Tensor& self, const Tensor& other, const char* name) {
 template <class F, class B>
 Tensor extreme(const Tensor& self, const Tensor& other, const BinaryKernels& kernel, const char* node,
                const F& f, const B& backward) {
-  Tensor out = binary(self, other, result_type(self, other), kernel, f);
+  Tensor out = binary<true>(self, other, result_type(self, other), kernel, f);
   if (wants_grad(self, other)) record(out, node, {self, other}, backward(save(self), save(other)));
   return out;
 }
@@ -266,8 +266,7 @@ Tensor pow(const Tensor& self, const Tensor& exponent) {
   if (number && e == 2 && is_floating(common)) {
     run_unary<true>(out, self, common, NNLIB_UNARY_KERNELS(square), [](auto x) { return x * x; }, kCheap);
   } else if (number && e == 2) {
-    run_binary(out, self, self, common, nullptr,
-               [](auto x, auto) { return (decltype(x))((uint64_t)(int64_t)x * (uint64_t)(int64_t)x); });
+    run_integer_rows(out, self, self, common, kernels::kIntegerMul);
   } else if (number && e == 0.5 && is_floating(common)) {
     run_unary<true>(
         out, self, common, NNLIB_UNARY_KERNELS(sqrt), [](auto x) { return std::sqrt(x); }, kCheap);
@@ -479,12 +478,12 @@ Tensor ldexp(const Tensor& self, const Tensor& other) {
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
   return extreme(
-      self, other, NNLIB_BINARY_KERNELS_OF_ALL(maximum), "MaximumBackward0",
+      self, other, NNLIB_BINARY_KERNELS_OF_ALL(maximum, kIntegerMax), "MaximumBackward0",
       [](auto a, auto b) { return a != a || a > b ? a : b; }, shared_backward(lt));
 }
 Tensor minimum(const Tensor& self, const Tensor& other) {
   return extreme(
-      self, other, NNLIB_BINARY_KERNELS_OF_ALL(minimum), "MinimumBackward0",
+      self, other, NNLIB_BINARY_KERNELS_OF_ALL(minimum, kIntegerMin), "MinimumBackward0",
       [](auto a, auto b) { return a != a || a < b ? a : b; }, shared_backward(gt));
 }
 Tensor fmax(const Tensor& self, const Tensor& other) {

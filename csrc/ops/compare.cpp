@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels/dispatch.h"
+#include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
 #include "ops/iterator.h"
 
@@ -73,21 +74,14 @@ Tensor predicate(const Tensor& a, const F& f) {
                    [&](auto tag) { map_values<typename decltype(tag)::type, bool>(out, kCheap, f, a); });
   return out;
 }
-template <class F>
-Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools, const F& f) {
+Tensor bitwise(const char* name, const Tensor& a, const Tensor& b, bool bools,
+               kernels::IntegerOperation how) {
   const Dtype common = result_type(a, b);
   if (is_floating(common) || (common == Dtype::Bool && !bools))
     throw NotImplementedError(
         concat("\"", name, "_cpu\" not implemented for '", dtype_legacy_name(common), "'"));
   Tensor out = make_output(broadcast_sizes({a, b}), common, {&a, &b});
-  Tensor x = a, y = b;
-  dispatch_own(
-      common,
-      [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        if constexpr (std::is_integral_v<T>) map_values<T>(out, kCheap, f, x, y);
-      },
-      x, y);
+  run_integer_rows(out, a, b, common, how);
   return out;
 }
 
@@ -153,43 +147,19 @@ Tensor logical_not(const Tensor& a) {
 }
 
 Tensor bitwise_and(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_and", a, b, true, [](auto x, auto y) { return x & y; });
+  return bitwise("bitwise_and", a, b, true, kernels::kIntegerAnd);
 }
 Tensor bitwise_or(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_or", a, b, true, [](auto x, auto y) { return x | y; });
+  return bitwise("bitwise_or", a, b, true, kernels::kIntegerOr);
 }
 Tensor bitwise_xor(const Tensor& a, const Tensor& b) {
-  return bitwise("bitwise_xor", a, b, true, [](auto x, auto y) { return x ^ y; });
+  return bitwise("bitwise_xor", a, b, true, kernels::kIntegerXor);
 }
-namespace {
-// By one number for all, the compiler has vectors to shift with; by a number each, it often has not.
-template <class F>
-Tensor shift(const char* name, const Tensor& a, const Tensor& b, const F& f) {
-  const int64_t bits = 8 * (int64_t)itemsize(result_type(a, b));
-  if (b.numel() == 1 && is_integral(b.dtype(), false)) {
-    const int64_t by = b.item().to_int();
-    return bitwise(name, a, b, false, [=](auto x, auto) { return f(x, by, bits); });
-  }
-  return bitwise(name, a, b, false, [=](auto x, auto y) { return f(x, (int64_t)y, bits); });
-}
-}  // namespace
 Tensor bitwise_left_shift(const Tensor& a, const Tensor& b) {
-  return shift("lshift", a, b, [](auto x, int64_t by, int64_t bits) {
-    using T = decltype(x);
-    if constexpr (std::is_same_v<T, bool>)
-      return x;  // never called: bools are not shifted
-    else
-      return by < 0 || by >= bits ? (T)0 : (T)((uint64_t)x << by);
-  });
+  return bitwise("lshift", a, b, false, kernels::kIntegerShiftLeft);
 }
 Tensor bitwise_right_shift(const Tensor& a, const Tensor& b) {
-  return shift("rshift", a, b, [](auto x, int64_t by, int64_t bits) {
-    using T = decltype(x);
-    if constexpr (std::is_same_v<T, bool>)
-      return x;
-    else
-      return (T)(x >> (by < 0 || by >= bits ? bits - 1 : by));
-  });
+  return bitwise("rshift", a, b, false, kernels::kIntegerShiftRight);
 }
 Tensor bitwise_not(const Tensor& a) {
   if (a.dtype() == Dtype::Bool) return logical_not(a);

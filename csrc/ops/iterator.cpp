@@ -233,7 +233,7 @@ namespace {
 constexpr int kMaxOperands = 6;   // out first
 constexpr int64_t kBlock = 1024;  // values brought into a buffer at a time
 constexpr int64_t kSpread =
-    256;  // the same where one value is spread along a row, and used for the whole row
+    256;  // the same where one value is spread along a row, and used for the whole row, of 4 bytes and more
 constexpr int64_t kLongRow = 48;  // inner rows from here on are worked on where they lie
 
 struct Arg {
@@ -505,6 +505,7 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
   if (!make_plan(p, out, out_compute, inputs, count)) return;
   const bool by_rows = p.sizes.back() >= kLongRow;
   bool spreads = false, others = false;
+  int64_t item = 1;
   for (int i = 0; i < p.n; i++) {
     Arg& a = p.args[i];
     a.flat = !a.constant && p.sizes.size() == 1 && (a.inner == a.item || p.numel == 1);
@@ -523,9 +524,10 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
       p.block = kBlock;
     }
     spreads |= spread;
+    item = std::max(item, a.compute_item);
     if (i == 0 && !a.store) a.store = store_row(out_compute, out.dtype());
   }
-  if (spreads && !others) p.block = kSpread;
+  if (spreads && !others) p.block = std::max(kSpread, 4 * kSpread / item);
   parallel_for(0, p.numel, grain, [&](int64_t b, int64_t e) { run(p, b, e, row); });
 }
 

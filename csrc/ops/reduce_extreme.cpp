@@ -9,6 +9,7 @@
 #include "kernels/dispatch.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
+#include "ops/pick.h"
 #include "ops/reduce.h"
 #include "ops/reduce_columns.h"
 #include "ops/reducer.h"
@@ -79,26 +80,18 @@ void take(Acc& a, int64_t n, const T* x, int64_t first, bool positions) {
   a.i[1] = first + winner + at;
 }
 
-template <class C>
-auto pick_type(Rows2 of_float, Rows2 of_double, Rows2 of_int32, Rows2 of_int64) {
-  if constexpr (std::is_floating_point_v<C>) return sizeof(C) == 4 ? of_float : of_double;
-  return sizeof(C) == 4 ? of_int32 : of_int64;
-}
 // Extremes whose outputs lie beside each other: whole rows are compared, column by column.
 template <class C>
 void fold_extreme(bool max, int64_t rows, int64_t cols, const C* x, int64_t ld, C* acc) {
   const auto& k = kernels::table();
-  constexpr bool kInt32 = std::is_same_v<C, int32_t>, kInt64 = std::is_same_v<C, int64_t>;
-  if constexpr (std::is_floating_point_v<C> || kInt32 || kInt64) {
-    // One row of results that all rows are folded into.
-    const auto larger =
-        pick_type<C>(k.maximum_rows_f32, k.maximum_rows_f64, k.maximum_rows_i32, k.maximum_rows_i64);
-    const auto smaller =
-        pick_type<C>(k.minimum_rows_f32, k.minimum_rows_f64, k.minimum_rows_i32, k.minimum_rows_i64);
+  // One row of results that all rows are folded into.
+  if constexpr (std::is_floating_point_v<C>) {
+    const auto larger = pick<C>(k.maximum_rows_f32, k.maximum_rows_f64);
+    const auto smaller = pick<C>(k.minimum_rows_f32, k.minimum_rows_f64);
     (max ? larger : smaller)(rows, cols, acc, 0, 1, x, ld, 1, acc, 0);
   } else {
-    for (int64_t r = 0; r < rows; r++)
-      k.extremes_int((int64_t)DtypeOf<C>::value, max, cols, acc, x + r * ld, acc);
+    k.integer_rows(max ? kernels::kIntegerMax : kernels::kIntegerMin, (int64_t)DtypeOf<C>::value, 0, rows,
+                   cols, acc, 0, 1, x, ld, 1, acc, 0);
   }
 }
 template <class C>

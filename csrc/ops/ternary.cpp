@@ -41,14 +41,6 @@ void run_where(const Tensor& out, const Tensor& condition, const Tensor& a, cons
                            : choose_row<uint64_t>);
 }
 
-// out = f(a, b, c) in the type of `common`.
-template <class F>
-void run_ternary(const Tensor& out, Dtype common, const Tensor& a, const Tensor& b, const Tensor& c,
-                 const F& f) {
-  dispatch_compute(common,
-                   [&](auto tag) { map_values<typename decltype(tag)::type>(out, kCheap, f, a, b, c); });
-}
-
 }  // namespace
 
 // ---- where, masked_fill, fill
@@ -303,7 +295,7 @@ Tensor clamp_tensor(const Tensor& self, const Tensor& min, const Tensor& max) {
       run_binary(out, out, max, type, NNLIB_BINARY_KERNELS(minimum), kSmaller);
     }
   } else {
-    run_ternary(out, type, self, min, max, kClamp);
+    map_values<int64_t>(out, kCheap, kClamp, self, min, max);
   }
   if (wants_grad(self, min, max)) {
     record(out, "ClampBackward0", {self, min, max},
@@ -328,7 +320,7 @@ namespace {
 template <class F>
 Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, const BinaryKernels& kernel,
                  const F& f, Tensor (*passes)(const Tensor&, const Tensor&)) {
-  Tensor out = binary(self, bound, result_type(self, bound), kernel, f);
+  Tensor out = binary<true>(self, bound, result_type(self, bound), kernel, f);
   if (wants_grad(self, bound)) {
     record(out, node, {self, bound},
            [x = save(self), b = save(bound), passes](Backward& ctx, const TensorList& g) {
@@ -344,11 +336,11 @@ Tensor clamp_one(const Tensor& self, const Tensor& bound, const char* node, cons
 
 Tensor clamp_min(const Tensor& self, const Tensor& min) {
   return clamp_one(self, min, min.is_wrapped_number() ? "ClampMinBackward0" : "ClampMinBackward1",
-                   NNLIB_BINARY_KERNELS_OF_ALL(maximum), kLarger, ge);
+                   NNLIB_BINARY_KERNELS_OF_ALL(maximum, kIntegerMax), kLarger, ge);
 }
 Tensor clamp_max(const Tensor& self, const Tensor& max) {
   return clamp_one(self, max, max.is_wrapped_number() ? "ClampMaxBackward0" : "ClampMaxBackward1",
-                   NNLIB_BINARY_KERNELS_OF_ALL(minimum), kSmaller, le);
+                   NNLIB_BINARY_KERNELS_OF_ALL(minimum, kIntegerMin), kSmaller, le);
 }
 
 // ---- lerp, addcmul, addcdiv
@@ -439,6 +431,26 @@ void run_addc_as(const Tensor& out, const Tensor& self, const Tensor& a, const T
     kernel(n, (const T*)in[0], (const T*)in[1], (const T*)in[2], (C)value, (T*)o);
   });
 }
+void run_addcmul_of_integers(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a,
+                             const Tensor& b, int64_t value) {
+  const Tensor x = single_in_type(self, common), y = single_in_type(a, common), z = single_in_type(b, common);
+  const auto kept = [&](const Tensor& t) { return t.dtype() == common; };
+  const Dtype type = kept(out) && kept(x) && kept(y) && kept(z) ? common : Dtype::Int64;
+  const int64_t item = (int64_t)itemsize(type), number = (int64_t)type;
+  const auto kernel = kernels::table().integer_rows;
+  for_each_row(
+      out, type, {{&x, type}, {&y, type}, {&z, type}}, [=](int64_t n, const void* const* in, void* o) {
+        constexpr int64_t kPart = 1024;
+        alignas(64) int64_t product[kPart];
+        for (int64_t i = 0; i < n; i += kPart) {
+          const int64_t m = std::min(kPart, n - i);
+          const auto at = [&](const void* p) { return (const char*)p + i * item; };
+          kernel(kernels::kIntegerMul, number, 0, 1, m, at(in[1]), m, 1, at(in[2]), m, 1, product, m);
+          kernel(kernels::kIntegerScaledAdd, number, value, 1, m, at(in[0]), m, 1, product, m, 1,
+                 (char*)o + i * item, m);
+        }
+      });
+}
 void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor& a, const Tensor& b,
               Scalar value, bool divide) {
   const double v = value.to_double();
@@ -456,14 +468,10 @@ void run_addc(const Tensor& out, Dtype common, const Tensor& self, const Tensor&
                  });
     return;
   }
-  const int64_t whole = value.to_int();
-  run_ternary(out, common, self, a, b, [=](auto x, auto y, auto z) {
-    using T = decltype(x);
-    if constexpr (std::is_integral_v<T>)
-      return (T)((uint64_t)x + (uint64_t)whole * (uint64_t)y * (uint64_t)z);
-    else
-      return divide ? x + (T)v * (y / z) : x + (T)v * y * z;
-  });
+  if (!is_floating(common)) return run_addcmul_of_integers(out, common, self, a, b, value.to_int());
+  map_values<double>(
+      out, kCheap, [=](double x, double y, double z) { return divide ? x + v * (y / z) : x + v * y * z; },
+      self, a, b);
 }
 Dtype addc_type(const Tensor& self, const Tensor& a, const Tensor& b, bool divide) {
   NNLIB_CHECK(

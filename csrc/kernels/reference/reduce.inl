@@ -56,13 +56,6 @@ int64_t extreme_int(int64_t type, bool max, int64_t n, const void* x) {
   for (int64_t i = 1; i < n; ++i) m = larger_or_smaller(max, m, integer_at(type, x, i));
   return m;
 }
-void extremes_int(int64_t type, bool max, int64_t n, const void* x, const void* y, void* z) {
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t v = larger_or_smaller(max, integer_at(type, x, i), integer_at(type, y, i));
-    const int64_t bytes = type < 3 ? 1 : int64_t(1) << (type - 2);  // the low bytes come first
-    memcpy((char*)z + i * bytes, &v, size_t(bytes));
-  }
-}
 
 template <class T>
 double square_sum(int64_t n, const T* x, T shift) {

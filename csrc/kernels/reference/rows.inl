@@ -70,28 +70,52 @@ NNLIB_ROWS(bf16, float, uint16_t, from_bf16, to_bf16)
 NNLIB_ROWS(f16, float, uint16_t, from_f16, to_f16)
 #undef NNLIB_ROWS
 
-// Integers wrap; a value that stands for all is an int64.
-#define NNLIB_ROWS_OF(name, suffix, T, expression)                                                  \
-  void name##_rows_##suffix(int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,  \
-                            const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) { \
-    const auto get = [](T v) { return int64_t(v); };                                                \
-    const auto put = [](int64_t v) { return T(v); };                                                \
-    rows2<int64_t, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put,              \
-                      [](int64_t p, int64_t q) {                                                    \
-                        const uint64_t a = uint64_t(p), b = uint64_t(q);                            \
-                        return int64_t(expression);                                                 \
-                      });                                                                           \
+inline int64_t integer_of(int64_t how, int64_t bits, int64_t last, int64_t c, int64_t p, int64_t q) {
+  const uint64_t a = uint64_t(p), b = uint64_t(q);
+  switch (how) {
+    case kIntegerAdd:
+      return int64_t(a + b);
+    case kIntegerSub:
+      return int64_t(a - b);
+    case kIntegerMul:
+      return int64_t(a * b);
+    case kIntegerMax:
+      return p > q ? p : q;
+    case kIntegerMin:
+      return p < q ? p : q;
+    case kIntegerAnd:
+      return p & q;
+    case kIntegerOr:
+      return p | q;
+    case kIntegerXor:
+      return p ^ q;
+    case kIntegerShiftLeft:
+      return q < 0 || q >= bits ? 0 : int64_t(a << q);
+    case kIntegerShiftRight:
+      return p >> (q < 0 || q > last ? last : q);
+    default:
+      return int64_t(a + uint64_t(c) * b);
   }
-#define NNLIB_ROWS(name, expression)            \
-  NNLIB_ROWS_OF(name, i32, int32_t, expression) \
-  NNLIB_ROWS_OF(name, i64, int64_t, expression)
-NNLIB_ROWS(add, a + b)
-NNLIB_ROWS(sub, a - b)
-NNLIB_ROWS(mul, a* b)
-NNLIB_ROWS(maximum, p > q ? a : b)
-NNLIB_ROWS(minimum, p < q ? a : b)
-#undef NNLIB_ROWS
-#undef NNLIB_ROWS_OF
+}
+// A value that stands for all is an int64.
+template <class T>
+void integer_rows_of(int64_t how, int64_t c, int64_t rows, int64_t n, const void* x, int64_t x_row,
+                     int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  const auto get = [](T v) { return int64_t(v); };
+  const auto put = [](int64_t v) { return T(v); };
+  constexpr int64_t kBits = 8 * sizeof(T), kLast = kBits - (T(-1) < T(0));
+  rows2<int64_t, T>(rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row, get, put,
+                    [=](int64_t p, int64_t q) { return integer_of(how, kBits, kLast, c, T(p), T(q)); });
+}
+void integer_rows(int64_t how, int64_t type, int64_t c, int64_t rows, int64_t n, const void* x, int64_t x_row,
+                  int64_t x_step, const void* y, int64_t y_row, int64_t y_step, void* z, int64_t z_row) {
+  const auto of = type < 2    ? integer_rows_of<uint8_t>
+                  : type == 2 ? integer_rows_of<int8_t>
+                  : type == 3 ? integer_rows_of<int16_t>
+                  : type == 4 ? integer_rows_of<int32_t>
+                              : integer_rows_of<int64_t>;
+  of(how, c, rows, n, x, x_row, x_step, y, y_row, y_step, z, z_row);
+}
 
 template <class T, class C>
 void compare_as(int64_t how, int64_t rows, int64_t n, const void* x, int64_t x_row, int64_t x_step,

@@ -1,0 +1,21 @@
+// Operations of two integers, as plain data that the kernels and their callers share. Results wrap.
+#pragma once
+#include <stdint.h>
+
+namespace nnlib::kernels {
+
+enum IntegerOperation : int64_t {
+  kIntegerAdd,
+  kIntegerSub,
+  kIntegerMul,
+  kIntegerMax,
+  kIntegerMin,
+  kIntegerAnd,
+  kIntegerOr,
+  kIntegerXor,
+  kIntegerShiftLeft,   // by a number that is negative or as large as the type: 0
+  kIntegerShiftRight,  // likewise: all bits are the sign's
+  kIntegerScaledAdd    // x + c y
+};
+
+}  // namespace nnlib::kernels
