@@ -148,6 +148,24 @@ def test_every_index_is_checked(call, error):
         call(nnlib.zeros(2, 3), nnlib.tensor([[9]]))
 
 
+def test_an_index_spread_over_rows():
+    x = nnlib.arange(12.0).reshape(4, 3).requires_grad_()
+    rows = nnlib.tensor([3, 1, 3])
+    picked = nnlib.gather(x, 0, rows.reshape(3, 1).expand(3, 3))
+    assert picked.tolist() == x[rows].tolist()
+    (picked * nnlib.tensor([[1.0], [2.0], [4.0]])).sum().backward()
+    assert x.grad.tolist() == [[0] * 3, [2] * 3, [0] * 3, [5] * 3]
+    with pytest.raises(RuntimeError, match="index 4 is out of bounds for dimension 0 with size 4"):
+        nnlib.gather(x, 0, nnlib.tensor([[4]]).expand(1, 3))
+
+
+def test_gradients_of_chosen_slices():
+    x = nnlib.randn(3, 4, 2, dtype=nnlib.float64).requires_grad_()
+    at = nnlib.tensor([2, 0, 2])
+    f = lambda v: nnlib.index_select(v, 1, at).sin()  # noqa: E731
+    assert nnlib.autograd.gradcheck(f, (x,)) and nnlib.autograd.gradgradcheck(f, (x,))
+
+
 def test_accumulating_counts_duplicates():
     x = nnlib.zeros(3)
     x.index_put_((nnlib.tensor([1, 1, 2]),), nnlib.tensor([1.0, 2.0, 4.0]), accumulate=True)
