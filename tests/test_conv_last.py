@@ -1,4 +1,5 @@
-"""Convolutions of images with the channels last: values and gradients are float64's, for any number of threads."""
+"""Convolutions of images with the channels last, and of planes that are turned so: values and gradients are
+float64's, for any number of threads."""
 
 import numpy as np
 import pytest
@@ -46,14 +47,14 @@ def case(size, w_size):
     return [rng.standard_normal(s).astype(np.float32) for s in (size, w_size, (channels,))]
 
 
-def check(arrays, options, call):
+def check(arrays, options, call, last=True):
     exact = gradients(*arrays, options, call, nnlib.float64, False)
     before = nnlib.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 3):
             nnlib.set_num_threads(threads)
-            results.append(gradients(*arrays, options, call, nnlib.float32, True))
+            results.append(gradients(*arrays, options, call, nnlib.float32, last))
     finally:
         nnlib.set_num_threads(before)
     for got, want in zip(results[0], exact, strict=True):
@@ -95,6 +96,25 @@ FEW_CHANNELS = {
 def test_few_channels(name):
     size, w_size, groups, options = FEW_CHANNELS[name]
     check(case(size, w_size), dict(options, groups=groups), F.conv2d)
+
+
+# Planes whose lines are dealt out to the phases of a stride at once, or that are turned round: images,
+# kernel, options
+STRIDED_PLANES = {
+    "two phases": ((2, 5, 9, 67), (24, 5, 3, 3), dict(stride=2, padding=1)),
+    "three phases, the last pixel in the first": ((2, 4, 10, 61), (24, 4, 3, 3), dict(stride=3)),
+    "three phases, padding": ((1, 4, 10, 62), (40, 4, 4, 4), dict(stride=3, padding=1)),
+    "four phases of five": ((2, 3, 9, 83), (20, 3, 3, 4), dict(stride=(2, 5), padding=(0, 1))),
+    "patches": ((3, 3, 32, 48), (24, 3, 16, 16), dict(stride=16)),
+    "turned, an image after the other": ((3, 36, 96, 96), (16, 36, 4, 4), dict(stride=4)),
+    "turned, short lines": ((40, 16, 14, 14), (32, 16, 3, 3), dict(stride=2, padding=1)),
+}
+
+
+@pytest.mark.parametrize("name", STRIDED_PLANES)
+def test_strided_planes(name):
+    size, w_size, options = STRIDED_PLANES[name]
+    check(case(size, w_size), options, F.conv2d, last=False)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -64,24 +64,61 @@ void pixels_of(int64_t channels, int64_t n, const float* x, int64_t x_step, T* y
   }
 }
 
-// Four channels side by side, which fill half of a square or less.
-void planes_of_four(int64_t n, const float* x, float* y, int64_t y_step) {
+// Elements that are asked for ahead: of a plane, a few lines are read, less than a page.
+constexpr int64_t kAheadOfPixels = 256;
+
+// Two to four channels side by side, which fill half of a square or less: `channels` vectors become one of
+// each channel.
+template <int C, class Split>
+NNLIB_INLINE void planes_of_few(int64_t n, const float* x, float* y, int64_t y_step, Split split) {
   for (int64_t first = 0; first < n; first += kWidth) {
     const int64_t i = whole_from(first, n);
-    const float* from = x + 4 * i;
-    Vec a[4], even[2], odd[2];
-    for (int q = 0; q < 4; ++q) a[q] = load(from + q * kWidth);
+    Vec a[C];
+    const float* from = x + C * i;
+    for (int q = 0; q < C; ++q) a[q] = load(from + q * kWidth), prefetch(from + q * kWidth + kAheadOfPixels);
+    split(a);
+    for (int q = 0; q < C; ++q) store(y + q * y_step + i, a[q]);
+  }
+}
+void planes_of_two(int64_t n, const float* x, float* y, int64_t y_step) {
+  planes_of_few<2>(n, x, y, y_step, [](Vec(&a)[2]) { split_pairs(a[0], a[1], &a[0], &a[1]); });
+}
+// Each lane of a channel comes from one of the three.
+void planes_of_three(int64_t n, const float* x, float* y, int64_t y_step) {
+  Mask second[3], third[3];
+  IVec order[3];
+  for (int q = 0; q < 3; ++q) {
+    int32_t from[kWidth], lane[kWidth];
+    for (int j = 0; j < kWidth; ++j) {
+      lane[j] = (3 * j + q) % kWidth;
+      from[lane[j]] = (3 * j + q) / kWidth;
+    }
+    const IVec vector = load_i(from);
+    second[q] = eq(vector, set1i(1)), third[q] = eq(vector, set1i(2)), order[q] = load_i(lane);
+  }
+  planes_of_few<3>(n, x, y, y_step, [&](Vec(&a)[3]) {
+    const Vec from[3] = {a[0], a[1], a[2]};
+    for (int q = 0; q < 3; ++q)
+      a[q] = permute(select(third[q], from[2], select(second[q], from[1], from[0])), order[q]);
+  });
+}
+void planes_of_four(int64_t n, const float* x, float* y, int64_t y_step) {
+  planes_of_few<4>(n, x, y, y_step, [](Vec(&a)[4]) {
+    Vec even[2], odd[2];
     split_pairs(a[0], a[1], &even[0], &odd[0]);
     split_pairs(a[2], a[3], &even[1], &odd[1]);
     split_pairs(even[0], even[1], &a[0], &a[2]);
     split_pairs(odd[0], odd[1], &a[1], &a[3]);
-    for (int q = 0; q < 4; ++q) store(y + q * y_step + i, a[q]);
-  }
+  });
 }
 
 void planes_from_pixels_f32(int64_t channels, int64_t n, const float* x, int64_t x_step, float* y,
                             int64_t y_step) {
-  if (channels == 4 && x_step == 4 && n >= kWidth) return planes_of_four(n, x, y, y_step);
+  if (channels == x_step && n >= kWidth) {
+    if (channels == 2) return planes_of_two(n, x, y, y_step);
+    if (channels == 3) return planes_of_three(n, x, y, y_step);
+    if (channels == 4) return planes_of_four(n, x, y, y_step);
+  }
   if (channels >= 4) return planes_of<LanesF32>(channels, n, x, x_step, y, y_step);
   for (int64_t c = 0; c < channels; ++c) {
     for (int64_t i = 0; i < n; ++i) y[c * y_step + i] = x[i * x_step + c];

@@ -115,9 +115,11 @@ void sums_of_nothing(int64_t images, int64_t pixels, int64_t channels, const T* 
 
 }  // namespace
 
+namespace detail {
+
 template <class T>
-void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeights<T>& w, const T* bias,
-                  const ConvImages& out) {
+void any_forward(const ConvShape& s, const ConvImages& images, const ConvWeights<T>& w, const T* bias,
+                 const ConvImages& out, bool winograd) {
   const Agreeing layouts(images, out);
   const ConvImages &x = layouts.a, &y = layouts.b;
   if (s.batch * s.out_channels * s.out_pixels() == 0) return;
@@ -132,7 +134,7 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
     const bool direct = detail::stretches_suit_forward(s, x, y);
     if (direct && leaves_lanes_empty(s.out_group())) return detail::stretches_forward(s, x, w, bias, y);
-    if (algorithm == ConvAlgorithm::Winograd &&
+    if (winograd && algorithm == ConvAlgorithm::Winograd &&
         detail::winograd_images_forward(s, detail::winograd_size(s, y.channels_last), x, w, bias, y)) {
       return;
     }
@@ -147,8 +149,8 @@ void conv_forward(const ConvShape& s, const ConvImages& images, const ConvWeight
 }
 
 template <class T>
-void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeights<T>& w, const T* bias,
-                     const ConvImages& out) {
+void any_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeights<T>& w, const T* bias,
+                    const ConvImages& out, bool winograd) {
   const Agreeing layouts(grad, out);
   const ConvImages &gy = layouts.a, &gx = layouts.b;
   if (s.batch * s.in_channels * s.in_pixels() == 0) return;
@@ -162,7 +164,7 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
     const bool direct = detail::stretches_suit_input_grad(s, gy, gx);
     if (direct && leaves_lanes_empty(s.in_group())) return detail::stretches_input_grad(s, gy, w, bias, gx);
-    const int64_t size = detail::winograd_input_grad_size(s, gx.channels_last);
+    const int64_t size = winograd ? detail::winograd_input_grad_size(s, gx.channels_last) : 0;
     if (size > 0 && detail::winograd_images_input_grad(s, size, gy, w, bias, gx)) return;
     if (direct) return detail::stretches_input_grad(s, gy, w, bias, gx);
     if (detail::turned_input_grad(s, gy, w, bias, gx)) return;
@@ -176,6 +178,19 @@ void conv_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeigh
   }
   if (detail::columns_suit_input_grad(s)) return detail::columns_input_grad(s, gy, w, bias, gx);
   detail::gemm_input_grad(s, gy, w, bias, gx);
+}
+
+}  // namespace detail
+
+template <class T>
+void conv_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                  const ConvImages& y) {
+  detail::any_forward(s, x, w, bias, y, true);
+}
+template <class T>
+void conv_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                     const ConvImages& gx) {
+  detail::any_input_grad(s, gy, w, bias, gx, true);
 }
 
 template <class T>
@@ -245,6 +260,10 @@ void conv_bias_grad(const ConvShape& s, const ConvImages& gy, T* gb) {
   template void conv_bias_grad<T>(const ConvShape&, const ConvImages&, T*);
 NNLIB_INSTANTIATE(float)
 NNLIB_INSTANTIATE(double)
+template void detail::any_forward<float>(const ConvShape&, const ConvImages&, const ConvWeights<float>&,
+                                         const float*, const ConvImages&, bool);
+template void detail::any_input_grad<float>(const ConvShape&, const ConvImages&, const ConvWeights<float>&,
+                                            const float*, const ConvImages&, bool);
 #undef NNLIB_INSTANTIATE
 
 }  // namespace nnlib::drivers

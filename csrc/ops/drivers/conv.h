@@ -85,8 +85,16 @@ void conv_bias_grad(const ConvShape& s, const ConvImages& gy, T* gb);
 template <class T>
 struct Strided;
 
-// One algorithm each.
 namespace detail {
+// The two above, with or without Winograd's algorithm.
+template <class T>
+void any_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
+                 const ConvImages& y, bool winograd);
+template <class T>
+void any_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<T>& w, const T* bias,
+                    const ConvImages& gx, bool winograd);
+
+// One algorithm each.
 template <class T>
 void gemm_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<T>& w, const T* bias,
                   const ConvImages& y);

@@ -22,15 +22,15 @@ struct ConvAxis {
     for (int64_t k = 0; k < s.kernel[d]; ++k) {
       const int64_t at = k * s.dilation[d] - s.padding[d];
       const int64_t r = (at % stride + stride) % stride, whole = (at - r) / stride;
-      const auto found = std::find(residue.begin(), residue.end(), r);
-      slot.push_back(found - residue.begin());
-      if (found == residue.end()) residue.push_back(r);
-      shift.push_back(whole);
+      if (std::find(residue.begin(), residue.end(), r) == residue.end()) residue.push_back(r);
+      shift.push_back(whole), slot.push_back(r);
       low = k == 0 ? whole : std::min(low, whole);
       high = k == 0 ? whole : std::max(high, whole);
     }
     halo = high - low;
     for (int64_t& q : shift) q -= low;
+    std::sort(residue.begin(), residue.end());  // neighbours in the input are neighbours in a frame
+    for (int64_t& r : slot) r = std::lower_bound(residue.begin(), residue.end(), r) - residue.begin();
   }
   int64_t stride, in, low = 0, halo = 0;
   std::vector<int64_t> residue, slot, shift;
@@ -60,12 +60,16 @@ inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64
   }
 }
 // y[r * y_row + p * y_phase + i] = x[r * x_row + i * step + p]: phases that lie side by side, all at once by
-// transposition where they are so many: one after the other reads each cache line again for each of them.
-constexpr int64_t kLeastPhases = 4;
-inline void phases_of_rows(int64_t rows, int64_t phases, int64_t n, int64_t step, const float* x,
-                           int64_t x_row, float* y, int64_t y_row, int64_t y_phase) {
-  for (int64_t r = 0; r < rows; ++r)
-    kernels::table().planes_from_pixels_f32(phases, n, x + r * x_row, step, y + r * y_row, y_phase);
+// transposition where they are so many, or where they are all that a line holds, in lines of some pixels: one
+// after the other reads each cache line again for each of them. The first `more`
+// have a pixel more than n.
+constexpr int64_t kLeastPhases = 4, kLeastDealt = 16;
+inline void phases_of_rows(int64_t rows, int64_t phases, int64_t n, int64_t more, int64_t step,
+                           const float* x, int64_t x_row, float* y, int64_t y_row, int64_t y_phase) {
+  for (int64_t r = 0; r < rows; ++r, x += x_row, y += y_row) {
+    kernels::table().planes_from_pixels_f32(phases, n, x, step, y, y_phase);
+    for (int64_t p = 0; p < more; ++p) y[p * y_phase + n] = x[n * step + p];
+  }
 }
 inline void gather_lines(int64_t lines, const int64_t* offset, int64_t pieces, const int64_t* piece,
                          const float* x, float* y, int64_t ldy) {
@@ -284,10 +288,13 @@ class ConvFrame {
                       height = y.high - y.low, x_row = axis_[1].stride * row;
         const T* from = x + y.input * row + at.input;
         if constexpr (std::is_same_v<T, float>) {
-          if (phases >= kLeastPhases) {
-            for (int64_t r = 0; r < height && !kept && n < length_[2]; ++r)
+          const int64_t all = inside_[2][i + size_t(phases) - 1].high - at.low;  // of each phase
+          if (dealt_out(phases, all)) {
+            for (int64_t r = 0; r < height && !kept && all < length_[2]; ++r)
               std::fill_n(lines + r * line_, phases * length_[2], T(0));
-            phases_of_rows(height, phases, n, axis_[2].stride, from, x_row, lines + at.low, line_,
+            int64_t more = 0;
+            while (more < phases && inside_[2][i + size_t(more)].high - at.low > all) ++more;
+            phases_of_rows(height, phases, all, more, axis_[2].stride, from, x_row, lines + at.low, line_,
                            length_[2]);
             i += size_t(phases), lines += phases * length_[2];
             continue;
@@ -302,15 +309,20 @@ class ConvFrame {
     }
   }
 
-  // Slots along x, from i on, whose pixels lie side by side in the input.
+  // Slots along x, from i on, whose pixels lie side by side in the input, the last of a line maybe without
+  // the later slots.
   int64_t side_by_side(size_t i) const {
     const Inside& at = inside_[2][i];
     int64_t n = 1;
     for (; i + size_t(n) < inside_[2].size(); ++n) {
       const Inside& next = inside_[2][i + size_t(n)];
-      if (next.low != at.low || next.high != at.high || next.input != at.input + n) break;
+      if (next.low != at.low || next.high < at.high - 1 || next.input != at.input + n) break;
     }
     return n;
+  }
+  // Whether slots whose pixels lie side by side, n of each, are made at once.
+  bool dealt_out(int64_t slots, int64_t n) const {
+    return slots >= kLeastPhases || (slots > 1 && slots == axis_[2].stride && n >= kLeastDealt);
   }
 
   const ConvShape& s_;

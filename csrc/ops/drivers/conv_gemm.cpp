@@ -24,8 +24,9 @@ constexpr int64_t kFrame = 1 << 17, kMostFrame = 1 << 20;
 // Elements that stay in the first-level cache beside a panel of weights.
 constexpr int64_t kNearFrame = 6 << 10;
 // Elements of a block of weights that stay in the second-level cache while pixels pass straight from a frame,
-// and rows of weights that are so few that this is the better way in any case.
-constexpr int64_t kNearWeights = 32 << 10, kFewRows = 48;
+// rows of weights that are so few that this is the better way if the frame stays near, and panels of rows if
+// it does not: each reads it again.
+constexpr int64_t kNearWeights = 32 << 10, kFewRows = 48, kFewPanels = 2;
 // Channels whose weights are packed for all panels of rows in turn.
 constexpr int64_t kTogether = 16;
 // Elements of a panel's channel that are worth asking for ahead.
@@ -69,7 +70,7 @@ struct Plan {
       break;
     }
     // Many rows: frames and weights that do not stay near cost more than gathering, which they share.
-    if (direct && rows > kFewRows && (!near || rows * kc > kNearWeights)) {
+    if (direct && (near ? rows > kFewRows && rows * kc > kNearWeights : panels > kFewPanels)) {
       direct = false;
       set_panels();
     }

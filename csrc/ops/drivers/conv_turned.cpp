@@ -12,6 +12,9 @@ namespace {
 
 // Pixels of a task that turns some.
 constexpr int64_t kPixels = 256;
+// Elements of the input that are turned at once, so that they are multiplied while they are near, and pixels
+// of the output that are worth packing the weights.
+constexpr int64_t kNearImages = 1 << 18, kWorthWeights = 512;
 
 // Images in planes with their channels last, in this thread's scratch.
 template <Scratch Purpose>
@@ -51,10 +54,31 @@ void turn_back(int64_t batch, const ConvImages& from, const ConvImages& to) {
   });
 }
 
+int64_t image_size(const ConvShape& s) { return s.in_channels * s.in_pixels(); }
+
+// Winograd's algorithm has been asked before: where its results were not finite, no part shall have them.
+// Calls f(shape, from, to) for some images after the others, `from` being turned and `to` turned back then.
+template <class F>
+void by_turning(const ConvShape& s, const ConvImages& a, const ConvImages& b, F f) {
+  const int64_t worth = (kWorthWeights + s.out_pixels() - 1) / s.out_pixels(),
+                some = std::max(worth, kNearImages / image_size(s));
+  ConvShape part = s;
+  ConvImages from = a, to = b;
+  for (int64_t i = 0; i < s.batch; i += some) {
+    part.batch = std::min(some, s.batch - i);
+    from.data = address(a, i, 0, 0), to.data = address(b, i, 0, 0);
+    const ConvImages in = turned<Scratch::TurnedIn>(part.batch, from),
+                     out = room_for<Scratch::TurnedOut>(to, part.batch);
+    f(part, in, out);
+    turn_back(part.batch, out, to);
+  }
+}
+
 // What a convolution with a stride handles: elements of its input and of its output, and the lines of output
 // pixels that are gathered for the taps of `channels` channels. Measured on AVX2: turning takes about 0.4 ns
-// an element, a line in planes 3 ns more than pixels with the channels last (benchmarks/NOTES.md). Of strides
-// that are no powers of two frames take about as long as turning.
+// an element, of images that are far when they are multiplied more, a line in planes 3 ns more than pixels
+// with the channels last (benchmarks/NOTES.md). Of strides that are no powers of two frames take about as
+// long as turning.
 struct Work {
   Work(const ConvShape& s, int64_t channels)
       : in(double(s.batch * s.in_channels * s.in_pixels())),
@@ -64,15 +88,18 @@ struct Work {
 };
 constexpr double kLine = 3;
 
-// Whether the channels of a group's results, which are the lanes, leave few of them empty.
+// Whether the channels of a group's results, which are the lanes, leave few of them empty. The phases of
+// strides of a vector or more fill squares that are transposed, which is turning them too.
 bool planes_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b, int64_t results) {
   const int64_t half = kernels::table().lines_nr / 2, lanes = (results + half - 1) / half * half;
+  if (s.stride[2] >= half && s.kernel[2] >= half) return false;
   return s.stride[2] > 1 && planes<float>(a) && planes<float>(b) && results * 4 >= lanes * 3;
 }
 bool suits_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
   if (!planes_suit(s, x, y, s.out_group())) return false;
   const Work work(s, s.in_channels);
-  const double moved = (s.stride[2] > 2 ? 0.1 : 0.3) * work.in + 0.4 * work.out;
+  const double element = image_size(s) >= 4 * kNearImages ? 0.5 : s.stride[2] > 2 ? 0.08 : 0.3;
+  const double moved = element * work.in + 0.4 * work.out;
   return kLine * work.lines > moved;
 }
 // Each phase of the stride is gathered, and written between the others; those that no tap reaches are many
@@ -87,7 +114,7 @@ bool suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages
 bool suits_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy) {
   if (!planes_suit(s, x, gy, s.out_group())) return false;
   const Work work(s, s.in_channels);
-  return kLine * work.lines > (s.stride[2] > 2 ? 0.1 : 1.2) * work.in;
+  return kLine * work.lines > (s.stride[2] > 2 ? 0.27 : 1.2) * work.in;
 }
 
 }  // namespace
@@ -95,19 +122,18 @@ bool suits_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages
 bool turned_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
                     const ConvImages& y) {
   if (!suits_forward(s, x, y)) return false;
-  const ConvImages in = turned<Scratch::TurnedIn>(s.batch, x), out = room_for<Scratch::TurnedOut>(y, s.batch);
-  conv_forward(s, in, w, bias, out);
-  turn_back(s.batch, out, y);
+  by_turning(s, x, y, [&](const ConvShape& part, const ConvImages& in, const ConvImages& out) {
+    any_forward(part, in, w, bias, out, false);
+  });
   return true;
 }
 
 bool turned_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                        const float* bias, const ConvImages& gx) {
   if (!suits_input_grad(s, gy, gx)) return false;
-  const ConvImages in = turned<Scratch::TurnedIn>(s.batch, gy),
-                   out = room_for<Scratch::TurnedOut>(gx, s.batch);
-  conv_input_grad(s, in, w, bias, out);
-  turn_back(s.batch, out, gx);
+  by_turning(s, gy, gx, [&](const ConvShape& part, const ConvImages& in, const ConvImages& out) {
+    any_input_grad(part, in, w, bias, out, false);
+  });
   return true;
 }
 
