@@ -219,6 +219,22 @@ def test_errors_name_what_came():
         F.gelu(nn.tensor([1]))
 
 
+@pytest.mark.parametrize("dim, shape", [(-1, (5, 14)), (0, (6, 3)), (1, (2, 34, 5))])
+def test_glu_on_any_dimension(dim, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    a, b = np.split(x, 2, axis=dim)
+    for t in (
+        nn.from_numpy(x),
+        nn.from_numpy(np.ascontiguousarray(x.T)).t() if x.ndim == 2 else nn.from_numpy(x),
+    ):
+        assert np.allclose(F.glu(t, dim).numpy(), a / (1 + np.exp(-b)), rtol=1e-14)
+    leaf = nn.from_numpy(x).requires_grad_()
+    assert nn.autograd.gradcheck(lambda t: F.glu(t, dim), (leaf,))
+    assert nn.autograd.gradgradcheck(lambda t: F.glu(t, dim), (leaf,))
+    half = nn.from_numpy(x).to(nn.bfloat16)
+    assert F.glu(half, dim).equal(F.glu(half.float(), dim).to(nn.bfloat16))  # rounded once
+
+
 def test_a_long_sum_stays_exact():
     x = nn.full((1_000_003,), 0.1)
     assert x.sum().item() == pytest.approx(x.double().sum().item(), rel=2e-7)

@@ -121,5 +121,21 @@ NNLIB_SMOOTH_STEP(sigmoid, g*((all_lanes<decltype(x)>(1) - x) * x))
 #undef NNLIB_ACTIVATION
 #undef NNLIB_ACTIVATION_OF
 
+#define NNLIB_GLU(suffix, L)                                                                            \
+  void glu_##suffix(int64_t n, const L::type* a, const L::type* b, L::type* y) {                        \
+    map2<L>(n, a, b, y, [](L::V p, L::V q) { return p * sigmoid(q); });                                 \
+  }                                                                                                     \
+  void glu_grad_##suffix(int64_t n, const L::type* g, const L::type* a, const L::type* b, L::type* y) { \
+    map3<L>(n, g, a, b, y, [](L::V p, L::V q, L::V r) {                                                 \
+      const L::V s = sigmoid(r);                                                                        \
+      return p * q * (s * (L::splat(1) - s));                                                           \
+    });                                                                                                 \
+  }
+NNLIB_GLU(f32, LanesF32)
+NNLIB_GLU(f64, LanesF64)
+NNLIB_GLU(bf16, LanesBf16)
+NNLIB_GLU(f16, LanesF16)
+#undef NNLIB_GLU
+
 }  // namespace
 }  // namespace nnlib::kernels::NNLIB_ISA_NS

@@ -378,6 +378,49 @@ Tensor rrelu_with(const Tensor& self, const Tensor& noise) {
   return out;
 }
 
+// The kernels of each float type.
+template <class F>
+void dispatch_glu(Dtype d, F f) {
+  const auto& k = kernels::table();
+  switch (d) {
+    case Dtype::Float16:
+      return f(k.glu_f16, k.glu_grad_f16);
+    case Dtype::BFloat16:
+      return f(k.glu_bf16, k.glu_grad_bf16);
+    case Dtype::Float32:
+      return f(k.glu_f32, k.glu_grad_f32);
+    default:
+      return f(k.glu_f64, k.glu_grad_f64);
+  }
+}
+template <class T>
+void run_glu_as(const Tensor& out, const Tensor& a, const Tensor& b,
+                void (*kernel)(int64_t, const T*, const T*, T*)) {
+  const Dtype d = out.dtype();
+  for_each_row(
+      out, d, {{&a, d}, {&b, d}},
+      [=](int64_t n, const void* const* in, void* o) { kernel(n, (const T*)in[0], (const T*)in[1], (T*)o); },
+      kCostly);
+}
+template <class T>
+void run_glu_grad_as(const Tensor& out, const Tensor& g, const Tensor& a, const Tensor& b,
+                     void (*kernel)(int64_t, const T*, const T*, const T*, T*)) {
+  const Dtype d = out.dtype();
+  for_each_row(
+      out, d, {{&g, d}, {&a, d}, {&b, d}},
+      [=](int64_t n, const void* const* in, void* o) {
+        kernel(n, (const T*)in[0], (const T*)in[1], (const T*)in[2], (T*)o);
+      },
+      kCostly);
+}
+// a gated by b.
+void run_glu(const Tensor& out, const Tensor& a, const Tensor& b) {
+  dispatch_glu(out.dtype(), [&](auto glu, auto) { run_glu_as(out, a, b, glu); });
+}
+void run_glu_grad(const Tensor& out, const Tensor& g, const Tensor& a, const Tensor& b) {
+  dispatch_glu(out.dtype(), [&](auto, auto gradient) { run_glu_grad_as(out, g, a, b, gradient); });
+}
+
 void check_rrelu(double lower, double upper) {
   NNLIB_CHECK(lower <= upper, "Lower bound should be less than or equal to the upper bound");
   NNLIB_CHECK(std::isfinite(lower), "rrelu: lower bound must be finite, got ", lower);
@@ -409,13 +452,22 @@ Tensor glu(const Tensor& self, int64_t dim) {
   {
     NoGradGuard guard;
     const auto [a, b] = halves(self);
-    out = mul(a, sigmoid(b));
+    out = empty(a.sizes(), self.dtype());
+    run_glu(out, a, b);
   }
   if (wants_grad(self)) {
     record(out, "GluBackward0", {self}, [x = save(self), halves, d](Backward& ctx, const TensorList& g) {
-      const auto [a, b] = halves(x.get(ctx));
-      const Tensor s = sigmoid(b), ga = g[0] * s;
-      return TensorList{cat({ga, ga * a * (num(1) - s)}, d)};
+      const Tensor input = x.get(ctx);
+      const auto [a, b] = halves(input);
+      if (wants_grad(input, g[0])) {
+        const Tensor s = sigmoid(b), ga = g[0] * s;
+        return TensorList{cat({ga, ga * a * (num(1) - s)}, d)};
+      }
+      const Tensor gradient = empty(input.sizes(), input.dtype());
+      const auto [ga, gb] = halves(gradient);
+      run_glu(ga, g[0], b);
+      run_glu_grad(gb, g[0], a, b);
+      return TensorList{gradient};
     });
   }
   return out;

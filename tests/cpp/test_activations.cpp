@@ -272,6 +272,52 @@ TEST(products) {
   });
 }
 
+namespace {
+
+template <class T>
+void check_glu(const char* isa, const std::string& type, void (*glu)(int64_t, const T*, const T*, T*),
+               void (*glu0)(int64_t, const T*, const T*, T*),
+               void (*grad)(int64_t, const T*, const T*, const T*, T*),
+               void (*grad0)(int64_t, const T*, const T*, const T*, T*)) {
+  const bool brain = type == "bf16";
+  std::vector<float> gates = values(300), a0(300), g0(300);
+  fill(a0), fill(g0);
+  gates[0] = -INFINITY, gates[1] = INFINITY, gates[2] = NAN, gates[3] = -200, gates[4] = 200;
+  const std::vector<T> a = values_as<T>(a0, brain), b = values_as<T>(gates, brain),
+                       g = values_as<T>(g0, brain);
+  for (int64_t n : odd_sizes()) {
+    Guarded<T> y(n), z(n);
+    auto expect = [&](const char* what) {
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(agree(y[i], z[i], 2e-6, brain), what, type, " ", isa, " of ", gates[i], " is ", y[i], " not ",
+              z[i]);
+      CHECK(y.intact(), what, type, " ", isa, " wrote outside");
+    };
+    glu(n, a.data(), b.data(), y.data());
+    glu0(n, a.data(), b.data(), z.data());
+    expect("glu_");
+    grad(n, g.data(), a.data(), b.data(), y.data());
+    grad0(n, g.data(), a.data(), b.data(), z.data());
+    expect("glu_grad_");
+  }
+}
+
+}  // namespace
+
+TEST(gated_linear_units) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const Table& o = truth();
+#define NNLIB_CHECK_GLU(type)                          \
+  covered().insert({"glu_" #type, "glu_grad_" #type}); \
+  check_glu(isa, #type, t.glu_##type, o.glu_##type, t.glu_grad_##type, o.glu_grad_##type)
+    NNLIB_CHECK_GLU(f32);
+    NNLIB_CHECK_GLU(f64);
+    NNLIB_CHECK_GLU(bf16);
+    NNLIB_CHECK_GLU(f16);
+#undef NNLIB_CHECK_GLU
+  });
+}
+
 TEST(squares_and_extremes) {
   for_each_isa([](const Table& t, const char* isa) {
     for (int64_t n : {0, 1, 5, 16, 33, 64, 100, 1025, 5000}) {
