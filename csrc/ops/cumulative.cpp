@@ -2,6 +2,7 @@
 // gradient.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -55,9 +56,21 @@ A scan_part(int64_t n, const T* x, T* y, A none, A start, const Sum& sum) {
   return run;
 }
 
+constexpr int64_t kShortRow = 32;  // rows whose sums do not wait for long, beside those of the next rows
+
 // Rows that lie together; few long ones are cut into chunks whose sums are found first.
 template <int kDir, class A, class T, class Sum>
 void scan_rows(const Extent& e, const T* x, T* y, A none, const Sum& sum) {
+  if (e.n <= kShortRow) {
+    parallel_for(0, e.outer, kScanChunk / e.n, [&](int64_t b, int64_t end) {
+      for (int64_t r = b; r < end; r++) {
+        const int64_t first = r * e.n + (kDir > 0 ? 0 : e.n - 1);
+        A run = none;
+        for (int64_t i = 0; i < e.n; i++) y[first + kDir * i] = (T)(run = sum(run, (A)x[first + kDir * i]));
+      }
+    });
+    return;
+  }
   const int64_t chunks = (e.n + kScanChunk - 1) / kScanChunk;
   const auto part = [&](int64_t row, int64_t c, bool write, A start) {
     const int64_t first = c * kScanChunk, m = std::min(kScanChunk, e.n - first);
@@ -465,6 +478,41 @@ void extreme_row(int64_t n, const T* x, T* y, int64_t* at) {
   }
 }
 
+// kRows short rows at once and without branches, so that none waits for another: in the first values of a row
+// a new extreme is likely, but not to be foreseen.
+constexpr int64_t kManyChanges = 48;
+template <bool Max, int kRows, class T>
+void extreme_of_rows(int64_t n, const T* x, T* y, int64_t* at) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  T best[kRows];
+  int64_t where[kRows] = {};
+  for (int r = 0; r < kRows; r++) best[r] = x[r * n];
+  for (int64_t i = 0; i < n; i++) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; r++) {
+      const T v = x[r * n + i], old = best[r];
+      const bool take = (v != v) | ((old == old) & (Max ? v >= old : v <= old));
+      const Bits chosen = Bits(0) - Bits(take);
+      Bits a, b;
+      std::memcpy(&a, &v, sizeof v), std::memcpy(&b, &old, sizeof v);
+      a = (a & chosen) | (b & ~chosen);
+      std::memcpy(&best[r], &a, sizeof v);
+      where[r] = take ? i : where[r];
+      std::memcpy(&y[r * n + i], &a, sizeof v);
+      at[r * n + i] = where[r];
+    }
+  }
+}
+template <bool Max, class T>
+void extreme_of_short_rows(const Extent& e, const T* x, T* y, int64_t* at) {
+  constexpr int kRows = 4;
+  parallel_for(0, e.outer, std::max<int64_t>(1, 8192 / e.n), [&](int64_t r, int64_t end) {
+    for (; r + kRows <= end; r += kRows)
+      extreme_of_rows<Max, kRows>(e.n, x + r * e.n, y + r * e.n, at + r * e.n);
+    for (; r < end; r++) extreme_of_rows<Max, 1>(e.n, x + r * e.n, y + r * e.n, at + r * e.n);
+  });
+}
+
 template <bool Max, class T>
 void extreme_columns(const Extent& e, const T* x, T* y, int64_t* at) {
   each_strip(e, [&](int64_t from, int64_t n) {
@@ -496,8 +544,13 @@ std::pair<Tensor, Tensor> run_cumulative_extreme(const Tensor& self, int64_t d) 
       using C = typename decltype(tag)::type;
       const Dtype c = DtypeOf<C>::value;
       const Extent e(self.sizes(), d);
-      if (e.inner > 1 && self.is_contiguous() && self.dtype() == c)
-        return extreme_columns<Max>(e, self.data<C>(), values.data<C>(), indices.data<int64_t>());
+      if (self.is_contiguous() && self.dtype() == c) {
+        const C* x = self.data<C>();
+        C* y = values.data<C>();
+        int64_t* at = indices.data<int64_t>();
+        if (e.inner > 1) return extreme_columns<Max>(e, x, y, at);
+        if (e.n <= kManyChanges) return extreme_of_short_rows<Max>(e, x, y, at);
+      }
       for_each_lane(
           {{&self, c}, {&values, c, true}, {&indices, Dtype::Int64, true}}, d,
           [&](void* const* rows) { extreme_row<Max>(n, (const C*)rows[0], (C*)rows[1], (int64_t*)rows[2]); });
