@@ -15,6 +15,7 @@ enum IntegerOperation : int64_t {
   kIntegerXor,
   kIntegerShiftLeft,   // by a number that is negative or as large as the type: 0
   kIntegerShiftRight,  // likewise: all bits are the sign's
+  kIntegerSign,        // x's bits with y's first one: a float's sign
   kIntegerScaledAdd    // x + c y
 };
 

@@ -203,6 +203,7 @@ NNLIB_INTEGER(IntegerOr, a | b)
 NNLIB_INTEGER(IntegerXor, a ^ b)
 NNLIB_INTEGER(IntegerShiftLeft, b < kBits ? a << (b & (8 * sizeof(U) - 1)) : 0)
 NNLIB_INTEGER(IntegerShiftRight, p >> (b < kLast ? b : kLast))
+NNLIB_INTEGER(IntegerSign, a ^ ((a ^ b) & (U(1) << (kBits - 1))))
 NNLIB_INTEGER(IntegerScaledAdd, a + c * b)
 #undef NNLIB_INTEGER
 
@@ -222,6 +223,7 @@ IntegerLoops<T> integer_loops(int64_t how) {
     NNLIB_CASE(IntegerXor, true)
     NNLIB_CASE(IntegerShiftLeft, false)
     NNLIB_CASE(IntegerShiftRight, false)
+    NNLIB_CASE(IntegerSign, false)
     default:
       NNLIB_CASE(IntegerScaledAdd, false)
   }

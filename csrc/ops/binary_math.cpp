@@ -6,6 +6,7 @@
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
 #include "ops/pick.h"
+#include "ops/shape.h"
 #include "ops/unary_kernels.h"
 
 namespace nnlib::ops {
@@ -345,25 +346,17 @@ Tensor hypot(const Tensor& self, const Tensor& other) {
       },
       {kernels::table().hypot_f32, kernels::table().hypot_f64});
 }
-namespace {
-template <class Bits>
-void sign_row(int64_t n, const void* const* in, void* out) {
-  typedef Bits Own __attribute__((may_alias));
-  constexpr Bits kSign = (Bits)((Bits)1 << (8 * sizeof(Bits) - 1));
-  const Own *x = (const Own*)in[0], *y = (const Own*)in[1];
-  Own* z = (Own*)out;
-  for (int64_t i = 0; i < n; i++) z[i] = (Bits)((x[i] & (Bits)~kSign) | (y[i] & kSign));
-}
-}  // namespace
+// As integers, which move one bit.
 Tensor copysign(const Tensor& self, const Tensor& other) {
   const Dtype type = to_floating(result_type(self, other));
-  const Dtype c = self.dtype() == type && other.dtype() == type ? type : compute_dtype(type);
-  const int64_t item = (int64_t)itemsize(c);
   Tensor out = make_output(broadcast_sizes({self, other}), type, {&self, &other});
-  for_each_row(out, c, {{&self, c}, {&other, c}},
-               item == 2   ? sign_row<uint16_t>
-               : item == 4 ? sign_row<uint32_t>
-                           : sign_row<uint64_t>);
+  {
+    NoGradGuard guard;
+    const int64_t item = (int64_t)itemsize(type);
+    const Dtype bits = item == 2 ? Dtype::Int16 : item == 4 ? Dtype::Int32 : Dtype::Int64;
+    const auto as_bits = [=](const Tensor& t) { return view_dtype(cast_values(t, type), bits); };
+    run_integer_rows(as_bits(out), as_bits(self), as_bits(other), bits, kernels::kIntegerSign);
+  }
   if (wants_grad(self, other))
     record(out, "CopysignBackward0", {self, other},
            [a = save(self), r = save_output(out)](Backward& ctx, const TensorList& g) {

@@ -93,6 +93,10 @@ inline int64_t integer_of(int64_t how, int64_t bits, int64_t last, int64_t c, in
       return q < 0 || q >= bits ? 0 : int64_t(a << q);
     case kIntegerShiftRight:
       return p >> (q < 0 || q > last ? last : q);
+    case kIntegerSign: {
+      const uint64_t sign = uint64_t(1) << (bits - 1);
+      return int64_t((a & ~sign) | (b & sign));
+    }
     default:
       return int64_t(a + uint64_t(c) * b);
   }
