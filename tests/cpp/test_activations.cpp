@@ -219,6 +219,15 @@ TEST(bounds_and_products) {
 
 namespace {
 
+template <class T>
+void expect_agreement(const std::string& kernel, const char* isa, int64_t n, const std::vector<float>& x,
+                      Guarded<T>& got, Guarded<T>& want, bool brain) {
+  for (int64_t i = 0; i < n; ++i)
+    CHECK(agree(got[i], want[i], 2e-6, brain), kernel, " ", isa, " of ", x[i], " is ", got[i], " not ",
+          want[i]);
+  CHECK(got.intact(), kernel, " ", isa, " wrote outside");
+}
+
 template <class T, class C>
 using OfProducts = void (*)(int64_t, const T*, const T*, const T*, C, T*);
 template <class T, class C>
@@ -237,11 +246,8 @@ void check_products(const char* isa, const std::string& type, OfProducts<T, C> m
   fill(weight, -1, 2);
   for (int64_t n : odd_sizes()) {
     Guarded<T> y(n), z(n);
-    auto expect = [&](const char* what) {
-      for (int64_t i = 0; i < n; ++i)
-        CHECK(agree(y[i], z[i], 2e-6, brain), what, type, " ", isa, " of ", values300[i], " is ", y[i],
-              " not ", z[i]);
-      CHECK(y.intact(), what, type, " ", isa, " wrote outside");
+    const auto expect = [&](const char* what) {
+      expect_agreement(what + type, isa, n, values300, y, z, brain);
     };
     mul(n, x.data(), a.data(), b.data(), C(0.3), y.data());
     mul0(n, x.data(), a.data(), b.data(), C(0.3), z.data());
@@ -287,12 +293,7 @@ void check_glu(const char* isa, const std::string& type, void (*glu)(int64_t, co
                        g = values_as<T>(g0, brain);
   for (int64_t n : odd_sizes()) {
     Guarded<T> y(n), z(n);
-    auto expect = [&](const char* what) {
-      for (int64_t i = 0; i < n; ++i)
-        CHECK(agree(y[i], z[i], 2e-6, brain), what, type, " ", isa, " of ", gates[i], " is ", y[i], " not ",
-              z[i]);
-      CHECK(y.intact(), what, type, " ", isa, " wrote outside");
-    };
+    const auto expect = [&](const char* what) { expect_agreement(what + type, isa, n, gates, y, z, brain); };
     glu(n, a.data(), b.data(), y.data());
     glu0(n, a.data(), b.data(), z.data());
     expect("glu_");
