@@ -229,6 +229,10 @@ void add_rows(Cases& cases) {
   add_transpose(cases, "transpose_u32", t.transpose_u32);
   add_transpose(cases, "transpose_u64", t.transpose_u64);
   add_types(cases);
+  cases.add("gather_rows_past", "8 rows of 512", {0, 8 * kValues}, [&t] {
+    t.gather_rows_past(kRows, 4 * kCols, zeros(), reinterpret_cast<const char*>(input(0)),
+                       reinterpret_cast<char*>(output(0)));
+  });
   cases.add("sum_rows_indexed_f32", "8 rows of 512", {0, 4 * kValues},
             [&t] { t.sum_rows_indexed_f32(kRows, kCols, zeros(), input(0), kCols, nullptr, output(0)); });
   cases.add("sum_rows_indexed_f64", "8 rows of 512", {0, 8 * kValues}, [&t] {

@@ -1,4 +1,4 @@
-// Sums of chosen rows of a table: the gradient of an embedding, and bags of embeddings.
+// Chosen rows of a table, and sums of them: embeddings, their gradient, and bags of embeddings.
 #pragma once
 #include "lane_types.h"
 
@@ -7,6 +7,29 @@ namespace {
 
 // Rows ahead of the sum that are brought near: their addresses tell the processor nothing.
 constexpr int64_t kRowsAhead = 8;
+
+// Lines that a row shares with its neighbours are not stored past the caches.
+void gather_rows_past(int64_t count, int64_t bytes, const int64_t* rows, const char* src, char* dst) {
+  constexpr int64_t kLine = 64, kNear = 256;  // what follows in a long row tells the processor enough
+  for (int64_t q = 0; q < count; ++q, dst += bytes) {
+    const char* const from = src + rows[q] * bytes;
+    if (q + kRowsAhead < count) {
+      const char* const ahead = src + rows[q + kRowsAhead] * bytes;
+      for (int64_t b = 0; b < kNear && b < bytes; b += kLine) prefetch(ahead + b);
+    }
+    const int64_t before = int64_t((0 - uintptr_t(dst)) % kLine), head = before < bytes ? before : bytes;
+    memcpy(dst, from, size_t(head));
+    int64_t i = head;
+    for (; i + kLine <= bytes; i += kLine) {
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kLine; v += kVecBytes) {
+        stream(reinterpret_cast<float*>(dst + i + v), load(reinterpret_cast<const float*>(from + i + v)));
+      }
+    }
+    memcpy(dst + i, from + i, size_t(bytes - i));
+  }
+  fence();
+}
 
 // V vectors of the sum stay in registers while the rows pass.
 template <class L, int V, bool Whole>

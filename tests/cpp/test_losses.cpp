@@ -1,4 +1,6 @@
 // The kernels of embedding.inl, cross_entropy.inl and reduce.inl against the reference.
+#include <algorithm>
+
 #include "harness.h"
 
 using namespace harness;
@@ -73,6 +75,32 @@ void check_sum_rows(const char* isa, T (*from)(float), Kernel kernel, Kernel tru
     }
   }
 }
+// At each place within a line of the cache, rows of each length around it.
+TEST(gather_rows_past) {
+  for_each_isa([](const Table& t, const char* isa) {
+    const std::vector<int64_t> rows = {3, 0, 3, 11, 7, 2, 5, 11, 1, 0, 9, 4};
+    std::vector<char> src(12 * 400);
+    for (size_t i = 0; i < src.size(); ++i) src[i] = char(i * 37 % 251);
+    for (const int64_t bytes : {0, 1, 2, 6, 63, 64, 65, 126, 256, 258, 400}) {
+      for (const int64_t count : {0, 1, 9, 12}) {
+        for (int64_t place = 0; place < 64; place += 7) {
+          const size_t size = size_t(count * bytes);
+          std::vector<char> y(size + 256, 77), z(size + 1);
+          char* const to = y.data() + 64 + place;
+          t.gather_rows_past(count, bytes, rows.data(), src.data(), to);
+          truth().gather_rows_past(count, bytes, rows.data(), src.data(), z.data());
+          CHECK(std::equal(to, to + size, z.data()), isa, " ", count, " rows of ", bytes, " bytes at ",
+                place);
+          CHECK(std::all_of(y.data(), to, [](char c) { return c == 77; }) &&
+                    std::all_of(to + size, y.data() + y.size(), [](char c) { return c == 77; }),
+                isa, " wrote outside ", count, " rows of ", bytes, " bytes at ", place);
+        }
+      }
+    }
+  });
+  covered().insert("gather_rows_past");
+}
+
 TEST(sum_rows_indexed) {
   for_each_isa([&](const Table& t, const char* isa) {
     const Table& w = truth();

@@ -130,3 +130,15 @@ def test_dense_gradient(rows, size, count, by_frequency):
     expected = np.zeros((rows, size))
     np.add.at(expected, indices, upstream * share[:, None])
     np.testing.assert_allclose(weight.grad.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [nnlib.float32, nnlib.bfloat16])
+@pytest.mark.parametrize("width", [257, 768])
+def test_results_larger_than_the_caches(dtype, width):
+    rng = np.random.default_rng(0)
+    rows = 20000 if width == 257 else 8000
+    weight = nnlib.from_numpy(rng.integers(-99, 99, (500, width)).astype(np.float32)).to(dtype)
+    index = rng.integers(0, 500, rows)
+    out = F.embedding(nnlib.from_numpy(index), weight)
+    assert out.numel() * out.element_size() > 2**23
+    assert np.array_equal(out.float().numpy(), weight.float().numpy()[index])

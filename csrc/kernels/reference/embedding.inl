@@ -6,6 +6,10 @@
 namespace nnlib::kernels::reference {
 namespace {
 
+void gather_rows_past(int64_t count, int64_t bytes, const int64_t* rows, const char* src, char* dst) {
+  for (int64_t i = 0; i < count * bytes; ++i) dst[i] = src[rows[i / bytes] * bytes + i % bytes];
+}
+
 #define NNLIB_DEFINE(suffix, T, One, get, put)                                                            \
   void sum_rows_indexed_##suffix(int64_t count, int64_t d, const int64_t* rows, const T* src, int64_t ld, \
                                  const One* weights, T* y) {                                              \

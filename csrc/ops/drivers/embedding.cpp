@@ -16,6 +16,9 @@ namespace {
 
 // Bytes of rows that are worth a thread.
 constexpr int64_t kRowBytes = 1 << 15;
+// Results larger than this leave the caches before anything reads them. Rows shorter than the other mostly
+// share their lines.
+constexpr int64_t kStreamed = int64_t(1) << 23, kLongRow = 256;
 // Rows ahead that are brought near: the addresses tell the processor nothing, what follows in a long row
 // does.
 constexpr int64_t kRowsAhead = 8;
@@ -33,7 +36,13 @@ int64_t grain_of(int64_t row_bytes) {
 }  // namespace
 
 void gather_rows(int64_t count, int64_t row_bytes, const int64_t* rows, const void* src, void* dst) {
+  const bool past = count * row_bytes >= kStreamed && row_bytes >= kLongRow;
   parallel_for(0, count, grain_of(row_bytes), [&](int64_t first, int64_t last) {
+    if (past) {
+      return kernels::table().gather_rows_past(last - first, row_bytes, rows + first,
+                                               static_cast<const char*>(src),
+                                               static_cast<char*>(dst) + first * row_bytes);
+    }
     for (int64_t i = first; i < last; ++i) {
       bring_near(src, rows[std::min(i + kRowsAhead, last - 1)], row_bytes);
       std::memcpy(static_cast<char*>(dst) + i * row_bytes,
