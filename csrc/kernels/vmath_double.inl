@@ -37,7 +37,7 @@ NNLIB_INLINE VecD expm1_reduced(VecD r) {
   const VecD q = polynomial(r, kTaylor);
   return fma(q * r, r, r);
 }
-// 2^n for t = n + kRoundMagicD and |n| <= 1022.
+// 2^n for t = n + kRoundMagicD and |n| <= 1022; 0 for n = -1023.
 NNLIB_INLINE VecD power_of_two(VecD t) { return from_bits((bits_of(t) + 1023) << 52); }
 // p 2^n: in two steps, so that subnormal results are rounded once.
 NNLIB_INLINE VecD scale(VecD p, VecD t) {

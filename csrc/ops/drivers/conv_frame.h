@@ -61,8 +61,7 @@ inline void frame_rows(int64_t rows, int64_t low, int64_t n, int64_t high, int64
 }
 // y[r * y_row + p * y_phase + i] = x[r * x_row + i * step + p]: phases that lie side by side, all at once by
 // transposition where they are so many, or where they are all that a line holds, in lines of some pixels: one
-// after the other reads each cache line again for each of them. The first `more`
-// have a pixel more than n.
+// after the other reads each cache line again for each of them. The first `more` have a pixel more than n.
 constexpr int64_t kLeastPhases = 4, kLeastDealt = 16;
 inline void phases_of_rows(int64_t rows, int64_t phases, int64_t n, int64_t more, int64_t step,
                            const float* x, int64_t x_row, float* y, int64_t y_row, int64_t y_phase) {

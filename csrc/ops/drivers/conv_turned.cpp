@@ -56,8 +56,9 @@ void turn_back(int64_t batch, const ConvImages& from, const ConvImages& to) {
 
 int64_t image_size(const ConvShape& s) { return s.in_channels * s.in_pixels(); }
 
-// Winograd's algorithm has been asked before: where its results were not finite, no part shall have them.
-// Calls f(shape, from, to) for some images after the others, `from` being turned and `to` turned back then.
+// Calls f(shape, from, to) for some images after the others, `from` being turned and `to` turned back then. f
+// leaves Winograd's algorithm out, which was asked before: where its results were not finite, no part shall
+// have them.
 template <class F>
 void by_turning(const ConvShape& s, const ConvImages& a, const ConvImages& b, F f) {
   const int64_t worth = (kWorthWeights + s.out_pixels() - 1) / s.out_pixels(),
