@@ -35,6 +35,14 @@ void add_pack(Cases& cases, const char* name, Kernel pack, int64_t width, const 
             [=] { pack(width, width, kc, from, 1, width, C(1), to); });
 }
 
+// Eight panels from rows that fill a page each.
+template <class Kernel, class T>
+void add_pack_panels(Cases& cases, const char* name, Kernel pack, int64_t width, const T* from, T* to) {
+  const int64_t kc = 16, n = 8 * width;
+  cases.add(name, sizes(width, n, kc), {0, 2.0 * double(n * kc) * sizeof(T)},
+            [=] { pack(width, width, n, kc, from, 4096 / int64_t(sizeof(T)), T(1), to, width * kc); });
+}
+
 void add_gemv(Cases& cases) {
   const Table& t = cases.t;
   const int64_t m = 16, k = 256;
@@ -80,6 +88,8 @@ void add_gemm(Cases& cases) {
   add_pack(cases, "pack_f64", t.pack_f64, t.dgemm_nr, input_f64(0), output_f64(0));
   add_pack(cases, "pack_bf16", t.pack_bf16, t.sgemm_nr, input_half(), output(0));
   add_pack(cases, "pack_f16", t.pack_f16, t.sgemm_nr, input_half(), output(0));
+  add_pack_panels(cases, "pack_panels_f32", t.pack_panels_f32, t.sgemm_mr, input(0), output(0));
+  add_pack_panels(cases, "pack_panels_f64", t.pack_panels_f64, t.dgemm_mr, input_f64(0), output_f64(0));
   add_gemv(cases);
   add_small(cases, "s", "f32", t.sgemm_rows, t.gemm_dots_f32, t.sgemm_nr, input(0), input(1), output(0));
   add_small(cases, "d", "f64", t.dgemm_rows, t.gemm_dots_f64, t.dgemm_nr, input_f64(0), input_f64(1),

@@ -22,6 +22,24 @@ NNLIB_INLINE VecD all_lanes<VecD>(double x) {
   return set1d(x);
 }
 
+template <class T>
+constexpr int64_t kLanes = VecFor<T>::width;
+
+// The first n lanes of v, zero in the others.
+template <class V>
+NNLIB_INLINE V first_lanes(V v, int64_t n) {
+  return select(lanes_below(v, n), v, all_lanes<V>(0));
+}
+// A vector of float or double, or its first n lanes.
+template <class T>
+NNLIB_INLINE VecOf<T> load_any(const T* p, int64_t n) {
+  return n >= kLanes<T> ? load(p) : load_n(p, n);
+}
+template <class T>
+NNLIB_INLINE void store_any(T* p, VecOf<T> v, int64_t n) {
+  n >= kLanes<T> ? store(p, v) : store_n(p, v, n);
+}
+
 struct LanesF32 {
   using type = float;
   using One = float;

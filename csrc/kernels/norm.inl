@@ -6,15 +6,6 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
-template <class T>
-constexpr int64_t kLanes = VecFor<T>::width;
-
-// The first n lanes of v, zero in the others.
-template <class V>
-NNLIB_INLINE V first_lanes(V v, int64_t n) {
-  return select(lanes_below(v, n), v, all_lanes<V>(0));
-}
-
 // Sum over i of f(i, lanes) with four running sums; f gives 0 in lanes past the end.
 template <class T, class F>
 NNLIB_INLINE T sum_lanes(int64_t n, F f) {
@@ -28,15 +19,6 @@ NNLIB_INLINE T sum_lanes(int64_t n, F f) {
   }
   for (; i < n; i += kLanes<T>) s0 = s0 + f(i, n - i);
   return reduce_add((s0 + s1) + (s2 + s3));
-}
-
-template <class T>
-NNLIB_INLINE VecOf<T> load_any(const T* p, int64_t n) {
-  return n >= kLanes<T> ? load(p) : load_n(p, n);
-}
-template <class T>
-NNLIB_INLINE void store_any(T* p, VecOf<T> v, int64_t n) {
-  n >= kLanes<T> ? store(p, v) : store_n(p, v, n);
 }
 
 template <class T, class F>

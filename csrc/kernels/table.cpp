@@ -20,6 +20,7 @@
 #include "embedding.inl"
 #include "fill.inl"
 #include "gemm.inl"
+#include "gemm_panels.inl"
 #include "gemm_small.inl"
 #include "gemm_tile.inl"
 #include "grid.inl"

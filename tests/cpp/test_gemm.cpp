@@ -70,6 +70,32 @@ void check_pack(const char* isa, const char* kernel, Pack got, Pack want, const 
   }
 }
 
+// Rows into panels: full and low ones, rows that lie next to each other, overlap and lie apart.
+template <class T, class Pack>
+void check_pack_panels(const char* isa, Pack got, Pack want, const std::vector<T>& src) {
+  for (int64_t width : {1, 4, 6, 14, 16, 32}) {
+    for (int64_t each : {(width + 1) / 2, width}) {
+      for (int64_t n : {int64_t(0), int64_t(1), each, 3 * each + each / 2, int64_t(50)}) {
+        for (int64_t kc : {0, 1, 2, 4, 5, 9, 19}) {
+          for (int64_t ld : {int64_t(0), int64_t(3), n, n + 13}) {
+            const int64_t panel = width * kc + 5, room = (n + each - 1) / each * panel;
+            // No longer than what may be read.
+            const std::vector<T> rows(src.begin(), src.begin() + (kc > 0 ? (kc - 1) * ld + n : 0));
+            Guarded<T> a(room), b(room);
+            got(width, each, n, kc, rows.data(), ld, T(1.5), a.data(), panel);
+            want(width, each, n, kc, rows.data(), ld, T(1.5), b.data(), panel);
+            for (int64_t i = 0; i < room; ++i) {
+              CHECK(close(a[i], b[i], 0, 0), isa, " pack_panels width ", width, " each ", each, " n ", n,
+                    " kc ", kc, " ld ", ld, " at ", i);
+            }
+            CHECK(a.intact(), isa, " pack_panels wrote outside");
+          }
+        }
+      }
+    }
+  }
+}
+
 template <class T, class Gemv>
 void check_gemv(const char* isa, Gemv got, Gemv want, double eps) {
   for (int64_t m : {0, 1, 3, 4, 9, 130, 257}) {
@@ -245,6 +271,17 @@ TEST(pack) {
     check_pack<uint16_t, float>(isa, "pack_f16", t.pack_f16, truth().pack_f16, h);
   });
   covered().insert({"pack_f32", "pack_f64", "pack_bf16", "pack_f16"});
+}
+
+TEST(pack_panels) {
+  std::vector<float> f(2500);
+  std::vector<double> d(2500);
+  fill(f), fill(d);
+  for_each_isa([&](const Table& t, const char* isa) {
+    check_pack_panels<float>(isa, t.pack_panels_f32, truth().pack_panels_f32, f);
+    check_pack_panels<double>(isa, t.pack_panels_f64, truth().pack_panels_f64, d);
+  });
+  covered().insert({"pack_panels_f32", "pack_panels_f64"});
 }
 
 namespace {

@@ -117,6 +117,17 @@ void pack_f16(int64_t width, int64_t n, int64_t kc, const uint16_t* src, int64_t
 }
 
 template <class T>
+void pack_panels(int64_t width, int64_t each, int64_t n, int64_t kc, const T* src, int64_t ld, T scale,
+                 T* dst, int64_t panel) {
+  for (int64_t j = 0; j < n; j += each) {
+    const auto same = [](T x) { return x; };
+    pack(width, std::min(each, n - j), kc, src + j, 1, ld, scale, dst + j / each * panel, same);
+  }
+}
+constexpr auto* pack_panels_f32 = &pack_panels<float>;
+constexpr auto* pack_panels_f64 = &pack_panels<double>;
+
+template <class T>
 void gemv(int64_t m, int64_t k, const T* a, int64_t rs, int64_t cs, const T* x, T* y) {
   for (int64_t i = 0; i < m; ++i) {
     double sum = 0;

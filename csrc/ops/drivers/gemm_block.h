@@ -63,6 +63,16 @@ inline void pack_panel(int64_t width, int64_t n, int64_t kc, const Half* src, in
   kernels::table().pack_f16(width, n, kc, reinterpret_cast<const uint16_t*>(src), rs, cs, scale, dst);
 }
 
+// All panels of rows that are contiguous, as kernels.def says of pack_panels.
+inline void pack_panels(int64_t width, int64_t each, int64_t n, int64_t kc, const float* src, int64_t ld,
+                        float scale, float* dst, int64_t panel) {
+  kernels::table().pack_panels_f32(width, each, n, kc, src, ld, scale, dst, panel);
+}
+inline void pack_panels(int64_t width, int64_t each, int64_t n, int64_t kc, const double* src, int64_t ld,
+                        double scale, double* dst, int64_t panel) {
+  kernels::table().pack_panels_f64(width, each, n, kc, src, ld, scale, dst, panel);
+}
+
 // Blocks of at most `limit` that divide `size` evenly, a multiple of `unit` each.
 inline int64_t balanced_block(int64_t size, int64_t limit, int64_t unit) {
   const int64_t blocks = std::max<int64_t>(1, (size + limit - 1) / limit);

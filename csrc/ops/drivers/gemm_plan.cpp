@@ -149,17 +149,19 @@ void GemmPlan<T>::pack_columns(const Tiles& t, const T* q, int64_t pc, int64_t d
   const int64_t nr = tile_.nr, count = ceil_div(columns, nr);
   const T scale = t.turned ? alpha_ : T(1);
   const int64_t grain = std::max<int64_t>(1, kSerialProduct / 64 / (nr * std::max<int64_t>(depth, 1)));
-  // Where rows of Q are contiguous, a few of them are read along many panels: memory comes in long streams.
-  const int64_t together = t.qcs == 1 ? 16 : kc_;
   parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
     for (int64_t p = 0; p < depth; p += kc_) {
       const int64_t kc = std::min(kc_, depth - p);
-      for (int64_t r = 0; r < kc; r += together) {
-        for (int64_t j = first; j < last; ++j) {
-          pack_panel(nr, std::min(nr, columns - j * nr), std::min(together, kc - r),
-                     q + (pc + p + r) * t.qks + (jc + j * nr) * t.qcs, t.qcs, t.qks, scale,
-                     panels + p * count * nr + j * nr * kc + r * nr);
-        }
+      const T* from = q + (pc + p) * t.qks + jc * t.qcs;
+      T* to = panels + p * count * nr;
+      if (t.qcs == 1) {
+        pack_panels(nr, nr, std::min(last * nr, columns) - first * nr, kc, from + first * nr, t.qks, scale,
+                    to + first * nr * kc, nr * kc);
+        continue;
+      }
+      for (int64_t j = first; j < last; ++j) {
+        pack_panel(nr, std::min(nr, columns - j * nr), kc, from + j * nr * t.qcs, t.qcs, t.qks, scale,
+                   to + j * nr * kc);
       }
     }
   });
@@ -180,8 +182,10 @@ void GemmPlan<T>::run_share(const Tiles& t, const Pass& x, int64_t i0, int64_t i
       const int64_t kc = std::min(kc_, x.depth - b);
       const bool add = x.accumulate || x.pc + b > 0;
       const T* from = x.p + ic * t.prs + (x.pc + b) * t.pks;
-      for (int64_t i = 0; t.pack_p && i < mc; i += high) {
-        pack_panel(mr, std::min(high, mc - i), kc, from + i * t.prs, t.prs, t.pks, t.turned ? T(1) : alpha_,
+      const T scale = t.turned ? T(1) : alpha_;
+      if (t.pack_p && t.prs == 1) pack_panels(mr, high, mc, kc, from, t.pks, scale, rows, mr * kc);
+      for (int64_t i = 0; t.pack_p && t.prs != 1 && i < mc; i += high) {
+        pack_panel(mr, std::min(high, mc - i), kc, from + i * t.prs, t.prs, t.pks, scale,
                    rows + i / high * mr * kc);
       }
       // A panel of Q passes over all rows of the block. Where Q stays in the cache anyhow and C does not, a
