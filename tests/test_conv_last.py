@@ -98,9 +98,9 @@ def test_few_channels(name):
     check(case(size, w_size), dict(options, groups=groups), F.conv2d)
 
 
-# Planes whose lines are dealt out to the phases of a stride at once, or that are turned round: images,
-# kernel, options
-STRIDED_PLANES = {
+# Planes whose lines are dealt out to the phases of a stride at once, or that are turned round, of others
+# tiles of all output channels: images, kernel, options
+PLANES = {
     "two phases": ((2, 5, 9, 67), (24, 5, 3, 3), dict(stride=2, padding=1)),
     "three phases, the last pixel in the first": ((2, 4, 10, 61), (24, 4, 3, 3), dict(stride=3)),
     "three phases, padding": ((1, 4, 10, 62), (40, 4, 4, 4), dict(stride=3, padding=1)),
@@ -108,12 +108,18 @@ STRIDED_PLANES = {
     "patches": ((3, 3, 32, 48), (24, 3, 16, 16), dict(stride=16)),
     "turned, an image after the other": ((3, 36, 96, 96), (16, 36, 4, 4), dict(stride=4)),
     "turned, short lines": ((40, 16, 14, 14), (32, 16, 3, 3), dict(stride=2, padding=1)),
+    "turned, mostly padding": ((3, 24, 5, 6), (35, 24, 7, 7), dict(padding=3)),
+    "turned, dilation": ((2, 72, 9, 7), (18, 72, 5, 3), dict(padding=(4, 6), dilation=(2, 6))),
+    "patches that leave pixels out, columns": ((2, 12, 34, 35), (96, 12, 8, 8), dict(stride=8)),
+    "patches that leave pixels out, turned": ((2, 48, 30, 29), (8, 48, 4, 4), dict(stride=4)),
+    "long lines in parts": ((1, 33, 1, 700), (40, 33, 1, 5), dict(stride=(1, 2), padding=(0, 2))),
+    "several tiles of channels": ((2, 19, 9, 13), (23, 19, 1, 1), {}),
 }
 
 
-@pytest.mark.parametrize("name", STRIDED_PLANES)
-def test_strided_planes(name):
-    size, w_size, options = STRIDED_PLANES[name]
+@pytest.mark.parametrize("name", PLANES)
+def test_planes(name):
+    size, w_size, options = PLANES[name]
     check(case(size, w_size), options, F.conv2d, last=False)
 
 

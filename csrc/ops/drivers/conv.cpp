@@ -14,6 +14,17 @@
 
 namespace nnlib::drivers {
 
+double ConvShape::seen(int d) const {
+  int64_t inside = 0;
+  for (int64_t k = 0; k < kernel[d]; ++k) {
+    const int64_t at = k * dilation[d] - padding[d];
+    const int64_t first = at < 0 ? (stride[d] - 1 - at) / stride[d] : 0,
+                  end = in[d] > at ? (in[d] - 1 - at) / stride[d] + 1 : 0;
+    inside += std::max<int64_t>(0, std::min(out[d], end) - first);
+  }
+  return double(inside) / double(std::max<int64_t>(1, kernel[d] * out[d]));
+}
+
 namespace {
 
 std::atomic<bool> winograd_on{true};

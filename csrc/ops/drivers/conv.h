@@ -22,6 +22,8 @@ struct ConvShape {
   int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  // The share of a dimension's taps of all outputs that see pixels, and not padding.
+  double seen(int d) const;
   // A 1x1 kernel that meets each pixel once: a product with the images as they are.
   bool pointwise() const {
     for (int d = 0; d < 3; ++d) {

@@ -2,6 +2,7 @@
 // sends to each output pixel's place, and these are added up where they meet. Best for few input channels,
 // whose own products would leave a tile's rows empty, and for taps that never meet, as in patch embeddings.
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <vector>
 
@@ -15,8 +16,11 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
-// Times of an element of the weights in multiply-adds.
+// Times of an element of the weights in multiply-adds. Rows with a stride: an element of the weights for each
+// tap up to a limit, as each phase reads other elements of the same lines of the caches; an element of an
+// image that is turned round for them; and what columns take longer than their model.
 constexpr double kPackedWeight = 60, kTurnedWeight = 28;
+constexpr double kStridedWeight = 8, kMostStridedWeight = 150, kTurnedElement = 20, kColumns = 1.4;
 // Elements of the product that are held at once, and at most where bands are as narrow as they can be; its
 // rows, and the pixels that make it worth a product.
 constexpr int64_t kHeld = 192 << 10, kMostHeld = 4 << 20, kRows = 128, kPixels = 256;
@@ -262,17 +266,27 @@ class Columns {
 // Times of a group and image in multiply-adds of a full tile. A tile of a few rows takes as long as one of
 // four, gathering what it multiplies as long as four more; an element of the product that is added up takes
 // thirty, and each line of them 500 more. Weights are packed once a call, a phase of strides after the other,
-// or turned.
+// or turned. With a stride the other way are rows of pixels that have their channels last, maybe only
+// meanwhile, whose lanes are channels.
 bool columns_suit_input_grad(const ConvShape& s) {
   const double ci = double(s.in_group()), co = double(s.out_group()), taps = double(s.taps());
-  double reached = taps;  // by a pixel
-  for (int d = 0; d < 3; ++d) reached *= double(s.in[d]) / double(s.stride[d]);
+  double reached = taps, phases = 1;  // by a pixel
+  for (int d = 0; d < 3; ++d) {
+    reached *= double(s.in[d]) / double(s.stride[d]);
+    phases *= double(std::min(s.stride[d], s.kernel[d]));
+  }
   const double weights = taps * ci * co / double(std::max<int64_t>(1, s.batch));
-  const double rows = std::max(4., ci), gathered = reached * co * (rows + 4) + kPackedWeight * weights;
   const double lines = double(s.out_pixels()) / double(std::max<int64_t>(1, s.out[2]));
-  const double columns =
-      taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines) + kTurnedWeight * weights;
-  if (!(columns > 0 && columns < gathered)) return false;
+  double columns = taps * ci * (double(s.out_pixels()) * (co + 30) + 500 * lines) + kTurnedWeight * weights;
+  double other = reached * co * (std::max(4., ci) + 4) + kPackedWeight * weights;
+  if (s.groups == 1 && s.stride[2] > 1) {
+    const double nr = double(kernels::table().lines_nr);
+    columns *= kColumns;
+    other = reached * co * std::ceil(ci / nr) * nr +
+            std::min(kMostStridedWeight, kStridedWeight * taps) * phases / taps * weights +
+            kTurnedElement * (double(s.in_pixels()) * ci + double(s.out_pixels()) * co);
+  }
+  if (!(columns > 0 && columns < other)) return false;
   const double least = double(channels_at_once(s)) * taps * double(2 * reach_of(s) + 1) *
                        double(s.out_pixels() / s.out[banded(s)]);
   return least <= double(kMostHeld);

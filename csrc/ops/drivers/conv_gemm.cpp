@@ -61,7 +61,13 @@ struct Plan {
     // Whole lines of vectors whose part of the frame stays in the first-level cache while the rows pass.
     const int64_t line = (s.out[2] + width - 1) / width, some = std::max<int64_t>(1, kPixels / width / line);
     vectors = kPixels / width;
-    bool near = line > vectors;
+    bool near = false;
+    int64_t part = 0;  // of a line that is longer
+    if (direct && line > vectors) {
+      frame.place(0, s.out[2]);
+      part = kNearFrame * line / (channels * frame.channel_size()) / 6 * 6;
+      near = part > 0;
+    }
     for (int64_t lines = some; lines > 0 && direct && line <= vectors; lines /= 2) {
       frame.place(0, std::min(lines, s.out[1]) * s.out[2]);
       const bool odd = lines * line % 2 == 1 && line < 8;  // tiles are two vectors wide
@@ -74,9 +80,7 @@ struct Plan {
       direct = false;
       set_panels();
     }
-    // Of a line that is longer, a part.
-    if (direct && line > vectors)
-      vectors = std::clamp<int64_t>(kNearFrame / (channels * width) / 6 * 6, 6, vectors);
+    if (direct && line > vectors) vectors = std::clamp<int64_t>(part, 6, vectors);
     pixels = kPixels;
     while (!pointwise && pixels < kTaskPixels && channels * frame_size(frame, 2 * pixels) <= kFrame)
       pixels *= 2;

@@ -20,6 +20,8 @@ constexpr int64_t kLeastPixels = 128;
 // So few output channels that a product reads the images where they lie; so few pixels that weights are
 // better the operand in panels, which products weigh.
 constexpr int64_t kFewChannels = 24, kFewPixels = 64;
+// So few input channels that several tiles of output channels read the images together.
+constexpr int64_t kFewRead = 64;
 // Channels that make copying small images side by side worth it, and the pixels of a copy.
 constexpr int64_t kManyChannels = 64, kCopiedPixels = 1024;
 // Pixels of a patch's line that make copying lines worth it.
@@ -118,16 +120,25 @@ void weighted_sum(int64_t n, int64_t k, const double* x, int64_t ldx, const doub
   if (bias) kernels::table().add_rows_f64(1, n, y, n, 1, bias, 0, 0, y, n);
 }
 
-// y = w x (+ bias) of so few output channels that one tile holds them all: the images are read once, and how
-// quickly they come sets the time.
+// y = w x (+ bias) of few output channels: the images are read once, and how quickly they come sets the time.
 template <class T>
 void stream_images(int64_t batch, int64_t pixels, int64_t ci, const T* x, int64_t co, const Strided<T>& w,
                    const T* bias, T* y) {
   const TileKernel<T> tile = tile_kernel<T>();
   const int64_t nr = tile.nr, strips = (pixels + kStrip - 1) / kStrip, whole = pixels / nr * nr;
-  const int64_t step = co == 1 ? 1 : tile.mr;
-  T* panel = scratch<Scratch::Weights, T>(step * ci);
-  pack_panel(step, co, ci, w.data, w.rs, w.cs, T(1), panel);
+  const int64_t step = co == 1 ? 1 : tile.mr, panels = (co + step - 1) / step;
+  T* packed = scratch<Scratch::Weights, T>(panels * step * ci);
+  for (int64_t p = 0; p < panels; ++p)
+    pack_panel(step, std::min(step, co - p * step), ci, w.data + p * step * w.rs, w.rs, w.cs, T(1),
+               packed + p * step * ci);
+  // Channels [k, k + kc) of some pixels, by all panels while they are near.
+  const auto multiply = [&](int64_t k, int64_t kc, const T* from, int64_t ld, int64_t n, T* to) {
+    for (int64_t p = 0; p < panels; ++p) {
+      const int64_t c = p * step;
+      tile.run(kc, packed + c * ci + k * step, from, ld, to + c * pixels, pixels, std::min(step, co - c), n,
+               bias ? bias + c : nullptr, nullptr, k > 0);
+    }
+  };
   const int64_t grain = std::max<int64_t>(1, kStreamed / (ci * std::min(pixels, kStrip)));
   parallel_for(0, batch * strips, grain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
@@ -135,20 +146,19 @@ void stream_images(int64_t batch, int64_t pixels, int64_t ci, const T* x, int64_
       const T* from = x + t / strips * ci * pixels;
       T* to = y + t / strips * co * pixels;
       if (co == 1) {
-        weighted_sum(end - begin, ci, from + begin, pixels, panel, bias, to + begin);
+        weighted_sum(end - begin, ci, from + begin, pixels, packed, bias, to + begin);
         continue;
       }
       for (int64_t k = 0; k < ci; k += kStreams) {
         const int64_t kc = std::min(kStreams, ci - k);
         for (int64_t j = begin; j < std::min(end, whole); j += nr)
-          tile.run(kc, panel + k * step, from + k * pixels + j, pixels, to + j, pixels, co, nr, bias, nullptr,
-                   k > 0);
+          multiply(k, kc, from + k * pixels + j, pixels, nr, to + j);
       }
       if (end <= whole) continue;
       // Tiles read whole vectors: what is left of each line is copied.
       T* rest = scratch<Scratch::PanelsB, T>(nr * ci);
       pack_panel(nr, end - whole, ci, from + whole, 1, pixels, T(1), rest);
-      tile.run(ci, panel, rest, nr, to + whole, pixels, co, end - whole, bias, nullptr, false);
+      multiply(0, ci, rest, nr, end - whole, to + whole);
     }
   });
 }
@@ -167,8 +177,9 @@ bool pointwise_product(int64_t batch, int64_t pixels, int64_t from_channels, con
   if (to_channels > kFewChannels && batch * pixels > kFewPixels &&
       !takes_tiles<T>(to_channels, pixels, from_channels))
     return false;
-  if (to_channels <= tile_kernel<T>().mr && pixels > kFewPixels &&
-      !takes_tiles<T>(to_channels, pixels, from_channels)) {
+  const bool few =
+      to_channels <= tile_kernel<T>().mr || (to_channels <= kFewChannels && from_channels <= kFewRead);
+  if (few && pixels > kFewPixels && !takes_tiles<T>(to_channels, pixels, from_channels)) {
     stream_images(batch, pixels, from_channels, x, to_channels, w, bias, y);
     return true;
   }

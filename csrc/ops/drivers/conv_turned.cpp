@@ -5,6 +5,8 @@
 #include "core/parallel.h"
 #include "ops/drivers/conv.h"
 #include "ops/drivers/conv_layout.h"
+#include "ops/drivers/conv_phases.h"
+#include "ops/drivers/gemm_block.h"
 
 namespace nnlib::drivers::detail {
 
@@ -91,29 +93,58 @@ constexpr double kLine = 3;
 
 // Whether the channels of a group's results, which are the lanes, leave few of them empty. The phases of
 // strides of a vector or more fill squares that are transposed, which is turning them too.
-bool planes_suit(const ConvShape& s, const ConvImages& a, const ConvImages& b, int64_t results) {
+bool lanes_suit(const ConvShape& s, int64_t results) {
   const int64_t half = kernels::table().lines_nr / 2, lanes = (results + half - 1) / half * half;
   if (s.stride[2] >= half && s.kernel[2] >= half) return false;
-  return s.stride[2] > 1 && planes<float>(a) && planes<float>(b) && results * 4 >= lanes * 3;
+  return s.stride[2] > 1 && results * 4 >= lanes * 3;
 }
+
+// Without a stride, in multiply-adds. Planes gather what a panel of pixels sees, which takes as long as some
+// rows of the product, and multiply padding too. Rows of pixels leave lines of padding out, but their lanes
+// are channels, and their tiles some pixels of a line. Channels whose stretches are short are copied first.
+constexpr int64_t kStretch = 64, kFewRows = 8, kLeastTile = 4;
+constexpr double kGathered = 5, kRows = 0.86, kElement = 15;
+bool unit_strides(const ConvShape& s) { return s.stride[0] == 1 && s.stride[1] == 1 && s.stride[2] == 1; }
+bool rows_pay(const ConvShape& s) {
+  const TileKernel<float> tile = tile_kernel<float>();
+  const int64_t co = s.out_channels, half = tile.nr / 2;
+  if (s.groups > 1 || s.taps() == 1 || co * 4 < (co + half - 1) / half * half * 3) return false;
+  if (s.in_channels * (s.dilation[2] == 1 ? s.kernel[2] : 1) < kStretch) return false;
+  const int64_t rest = s.out[2] % tile.mr,
+                line = s.out[2] - rest + (rest > 0 ? std::max(rest, kLeastTile) : 0);
+  const double lines = double(s.out[0] * s.out[1]), depth = double(s.taps() * s.in_channels);
+  const double planes = depth * lines * double(s.out[2]) * (double(co) + (co > kFewRows ? kGathered : 0)),
+               rows = depth * lines * s.seen(0) * s.seen(1) * double(line) *
+                      double((co + tile.nr - 1) / tile.nr * tile.nr),
+               moved = double(s.in_pixels() * s.in_channels + s.out_pixels() * co);
+  return planes > kRows * (rows + kElement * moved);
+}
+
 bool suits_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
-  if (!planes_suit(s, x, y, s.out_group())) return false;
+  if (!planes<float>(x) || !planes<float>(y)) return false;
+  if (unit_strides(s)) return rows_pay(s);
+  if (!lanes_suit(s, s.out_group())) return false;
   const Work work(s, s.in_channels);
   const double element = image_size(s) >= 4 * kNearImages ? 0.5 : s.stride[2] > 2 ? 0.08 : 0.3;
   const double moved = element * work.in + 0.4 * work.out;
   return kLine * work.lines > moved;
 }
 // Each phase of the stride is gathered, and written between the others; those that no tap reaches are many
-// lines of zeros in pieces.
-bool suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx) {
-  if (!planes_suit(s, gy, gx, s.in_group())) return false;
+// lines of zeros in pieces. That is slower always, columns sometimes quicker.
+bool suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
+                      const ConvImages& gx) {
+  if (!planes<float>(gy) || !planes<float>(gx)) return false;
+  if (unit_strides(s))
+    return rows_pay(Back<float>(s, w, phase_of(s, 0, 0), phase_of(s, 1, 0), phase_of(s, 2, 0)).shape);
+  if (s.groups == 1) return s.stride[2] > 1 && !columns_suit_input_grad(s);
+  if (!lanes_suit(s, s.in_group())) return false;
   const Work work(s, s.out_channels);
   if (s.kernel[2] < s.stride[2]) return true;
   // Columns that never meet are quicker.
   return kLine * work.lines > (s.kernel[2] == s.stride[2] ? 1.8 : 0.3) * work.in;
 }
 bool suits_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy) {
-  if (!planes_suit(s, x, gy, s.out_group())) return false;
+  if (!planes<float>(x) || !planes<float>(gy) || !lanes_suit(s, s.out_group())) return false;
   const Work work(s, s.in_channels);
   return kLine * work.lines > (s.stride[2] > 2 ? 0.27 : 1.2) * work.in;
 }
@@ -131,7 +162,7 @@ bool turned_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<f
 
 bool turned_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                        const float* bias, const ConvImages& gx) {
-  if (!suits_input_grad(s, gy, gx)) return false;
+  if (!suits_input_grad(s, gy, w, gx)) return false;
   by_turning(s, gy, gx, [&](const ConvShape& part, const ConvImages& in, const ConvImages& out) {
     any_input_grad(part, in, w, bias, out, false);
   });

@@ -6,6 +6,8 @@ namespace nnlib::drivers::detail {
 
 namespace {
 
+enum class Wanted { Output, InputGrad, WeightGrad };
+
 // Times of a group of channels, in multiply-adds of a product that keeps the registers full. The factors were
 // measured on AVX2 (benchmarks/NOTES.md); on wider vectors everything is quicker by about as much.
 double winograd_cost(const ConvShape& s, int64_t size, bool back) {
@@ -26,18 +28,13 @@ double winograd_cost(const ConvShape& s, int64_t size, bool back) {
                filters = (far ? 100 : 44) * double(steps.taps * steps.taps) * x * y;
   return double(positions) / 36 * (double(tiles.count()) * (products + transforms) + filters);
 }
-// Of a matrix product. Taps far apart see padding often, which it leaves out.
-double gemm_cost(const ConvShape& s) {
-  double seen = 1;
-  for (int d = 0; d < 3 && (s.dilation[1] > 1 || s.dilation[2] > 1); ++d) {
-    int64_t inside = 0;
-    for (int64_t k = 0; k < s.kernel[d]; ++k) {
-      const int64_t at = k * s.dilation[d] - s.padding[d];  // stride 1
-      inside += std::max<int64_t>(0, std::min(s.out[d], s.in[d] - at) - std::max<int64_t>(0, -at));
-    }
-    seen *= double(inside) / double(s.kernel[d] * s.out[d]);
-  }
-  const double pixels = double(s.batch * s.out_pixels()) * seen, packing = 28;
+// Of a matrix product, which leaves taps that see padding out where lines of it are many. An element of the
+// weights costs it little, as their packing may be kept; of weight gradients it is a result.
+double gemm_cost(const ConvShape& s, Wanted wanted) {
+  double seen = s.seen(0) * s.seen(1);
+  if (s.dilation[1] > 1 || s.dilation[2] > 1) seen *= s.seen(2);
+  const double pixels = double(s.batch * s.out_pixels()) * seen,
+               packing = wanted == Wanted::WeightGrad ? 28 : 8;
   return double(s.taps()) * (pixels + packing) * double(s.in_group()) * double(s.out_group());
 }
 
@@ -52,7 +49,6 @@ struct Best {
   int64_t size = 0;
   double gain = 1;
 };
-enum class Wanted { Output, InputGrad, WeightGrad };
 
 // Products of rows of images with the channels last take this much of the time of gathered ones, where there
 // is a stride.
@@ -74,7 +70,7 @@ Best best(const ConvShape& s, Wanted wanted, bool last) {
   double least = winograd_cost(plain, 7 - taps, back);
   int64_t size = 7 - taps;
   if (taps == 3 && winograd_cost(plain, 2, back) <= least) least = winograd_cost(plain, 2, back), size = 2;
-  const double product = gemm_cost(s) * (last && s.stride[1] * s.stride[2] > 1 ? kRows : 1);
+  const double product = gemm_cost(s, wanted) * (last && s.stride[1] * s.stride[2] > 1 ? kRows : 1);
   const double gain = product / (least + moved);
   if (gain <= kWorth) return {};
   return {size, gain};
