@@ -125,6 +125,7 @@ Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
     args.masks.push_back(expand(mask, scores));
   }
   args.recorded = wants_grad(q, k, v, masks);
+  args.by_rows = attention_takes_rows(q, k, v, args.recorded, wants_grad(masks));
   Tensor normalizers;
   const Tensor wide = attention_forward(q, k, v, args, &normalizers);
   Tensor out = cast_values(wide, q.dtype());

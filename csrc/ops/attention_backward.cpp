@@ -301,6 +301,7 @@ struct MaskBackward : BackwardBlocks<C> {
 }  // namespace
 
 TensorList attention_backward(const AttentionState& state, const AttentionArgs& args) {
+  if (args.by_rows) return attention_backward_rows(state, args);
   return state.q.dtype() == Dtype::Float32 ? Backward<float>(state, args).run()
                                            : Backward<double>(state, args).run();
 }

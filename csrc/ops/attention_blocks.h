@@ -15,7 +15,13 @@ struct AttentionArgs {
   double scale = 1;
   std::optional<DropoutRows> dropout;  // of the probabilities, a row for each query
   bool recorded = false;               // backward follows
+  bool by_rows = false;                // attention_takes_rows()
 };
+
+// Whether the scores of a query are made as one row, for few queries, or panels of queries at a time.
+// Backward has to find the bits of forward's scores (where one is 150, its rounding alone is 1e-5 of a
+// probability), so it follows what forward did. The gradient of a mask is made by panels alone.
+bool attention_takes_rows(const Tensor& q, const Tensor& k, const Tensor& v, bool recorded, bool of_masks);
 
 // q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and
 // each head of keys and values serves H / Hk neighbouring heads of queries. The result is (B, H, L, Ev),
@@ -31,6 +37,7 @@ struct AttentionState {
 };
 // Gradients of q, k and v.
 TensorList attention_backward(const AttentionState& state, const AttentionArgs& args);
+TensorList attention_backward_rows(const AttentionState& state, const AttentionArgs& args);
 
 // The same by the drivers' blocks of bfloat16 (drivers/attention_tiles.h), where that is quicker: q, k, v and
 // grad are bfloat16 then, out and normalizers float32.

@@ -3,6 +3,7 @@
 // operand of the product with the values.
 #include "core/parallel.h"
 #include "ops/attention_masks.h"
+#include "ops/attention_rows.h"
 
 namespace nnlib::ops {
 
@@ -166,32 +167,6 @@ struct Forward : AttentionSizes {
 
 // ---- few queries, as in decoding: one row of scores at a time, keys and values read where they lie
 
-// y[i] = the dot of x and row i; and y = the sum of the rows, each times its x.
-void dots(int64_t rows, int64_t n, const float* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_dot_f32(rows, n, a, lda, x, y);
-}
-void dots(int64_t rows, int64_t n, const BFloat16* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_dot_bf16(rows, n, (const uint16_t*)a, lda, x, y);
-}
-void dots(int64_t rows, int64_t n, const Half* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_dot_f16(rows, n, (const uint16_t*)a, lda, x, y);
-}
-void dots(int64_t rows, int64_t n, const double* a, int64_t lda, const double* x, double* y) {
-  kernels::table().gemv_dot_f64(rows, n, a, lda, x, y);
-}
-void weighted_rows(int64_t n, int64_t rows, const double* a, int64_t lda, const double* x, double* y) {
-  kernels::table().gemv_axpy_f64(n, rows, a, lda, x, y);
-}
-void weighted_rows(int64_t n, int64_t rows, const float* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_axpy_f32(n, rows, a, lda, x, y);
-}
-void weighted_rows(int64_t n, int64_t rows, const BFloat16* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_axpy_bf16(n, rows, (const uint16_t*)a, lda, x, y);
-}
-void weighted_rows(int64_t n, int64_t rows, const Half* a, int64_t lda, const float* x, float* y) {
-  kernels::table().gemv_axpy_f16(n, rows, (const uint16_t*)a, lda, x, y);
-}
-
 template <class T, class C>
 struct FewQueries : Forward<T, C> {
   using Base = Forward<T, C>;
@@ -222,15 +197,10 @@ struct FewQueries : Forward<T, C> {
   }
 };
 
-// Below this many queries reading the keys once a query costs less than packing them. Backward makes scores
-// by blocks and has to find the bits of forward's: where one is 150, its rounding alone is 1e-5 of a
-// probability.
-constexpr int64_t kFewQueries = 8;
-
 template <class T, class C = float>
 void by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
                const Tensor& out, const Tensor& normalizers) {
-  if (!args.recorded && q.size(2) <= kFewQueries && k.stride(3) == 1 && v.stride(3) == 1) {
+  if (args.by_rows) {
     FewQueries<T, C>(q, k, v, args, out, normalizers).run();
   } else {
     Forward<T, C>(q, k, v, args, out, normalizers).run();
