@@ -150,6 +150,24 @@ def test_convolutions_keep_theirs_and_notice_changes(name, last):
         torch.testing.assert_close(twice[: sizes[0]], -first, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_convolutions_of_16_bits_keep_their_casts(dtype):
+    m, x = torch.nn.Conv2d(96, 48, 1).to(dtype), torch.randn(1, 96, 5, 5).to(dtype)
+    with torch.no_grad():
+        first = m(x)
+        kept = [_C._packed_bytes()]
+        for _ in range(3):
+            assert torch.equal(m(x), first)
+            kept.append(_C._packed_bytes())
+        assert kept[0] == 0 < kept[1] < kept[-1]  # the cast, and then its packing
+        m.weight.mul_(-1)
+        m.bias.mul_(-1)
+        for _ in range(4):
+            assert torch.equal(m(x), -first)
+    del m
+    assert _C._packed_bytes() == 0
+
+
 def test_convolutions_of_halves_of_a_weight_keep_both():
     m = torch.nn.Conv2d(64, 96, 1)
     x = torch.randn(1, 64, 12, 12)

@@ -1,6 +1,10 @@
 #include "ops/conv.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "ops/drivers/conv.h"
+#include "ops/drivers/packed_cache.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -45,13 +49,29 @@ drivers::ConvImages images(const Tensor& t) {
   return {t.raw(), t.dtype(), last(t, int(t.dim())), t.size(1), pixels};
 }
 
+// A weight in the compute type and in a layout that the drivers read. Of 16 bits it is kept as packings are,
+// and its own packings with it; one that asks for gradients changes soon.
+Tensor cast_weight(const Tensor& t, Dtype dtype) {
+  const auto make = [&] {
+    const Tensor value = cast_values(t, dtype);
+    return last(value, int(value.dim())) ? value : contiguous_values(value);
+  };
+  if (!is_reduced_float(t.dtype()) || (t.requires_grad() && GradMode::enabled())) return make();
+  drivers::PackedKey key{drivers::PackedKind::Cast, {t.storage_offset(), int64_t(t.dtype())}};
+  std::copy(t.sizes().begin(), t.sizes().end(), key.part.begin() + 2);
+  std::copy(t.strides().begin(), t.strides().end(), key.part.begin() + 8);
+  const drivers::Packed kept =
+      drivers::kept_form(*t.storage(), key, t.numel() * int64_t(sizeof(float)),
+                         [&]() -> drivers::Packed { return std::make_shared<const Tensor>(make()); });
+  return kept ? *static_cast<const Tensor*>(kept.get()) : make();
+}
+
 // A weight or bias in the compute type.
 struct Parameter {
   Parameter(const Tensor& t, Dtype dtype) {
     if (!t.defined()) return;
-    value = cast_values(t, compute_type(dtype));
-    if (!last(value, int(value.dim()))) value = contiguous_values(value);
-    if (value.storage() == t.storage()) owner = t.storage().get();
+    value = cast_weight(t, compute_type(dtype));
+    owner = value.storage().get();
   }
   template <class T>
   const T* data() const {
@@ -63,7 +83,7 @@ struct Parameter {
     return {data<T>(), s.in_group() * s.taps(), s.taps(), 1, owner};
   }
   Tensor value;
-  Storage* owner = nullptr;  // of a tensor that was neither cast nor copied
+  Storage* owner = nullptr;
 };
 
 int spatial_dims(const Tensor& w) { return int(w.dim()) - 2; }

@@ -83,6 +83,14 @@ Packed new_memory(int64_t bytes) {
 
 Packed packed_weight(Storage& weight, const PackedKey& key, int64_t bytes,
                      const std::function<void(void*)>& make) {
+  return kept_form(weight, key, bytes, [&] {
+    Packed form = new_memory(bytes);
+    make(const_cast<void*>(form.get()));
+    return form;
+  });
+}
+
+Packed kept_form(Storage& weight, const PackedKey& key, int64_t bytes, const std::function<Packed()>& make) {
   if (!weight.counts_writes() || bytes <= 0) return nullptr;
   Cache& c = cache();
   const uint32_t writes = weight.writes.load(std::memory_order_acquire);
@@ -110,8 +118,7 @@ Packed packed_weight(Storage& weight, const PackedKey& key, int64_t bytes,
       return e->form;
     }
   }
-  const Packed form = new_memory(bytes);
-  make(const_cast<void*>(form.get()));
+  const Packed form = make();
   std::lock_guard<std::mutex> lock(c.mutex);
   Entry* e = companion(weight).find(key);
   if (e && !e->form && e->writes == writes && weight.counts_writes() && bytes <= c.limit) {

@@ -15,7 +15,7 @@
 
 namespace nnlib::drivers {
 
-enum class PackedKind : int64_t { GemmPanels, TileBlocks, ConvPanels, ConvRows };
+enum class PackedKind : int64_t { GemmPanels, TileBlocks, ConvPanels, ConvRows, Cast };
 
 // Which part of the storage, and in what form: the byte offset, strides, sizes, block sizes, type - whatever
 // tells two forms apart.
@@ -31,6 +31,8 @@ struct PackedKey {
 using Packed = std::shared_ptr<const void>;
 Packed packed_weight(Storage& weight, const PackedKey& key, int64_t bytes,
                      const std::function<void(void*)>& make);
+// The same of a form that is no plain memory, of about so many bytes: make() gives it.
+Packed kept_form(Storage& weight, const PackedKey& key, int64_t bytes, const std::function<Packed()>& make);
 
 // The most bytes kept in all; at first NNLIB_PACKED_MB of the environment, else 256 MB. 0 keeps nothing.
 void set_packed_limit(int64_t bytes);
