@@ -10,7 +10,8 @@ enum class Wanted { Output, InputGrad, WeightGrad };
 
 // Times of a group of channels, in multiply-adds of a product that keeps the registers full. The factors were
 // measured on AVX2 (benchmarks/NOTES.md); on wider vectors everything is quicker by about as much.
-double winograd_cost(const ConvShape& s, int64_t size, bool back) {
+double winograd_cost(const ConvShape& s, int64_t size, Wanted wanted) {
+  const bool back = wanted == Wanted::InputGrad;
   const WinoSteps steps(s);
   const WinoTiles tiles(back ? turned(s) : plain_of(s), size);
   const int64_t lanes = kernels::table().wino_lanes,
@@ -22,10 +23,13 @@ double winograd_cost(const ConvShape& s, int64_t size, bool back) {
   const bool far =
       steps.count() > 1 && wino_own_tiles(int64_t(back ? y : x), int64_t(back ? x : y), tiles) == 0;
   const double moved = far ? 600 : 0;
+  // An element of the kernels; of gradients it goes the other way, of remainders it is read from others.
+  double filter = steps.count() > 1 || wanted == Wanted::WeightGrad ? 44 : 24;
+  if (far) filter = 100;
   // For a tile of 36 positions; one of 16 costs as much less.
   const double products = 36 * x * y * steps.share(size + tiles.halo()),
                transforms = (300 + moved) * (back ? y : x) + 220 * (back ? x : y) + (back ? moved * x : 0),
-               filters = (far ? 100 : 44) * double(steps.taps * steps.taps) * x * y;
+               filters = filter * double(steps.taps * steps.taps) * x * y;
   return double(positions) / 36 * (double(tiles.count()) * (products + transforms) + filters);
 }
 // Of a matrix product, which leaves taps that see padding out where lines of it are many. An element of the
@@ -66,10 +70,10 @@ Best best(const ConvShape& s, Wanted wanted, bool last) {
   const double moved = kMoved * double((in + out) * s.batch + weights) / double(s.groups);
   const int64_t taps = WinoSteps(plain).taps;
   if (!WinoSteps::suit(plain) || taps < 2 || taps > 5) return {};
-  const bool back = wanted == Wanted::InputGrad;
-  double least = winograd_cost(plain, 7 - taps, back);
+  double least = winograd_cost(plain, 7 - taps, wanted);
   int64_t size = 7 - taps;
-  if (taps == 3 && winograd_cost(plain, 2, back) <= least) least = winograd_cost(plain, 2, back), size = 2;
+  if (taps == 3 && winograd_cost(plain, 2, wanted) <= least)
+    least = winograd_cost(plain, 2, wanted), size = 2;
   const double product = gemm_cost(s, wanted) * (last && s.stride[1] * s.stride[2] > 1 ? kRows : 1);
   const double gain = product / (least + moved);
   if (gain <= kWorth) return {};
