@@ -87,6 +87,8 @@ FEW_CHANNELS = {
     "groups, dilated": ((1, 40, 18, 16), (40, 8, 3, 3), 5, dict(dilation=3, padding=3, stride=2)),
     "groups, strides of their own": ((2, 16, 14, 15), (24, 8, 2, 3), 2, dict(stride=(3, 2), padding=(0, 2))),
     "64 channels, far dilation": ((1, 24, 15, 14), (64, 24, 3, 3), 1, dict(dilation=5, padding=5)),
+    "1x1 with a stride, no padding": ((3, 40, 9, 11), (112, 40, 1, 1), 1, dict(stride=4)),
+    "groups of 16 without padding": ((2, 48, 10, 9), (72, 16, 3, 3), 3, dict(stride=2)),
     "groups of 64": ((1, 128, 13, 12), (128, 64, 3, 3), 2, dict(stride=2, padding=1)),
     "groups, past their edges": ((2, 16, 5, 6), (16, 8, 5, 5), 2, dict(padding=4, stride=2)),
 }

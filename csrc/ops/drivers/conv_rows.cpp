@@ -228,6 +228,27 @@ class RowProduct {
     return scratch<Scratch::Padded, T>((copied_ ? s_.kernel[0] : 1) * plane_size(lines) + 4 * kOver);
   }
 
+  // Lines from `first` of planes a tap apart, the first plane's beginning at `at`.
+  struct Held {
+    const T* data;
+    int64_t first, at, plane, line;
+  };
+  // The lines [from, to) of an image that the taps of plane oz see: where they lie, if no tap sees padding
+  // beside them and copies do not run over; otherwise padded.
+  Held hold(int64_t image, int64_t oz, int64_t from, int64_t to) const {
+    const int64_t line = s_.in[2] * s_.in_channels, plane = s_.in[1] * line,
+                  z = oz * s_.stride[0] - s_.padding[0];
+    const T* x = x_ + image * s_.in[0] * plane;
+    if (s_.padding[2] == 0 && width_ <= s_.in[2] && stretch_ % kOver == 0)
+      return {x, 0, z * plane, s_.dilation[0] * plane, line};
+    T* lines = padding(to - from);
+    for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
+      const int64_t iz = z + kz * s_.dilation[0];
+      if (iz >= 0 && iz < s_.in[0]) padded(x + iz * plane, from, to, lines + kz * plane_size(to - from));
+    }
+    return {lines, from, 0, plane_size(to - from), width_ * s_.in_channels};
+  }
+
   // Lines [first, first + count) of a plane as in_place, by copies of what a few pixels see.
   void by_copies(int64_t plane, int64_t first, int64_t count) const {
     const int64_t ow = s_.out[2], image = plane / s_.out[0], oz = plane % s_.out[0];
@@ -236,13 +257,7 @@ class RowProduct {
                   to = std::clamp<int64_t>(
                       low + (count - 1) * s_.stride[1] + (s_.kernel[1] - 1) * s_.dilation[1] + 1, from,
                       s_.in[1]);
-    T* lines = padding(to - from);
-    for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
-      const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
-      if (iz < 0 || iz >= s_.in[0]) continue;
-      padded(x_ + (image * s_.in[0] + iz) * s_.in[1] * s_.in[2] * s_.in_channels, from, to,
-             lines + kz * plane_size(to - from));
-    }
+    const Held lines = hold(image, oz, from, to);
     const int64_t step = depth_ + 4 * kOver, most = std::max<int64_t>(12, kCopied / depth_);
     // Lines at once, where they follow each other.
     const int64_t whole = y_.line == ow * y_.pixel ? std::max<int64_t>(1, most / ow) : 1;
@@ -253,26 +268,27 @@ class RowProduct {
         T* rows = scratch<Scratch::PanelsA, T>(some * cols * step);
         for (int64_t g = 0; g < s_.groups; ++g) {
           for (int64_t i = 0; i < some; ++i) {
-            copy_line(lines + g * s_.in_group(), to - from, from, oz, first + r + i, x, cols,
-                      rows + i * cols * step, step);
+            copy_line(lines, g * s_.in_group(), oz, first + r + i, x, cols, rows + i * cols * step, step);
           }
           multiply(rows, step, g, y_.at(s_, plane, first + r) + x * y_.pixel, some * cols);
         }
       }
     }
   }
-  void copy_line(const T* lines, int64_t held, int64_t from, int64_t oz, int64_t oy, int64_t x, int64_t cols,
-                 T* to, int64_t step) const {
+  void copy_line(const Held& lines, int64_t channel, int64_t oz, int64_t oy, int64_t x, int64_t cols, T* to,
+                 int64_t step) const {
     const int64_t c = s_.in_channels, parts = joined_ ? 1 : s_.kernel[2];
     for (int64_t kz = 0; kz < s_.kernel[0]; ++kz) {
       const int64_t iz = oz * s_.stride[0] - s_.padding[0] + kz * s_.dilation[0];
       for (int64_t ky = 0; ky < s_.kernel[1]; ++ky) {
         const int64_t iy = oy * s_.stride[1] - s_.padding[1] + ky * s_.dilation[1];
         const bool inside = iz >= 0 && iz < s_.in[0] && iy >= 0 && iy < s_.in[1];
-        const T* line = lines + kz * plane_size(held) + ((iy - from) * width_ + x * s_.stride[2]) * c;
+        const int64_t at =
+            lines.at + kz * lines.plane + (iy - lines.first) * lines.line + x * s_.stride[2] * c;
         for (int64_t kx = 0; kx < parts; ++kx, to += stretch_) {
           if (inside) {
-            copy_stretches(cols, stretch_, line + kx * s_.dilation[2] * c, s_.stride[2] * c, to, step);
+            copy_stretches(cols, stretch_, lines.data + at + channel + kx * s_.dilation[2] * c,
+                           s_.stride[2] * c, to, step);
           } else {
             for (int64_t i = 0; i < cols; ++i) std::fill_n(to + i * step, stretch_, T(0));
           }
