@@ -8,9 +8,12 @@ namespace {
 
 enum class Wanted { Output, InputGrad, WeightGrad };
 
+// Elements of transformed tiles that caches near a core hold.
+constexpr double kMostNear = 1.6e6;
+
 // Times of a group of channels, in multiply-adds of a product that keeps the registers full. The factors were
 // measured on AVX2 (benchmarks/NOTES.md); on wider vectors everything is quicker by about as much.
-double winograd_cost(const ConvShape& s, int64_t size, Wanted wanted) {
+double winograd_cost(const ConvShape& s, int64_t size, Wanted wanted, bool last) {
   const bool back = wanted == Wanted::InputGrad;
   const WinoSteps steps(s);
   const WinoTiles tiles(back ? turned(s) : plain_of(s), size);
@@ -19,16 +22,20 @@ double winograd_cost(const ConvShape& s, int64_t size, Wanted wanted) {
   const double x = double((s.in_group() + panel - 1) / panel * panel * steps.count()),
                y = double((s.out_group() + lanes - 1) / lanes * lanes);
   const int64_t positions = tiles.positions();
+  const double read = back ? y : x;
   // Tiles of all remainders that do not stay in a core's cache are waited for, and so are their kernels.
-  const bool far =
-      steps.count() > 1 && wino_own_tiles(int64_t(back ? y : x), int64_t(back ? x : y), tiles) == 0;
-  const double moved = far ? 600 : 0;
+  const bool own = wino_own_tiles(int64_t(read), int64_t(back ? x : y), tiles) > 0,
+             far = steps.count() > 1 && !own;
+  // So are many tiles of images with the channels last, whose product reads them where they lie.
+  const bool large =
+      last && !own && wanted != Wanted::WeightGrad && double(tiles.count() * positions) * read > kMostNear;
+  const double moved = far ? 600 : large ? 1500 : 0;
   // An element of the kernels; of gradients it goes the other way, of remainders it is read from others.
   double filter = steps.count() > 1 || wanted == Wanted::WeightGrad ? 44 : 24;
   if (far) filter = 100;
   // For a tile of 36 positions; one of 16 costs as much less.
   const double products = 36 * x * y * steps.share(size + tiles.halo()),
-               transforms = (300 + moved) * (back ? y : x) + 220 * (back ? x : y) + (back ? moved * x : 0),
+               transforms = (300 + moved) * read + 220 * (back ? x : y) + (back && far ? moved * x : 0),
                filters = filter * double(steps.taps * steps.taps) * x * y;
   return double(positions) / 36 * (double(tiles.count()) * (products + transforms) + filters);
 }
@@ -70,10 +77,10 @@ Best best(const ConvShape& s, Wanted wanted, bool last) {
   const double moved = kMoved * double((in + out) * s.batch + weights) / double(s.groups);
   const int64_t taps = WinoSteps(plain).taps;
   if (!WinoSteps::suit(plain) || taps < 2 || taps > 5) return {};
-  double least = winograd_cost(plain, 7 - taps, wanted);
+  double least = winograd_cost(plain, 7 - taps, wanted, last);
   int64_t size = 7 - taps;
-  if (taps == 3 && winograd_cost(plain, 2, wanted) <= least)
-    least = winograd_cost(plain, 2, wanted), size = 2;
+  if (taps == 3 && winograd_cost(plain, 2, wanted, last) <= least)
+    least = winograd_cost(plain, 2, wanted, last), size = 2;
   const double product = gemm_cost(s, wanted) * (last && s.stride[1] * s.stride[2] > 1 ? kRows : 1);
   const double gain = product / (least + moved);
   if (gain <= kWorth) return {};
