@@ -224,6 +224,10 @@ void add_rows(Cases& cases) {
     t.grid_points_f32(&image, kCols, input(0), reinterpret_cast<int32_t*>(output(0)), output(1), nullptr,
                       kCols);
   });
+  cases.add("grid_plane_f32", "bilinear, 512 points", {0, 20.0 * kCols},
+            [&t] { t.grid_plane_f32(&image, kCols, input(0), 1, input(1), 0, output(0), 0); });
+  cases.add("grid_plane_grad_f32", "512 points", {0, 28.0 * kCols},
+            [&t] { t.grid_plane_grad_f32(&image, kCols, input(0), 1, input(1), 0, input(0), 0, output(0)); });
   add_transpose(cases, "transpose_u8", t.transpose_u8);
   add_transpose(cases, "transpose_u16", t.transpose_u16);
   add_transpose(cases, "transpose_u32", t.transpose_u32);

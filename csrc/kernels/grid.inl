@@ -62,9 +62,14 @@ NNLIB_INLINE void cubic_far(Vec d, Vec by, Vec* w, Vec* slope) {
   *slope = copysign(set1(1.f), d) * fma(fma(set1(3 * a), x, set1(-10 * a)), x, set1(8 * a)) * by;
 }
 
-NNLIB_INLINE void axis_lanes(const GridImage& s, int64_t size, Vec v, AxisLanes* a) {
+// Where values of the grid point to along an axis, not yet brought into the image.
+NNLIB_INLINE Places places_of(const GridImage& s, int64_t size, Vec v) {
   const float half = float(s.align_corners ? size - 1 : size) * 0.5f;
-  Places p{(v + set1(1.f)) * set1(half) - set1(s.align_corners ? 0.f : 0.5f), set1(half)};
+  return {(v + set1(1.f)) * set1(half) - set1(s.align_corners ? 0.f : 0.5f), set1(half)};
+}
+
+NNLIB_INLINE void axis_lanes(const GridImage& s, int64_t size, Vec v, AxisLanes* a) {
+  Places p = places_of(s, size, v);
   if (s.method == GridImage::Bicubic) {
     const Vec first = floor(p.x), t = p.x - first;
     for (int k = 0; k < 4; ++k) {
@@ -140,11 +145,143 @@ bool grid_points_f32(const GridImage* image, int64_t n, const float* grid, int32
   return inside;
 }
 
+// The four pixels around points of a plane whose lines have two values at least: two beside each other in
+// either line, moved to the nearest such pair where one of them lies outside.
+struct PlaneTaps {
+  IVec top, bottom;
+  Vec x, y, slope_x,
+      slope_y;  // of the way from one pixel to the next, and its derivative by the grid's value
+  bool inside;
+  Mask before, after, left, right, above,
+      below;  // where a line's pair was moved, and which pixels are inside
+
+  NNLIB_INLINE void find(const GridImage& s, Places px, Places py) {
+    const Vec first_x = floor(px.x), first_y = floor(py.x);
+    const IVec i = trunc_int(first_x), j = trunc_int(first_y);
+    x = px.x - first_x, y = py.x - first_y, slope_x = px.slope, slope_y = py.slope;
+    const IVec none = set1i(0), one = set1i(1), width = set1i(int32_t(s.size[2])),
+               last = set1i(int32_t(s.size[2] - 2)), bottom_line = set1i(int32_t(s.size[1] - 1));
+    before = lt(i, none), after = lt(last, i);
+    const Mask high = lt(j, none), low = lt(bottom_line, j + one);
+    inside = !any(before | after | high | low);
+    if (inside) {
+      top = j * width + i;
+      bottom = top + width;
+      return;
+    }
+    const IVec at = select(before, none, select(after, last, i));
+    const Mask far_left = lt(i, set1i(-1)), far_right = lt(last + one, i);
+    left = ~(before | far_right), right = ~(after | far_left);
+    above = ~(high | lt(bottom_line, j)), below = ~(low | lt(j, set1i(-1)));
+    top = select(above, j, none) * width + at;
+    bottom = select(below, j + one, none) * width + at;
+  }
+  // Top left, top right, bottom left, bottom right; 0 outside.
+  NNLIB_INLINE void values(const float* plane, Vec (&v)[4]) const {
+    gather_pairs(plane, top, &v[0], &v[1]);
+    gather_pairs(plane, bottom, &v[2], &v[3]);
+    if (inside) return;
+    for (int k = 0; k < 4; k += 2) {
+      const Mask line = k ? below : above;
+      const Vec a = select(after, v[k + 1], v[k]), b = select(before, v[k], v[k + 1]);
+      v[k] = select(line & left, a, zero());
+      v[k + 1] = select(line & right, b, zero());
+    }
+  }
+};
+
+// Calls f(i, m, x, y) for the values of the grid of each m points.
+template <class F>
+NNLIB_INLINE void each_points(int64_t n, const float* grid, F f) {
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const int64_t m = n - i < kWidth ? n - i : kWidth;
+    Vec a, b, x, y;
+    if (m == kWidth) {
+      a = load(grid + 2 * i), b = load(grid + 2 * i + kWidth);
+    } else {
+      a = load_n(grid + 2 * i, 2 * m), b = load_n(grid + 2 * i + kWidth, 2 * m - kWidth);
+    }
+    split_pairs(a, b, &x, &y);
+    f(i, m, x, y);
+  }
+}
+
+void grid_plane_f32(const GridImage* image, int64_t n, const float* grid, int64_t channels, const float* x,
+                    int64_t ldx, float* y, int64_t ldy) {
+  const GridImage s = *image;
+  if (s.method == GridImage::Nearest)
+    return each_points(n, grid, [=](int64_t i, int64_t m, Vec vx, Vec vy) __attribute__((always_inline)) {
+      const IVec px = to_int(into_image(s, s.size[2], places_of(s, s.size[2], vx)).x),
+                 py = to_int(into_image(s, s.size[1], places_of(s, s.size[1], vy)).x);
+      const IVec none = set1i(0), width = set1i(int32_t(s.size[2])), height = set1i(int32_t(s.size[1]));
+      const Mask in = lt(px, width) & lt(py, height) & ~lt(px | py, none);
+      const IVec at = select(in, py, none) * width + select(in, px, none);
+      for (int64_t c = 0; c < channels; ++c) {
+        const Vec v = select(in, gather(x + c * ldx, at), zero());
+        if (m == kWidth)
+          store(y + c * ldy + i, v);
+        else
+          store_n(y + c * ldy + i, v, m);
+      }
+    });
+  each_points(n, grid, [=](int64_t i, int64_t m, Vec vx, Vec vy) __attribute__((always_inline)) {
+    const Places px = places_of(s, s.size[2], vx), py = places_of(s, s.size[1], vy);
+    PlaneTaps taps;
+    taps.find(s, into_image(s, s.size[2], px), into_image(s, s.size[1], py));
+    const Vec one = set1(1.f);
+    const Vec w[] = {(one - taps.y) * (one - taps.x), (one - taps.y) * taps.x, taps.y * (one - taps.x),
+                     taps.y * taps.x};
+    // Between places that are no numbers, or infinite, lies nothing.
+    const Vec start = s.border == GridImage::Zeros ? (px.x - px.x) + (py.x - py.x) : zero();
+    for (int64_t c = 0; c < channels; ++c) {
+      Vec v[4];
+      taps.values(x + c * ldx, v);
+      const Vec sum = fma(w[3], v[3], fma(w[2], v[2], fma(w[1], v[1], fma(w[0], v[0], start))));
+      if (m == kWidth)
+        store(y + c * ldy + i, sum);
+      else
+        store_n(y + c * ldy + i, sum, m);
+    }
+  });
+}
+
+void grid_plane_grad_f32(const GridImage* image, int64_t n, const float* grid, int64_t channels,
+                         const float* x, int64_t ldx, const float* g, int64_t ldg, float* gg) {
+  const GridImage s = *image;
+  each_points(n, grid, [=](int64_t i, int64_t m, Vec vx, Vec vy) __attribute__((always_inline)) {
+    PlaneTaps taps;
+    taps.find(s, into_image(s, s.size[2], places_of(s, s.size[2], vx)),
+              into_image(s, s.size[1], places_of(s, s.size[1], vy)));
+    Vec dot[4] = {zero(), zero(), zero(), zero()};
+    for (int64_t c = 0; c < channels; ++c) {
+      Vec v[4];
+      taps.values(x + c * ldx, v);
+      const Vec by = m == kWidth ? load(g + c * ldg + i) : load_n(g + c * ldg + i, m);
+      for (int k = 0; k < 4; ++k) dot[k] = fma(by, v[k], dot[k]);
+    }
+    const Vec top = dot[1] - dot[0], bottom = dot[3] - dot[2], left = dot[2] - dot[0],
+              right = dot[3] - dot[1];
+    Vec a, b;
+    merge_pairs(taps.slope_x * fma(taps.y, bottom - top, top), taps.slope_y * fma(taps.x, right - left, left),
+                &a, &b);
+    if (m == kWidth) {
+      store(gg + 2 * i, a), store(gg + 2 * i + kWidth, b);
+    } else {
+      store_n(gg + 2 * i, a, 2 * m), store_n(gg + 2 * i + kWidth, b, 2 * m - kWidth);
+    }
+  });
+}
+
 // x at the places of n lanes; 0 where there is none.
 NNLIB_INLINE Vec at_places(const float* x, const int32_t* at, int64_t n, Mask* outside) {
   const IVec place = n == kWidth ? load_i(at) : load_in(at, n), none = set1i(0);
   *outside = lt(place, none);
   return select(*outside, zero(), gather(x, select(*outside, none, place)));
+}
+
+// Whether the second places of kWidth lanes follow on the first, all inside: as those of a line of taps do.
+NNLIB_INLINE bool in_pairs(IVec first, IVec second) {
+  return !any(lt(first, set1i(0)) | ~eq(second, first + set1i(1)));
 }
 
 void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* weight, int64_t ld,
@@ -153,6 +290,16 @@ void sample_points_f32(int64_t n, int64_t taps, const int32_t* at, const float* 
     const int64_t m = n - i < kWidth ? n - i : kWidth;
     Vec sum = zero();
     for (int64_t t = 0; t < taps; ++t) {
+      if (m == kWidth && t + 1 < taps) {
+        const IVec place = load_i(at + t * ld + i);
+        if (in_pairs(place, load_i(at + (t + 1) * ld + i))) {
+          Vec u, v;
+          gather_pairs(x, place, &u, &v);
+          sum = fma(load(weight + t * ld + i), u, sum);
+          sum = fma(load(weight + ++t * ld + i), v, sum);
+          continue;
+        }
+      }
       Mask outside;
       const Vec v = at_places(x, at + t * ld + i, m, &outside);
       sum = fma(select(outside, zero(), load_n(weight + t * ld + i, m)), v, sum);
@@ -214,6 +361,18 @@ void point_dots_f32(int64_t n, int64_t taps, const int32_t* at, int64_t ld, cons
     const int64_t m = n - i < kWidth ? n - i : kWidth;
     const Vec by = load_n(g + i, m);
     for (int64_t t = 0; t < taps; ++t) {
+      if (m == kWidth && t + 1 < taps) {
+        const IVec place = load_i(at + t * ld + i);
+        if (in_pairs(place, load_i(at + (t + 1) * ld + i))) {
+          Vec u, v;
+          gather_pairs(x, place, &u, &v);
+          float *const first = sum + t * ld + i, *const second = first + ld;
+          store(first, fma(by, u, load(first)));
+          store(second, fma(by, v, load(second)));
+          ++t;
+          continue;
+        }
+      }
       Mask outside;
       const Vec v = at_places(x, at + t * ld + i, m, &outside);
       float* const to = sum + t * ld + i;

@@ -1,6 +1,7 @@
 // Sums. A fixed order of additions: lanes, then blocks, so that the result depends on the sizes alone.
 #pragma once
 #include "lane_types.h"
+#include "vec_lanes.h"
 
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
@@ -287,8 +288,10 @@ void sum_short_rows_f32(int64_t rows, int64_t n, const float* x, float* y) {
         Vec a = zero(), b = zero();
         int64_t j = 0;
         for (; j + 2 <= n; j += 2) {
-          a = a + gather(p + j, places);
-          b = b + gather(p + j + 1, places);
+          Vec u, v;
+          gather_pairs(p + j, places, &u, &v);
+          a = a + u;
+          b = b + v;
         }
         if (j < n) a = a + gather(p + j, places);
         store(y + r, a + b);

@@ -1,6 +1,7 @@
 // Operations across lanes and on unsigned lanes that pooling and the random numbers need:
 //   split_pairs(a, b, &even, &odd)     the even and the odd elements of the 2 * kWidth values a, b
 //   merge_pairs(even, odd, &a, &b)     its inverse
+//   gather_pairs(p, i, &even, &odd)    p[i[lane]] and p[i[lane] + 1]
 //   load_u8_n / store_u8_n             int32 lanes from and to bytes
 //   mul_wide(a, m, &high, &low)        both halves of the unsigned 64-bit products of a's lanes with m
 #pragma once
@@ -9,8 +10,35 @@
 namespace nnlib::kernels::NNLIB_ISA_NS {
 namespace {
 
+#if defined(__AVX2__)
+// A load for each pair: gather instructions take longer for half of it.
+NNLIB_INLINE void gather_pairs(const float* p, const int32_t* at, __m256* even, __m256* odd) {
+  const auto two = [&](int i, int j) __attribute__((always_inline)) {
+    const __m128 first = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p + at[i])));
+    return _mm_loadh_pi(first, reinterpret_cast<const __m64*>(p + at[j]));
+  };
+  const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0, 1)), two(4, 5), 1);
+  const __m256 b = _mm256_insertf128_ps(_mm256_castps128_ps256(two(2, 3)), two(6, 7), 1);
+  *even = _mm256_shuffle_ps(a, b, 0x88);
+  *odd = _mm256_shuffle_ps(a, b, 0xdd);
+}
+#endif
+
 #if defined(__AVX512F__)
 
+NNLIB_INLINE void gather_pairs(const float* p, IVec at, Vec* even, Vec* odd) {
+  alignas(64) int32_t i[kWidth];
+  store_i(i, at);
+  __m256 e[2], o[2];
+  gather_pairs(p, i, &e[0], &o[0]);
+  gather_pairs(p, i + 8, &e[1], &o[1]);
+  const auto join = [](const __m256* v) __attribute__((always_inline)) {
+    return _mm512_castpd_ps(
+        _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(v[0])), _mm256_castps_pd(v[1]), 1));
+  };
+  even->v = join(e);
+  odd->v = join(o);
+}
 NNLIB_INLINE void split_pairs(Vec a, Vec b, Vec* even, Vec* odd) {
   const __m512i e = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   even->v = _mm512_permutex2var_ps(a.v, e, b.v);
@@ -37,6 +65,11 @@ NNLIB_INLINE void mul_wide(IVec a, uint32_t m, IVec* high, IVec* low) {
 #else
 
 #if defined(__AVX2__)
+NNLIB_INLINE void gather_pairs(const float* p, IVec at, Vec* even, Vec* odd) {
+  alignas(32) int32_t i[kWidth];
+  store_i(i, at);
+  gather_pairs(p, i, &even->v, &odd->v);
+}
 NNLIB_INLINE void split_pairs(Vec a, Vec b, Vec* even, Vec* odd) {
   const __m256 e = _mm256_shuffle_ps(a.v, b.v, 0x88), o = _mm256_shuffle_ps(a.v, b.v, 0xdd);
   even->v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(e), 0xd8));
@@ -54,6 +87,17 @@ NNLIB_INLINE void mul_wide(IVec a, uint32_t m, IVec* high, IVec* low) {
   high->v = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 }
 #else
+NNLIB_INLINE void gather_pairs(const float* p, IVec at, Vec* even, Vec* odd) {
+  int32_t i[kWidth];
+  float e[kWidth], o[kWidth];
+  store_i(i, at);
+  for (int l = 0; l < kWidth; ++l) {
+    e[l] = p[i[l]];
+    o[l] = p[i[l] + 1];
+  }
+  *even = load(e);
+  *odd = load(o);
+}
 NNLIB_INLINE void split_pairs(Vec a, Vec b, Vec* even, Vec* odd) {
   float in[2 * kWidth], e[kWidth], o[kWidth];
   store(in, a);

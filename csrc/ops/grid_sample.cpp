@@ -261,8 +261,33 @@ void for_each_block(const Sampling& s, const T* grid, bool slopes, F f) {
   });
 }
 
+// Whether kernels go from the points of a plane to its values at once; elsewhere taps are listed in between.
+template <class T, int kTaps>
+bool at_once(const Sampling& s) {
+  return std::is_same_v<T, float> && s.dims == 2 && (kTaps == 1 || (kTaps == 4 && s.size[2] > 1));
+}
+// Calls f(sample, first point, points) for pieces of every sample's points.
+template <class F>
+void for_each_piece(const Sampling& s, F f) {
+  const int64_t piece = std::max<int64_t>(kPoints, 4096 / (s.channels + 1) / kPoints * kPoints);
+  const int64_t pieces = (s.points + piece - 1) / piece;
+  parallel_for(0, s.batch * pieces, 1, [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; i++) {
+      const int64_t p = i % pieces * piece;
+      f(i / pieces, p, std::min(piece, s.points - p));
+    }
+  });
+}
+
 template <class T, int kTaps>
 void sample(const Sampling& s, const T* x, const T* grid, T* y) {
+  if constexpr (std::is_same_v<T, float>)
+    if (at_once<T, kTaps>(s))
+      return for_each_piece(s, [&](int64_t n, int64_t first, int64_t count) {
+        kernels::table().grid_plane_f32(&s, count, grid + (n * s.points + first) * 2, s.channels,
+                                        x + n * s.channels * s.area(), s.area(),
+                                        y + n * s.channels * s.points + first, s.points);
+      });
   for_each_block<T, kTaps>(s, grid, false, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
     for (int64_t k = 0; k < s.channels; k++) {
       const T* plane = x + (n * s.channels + k) * s.area();
@@ -299,7 +324,7 @@ void sample_last(const Sampling& s, const float* x, const float* grid, float* y)
 }
 
 // Channels that are worth turning planes round; fewer are gathered from each plane.
-constexpr int64_t kLastChannels = 4;
+int64_t last_channels(int64_t taps) { return taps == 1 ? 32 : taps == 4 ? 16 : 8; }
 
 // The image with its channels last, where that pays: it has them so, or its points are many enough to turn it
 // round for. Undefined elsewhere.
@@ -307,14 +332,25 @@ Tensor channels_last(const Sampling& s, int64_t taps, const Tensor& input) {
   const MemoryFormat last = s.dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
   if (input.dtype() != Dtype::Float32 || s.channels < 2) return Tensor();
   if (input.is_contiguous(last)) return input;
-  return s.channels >= kLastChannels && s.area() <= 4 * taps * s.points ? clone(detach(input), last)
-                                                                        : Tensor();
+  return s.channels >= last_channels(taps) && s.area() <= 4 * taps * s.points ? clone(detach(input), last)
+                                                                              : Tensor();
 }
 
 // The grid's gradient: each point's own.
 template <class T, int kTaps>
 void sample_backward_grid(const Sampling& s, const T* g, const T* x, const T* grid, T* gg) {
   using C = T;
+  if (kTaps == 1) {
+    std::fill(gg, gg + s.batch * s.points * s.dims, T(0));
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>)
+    if (at_once<T, kTaps>(s))
+      return for_each_piece(s, [&](int64_t n, int64_t first, int64_t count) {
+        kernels::table().grid_plane_grad_f32(
+            &s, count, grid + (n * s.points + first) * 2, s.channels, x + n * s.channels * s.area(), s.area(),
+            g + n * s.channels * s.points + first, s.points, gg + (n * s.points + first) * 2);
+      });
   for_each_block<T, kTaps>(s, grid, true, [&](const PointBlock<T, kTaps>& block, int64_t n, int64_t first) {
     C dot[kTaps][kPoints] = {};
     for (int64_t k = 0; k < s.channels; k++) {

@@ -390,6 +390,38 @@ TEST(grid_points) {
   });
 }
 
+TEST(grid_plane) {
+  covered().insert({"grid_plane_f32", "grid_plane_grad_f32"});
+  using nnlib::kernels::GridImage;
+  for_each_isa([](const Table& table, const char* isa) {
+    for (const auto method : {GridImage::Bilinear, GridImage::Nearest})
+      for (const auto border : {GridImage::Zeros, GridImage::Border, GridImage::Reflection})
+        for (const bool align : {false, true})
+          for (int64_t n : {1, 7, 8, 16, 33, 64}) {
+            const GridImage image{method, border, align, 2, {1, n == 16 ? 1 : 5, n == 7 ? 2 : 9}};
+            const int64_t channels = 3, area = image.size[1] * image.size[2], ld = n + 2;
+            // Points mostly inside in whole vectors, and far outside.
+            const float reach = n == 64 ? 0.7f : 1.9f;
+            Guarded<float> grid(2 * n), x(channels * area), y(channels * ld), y0(channels * ld),
+                g(channels * ld), gg(2 * n), gg0(2 * n);
+            fill(grid, -reach, reach), fill(x), fill(y), fill(g);
+            for (int64_t i = 0; i < channels * ld; ++i) y0[i] = y[i];  // what lies between the rows stays
+            if (n == 33) grid[0] = NAN, grid[3] = INFINITY, grid[5] = -1e30f, grid[8] = 1, grid[9] = -1;
+            table.grid_plane_f32(&image, n, grid.data(), channels, x.data(), area, y.data(), ld);
+            truth().grid_plane_f32(&image, n, grid.data(), channels, x.data(), area, y0.data(), ld);
+            expect(y, y0, "grid_plane_f32", isa, 1e-5);
+            if (method == GridImage::Nearest) continue;
+            table.grid_plane_grad_f32(&image, n, grid.data(), channels, x.data(), area, g.data(), ld,
+                                      gg.data());
+            truth().grid_plane_grad_f32(&image, n, grid.data(), channels, x.data(), area, g.data(), ld,
+                                        gg0.data());
+            for (int64_t i = 0; i < 2 * n; ++i)
+              CHECK(close(gg[i], gg0[i], 1e-4, 1e-4), isa, " gradient ", gg[i], " not ", gg0[i], " at ",
+                    grid[i]);
+          }
+  });
+}
+
 template <class T>
 void check_transpose(const char* isa, void (*kernel)(int64_t, int64_t, const T*, int64_t, T*, int64_t)) {
   for (int64_t rows : {0, 1, 2, 3, 4, 5, 15, 16, 33, 64, 70})

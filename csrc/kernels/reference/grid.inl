@@ -118,5 +118,36 @@ void point_dots_f32(int64_t n, int64_t taps, const int32_t* at, int64_t ld, cons
       if (at[t * ld + i] >= 0) sum[t * ld + i] = float(sum[t * ld + i] + double(g[i]) * x[at[t * ld + i]]);
 }
 
+void grid_plane_f32(const GridImage* s, int64_t n, const float* grid, int64_t channels, const float* x,
+                    int64_t ldx, float* y, int64_t ldy) {
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t at[4];
+    float weight[4];
+    grid_points_f32(s, 1, grid + 2 * i, at, weight, nullptr, 1);
+    const bool nothing = s->border == GridImage::Zeros && s->method != GridImage::Nearest &&
+                         !(::isfinite(grid[2 * i]) && ::isfinite(grid[2 * i + 1]));
+    for (int64_t c = 0; c < channels; ++c) {
+      sample_points_f32(1, s->method == GridImage::Nearest ? 1 : 4, at, weight, 1, x + c * ldx,
+                        y + c * ldy + i);
+      if (nothing) y[c * ldy + i] = NAN;
+    }
+  }
+}
+
+void grid_plane_grad_f32(const GridImage* s, int64_t n, const float* grid, int64_t channels, const float* x,
+                         int64_t ldx, const float* g, int64_t ldg, float* gg) {
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t at[4];
+    float weight[4], slope[3 * 4], dot[4] = {};
+    grid_points_f32(s, 1, grid + 2 * i, at, weight, slope, 1);
+    for (int64_t c = 0; c < channels; ++c) point_dots_f32(1, 4, at, 1, g + c * ldg + i, x + c * ldx, dot);
+    for (int64_t d = 0; d < 2; ++d) {
+      double sum = 0;
+      for (int64_t t = 0; t < 4; ++t) sum += double(dot[t]) * slope[d * 4 + t];
+      gg[2 * i + d] = float(sum);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace nnlib::kernels::reference
