@@ -80,3 +80,34 @@ def test_no_dimension():
     for k in (0, 1):  # as in PyTorch, where 0 gives the element too
         values, indices = nnlib.tensor(7).topk(k)
         assert (values.item(), indices.item()) == (7, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bfloat16"])
+@pytest.mark.parametrize("n", [1, 2, 5, 15, 16, 17, 40])
+def test_orders_of_short_rows(n, dtype):
+    values = np.random.default_rng(n).integers(-4, 4, (50, n)).astype("float64")
+    if dtype != "int64":
+        values[3, n // 2] = np.nan
+        values[4, 0] = -0.0
+    x = nnlib.from_numpy(values).to(getattr(nnlib, dtype))
+    for descending in (False, True):
+        largest_last = np.where(np.isnan(values), np.inf, values)
+        order = np.argsort(-largest_last if descending else largest_last, axis=1, kind="stable")
+        got, at = nnlib.sort(x, dim=1, descending=descending, stable=True)
+        np.testing.assert_array_equal(at.numpy(), order)
+        np.testing.assert_array_equal(got.double().numpy(), np.take_along_axis(values, order, 1))
+    ordered = np.sort(values, axis=1)
+    for k in {1, (n + 1) // 2, n}:
+        got, at = nnlib.kthvalue(x, k, dim=1)
+        np.testing.assert_array_equal(got.double().numpy(), ordered[:, k - 1])
+        np.testing.assert_array_equal(
+            np.take_along_axis(values, at.numpy()[:, None], 1)[:, 0], ordered[:, k - 1]
+        )
+    got, at = nnlib.mode(x, dim=1)
+    for row, value, place in zip(values, got.tolist(), at.tolist(), strict=True):
+        if np.isnan(row).all():
+            continue
+        numbers, counts = np.unique(row[~np.isnan(row)], return_counts=True)
+        assert value == numbers[counts.argmax()] == row[place]
+        if n <= 16:
+            assert place == np.flatnonzero(row == value)[-1]

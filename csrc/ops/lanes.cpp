@@ -53,23 +53,26 @@ void for_each_lane(const std::vector<Lanes>& tensors, int64_t dim, FunctionRef<v
       if (!args[k].direct) buffers[k].reset(new char[(size_t)std::max<int64_t>(1, args[k].n) * 8]);
     Cursor c(outer);
     c.seek(b);
-    for (int64_t lane = b; lane < e; lane++) {
-      for (size_t k = 0; k < count; k++) {
-        const Arg& a = args[k];
-        char* p = a.base + c.offset(a.strides);
-        if (a.direct) {
-          rows[k] = p;
-        } else {
-          rows[k] = buffers[k].get();
-          if (!a.store) a.load(a.n, p, a.stride, rows[k]);
+    std::vector<char*> at(count);
+    for (int64_t lane = b; lane < e;) {
+      // Neighbouring lanes lie one step apart.
+      const int64_t run = std::min(e - lane, c.left());
+      for (size_t k = 0; k < count; k++) at[k] = args[k].base + c.offset(args[k].strides);
+      for (int64_t i = 0; i < run; i++) {
+        for (size_t k = 0; k < count; k++) {
+          const Arg& a = args[k];
+          rows[k] = a.direct ? at[k] : buffers[k].get();
+          if (!a.direct && !a.store) a.load(a.n, at[k], a.stride, rows[k]);
+        }
+        f(rows.data());
+        for (size_t k = 0; k < count; k++) {
+          const Arg& a = args[k];
+          if (a.store && !a.direct) a.store(a.n, rows[k], at[k], a.stride);
+          at[k] += a.strides.back();
         }
       }
-      f(rows.data());
-      for (size_t k = 0; k < count; k++) {
-        const Arg& a = args[k];
-        if (a.store && !a.direct) a.store(a.n, rows[k], a.base + c.offset(a.strides), a.stride);
-      }
-      c.advance(1);
+      c.advance(run);
+      lane += run;
     }
   });
 }

@@ -198,6 +198,21 @@ bool distinct_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indic
   return distinct;
 }
 
+// The same of a few values.
+template <class C>
+bool ranked_select(int64_t n, const C* x, int64_t k, bool largest, C* values, int64_t* indices) {
+  const Ranked<C> ranked(n, x, largest);
+  int64_t order[kFewRanked] = {};
+  ranked.order(n, order);
+  bool distinct = true;
+  for (int64_t i = 0; i < k; i++) {
+    values[i] = x[order[i]];
+    indices[i] = order[i];
+    distinct &= i + 1 == n || ranked.key[order[i]] != ranked.key[order[i + 1]];
+  }
+  return distinct;
+}
+
 // A few of a short lane, by insertion into what was found so far; false where equal values leave a choice.
 template <bool largest, class C>
 bool insert_select(int64_t n, const C* x, int64_t k, C* values, int64_t* indices) {
@@ -231,9 +246,10 @@ void top_of_lane(int64_t n, const C* x, int64_t k, bool sorted, bool mostly_dist
   const Before<largest, C> before;
   const bool few = k * 64 <= n;
   if (k == 1 && only_first<largest>(n, x, values, indices)) return;
+  if (n <= kFewRanked && sorted && ranked_select(n, x, k, largest, values, indices)) return;
   if (!few && mostly_distinct && sorted && n >= kShort && distinct_select<largest>(n, x, k, values, indices))
     return;
-  if (!std::is_integral_v<C> && sorted && k <= kFew && n < kShort &&
+  if (!std::is_integral_v<C> && sorted && k <= kFew && n > kFewRanked && n < kShort &&
       insert_select<largest>(n, x, k, values, indices))
     return;
   const auto room_for_chosen = room<Placed<C>>(few ? k + 1 : n);
@@ -291,6 +307,14 @@ std::pair<Tensor, Tensor> sort(const Tensor& self, int64_t dim, bool descending,
   const int64_t n = self.dim() ? self.sizes()[(size_t)d] : 1;
   auto r =
       select_lanes(self, d, n, [&](int64_t count, const auto* x, const auto& indices, auto* v, int64_t* at) {
+        if (count <= kFewRanked) {
+          const Ranked<std::decay_t<decltype(*x)>> ranked(count, x, descending);
+          for (int64_t i = 0; i < count; i++) {
+            v[ranked.rank[i]] = x[i];
+            at[ranked.rank[i]] = i;
+          }
+          return;
+        }
         std::vector<int64_t>& order = indices();
         // Always stable, which the unstable form may be.
         stable_order(count, x, descending, order.data());
@@ -328,7 +352,13 @@ std::pair<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, b
   check_lane(self, d, "kthvalue");
   NNLIB_CHECK(k >= 1 && k <= (self.dim() ? self.sizes()[(size_t)d] : 1),
               "kthvalue(): selected number k out of range for dimension ", d);
-  auto r = select_lanes(self, d, 1, [&](int64_t, const auto* x, const auto& indices, auto* v, int64_t* at) {
+  auto r = select_lanes(self, d, 1, [&](int64_t n, const auto* x, const auto& indices, auto* v, int64_t* at) {
+    if (n <= kFewRanked) {
+      const Ranked<std::decay_t<decltype(*x)>> ranked(n, x, false);
+      const int64_t place = std::find(ranked.rank, ranked.rank + n, (int32_t)(k - 1)) - ranked.rank;
+      // Of equal values the selection's choice.
+      if (std::count(ranked.key, ranked.key + n, ranked.key[place]) == 1) return emit(1, x, &place, v, at);
+    }
     std::vector<int64_t>& order = indices();
     std::iota(order.begin(), order.end(), 0);
     quick_select(x, order, k - 1);
@@ -350,16 +380,25 @@ std::pair<Tensor, Tensor> lane_median(const Tensor& self, int64_t dim, bool skip
 std::pair<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim(dim, self.dim());
   check_lane(self, d, "mode");
-  auto r = select_lanes(self, d, 1, [&](int64_t n, const auto* x, const auto& indices, auto* v, int64_t* at) {
-    std::vector<int64_t>& order = indices();
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return less(x[a], x[b]); });
-    int64_t best = 0, run = 0, best_at = order[0];
-    for (int64_t i = 0; i < n; i++) {
-      run = i > 0 && x[order[(size_t)i]] == x[order[(size_t)i - 1]] ? run + 1 : 1;
-      if (run > best) best = run, best_at = order[(size_t)i];
+  auto r = select_lanes(self, d, 1, [&](int64_t n, const auto* x, const auto&, auto* v, int64_t* at) {
+    using C = std::decay_t<decltype(*x)>;
+    Placed<C> few[kFewRanked] = {};
+    const auto many = n > kFewRanked ? room<Placed<C>>(n) : nullptr;
+    Placed<C>* const sorted = many ? many.get() : few;
+    if (n <= kFewRanked) {
+      const Ranked<C> ranked(n, x, false);
+      for (int64_t i = 0; i < n; i++) sorted[ranked.rank[i]] = {x[i], i};
+    } else {
+      for (int64_t i = 0; i < n; i++) sorted[i] = {x[i], i};
+      std::sort(sorted, sorted + n, Before<false, C>());
     }
-    emit(1, x, &best_at, v, at);
+    int64_t best = 0, run = 0;
+    const Placed<C>* chosen = sorted;
+    for (int64_t i = 0; i < n; i++) {
+      run = i > 0 && sorted[i].value == sorted[i - 1].value ? run + 1 : 1;
+      if (run > best) best = run, chosen = sorted + i;
+    }
+    emit(1, chosen, v, at);
   });
   return one_of_lane(self, r, d, keepdim, "ModeBackward0");
 }
