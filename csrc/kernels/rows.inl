@@ -207,6 +207,30 @@ NNLIB_INTEGER(IntegerSign, a ^ ((a ^ b) & (U(1) << (kBits - 1))))
 NNLIB_INTEGER(IntegerScaledAdd, a + c * b)
 #undef NNLIB_INTEGER
 
+// Shifts by one number, which small integers take on vectors of their own: as a product, and by what is seen
+// to be less than their bits.
+template <class T, class U>
+void shift_left_by_one(int64_t m, const T* x, const T* y, int64_t, T* z) {
+  constexpr U kBits = 8 * sizeof(T);
+  const U by = U(*y), factor = by < kBits ? U(1) << (by & (8 * sizeof(U) - 1)) : 0;
+  if (sizeof(T) < 4 || factor == 0) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < m; ++i) z[i] = T(U(x[i]) * factor);
+    return;
+  }
+#pragma GCC ivdep
+  for (int64_t i = 0; i < m; ++i) z[i] = T(U(x[i]) << by);
+}
+template <class T, class U>
+void shift_right_by_one(int64_t m, const T* x, const T* y, int64_t, T* z) {
+  constexpr U kBits = 8 * sizeof(T), kLast = kBits - 1;
+  const U by = U(*y);
+  const int shift = int((by < kLast ? by : kLast) & kLast);
+  const T mask = T(-1) < 0 || by < kBits ? T(-1) : T(0);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < m; ++i) z[i] = T((x[i] >> shift) & mask);
+}
+
 template <class T, class U>
 IntegerLoops<T> integer_loops(int64_t how) {
 #define NNLIB_CASE(name, symmetric) \
@@ -221,9 +245,11 @@ IntegerLoops<T> integer_loops(int64_t how) {
     NNLIB_CASE(IntegerAnd, true)
     NNLIB_CASE(IntegerOr, true)
     NNLIB_CASE(IntegerXor, true)
-    NNLIB_CASE(IntegerShiftLeft, false)
-    NNLIB_CASE(IntegerShiftRight, false)
-    NNLIB_CASE(IntegerSign, false)
+    case kIntegerShiftLeft:
+      return {integer_loop<T, U, IntegerShiftLeft>, shift_left_by_one<T, U>, false};
+    case kIntegerShiftRight:
+      return {integer_loop<T, U, IntegerShiftRight>, shift_right_by_one<T, U>, false};
+      NNLIB_CASE(IntegerSign, false)
     default:
       NNLIB_CASE(IntegerScaledAdd, false)
   }

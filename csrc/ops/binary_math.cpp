@@ -94,8 +94,9 @@ const auto kRemainder = [](auto a, auto b) {
   using T = decltype(a);
   check_divisor(b);
   if constexpr (std::is_integral_v<T>) {
-    const T r = rest(a, b);
-    return (T)((r != 0) & ((r < 0) != (b < 0)) ? r + b : r);
+    // By masks: the compiler's branch would be guessed wrong half of the time.
+    const T r = rest(a, b), turned = (T) - (T)((r != 0) & ((r < 0) != (b < 0)));
+    return (T)(r + (b & turned));
   } else {
     const T r = std::fmod(a, b);
     return r != 0 && (b < 0) != (r < 0) ? r + b : r;

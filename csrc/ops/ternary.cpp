@@ -436,6 +436,12 @@ void run_addcmul_of_integers(const Tensor& out, Dtype common, const Tensor& self
   const Tensor x = single_in_type(self, common), y = single_in_type(a, common), z = single_in_type(b, common);
   const auto kept = [&](const Tensor& t) { return t.dtype() == common; };
   const Dtype type = kept(out) && kept(x) && kept(y) && kept(z) ? common : Dtype::Int64;
+  if (type == common && (y.numel() < out.numel() || z.numel() < out.numel())) {
+    // What repeats is read where it lies.
+    const Tensor product = empty(broadcast_sizes({y, z}), type);
+    run_integer_rows(product, y, z, type, kernels::kIntegerMul);
+    return run_integer_rows(out, x, product, type, kernels::kIntegerScaledAdd, value);
+  }
   const int64_t item = (int64_t)itemsize(type), number = (int64_t)type;
   const auto kernel = kernels::table().integer_rows;
   for_each_row(
