@@ -12,6 +12,16 @@ namespace {
 
 constexpr int64_t kGrain = 32768;
 
+// p[i] = at(i), b <= i < e.
+template <class T, class F>
+void fill_range(int64_t b, int64_t e, T* p, const F& at) {
+  // Places of 32 bits: plain x86-64 turns no others into doubles on vectors.
+  if (e <= INT32_MAX)
+    for (int32_t i = (int32_t)b; i < (int32_t)e; i++) p[i] = (T)at(i);
+  else
+    for (int64_t i = b; i < e; i++) p[i] = (T)at(i);
+}
+
 // Fills a new vector of n elements with f(i), computed in the type that `tag` names.
 template <class F>
 Tensor fill_by_index(int64_t n, Dtype dtype, F f) {
@@ -20,13 +30,7 @@ Tensor fill_by_index(int64_t n, Dtype dtype, F f) {
     using T = typename decltype(tag)::type;
     T* p = (T*)r.raw();
     auto at = f(tag);
-    parallel_for(0, n, kGrain, [&](int64_t b, int64_t e) {
-      // Places of 32 bits: plain x86-64 turns no others into doubles on vectors.
-      if (n <= INT32_MAX)
-        for (int32_t i = (int32_t)b; i < (int32_t)e; i++) p[i] = (T)at(i);
-      else
-        for (int64_t i = b; i < e; i++) p[i] = (T)at(i);
-    });
+    parallel_for(0, n, kGrain, [&](int64_t b, int64_t e) { fill_range(b, e, p, at); });
   });
   return r;
 }
@@ -91,22 +95,31 @@ Tensor range(Scalar start, Scalar end, Scalar step, Dtype dtype) {
 Tensor linspace(Scalar start, Scalar end, int64_t steps, Dtype dtype) {
   NNLIB_CHECK(steps >= 0, "number of steps must be non-negative");
   if (steps == 1) return full({1}, start, dtype);
-  return fill_by_index(steps, dtype, [&](auto tag) {
+  Tensor r = empty({steps}, dtype);
+  dispatch_all(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
     // Integers step by a double; each half counts from its own end, so that both ends are exact. A float's
     // product with a step is exact in double: no call of fma is needed.
     using S = std::conditional_t<std::is_integral_v<T>, double, C>;
     const S a = (S)start.to<C>(), b = (S)end.to<C>(), step = (b - a) / (S)(steps - 1);
-    return [=](int64_t i) -> C {
-      const bool lower = i < steps / 2;
-      const S from = lower ? a : b, k = (S)(lower ? i : i + 1 - steps);
-      if constexpr (std::is_same_v<S, float>)
-        return (float)((double)k * step + from);
-      else
-        return (C)std::fma(k, step, from);
+    T* const p = (T*)r.raw();
+    const auto from = [=](S first, int64_t place) {
+      return [=](auto i) -> C {
+        const auto k = i - (decltype(i))place;
+        if constexpr (std::is_same_v<S, float>)
+          return (float)((double)k * step + first);
+        else
+          return (C)std::fma((S)k, step, first);
+      };
     };
+    const int64_t half = steps / 2;
+    parallel_for(0, steps, kGrain, [&](int64_t begin, int64_t stop) {
+      fill_range(begin, std::min(stop, half), p, from(a, 0));
+      fill_range(std::max(begin, half), stop, p, from(b, steps - 1));
+    });
   });
+  return r;
 }
 
 Tensor logspace(Scalar start, Scalar end, int64_t steps, double base, Dtype dtype) {

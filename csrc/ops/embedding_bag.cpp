@@ -20,6 +20,7 @@ struct Bags {
   std::vector<int64_t> first;  // of each bag among the places, and one past the last
   Tensor rows;                 // int64, for each place
   Tensor places;               // positions in indices; undefined where they are 0, 1, 2, ...
+  bool single = true;          // each bag holds one row: nothing is added up
 };
 
 Bags make_bags(const Tensor& indices, const Tensor& offsets, bool include_last_offset, int64_t padding_idx) {
@@ -35,23 +36,22 @@ Bags make_bags(const Tensor& indices, const Tensor& offsets, bool include_last_o
               ") but got offsets[-1] of ", given ? at[given - 1] : 0);
   Bags b;
   b.count = include_last_offset ? given - 1 : given;
-  b.first.reserve(size_t(b.count) + 1);
+  b.first.assign(at, at + b.count);
+  b.first.push_back(include_last_offset ? at[b.count] : given ? n : 0);
+  for (int64_t bag = 0; bag < b.count; ++bag)
+    NNLIB_CHECK(b.first[size_t(bag)] <= b.first[size_t(bag) + 1], "offsets have to rise, got offsets[", bag,
+                "] = ", b.first[size_t(bag)], " before ", b.first[size_t(bag) + 1]);
   const int64_t* p = indices.data<int64_t>();
   std::vector<int64_t> places;
-  int64_t used = 0;
-  for (int64_t bag = 0; bag < b.count; ++bag) {
-    b.first.push_back(used);
-    const int64_t end = bag + 1 < given ? at[bag + 1] : n;
-    NNLIB_CHECK(at[bag] <= end, "offsets have to rise, got offsets[", bag, "] = ", at[bag], " before ", end);
-    if (padding_idx < 0) {
-      used = end;
-      continue;
+  if (padding_idx >= 0) {
+    for (int64_t bag = 0, i = 0; bag <= b.count; ++bag) {
+      for (; i < b.first[size_t(bag)]; ++i)
+        if (p[i] != padding_idx) places.push_back(i);
+      b.first[size_t(bag)] = int64_t(places.size());
     }
-    for (int64_t i = at[bag]; i < end; ++i)
-      if (p[i] != padding_idx) places.push_back(i);
-    used = int64_t(places.size());
   }
-  b.first.push_back(used);
+  const int64_t used = b.first.back();
+  for (int64_t bag = 0; bag <= b.count && b.single; ++bag) b.single = b.first[size_t(bag)] == bag;
   if (padding_idx < 0) {
     b.rows = alias(indices, {used}, {1}, indices.storage_offset());
     return b;
@@ -94,6 +94,8 @@ Tensor mean_weights(const Bags& b, Dtype dtype) {
 // out[bag] = the sum of weights[place] * table[row of the place]; weights may be undefined.
 Tensor bag_sums(const Bags& b, const Tensor& table, const Tensor& rows, const Tensor& weights) {
   const int64_t d = table.size(1);
+  if (b.single && !weights.defined())
+    return embedding(rows, detach(table), std::nullopt, std::nullopt, 2, false, false);
   Tensor out = empty({b.count, d}, table.dtype());
   const Tensor src = contiguous_values(table);
   dispatch_floating(table.dtype(), "embedding_bag", [&](auto tag) {
@@ -111,11 +113,14 @@ Tensor bag_sum(const Bags& b, const Tensor& weight, const Tensor& rows, const Te
   Tensor out = bag_sums(b, weight, rows, factors.defined() ? contiguous_values(factors) : factors);
   if (wants_grad(weight, factors)) {
     record(out, "EmbeddingBagBackward0", {weight, factors},
-           [weight = save(weight), factors = save(factors), kept_rows = save(rows), bag_of = bag_of_places(b),
-            scale_grad_by_freq, sparse, padding_idx](Backward& ctx, const TensorList& g) {
+           [weight = save(weight), factors = save(factors), kept_rows = save(rows),
+            bag_of = b.single ? Tensor() : bag_of_places(b), scale_grad_by_freq, sparse,
+            padding_idx](Backward& ctx, const TensorList& g) {
              const Tensor table = weight.get(ctx), scale = factors.get(ctx), rows = kept_rows.get(ctx);
              // The gradient of each place is its bag's.
-             const Tensor of_place = embedding(bag_of, g[0], std::nullopt, std::nullopt, 2, false, false);
+             const Tensor of_place =
+                 bag_of.defined() ? embedding(bag_of, g[0], std::nullopt, std::nullopt, 2, false, false)
+                                  : g[0];
              TensorList grads(2);
              if (ctx.needs(0)) {
                const Tensor scaled = scale.defined() ? mul(of_place, unsqueeze(scale, 1)) : of_place;
@@ -260,7 +265,7 @@ Tensor embedding_bag(const Tensor& indices, const Tensor& weight, const Tensor& 
   const Tensor& rows = bags.rows;
   if (mode == "max") return bag_max(bags, weight, rows);
   Tensor factors;
-  if (mode == "mean") factors = mean_weights(bags, weight.dtype());
+  if (mode == "mean" && !bags.single) factors = mean_weights(bags, weight.dtype());
   if (per_sample_weights.defined()) {
     NNLIB_CHECK(per_sample_weights.sizes() == indices.sizes(),
                 "expected per_sample_weights to have the sizes of the "

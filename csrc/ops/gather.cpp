@@ -73,12 +73,15 @@ void for_each_index(const Dims& xs, const Dims& is, const Dims& ss, int64_t d, c
 }
 
 // Whether 0 <= w[i] < n for all of them.
+bool row_below(const int64_t* w, int64_t count, int64_t n) {
+  uint64_t wrong = 0;
+  for (int64_t i = 0; i < count; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
+  return !(wrong >> 63);
+}
 bool all_below(const int64_t* w, int64_t count, int64_t n) {
   std::atomic<bool> all{true};
   parallel_for(0, count, 65536, [&](int64_t b, int64_t e) {
-    uint64_t wrong = 0;
-    for (int64_t i = b; i < e; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
-    if (wrong >> 63) all = false;
+    if (!row_below(w + b, e - b, n)) all = false;
   });
   return all;
 }
@@ -99,8 +102,18 @@ Tensor at_least_1d(const Tensor& x) {
   return x.dim() == 0 ? nnlib::alias(x, {1}, {1}, x.storage_offset()) : x;
 }
 
-// Checks an index against x (and src) and gives it as contiguous int64. `name` is the operator.
-Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor* src, const char* name) {
+void check_places(const Tensor& at, int64_t d, int64_t n) {
+  const int64_t* w = at.data<int64_t>();
+  if (all_below(w, at.numel(), n)) return;
+  for (int64_t i = 0; i < at.numel(); i++)
+    NNLIB_CHECK(w[i] >= 0 && w[i] < n, "index ", w[i], " is out of bounds for dimension ", d, " with size ",
+                n);
+}
+
+// Checks an index against x (and src) and gives it as contiguous int64. `name` is the operator, which may
+// look at the places itself.
+Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor* src, const char* name,
+                   bool places = true) {
   Tensor at = at_least_1d(index), base = at_least_1d(x);
   if (index.numel() == 0) return cast_values(at, Dtype::Int64);
   NNLIB_CHECK(index.dtype() == Dtype::Int64 || index.dtype() == Dtype::Int32, name,
@@ -120,11 +133,7 @@ Tensor check_index(const Tensor& x, int64_t d, const Tensor& index, const Tensor
                 " to be no larger than self ", x.sizes(), " apart from dimension ", d);
   }
   at = contiguous_values(cast_values(at, Dtype::Int64));
-  const int64_t n = base.sizes()[d], *w = at.data<int64_t>();
-  if (!all_below(w, at.numel(), n))
-    for (int64_t i = 0; i < at.numel(); i++)
-      NNLIB_CHECK(w[i] >= 0 && w[i] < n, "index ", w[i], " is out of bounds for dimension ", d, " with size ",
-                  n);
+  if (places) check_places(at, d, base.sizes()[d]);
   return at;
 }
 
@@ -183,6 +192,36 @@ void check_same_dtype(const Tensor& x, const Tensor& src, const char* name) {
 
 }  // namespace
 
+namespace {
+
+bool same_but(const Tensor& a, const Tensor& b, int64_t d) {
+  for (int64_t i = 0; i < a.dim(); i++)
+    if (i != d && a.size(i) != b.size(i)) return false;
+  return true;
+}
+// The last dimension of rows that x and the index share: places are looked at just before they are used.
+void gather_from_rows(const Tensor& x, const Tensor& at, const Tensor& out) {
+  const int64_t n = x.size(-1), k = at.size(-1), rows = at.numel() / k;
+  const int64_t* const w = at.data<int64_t>();
+  std::atomic<bool> inside{true};
+  dispatch_all(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* const p = (const T*)x.raw();
+    T* const o = (T*)out.raw();
+    parallel_for(0, rows, std::max<int64_t>(1, 8192 / k), [&](int64_t b, int64_t e) {
+      for (int64_t r = b; r < e; r++) {
+        const int64_t* const where = w + r * k;
+        if (!row_below(where, k, n)) inside = false;
+        if (!inside) return;
+        for (int64_t i = 0; i < k; i++) o[r * k + i] = p[r * n + where[i]];
+      }
+    });
+  });
+  if (!inside) check_places(at, x.dim() - 1, n);
+}
+
+}  // namespace
+
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool) {
   const int64_t d = wrap_dim(dim, x.dim());
   Tensor at, r;
@@ -194,10 +233,13 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool) {
     steps[0] = 1;
     at = nnlib::alias(checked, index.sizes(), steps, checked.storage_offset());
   } else {
-    at = check_index(x, d, index, nullptr, "gather");
+    const bool along = x.dim() > 0 && d == x.dim() - 1 && index.dim() == x.dim() && same_but(x, index, d);
+    at = check_index(x, d, index, nullptr, "gather", !along);
     r = empty(index.sizes(), x.dtype());
     const Tensor in = contiguous_values(x);
-    if (r.numel())
+    if (r.numel() && along)
+      gather_from_rows(in, at, r);
+    else if (r.numel())
       dispatch_all(x.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* p = (const T*)in.raw();
