@@ -379,6 +379,36 @@ def test_nearest_pixels_of_an_image_go_by_its_sizes_where_they_are_equal_or_doub
     assert F.interpolate(plane, scale_factor=(1, 2.7)).flatten().tolist() == [0, 0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("channels", [1, 3, 9])
+def test_bytes_are_resized_by_whole_weights(channels, mode, antialias):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(channels).integers(0, 256, (2, channels, 13, 18), dtype=np.uint8)
+    for size, align_corners in [((30, 31), False), ((7, 5), False), ((13, 40), True), ((5, 18), False)]:
+        kwargs = dict(size=size, mode=mode, align_corners=align_corners, antialias=antialias)
+        want = torch.nn.functional.interpolate(torch.from_numpy(x), **kwargs).numpy()
+        for image in (nnlib.from_numpy(x), nnlib.from_numpy(x).contiguous(memory_format=nnlib.channels_last)):
+            np.testing.assert_array_equal(F.interpolate(image, **kwargs).numpy(), want)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 20])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_of_float_is_that_of_double(mode, padding, channels):
+    rng = np.random.default_rng(3)
+    for h, w in [(5, 9), (1, 4), (6, 1)]:
+        arrays = [rng.standard_normal((2, channels, h, w)), rng.uniform(-1.4, 1.4, (2, 7, 11, 2))]
+        results = []
+        for dtype in (nnlib.float32, nnlib.float64):
+            x, grid = (nnlib.from_numpy(a).to(nnlib.float32).to(dtype).requires_grad_() for a in arrays)
+            y = F.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=False)
+            (y * y).sum().backward()
+            results.append([t.double().numpy() for t in (y.detach(), x.grad, grid.grad)])
+        for got, want in zip(*results, strict=True):
+            np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)
+
+
 def test_grid_sample_of_the_identity_is_the_image():
     x = randn(1, 2, 5, 7)
     theta = nnlib.tensor([[[1.0, 0, 0], [0, 1, 0]]])

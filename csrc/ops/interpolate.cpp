@@ -20,6 +20,7 @@ struct Taps {
   int64_t in, out, taps;
   std::vector<int64_t> at;
   std::vector<double> weight;
+  int bits = 0;  // whole weights of bytes: their sums are divided by 2^bits
   Taps(int64_t in, int64_t out, int64_t taps)
       : in(in), out(out), taps(taps), at((size_t)(out * taps), 0), weight((size_t)(out * taps), 0.0) {}
   void set(int64_t o, int64_t k, int64_t index, double w) {
@@ -100,6 +101,25 @@ SharedTaps antialias_taps(int64_t in, int64_t out, std::optional<double> scale, 
   return t;
 }
 
+// Bytes are summed in whole numbers, as in PyTorch (and Pillow): weights of at most 15 bits, those of one
+// place added up before.
+SharedTaps of_bytes(const Taps& smooth) {
+  auto t = std::make_shared<Taps>(smooth);
+  double most = 0;
+  for (int64_t o = 0; o < t->out; o++)
+    for (int64_t k = o * t->taps; k < (o + 1) * t->taps; k++)
+      for (int64_t j = o * t->taps; j <= k; j++)
+        if (j < k && t->at[(size_t)j] == t->at[(size_t)k]) {
+          t->weight[(size_t)j] += t->weight[(size_t)k];
+          t->weight[(size_t)k] = 0;
+          break;
+        }
+  for (double w : t->weight) most = std::max(most, w);
+  while (t->bits < 22 && (int64_t)(0.5 + most * (double)(1 << (t->bits + 1))) < 1 << 15) t->bits++;
+  for (double& w : t->weight) w = std::trunc(w * (double)(1 << t->bits) + (w < 0 ? -0.5 : 0.5));
+  return t;
+}
+
 // out = a x + b y
 inline void blend(int64_t n, const float* x, const float* y, float a, float b, float* out) {
   kernels::table().norm_grad_f32(n, x, y, a, b, 0, out);
@@ -113,16 +133,21 @@ inline void add_scaled(int64_t n, float a, const float* x, float* sums) {
 inline void add_scaled(int64_t n, double a, const double* x, double* sums) {
   kernels::table().norm_grad_f64(n, x, sums, a, 1, 0, sums);
 }
-inline void add_scaled(int64_t n, float a, const uint8_t* x, float* sums) {
-  for (int64_t i = 0; i < n; i++) sums[i] += a * (float)x[i];
+inline void add_scaled(int64_t n, int32_t a, const uint8_t* x, int32_t* sums) {
+  for (int64_t i = 0; i < n; i++) sums[i] += a * x[i];
 }
 
+// What sums start from, and the value of one.
+template <class C>
+C nothing(const Taps& t) {
+  return std::is_integral_v<C> && t.bits ? C(1 << (t.bits - 1)) : C(0);
+}
 template <class T, class C>
-T rounded(C v) {
+T value(const Taps& t, C sum) {
   if constexpr (std::is_integral_v<T>)
-    return (T)std::min(std::max(std::nearbyint(v), C(0)), C(255));
+    return (T)std::min(std::max(sum >> t.bits, C(0)), C(255));
   else
-    return (T)v;
+    return (T)sum;
 }
 
 // The last dimension: values lie beside each other, each output is a short dot product.
@@ -130,13 +155,14 @@ template <class T, class C>
 void resample_row(const Taps& t, const C* weight, const T* in, T* out) {
   if (t.taps == 2) {
     for (int64_t o = 0; o < t.out; o++)
-      out[o] = rounded<T>(weight[2 * o] * (C)in[t.at[2 * o]] + weight[2 * o + 1] * (C)in[t.at[2 * o + 1]]);
+      out[o] = value<T>(
+          t, nothing<C>(t) + weight[2 * o] * (C)in[t.at[2 * o]] + weight[2 * o + 1] * (C)in[t.at[2 * o + 1]]);
     return;
   }
   for (int64_t o = 0; o < t.out; o++) {
-    C sum = 0;
+    C sum = nothing<C>(t);
     for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) sum += weight[k] * (C)in[t.at[k]];
-    out[o] = rounded<T>(sum);
+    out[o] = value<T>(t, sum);
   }
 }
 
@@ -144,14 +170,15 @@ void resample_row(const Taps& t, const C* weight, const T* in, T* out) {
 template <int I, class T, class C>
 void resample_pixels(const Taps& t, const C* weight, const T* in, T* out) {
   for (int64_t o = 0; o < t.out; o++, out += I) {
-    C sum[I] = {};
+    C sum[I];
+    std::fill_n(sum, I, nothing<C>(t));
     for (int64_t k = o * t.taps; k < (o + 1) * t.taps; k++) {
       const T* from = in + t.at[k] * I;
 #pragma GCC unroll 4
       for (int c = 0; c < I; c++) sum[c] += weight[k] * (C)from[c];
     }
 #pragma GCC unroll 4
-    for (int c = 0; c < I; c++) out[c] = rounded<T>(sum[c]);
+    for (int c = 0; c < I; c++) out[c] = value<T>(t, sum[c]);
   }
 }
 template <int I, class C>
@@ -176,10 +203,10 @@ void resample_rows(const Taps& t, const C* weight, int64_t inner, const T* in, T
         continue;
       }
     }
-    std::fill(sums, sums + inner, C(0));
+    std::fill(sums, sums + inner, nothing<C>(t));
     for (int64_t k = 0; k < t.taps; k++)
       if (w[k] != 0) add_scaled(inner, w[k], in + at[k] * inner, sums);
-    for (int64_t i = 0; i < inner; i++) out[i] = rounded<T>(sums[i]);
+    for (int64_t i = 0; i < inner; i++) out[i] = value<T>(t, sums[i]);
   }
 }
 
@@ -188,7 +215,7 @@ int64_t outer_grain(int64_t row) { return std::max<int64_t>(1, 16384 / std::max<
 // x is (outer, in, inner); y (outer, out, inner).
 template <class T>
 void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
-  using C = std::conditional_t<std::is_floating_point_v<compute_t<T>>, compute_t<T>, float>;
+  using C = std::conditional_t<std::is_floating_point_v<compute_t<T>>, compute_t<T>, int32_t>;
   const std::vector<C> weight(t.weight.begin(), t.weight.end());
   parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
     std::vector<C> sums((size_t)inner);
@@ -438,9 +465,12 @@ Tensor interpolate(const Tensor& input, const Dims& size, const std::optional<st
     if (scales) scale = (*scales)[(size_t)d];
     // PyTorch's images go by their sizes here, where a factor of 2.3 makes 4 pixels out of 2.
     if (info->mode == Mode::Nearest && dims == 2 && (out == in || out == 2 * in)) scale = std::nullopt;
-    taps.push_back(input.dtype() == Dtype::Float64
+    const bool bytes =
+        input.dtype() == Dtype::UInt8 && info->mode != Mode::Nearest && info->mode != Mode::NearestExact;
+    taps.push_back(bytes || input.dtype() == Dtype::Float64
                        ? make_taps<double>(in, out, scale, info->mode, align_corners, antialias)
                        : make_taps<float>(in, out, scale, info->mode, align_corners, antialias));
+    if (bytes) taps.back() = of_bytes(*taps.back());
   }
   return apply_all(input, taps, false, info->nodes[dims - 1]);
 }
