@@ -87,11 +87,37 @@ Dims broadcast_sizes(const TensorList& inputs) {
   return d;
 }
 
+namespace {
+
+// Strides in the order of `like`, without the gaps that a view may have.
+Dims packed_strides(const Dims& sizes, const Dims& like) {
+  std::vector<int> order;
+  for (int d = sizes.ssize() - 1; d >= 0; d--) order.push_back(d);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return like[a] < like[b]; });
+  Dims strides(sizes.size(), 1);
+  int64_t step = 1;
+  for (int d : order) {
+    strides[d] = step;
+    step *= sizes[d];
+  }
+  return strides;
+}
+bool repeats_values(const Tensor& t) {
+  for (int64_t d = 0; d < t.dim(); d++)
+    if (t.stride(d) == 0 && t.size(d) > 1) return true;
+  return false;
+}
+
+}  // namespace
+
 Tensor make_output(const Dims& sizes, Dtype dtype, std::initializer_list<const Tensor*> inputs) {
   for (const Tensor* t : inputs) {
     if (!t->defined() || t->sizes() != sizes) continue;
     if (t->is_contiguous()) break;
     if (is_non_overlapping_and_dense(sizes, t->strides())) return empty_like(*t, dtype);
+    // A view with gaps, of a turned tensor too: the results lie in its order.
+    if (!t->is_sparse() && !repeats_values(*t))
+      return empty_strided(sizes, packed_strides(sizes, t->strides()), dtype);
   }
   return empty(sizes, dtype);
 }
@@ -533,18 +559,7 @@ void run_rows(const Tensor& out, Dtype out_compute, const Operand* inputs, int c
 
 // New memory in the order of out's dimensions, without the gaps that a view may have.
 Tensor packed_like(const Tensor& out, Dtype dtype) {
-  const Dims &sizes = out.sizes(), &like = out.strides();
-  std::vector<int> order;
-  for (int d = sizes.ssize() - 1; d >= 0; d--) order.push_back(d);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return like[a] < like[b]; });
-  Dims strides(sizes.size(), 1);
-  int64_t step = 1;
-  for (int d : order) {
-    strides[d] = step;
-    step *= sizes[d];
-  }
-  const Tensor flat = empty({out.numel()}, dtype);
-  return alias(flat, sizes, strides, flat.storage_offset());
+  return empty_strided(out.sizes(), packed_strides(out.sizes(), out.strides()), dtype);
 }
 
 // Operands that lie turned in relation to out are replaced by copies in its layout.
