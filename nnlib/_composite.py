@@ -122,7 +122,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     dim = dim % input.dim()
     norms = _C.linalg_vector_norm(input, p, [d for d in range(input.dim()) if d != dim], True)
     above = norms > maxnorm
-    return input * _C.where(above, maxnorm / (_C.where(above, norms, 1) + 1e-7), 1)
+    return (input * _C.where(above, maxnorm / (_C.where(above, norms, 1) + 1e-7), 1)).contiguous()
 
 
 def unravel_index(indices: Tensor, shape) -> tuple[Tensor, ...]:

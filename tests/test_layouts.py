@@ -364,6 +364,29 @@ def test_windows_of_any_kind_against_the_definition(channels, layout):
     assert empty
 
 
+POOLS_3D = {
+    "max": lambda x: F.max_pool3d(x, 2, 1),
+    "avg": lambda x: F.avg_pool3d(x, 2, 2),
+    "adaptive avg": lambda x: F.adaptive_avg_pool3d(x, (5, 2, 3)),
+    "adaptive max": lambda x: F.adaptive_max_pool3d(x, (3, 4, 2)),
+    "unpool": lambda x: F.max_unpool3d(*F.max_pool3d(x, 2, return_indices=True), 2),
+}
+
+
+@pytest.mark.parametrize("name", POOLS_3D)
+def test_a_volume_without_a_batch_is_no_image_with_its_channels_last(name):
+    """(C, D, H, W) whose second dimension comes last in memory."""
+    a = randn(8, 10, 6, 4)
+    results = []
+    for layout in (nnlib.contiguous_format, LAST):
+        x = nnlib.from_numpy(a).contiguous(memory_format=layout).requires_grad_(True)
+        y = POOLS_3D[name](x)
+        y.backward(nnlib.from_numpy(np.cos(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape)))
+        results.append((y.detach().numpy(), x.grad.numpy()))
+    for plane, last in zip(*results, strict=True):
+        np.testing.assert_allclose(last, plane, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 7])
 def test_a_line_of_windows_in_one_dimension(stride):
     a = randn(3, 4, 501)
@@ -388,6 +411,42 @@ def test_operands_turned_against_a_view_with_gaps(dtype):
     part = expected[3:97:2, 5:58, 1:5]
     part[...] = (part - b) * b
     np.testing.assert_array_equal(whole.double().numpy(), expected)
+
+
+CONTIGUOUS = {
+    "softmax": lambda x: F.softmax(x, 1),
+    "log_softmax": lambda x: F.log_softmax(x, 2),
+    "cumsum": lambda x: x.cumsum(1),
+    "cumprod": lambda x: x.cumprod(-1),
+    "logcumsumexp": lambda x: x.logcumsumexp(1),
+    "masked_fill": lambda x: x.masked_fill(x > 0, 1.0),
+    "renorm": lambda x: x.renorm(2, 0, 1.0),
+    "attention with dropout": lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=1e-9),
+    "attention of one head": lambda x: F.scaled_dot_product_attention(x[0], x[0], x[0]),
+}
+
+
+@pytest.mark.parametrize("name", CONTIGUOUS)
+def test_results_that_may_be_viewed_whatever_the_operand_looks_like(name):
+    """As PyTorch lays them out; other results keep their operand's order."""
+    a = randn(2, 3, 4, 5)
+    f = CONTIGUOUS[name]
+    want = f(nnlib.from_numpy(a))
+    for turned in (
+        nnlib.from_numpy(a).contiguous(memory_format=LAST),
+        nnlib.from_numpy(a.transpose().copy()).permute(3, 2, 1, 0),
+    ):
+        got = f(turned)
+        assert got.is_contiguous()
+        np.testing.assert_allclose(got.view(-1).numpy(), want.reshape(-1).numpy(), rtol=1e-5, atol=1e-6)
+        assert turned.exp().stride() == turned.stride()
+
+
+def test_attention_lies_as_its_queries_do():
+    q, k = nnlib.from_numpy(randn(2, 3, 4, 8)), nnlib.from_numpy(randn(2, 3, 6, 8))
+    beside = q.transpose(1, 2).contiguous().transpose(1, 2)
+    assert F.scaled_dot_product_attention(q, k, k).is_contiguous()
+    assert F.scaled_dot_product_attention(beside, k, k).transpose(1, 2).is_contiguous()
 
 
 # ---- random numbers

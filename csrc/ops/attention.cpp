@@ -241,6 +241,8 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   args.scale = factor;
   if (dropout_p > 0)
     args.dropout = draw_dropout_rows(q4.size(0) * q4.size(1) * q4.size(2), k4.size(2), dropout_p);
+  // As queries of (B, H, L, E) that were projected together lie; PyTorch gives that with no dropout alone.
+  args.heads_beside = query.dim() == 4 && !args.dropout && q4.stride(1) < q4.stride(2);
   const Tensor out =
       defined ? by_definition(q4, k4, v4, four, args) : fused_attention(q4, k4, v4, four, args);
   const Dims sizes = with_rows(lead, out.size(-2), out.size(-1));

@@ -16,6 +16,7 @@ struct AttentionArgs {
   std::optional<DropoutRows> dropout;  // of the probabilities, a row for each query
   bool recorded = false;               // backward follows
   bool by_rows = false;                // attention_takes_rows()
+  bool heads_beside = false;           // in the result's memory each position's heads lie beside each other
 };
 
 // Whether the scores of a query are made as one row, for few queries, or panels of queries at a time.
@@ -25,7 +26,7 @@ bool attention_takes_rows(const Tensor& q, const Tensor& k, const Tensor& v, boo
 
 // q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and
 // each head of keys and values serves H / Hk neighbouring heads of queries. The result is (B, H, L, Ev),
-// heads beside each other in memory, float64 or else float32. *normalizers (2, B, H, L), which backward
+// float64 or else float32. *normalizers (2, B, H, L), which backward
 // needs: the largest score of each query, and 1 / the sum of its exponentials. Kept apart, since their
 // logarithm would lose as many digits as the largest score has before the point.
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,

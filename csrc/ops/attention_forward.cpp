@@ -213,7 +213,8 @@ Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
                          Tensor* normalizers) {
   const int64_t B = q.size(0), H = q.size(1), L = q.size(2), Ev = v.size(3);
   const Dtype type = q.dtype() == Dtype::Float64 ? Dtype::Float64 : Dtype::Float32;
-  Tensor out = empty_strided({B, H, L, Ev}, {L * H * Ev, Ev, H * Ev, 1}, type);
+  const Dims sizes{B, H, L, Ev}, beside{L * H * Ev, Ev, H * Ev, 1};
+  Tensor out = args.heads_beside ? empty_strided(sizes, beside, type) : empty(sizes, type);
   *normalizers = empty({2, B, H, L}, type);
   switch (q.dtype()) {
     case Dtype::Float64:

@@ -144,15 +144,8 @@ Tensor scan(const Tensor& self, int64_t dim, Dtype type, const F& step, std::opt
   // 16-bit floats at once: converted lane by lane they would take longer than the sums.
   if (type == Dtype::BFloat16 || type == Dtype::Float16)
     return cast_values(again(cast_values(self, Dtype::Float32), dim, Dtype::Float32), type);
-  if (!self.is_contiguous()) {
-    // In the order of its memory, where that has no gaps.
-    const std::vector<int64_t> order = memory_order(self);
-    const Tensor x = in_order(self, order);
-    if (!x.is_contiguous()) return again(contiguous_values(self), dim, type);
-    const int64_t d = std::find(order.begin(), order.end(), dim) - order.begin();
-    return nnlib::alias(again(x, d, type), self.sizes(), self.strides(), 0);
-  }
-  Tensor out = empty_like(self, type);
+  if (!self.is_contiguous()) return again(contiguous_values(self), dim, type);
+  Tensor out = empty(self.sizes(), type);
   if (self.numel() == 0) return out;
   if (self.dim() > 0 && (type == Dtype::Float32 || type == Dtype::Float64 || type == Dtype::Int64)) {
     const Extent e(self.sizes(), dim);

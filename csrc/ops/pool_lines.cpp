@@ -55,10 +55,10 @@ void each_pixel_task(const Windows& w, const F& f) {
 }  // namespace
 
 bool pools_channels(const Tensor& input, const Windows& w) {
-  // Lines of few channels are turned into planes.
-  return is_floating(input.dtype()) && input.dim() >= 4 && input.size(1) >= 8 && !input.is_contiguous() &&
-         is_channels_last(input.sizes(), input.strides()) && w.in_plane() < INT32_MAX && w.out_plane() > 0 &&
-         w.out_plane() < INT32_MAX;
+  // Lines of few channels are turned into planes. (C, D, H, W) has no channels in its second dimension.
+  return is_floating(input.dtype()) && input.dim() >= 4 && input.size(0) * input.size(1) == w.planes &&
+         input.size(1) >= 8 && !input.is_contiguous() && is_channels_last(input.sizes(), input.strides()) &&
+         w.in_plane() < INT32_MAX && w.out_plane() > 0 && w.out_plane() < INT32_MAX;
 }
 
 namespace {

@@ -67,15 +67,17 @@ void scatter_channels(const Tensor& x, const Tensor& indices, const Tensor& out,
   });
 }
 
-bool channels_last(const Tensor& t) {
-  return t.dim() >= 4 && !t.is_contiguous() && is_channels_last(t.sizes(), t.strides());
+// `planes`: samples times channels, which tells (N, C, H, W) from (C, D, H, W).
+bool channels_last(const Tensor& t, int64_t planes) {
+  return t.dim() >= 4 && t.size(0) * t.size(1) == planes && !t.is_contiguous() &&
+         is_channels_last(t.sizes(), t.strides());
 }
 
 }  // namespace
 
 Tensor scatter_places(const Tensor& x, const Tensor& indices, const Dims& sizes, int64_t planes,
                       bool accumulate, const char* name) {
-  if (is_floating(x.dtype()) && x.numel() > 0 && channels_last(x) && channels_last(indices)) {
+  if (is_floating(x.dtype()) && x.numel() > 0 && channels_last(x, planes) && channels_last(indices, planes)) {
     Tensor out = empty(sizes, x.dtype(), channels_format(x));
     dispatch_floating(x.dtype(), name, [&](auto tag) {
       scatter_channels<typename decltype(tag)::type>(x, indices, out, accumulate);

@@ -134,23 +134,10 @@ void run_softmax_of(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
       {{&x, DtypeOf<T>::value}, {&out, DtypeOf<T>::value, true}}, dim,
       [&](void* const* rows) { kernel(1, n, (const T*)rows[0], (T*)rows[1]); }, 4);
 }
-// Dimensions of results without gaps in the order of their memory, operands in the same order and packed.
-struct Ordered {
-  std::vector<int64_t> order;
-  int64_t dim;
-  Ordered(const Tensor& result, int64_t dim) : order(memory_order(result)), dim(dim) {
-    if (result.dim()) this->dim = std::find(order.begin(), order.end(), dim) - order.begin();
-  }
-  Tensor operator()(const Tensor& t) const { return contiguous_values(in_order(t, order)); }
-};
-
 // out has x's type.
 void run_softmax(const Tensor& out, const Tensor& x, int64_t dim, bool log) {
-  if (!x.is_contiguous()) {
-    const Ordered ordered(out, dim);
-    if (const Tensor to = in_order(out, ordered.order); to.is_contiguous())
-      return run_softmax(to, ordered(x), ordered.dim, log);
-  }
+  // Lane by lane a turned tensor would be read value by value.
+  if (!x.is_contiguous()) return run_softmax(out, contiguous_values(x), dim, log);
   if (x.dtype() == Dtype::Float64)
     run_softmax_of<double>(out, x, dim, log);
   else
@@ -186,13 +173,8 @@ void run_softmax_grad_of(const Tensor& g, const Tensor& y, const Tensor& out, in
 #undef NNLIB_SOFTMAX_KERNEL
 // g has y's type.
 Tensor run_softmax_grad(const Tensor& g, const Tensor& y, int64_t dim, bool log) {
-  if (!g.is_contiguous() || !y.is_contiguous()) {
-    const Ordered ordered(y, dim);
-    const Tensor out = run_softmax_grad(ordered(g), ordered(y), ordered.dim, log);
-    Dims strides = y.sizes();
-    for (size_t i = 0; i < strides.size(); i++) strides[(size_t)ordered.order[i]] = out.strides()[i];
-    return nnlib::alias(out, y.sizes(), strides, 0);
-  }
+  if (!g.is_contiguous() || !y.is_contiguous())
+    return run_softmax_grad(contiguous_values(g), contiguous_values(y), dim, log);
   Tensor out = empty(y.sizes(), y.dtype());
   if (y.dtype() == Dtype::Float64)
     run_softmax_grad_of<double>(g, y, out, dim, log);
@@ -215,7 +197,7 @@ Tensor softmax_named(const Tensor& self, int64_t dim, std::optional<Dtype> dtype
     throw_message<NotImplementedError>("\"", log ? "log_softmax" : "softmax",
                                        "_lastdim_kernel_impl\" not implemented for '",
                                        dtype_legacy_name(self.dtype()), "'");
-  Tensor out = empty_like(self);
+  Tensor out = empty(self.sizes(), self.dtype());
   run_softmax(out, self, d, log);
   if (wants_grad(self)) {
     record(out, log ? "LogSoftmaxBackward0" : "SoftmaxBackward0", {self},

@@ -89,7 +89,7 @@ void check_fill_type(const Tensor& value, Dtype self) {
 Tensor masked_fill(const Tensor& self, const Tensor& mask, const Tensor& value) {
   check_mask(mask, value);
   check_fill_type(value, self.dtype());
-  Tensor out = make_output(broadcast_sizes({self, mask}), self.dtype(), {&self});
+  Tensor out = empty(broadcast_sizes({self, mask}), self.dtype());
   run_where(out, mask, value, self);
   if (wants_grad(self, value)) record(out, "MaskedFillBackward0", {self, value}, masked_fill_backward(mask));
   return out;

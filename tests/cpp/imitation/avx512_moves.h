@@ -24,6 +24,13 @@ NNLIB_IMITATED __m512i _mm512_castps_si512(__m512 a) { return __m512i(a); }
 NNLIB_IMITATED __m512d _mm512_castps_pd(__m512 a) { return __m512d(a); }
 NNLIB_IMITATED __m512 _mm512_castsi512_ps(__m512i a) { return __m512(a); }
 NNLIB_IMITATED __m512 _mm512_castpd_ps(__m512d a) { return __m512(a); }
+NNLIB_IMITATED __m512 _mm512_castps256_ps512(__m256 a) {  // the upper half is undefined
+  return imitation::join<__m512>(a, _mm256_setzero_ps());
+}
+NNLIB_IMITATED __m512d _mm512_insertf64x4(__m512d a, __m256d b, const int half) {
+  const auto x = imitation::halves<__m256d>(a);
+  return half ? imitation::join<__m512d>(x.low, b) : imitation::join<__m512d>(b, x.high);
+}
 
 NNLIB_IMITATED __m512i _mm512_cvtps_epi32(__m512 a) {
   const auto x = imitation::halves<__m256>(a);
