@@ -286,3 +286,11 @@ def test_symmetric_matrices_of_every_kind(n, kind):
     np.testing.assert_allclose(values, np.linalg.eigvalsh(a), atol=scale)
     np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, a, atol=scale)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-13 * n)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3), (2, 3, 0), (0, 0)])
+@pytest.mark.parametrize("order", [1, 2, float("inf")])
+def test_norms_of_matrices_without_rows_or_columns_are_zero(shape, order):
+    got = nnlib.linalg.matrix_norm(nnlib.zeros(shape), order)
+    assert got.shape == shape[:-2] and not got.any()
+    assert nnlib.linalg.matrix_norm(nnlib.zeros(shape), order, keepdim=True).shape == (*shape[:-2], 1, 1)

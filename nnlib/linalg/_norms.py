@@ -25,6 +25,11 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (x * y).sum(dim)
 
 
+def _largest(values: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """The largest of values that are not below 0; 0 of none."""
+    return values.amax(dim, keepdim) if values.shape[dim] else values.sum(dim, keepdim)
+
+
 @takes_out
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None) -> Tensor:
     """A norm of each matrix.
@@ -59,12 +64,12 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dt
     rows, columns = (d % A.dim() for d in dim)
     if ord in ("nuc", 2, -2):
         values = _C.linalg_svdvals(A.movedim((rows, columns), (-2, -1)))
-        result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord == 2 else values.amin(-1)
+        result = values.sum(-1) if ord == "nuc" else _largest(values, -1) if ord == 2 else values.amin(-1)
         low, high = sorted((rows, columns))
         return result.unsqueeze(low).unsqueeze(high) if keepdim else result
     summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = A.abs().sum(summed, keepdim=True)
-    result = sums.amax(kept, keepdim=True) if ord > 0 else sums.amin(kept, keepdim=True)
+    result = _largest(sums, kept, True) if ord > 0 else sums.amin(kept, keepdim=True)
     return result if keepdim else result.squeeze((rows, columns))
 
 
