@@ -462,3 +462,25 @@ def test_the_generator_is_the_mersenne_twister():
     np.testing.assert_array_equal(rest.numpy(), ((want[1000:] & 0xFFFFFF) / 2**24).astype(np.float32))
     nnlib.set_rng_state(state)
     assert nnlib.equal(nnlib.rand(1000), rest)
+
+
+@pytest.mark.parametrize("channels", [4, 36, 288])
+def test_rolls_and_pixel_shuffles_keep_the_channels_last(channels):
+    a = randn(2, channels, 6, 4)
+    planes = nnlib.tensor(a)
+    x = planes.contiguous(memory_format=LAST)
+    for f in (
+        lambda x: x.roll(3, 3),
+        lambda x: x.roll((-1, 9, 1), (2, 3, 1)),
+        lambda x: x.roll((1, 2, 3, -1, 1), (0, 1, 2, 3, 2)),
+        lambda x: F.pixel_shuffle(x, 2),
+        lambda x: F.pixel_unshuffle(x, 2),
+    ):
+        got, want = f(x), f(planes)
+        assert got.is_contiguous(memory_format=LAST) and want.is_contiguous()
+        np.testing.assert_array_equal(got.numpy(), want.numpy())
+    shuffled = a.reshape(2, channels // 4, 2, 2, 6, 4).transpose(0, 1, 4, 2, 5, 3)
+    np.testing.assert_array_equal(F.pixel_shuffle(x, 2).numpy(), shuffled.reshape(2, channels // 4, 12, 8))
+    np.testing.assert_array_equal(F.pixel_unshuffle(F.pixel_shuffle(x, 2), 2).numpy(), a)
+    rolled = np.roll(a, (1, 2, 3, -1, 1), (0, 1, 2, 3, 2))
+    np.testing.assert_array_equal(x.roll((1, 2, 3, -1, 1), (0, 1, 2, 3, 2)).numpy(), rolled)

@@ -219,11 +219,12 @@ void for_each_run(const Loops& l, F f) {
 }
 
 // The dimension outside the inner one that lies together in the source where the inner one does so in the
-// destination alone; -1: none.
+// destination alone; -1: none, or squares so narrow and short that each is not worth a call.
 int turned_dim(const Loops& l) {
+  constexpr int64_t kNarrow = 3, kShort = 32;
   if (l.ds.back() != 1 || l.ss.back() == 1 || l.ss.back() == 0) return -1;
   for (int k = l.sizes.ssize() - 2; k >= 0; k--)
-    if (l.ss[k] == 1) return k;
+    if (l.ss[k] == 1) return l.sizes[k] <= kNarrow && l.sizes.back() <= kShort ? -1 : k;
   return -1;
 }
 

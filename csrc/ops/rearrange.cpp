@@ -23,6 +23,13 @@ Tensor reversed(const Tensor& x, const Dims& dims) {
   }
   return nnlib::alias(x, x.sizes(), strides, offset);
 }
+
+// Of results that keep the channels of an image last.
+MemoryFormat image_format(const Tensor& x) {
+  const bool last =
+      x.dim() == 4 && x.numel() > 0 && !x.is_contiguous() && x.is_contiguous(MemoryFormat::ChannelsLast);
+  return last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+}
 }  // namespace
 
 Tensor repeat(const Tensor& x, const Dims& repeats) {
@@ -145,22 +152,38 @@ Tensor rot90(const Tensor& x, int64_t k, const Dims& dims) {
   return r;
 }
 
+namespace {
+// Moves values by `by` places along each dimension from d on: what leaves at the end comes in at the start.
+void roll_values(const Tensor& r, const Tensor& x, const Dims& by, int64_t d) {
+  while (d < x.dim() && by[d] == 0) d++;
+  if (d == x.dim()) return copy_values(r, x);
+  const int64_t s = by[d], rest = x.sizes()[d] - s;
+  roll_values(narrow(r, d, s, rest), narrow(x, d, 0, rest), by, d + 1);
+  roll_values(narrow(r, d, 0, s), narrow(x, d, rest, s), by, d + 1);
+}
+}  // namespace
+
 Tensor roll(const Tensor& x, const Dims& shifts, const Dims& dims) {
   NNLIB_CHECK(!shifts.empty(), "`shifts` required");
   if (dims.empty() && shifts.size() == 1)
     return view(roll(contiguous(reshape(x, {-1})), shifts, {0}), x.sizes());
   NNLIB_CHECK(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(),
               ", dims:", dims.size());
+  // A few dimensions at a time: each doubles the number of blocks.
+  constexpr int64_t kAtOnce = 3;
   Tensor r = x;
-  for (size_t i = 0; i < dims.size(); i++) {
-    const int64_t d = wrap_dim(dims[i], x.dim(), false), n = x.sizes()[d];
+  MemoryFormat format = image_format(x);
+  for (int64_t i = 0; i < dims.ssize(); i += kAtOnce) {
     Tensor from = r;
-    r = empty(x.sizes(), x.dtype());
-    if (x.numel() == 0) break;
-    const int64_t s = ((shifts[i] % n) + n) % n;
+    Dims by((size_t)x.dim(), 0);
+    for (int64_t k = i; k < std::min<int64_t>(i + kAtOnce, dims.ssize()); k++) {
+      const int64_t d = wrap_dim(dims[k], x.dim(), false), n = std::max<int64_t>(1, x.sizes()[d]);
+      by[d] = (by[d] + shifts[k] % n + n) % n;
+      if (shifts[k] % n == 0) format = MemoryFormat::Contiguous;  // as PyTorch's joins with nothing are
+    }
+    r = empty(x.sizes(), x.dtype(), format);
     NoGradGuard guard;
-    copy_values(narrow(r, d, s, n - s), narrow(from, d, 0, n - s));
-    copy_values(narrow(r, d, 0, s), narrow(from, d, n - s, s));
+    if (x.numel()) roll_values(r, from, by, 0);
   }
   if (wants_grad(x))
     record(r, "RollBackward0", {x}, [shifts, dims](Backward&, const TensorList& g) {
@@ -260,10 +283,13 @@ Tensor shuffle_pixels(const Tensor& x, int64_t f, bool gather) {
   {
     NoGradGuard guard;
     Dims six = gather ? Dims{n, c / (f * f), f, f, h, w} : Dims{n, c, h / f, f, w / f, f};
-    Tensor p = permute(reshape(x, six), gather ? Dims{0, 1, 4, 2, 5, 3} : Dims{0, 1, 3, 5, 2, 4});
-    for (int64_t s : gather ? Dims{c / (f * f), h * f, w * f} : Dims{c * f * f, h / f, w / f})
-      lead.push_back(s);
-    r = detach(reshape(clone(p, MemoryFormat::Contiguous), lead));
+    const Dims image = gather ? Dims{c / (f * f), h * f, w * f} : Dims{c * f * f, h / f, w / f};
+    const bool last = image_format(x) == MemoryFormat::ChannelsLast;
+    Dims order = gather ? Dims{0, 1, 4, 2, 5, 3} : Dims{0, 1, 3, 5, 2, 4};
+    if (last) order = gather ? Dims{0, 4, 2, 5, 3, 1} : Dims{0, 2, 4, 1, 3, 5};
+    for (int i : last ? Dims{1, 2, 0} : Dims{0, 1, 2}) lead.push_back(image[i]);
+    r = reshape(clone(permute(reshape(x, six), order), MemoryFormat::Contiguous), lead);
+    r = detach(last ? permute(r, {0, 3, 1, 2}) : r);
   }
   if (wants_grad(x))
     record(
