@@ -387,6 +387,50 @@ def test_a_volume_without_a_batch_is_no_image_with_its_channels_last(name):
         np.testing.assert_allclose(last, plane, rtol=1e-6, atol=1e-6)
 
 
+POOLS_1D = {
+    "max": lambda x: F.max_pool1d(x, 3, 2, 1, ceil_mode=True),
+    "max dilated": lambda x: F.max_pool1d(x, 2, 1, 1, dilation=2),
+    "places": lambda x: F.max_pool1d(x, 3, 1, 1, return_indices=True)[0],
+    "avg": lambda x: F.avg_pool1d(x, 3, 2, 1),
+    "adaptive avg": lambda x: F.adaptive_avg_pool1d(x, 3),
+    "adaptive avg 1": lambda x: F.adaptive_avg_pool1d(x, 1),
+    "adaptive max": lambda x: F.adaptive_max_pool1d(x, 4),
+}
+
+
+@pytest.mark.parametrize("name", POOLS_1D)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 11, 16), (1, 70, 9), (3, 33, 2)])
+def test_lines_with_their_channels_last(shape, dtype, name):
+    """The values and gradients of contiguous lines, in the order of the memory."""
+    N, L, C = shape
+    a = nnlib.from_numpy(randn(*shape)).to(getattr(nnlib, dtype))
+    results = []
+    for last in (True, False):
+        x = a.clone().requires_grad_(True)
+        turned = x.transpose(1, 2)
+        y = POOLS_1D[name](turned if last else turned.contiguous())
+        g = nnlib.from_numpy(np.cos(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape)).to(y.dtype)
+        y.backward(g)
+        if last:
+            assert y.stride() == (y.shape[2] * C, 1, C)
+        results.append((y.detach().double().numpy(), x.grad.double().numpy()))
+    tolerance = 1e-2 if dtype == "bfloat16" else 1e-6
+    for last, line in zip(*results, strict=True):
+        np.testing.assert_allclose(last, line, rtol=tolerance, atol=tolerance)
+
+
+def test_maxima_of_lines_alone_lie_in_order():
+    """As PyTorch's do, where neither places nor gradients are wanted."""
+    a = randn(2, 20, 12)
+    y = F.max_pool1d(nnlib.from_numpy(a).transpose(1, 2), 2)
+    assert y.is_contiguous()
+    np.testing.assert_array_equal(y.numpy(), a.reshape(2, 10, 2, 12).max(2).transpose(0, 2, 1))
+    x = nnlib.from_numpy(a).transpose(1, 2)
+    _, places = F.max_pool1d(x, 2, return_indices=True)
+    np.testing.assert_array_equal(np.take_along_axis(a.transpose(0, 2, 1), places.numpy(), 2), y.numpy())
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 7])
 def test_a_line_of_windows_in_one_dimension(stride):
     a = randn(3, 4, 501)

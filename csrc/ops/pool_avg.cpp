@@ -11,6 +11,7 @@
 #include "ops/pool.h"
 #include "ops/pool_lines.h"
 #include "ops/pool_windows.h"
+#include "ops/shape.h"
 
 namespace nnlib::ops {
 
@@ -322,6 +323,7 @@ Tensor mean_of_planes(const Tensor& x, const Windows& w, const char* name) {
 }
 
 Tensor average(const Tensor& input, const SharedWindows& w, const char* name, const char* node) {
+  if (is_flat_image(input, *w)) return squeeze(average(unsqueeze(input, 2), flat_image(*w), name, node), 2);
   Tensor y;
   const bool last = pools_channels(input, *w);
   if (last) {

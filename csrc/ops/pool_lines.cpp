@@ -61,6 +61,21 @@ bool pools_channels(const Tensor& input, const Windows& w) {
          w.in_plane() < INT32_MAX && w.out_plane() > 0 && w.out_plane() < INT32_MAX;
 }
 
+bool is_flat_image(const Tensor& input, const Windows& w) {
+  if (!is_floating(input.dtype()) || input.dim() != 3 || input.numel() == 0 || input.is_contiguous())
+    return false;
+  const int64_t channels = input.size(1), length = input.size(2);
+  // (C, H, W) of two-dimensional pooling has other planes.
+  return channels > 1 && input.size(0) * channels == w.planes &&
+         input.strides() == Dims{channels * length, 1, channels};
+}
+SharedWindows flat_image(const Windows& w) {
+  Windows image = w;
+  image.in_sizes = {w.in_sizes[0], w.in_sizes[1], 1, w.in_sizes[2]};
+  image.out_sizes = {w.out_sizes[0], w.out_sizes[1], 1, w.out_sizes[2]};
+  return std::make_shared<const Windows>(std::move(image));
+}
+
 namespace {
 
 // The kernels of one element type: Raw is what they take for it. Sums are of the compute type.
@@ -290,7 +305,8 @@ void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, con
 }
 bool gathers_max_grad(const Tensor& g, const Tensor& places, const Windows& w) {
   constexpr double kMostWindows = 9;  // that hold a place
-  if (!pools_channels(g, w) || places.dtype() != Dtype::Int32 || places.strides() != g.strides())
+  if (!pools_channels(g, w) || places.dtype() != Dtype::Int32 ||
+      !is_channels_last(places.sizes(), places.strides()))
     return false;
   double windows = 1;
   for (const Axis& a : w.axis) {

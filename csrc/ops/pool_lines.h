@@ -12,6 +12,11 @@ bool pools_channels(const Tensor& input, const Windows& w);
 inline MemoryFormat channels_format(const Tensor& input) {
   return input.dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
+// True of one-dimensional pooling where (N, C, L) has its channels last, as what is transposed after a
+// transformer has: it is pooled as an image of height 1, without a copy.
+bool is_flat_image(const Tensor& input, const Windows& w);
+// The windows of that image.
+SharedWindows flat_image(const Windows& w);
 // y = the maximum of each window, in input's format; `places` (int32, y's format) where it is defined.
 void max_of_channels(const Tensor& input, const Windows& w, const Tensor& y, const Tensor& places);
 // Whether the gradient of a maximum is better gathered for each place from the windows that hold it than

@@ -11,6 +11,7 @@
 #include "ops/pool_lines.h"
 #include "ops/pool_places.h"
 #include "ops/pool_windows.h"
+#include "ops/shape.h"
 
 namespace nnlib::ops {
 
@@ -113,6 +114,12 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
                            const char* node) {
   check_type(input, name);
   const bool found = wanted || wants_grad(input);
+  // Values alone lie in order, as in PyTorch: of few channels they are not turned there and back.
+  if (is_flat_image(input, *w) && (found || input.size(1) >= 8)) {
+    const auto [y, places] = max_with_places(unsqueeze(input, 2), flat_image(*w), wanted, name, node);
+    if (!found) return {contiguous_values(squeeze(y, 2)), places};
+    return {squeeze(y, 2), wanted ? squeeze(places, 2) : places};
+  }
   const Dtype type = place_type(w->in_plane());
   const auto result = [&](const Tensor& y, const Tensor& places, const Tensor& given) {
     record_max(y, input, places, w->planes, w, node);
