@@ -149,11 +149,11 @@ bool grid_points_f32(const GridImage* image, int64_t n, const float* grid, int32
 // either line, moved to the nearest such pair where one of them lies outside.
 struct PlaneTaps {
   IVec top, bottom;
-  Vec x, y, slope_x,
-      slope_y;  // of the way from one pixel to the next, and its derivative by the grid's value
+  // Of the way from one pixel to the next, and its derivative by the grid's value.
+  Vec x, y, slope_x, slope_y;
   bool inside;
-  Mask before, after, left, right, above,
-      below;  // where a line's pair was moved, and which pixels are inside
+  // Where a line's pair was moved, and which pixels are inside.
+  Mask before, after, left, right, above, below;
 
   NNLIB_INLINE void find(const GridImage& s, Places px, Places py) {
     const Vec first_x = floor(px.x), first_y = floor(py.x);
