@@ -14,7 +14,7 @@ namespace {
 // A load for each pair: gather instructions take longer for half of it.
 NNLIB_INLINE void gather_pairs(const float* p, const int32_t* at, __m256* even, __m256* odd) {
   const auto two = [&](int i, int j) __attribute__((always_inline)) {
-    const __m128 first = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p + at[i])));
+    const __m128 first = _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i_u*>(p + at[i])));
     return _mm_loadh_pi(first, reinterpret_cast<const __m64*>(p + at[j]));
   };
   const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0, 1)), two(4, 5), 1);
