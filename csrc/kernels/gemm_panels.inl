@@ -13,8 +13,8 @@ NNLIB_INLINE void pack_panels(int64_t width, int64_t each, int64_t n, int64_t kc
                               T scale, T* dst, int64_t panel) {
   constexpr int64_t kRows = 4, kLine = 64 / sizeof(T), w = kLanes<T>;
   const VecOf<T> s = splat(scale);
-  // Narrow panels are moved in whole vectors up to this row: the next line overwrites what runs over, and what
-  // is read beside the row lies in the next one.
+  // Narrow panels are moved in whole vectors up to this row: the next line overwrites what runs over, and
+  // what is read beside the row lies in the next one.
   const int64_t lines = (w + width - 1) / width;
   const int64_t whole_until = width <= w && ld >= w ? kc - (lines < 2 ? 2 : lines) : -1;
   for (int64_t r = 0; r < kc; r += kRows) {
