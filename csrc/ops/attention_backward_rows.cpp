@@ -55,9 +55,8 @@ struct BackwardRows : AttentionSizes {
     probabilities(n, normalizers[0], normalizers[B * H * L], p);
     // Added up as the gradients of probabilities are: where one probability is 1 the two cancel to the last
     // bit.
-    C dot, *result = drivers::scratch<drivers::Scratch::Output, C>(Ev);
-    copy_row(out, i, Ev, C(1), result);
-    dots(1, Ev, result, Ev, grad, &dot);
+    C dot;
+    dots(1, Ev, out.row(i), Ev, grad, &dot);
     dots(n, Ev, value.data, value.rs, grad, g);
     if (args.dropout) {
       const DroppedBlock dropped = dropped_block<C>(*args.dropout, at, 1, 0, n);

@@ -26,9 +26,9 @@ bool attention_takes_rows(const Tensor& q, const Tensor& k, const Tensor& v, boo
 
 // q (B, H, L, E), k (B, Hk, S, E), v (B, Hk, S, Ev), strided anyhow, of one floating type; Hk divides H, and
 // each head of keys and values serves H / Hk neighbouring heads of queries. The result is (B, H, L, Ev),
-// float64 or else float32. *normalizers (2, B, H, L), which backward
-// needs: the largest score of each query, and 1 / the sum of its exponentials. Kept apart, since their
-// logarithm would lose as many digits as the largest score has before the point.
+// float64 or else float32. *normalizers (2, B, H, L), which backward needs: the largest score of each query,
+// and 1 / the sum of its exponentials. Kept apart, since their logarithm would lose as many digits as the
+// largest score has before the point.
 Tensor attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionArgs& args,
                          Tensor* normalizers);
 

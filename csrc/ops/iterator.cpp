@@ -102,11 +102,6 @@ Dims packed_strides(const Dims& sizes, const Dims& like) {
   }
   return strides;
 }
-bool repeats_values(const Tensor& t) {
-  for (int64_t d = 0; d < t.dim(); d++)
-    if (t.stride(d) == 0 && t.size(d) > 1) return true;
-  return false;
-}
 
 }  // namespace
 
@@ -116,7 +111,7 @@ Tensor make_output(const Dims& sizes, Dtype dtype, std::initializer_list<const T
     if (t->is_contiguous()) break;
     if (is_non_overlapping_and_dense(sizes, t->strides())) return empty_like(*t, dtype);
     // A view with gaps, of a turned tensor too: the results lie in its order.
-    if (!t->is_sparse() && !repeats_values(*t))
+    if (!t->is_sparse() && !has_internal_overlap(sizes, t->strides()))
       return empty_strided(sizes, packed_strides(sizes, t->strides()), dtype);
   }
   return empty(sizes, dtype);

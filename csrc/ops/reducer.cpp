@@ -1,7 +1,6 @@
 #include "ops/reducer.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "autograd/function.h"
 #include "core/parallel.h"
@@ -114,24 +113,6 @@ std::optional<Straightened> straighten(const Tensor& self, const std::vector<boo
     r.kept_strides.push_back(to[(size_t)d]);
   }
   return r;
-}
-
-std::vector<int64_t> memory_order(const Tensor& self) {
-  std::vector<int64_t> order((size_t)self.dim());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return self.strides()[(size_t)a] > self.strides()[(size_t)b];
-  });
-  return order;
-}
-
-Tensor in_order(const Tensor& self, const std::vector<int64_t>& order) {
-  Dims sizes, strides;
-  for (int64_t d : order) {
-    sizes.push_back(self.sizes()[(size_t)d]);
-    strides.push_back(self.strides()[(size_t)d]);
-  }
-  return alias(self, sizes, strides, self.storage_offset());
 }
 
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask) {

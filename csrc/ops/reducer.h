@@ -54,9 +54,6 @@ Dims reduced_sizes(const Tensor& self, const std::vector<bool>& mask, bool keepd
 // The length of the rows that are reduced, where the last dimensions alone go and each row lies together; 0
 // otherwise. `apart` is how far the next row is; without it rows have to follow one another.
 int64_t contiguous_row(const Tensor& self, const std::vector<bool>& mask, int64_t* apart = nullptr);
-// The dimensions from the largest stride to the smallest, and self with its dimensions in that order.
-std::vector<int64_t> memory_order(const Tensor& self);
-Tensor in_order(const Tensor& self, const std::vector<int64_t>& order);
 int64_t reduced_count(const Tensor& self, const std::vector<bool>& mask);
 
 // A reduction as its loops are quickest: dimensions in the order of the memory, without those that repeat
