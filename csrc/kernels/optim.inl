@@ -57,25 +57,134 @@ void sgd_momentum(int64_t n, T* p, const T* g, T* buf, T sign, T decay, T lr, T 
   });
 }
 
-// shrink multiplies the parameter first (decoupled decay); fresh1 and fresh2 are 1 - beta; root_scale is
-// 1 / sqrt(1 - beta2^t); vmax may be null.
+// The running averages of a gradient and of its square that Adam and its relatives keep; fresh1 and fresh2
+// are 1 - beta.
+template <class T>
+struct Averages {
+  VecOf<T> f1, b2, f2;
+  Averages(T fresh1, T beta2, T fresh2) : f1(splat(fresh1)), b2(splat(beta2)), f2(splat(fresh2)) {}
+  template <class Io>
+  NNLIB_INLINE VecOf<T> mean(Io io, T* m, VecOf<T> grad) const {
+    const VecOf<T> old = io.get(m), now = fma(f1, grad - old, old);
+    io.put(m, now);
+    return now;
+  }
+  template <class Io>
+  NNLIB_INLINE VecOf<T> square(Io io, T* v, VecOf<T> grad) const {
+    const VecOf<T> now = fma(f2 * grad, grad, b2 * io.get(v));
+    io.put(v, now);
+    return now;
+  }
+};
+
+// shrink multiplies the parameter first (decoupled decay); root_scale is 1 / sqrt(1 - beta2^t); vmax may be
+// null.
 template <class T>
 void adam(int64_t n, T* p, const T* g, T* m, T* v, T* vmax, T sign, T decay, T shrink, T fresh1, T beta2,
           T fresh2, T lr, T root_scale, T eps) {
   using V = VecOf<T>;
-  const V s = splat(sign), keep = splat(shrink), f1 = splat(fresh1), b2 = splat(beta2);
-  const V f2 = splat(fresh2), rate = splat(lr), scale = splat(root_scale), e = splat(eps);
+  const V s = splat(sign), keep = splat(shrink), rate = splat(lr), scale = splat(root_scale), e = splat(eps);
+  const Averages<T> average(fresh1, beta2, fresh2);
   each_vector<T>(n, [&](int64_t i, auto io) {
     const V w = io.get(p + i) * keep, grad = penalized(decay, w, s * io.get(g + i));
-    const V old = io.get(m + i), mean = fma(f1, grad - old, old);
-    V square = fma(f2 * grad, grad, b2 * io.get(v + i));
-    io.put(m + i, mean);
-    io.put(v + i, square);
+    const V mean = average.mean(io, m + i, grad);
+    V square = average.square(io, v + i, grad);
     if (vmax) {
       square = max_nan(io.get(vmax + i), square);
       io.put(vmax + i, square);
     }
     io.put(p + i, fnma(rate, mean / fma(sqrt(square), scale, e), w));
+  });
+}
+
+// u is a running maximum of the gradient's size; lr holds the correction of the mean.
+template <class T>
+void adamax(int64_t n, T* p, const T* g, T* m, T* u, T sign, T decay, T fresh1, T beta2, T eps, T lr) {
+  using V = VecOf<T>;
+  const V s = splat(sign), rate = splat(lr), e = splat(eps);
+  const Averages<T> average(fresh1, beta2, 0);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V w = io.get(p + i), grad = penalized(decay, w, s * io.get(g + i));
+    const V mean = average.mean(io, m + i, grad), size = max_nan(average.b2 * io.get(u + i), abs(grad) + e);
+    io.put(u + i, size);
+    io.put(p + i, fnma(rate, mean / size, w));
+  });
+}
+
+// lr_g and lr_m are the rates of the gradient and of its mean, corrections included.
+template <class T>
+void nadam(int64_t n, T* p, const T* g, T* m, T* v, T sign, T decay, T shrink, T fresh1, T beta2, T fresh2,
+           T lr_g, T lr_m, T root_scale, T eps) {
+  using V = VecOf<T>;
+  const V s = splat(sign), keep = splat(shrink), of_g = splat(lr_g), of_m = splat(lr_m);
+  const V scale = splat(root_scale), e = splat(eps);
+  const Averages<T> average(fresh1, beta2, fresh2);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V w = io.get(p + i) * keep, grad = penalized(decay, w, s * io.get(g + i));
+    const V change = fma(of_m, average.mean(io, m + i, grad), of_g * grad);
+    io.put(p + i, w - change / fma(sqrt(average.square(io, v + i, grad)), scale, e));
+  });
+}
+
+// lr holds all corrections. Only a rectified step is divided by the root of the squares.
+template <class T>
+void radam(int64_t n, T* p, const T* g, T* m, T* v, T sign, T decay, T shrink, T fresh1, T beta2, T fresh2,
+           T lr, T eps, bool rectified) {
+  using V = VecOf<T>;
+  const V s = splat(sign), keep = splat(shrink), rate = splat(lr), e = splat(eps);
+  const Averages<T> average(fresh1, beta2, fresh2);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V w = io.get(p + i) * keep, grad = penalized(decay, w, s * io.get(g + i));
+    const V mean = average.mean(io, m + i, grad), square = average.square(io, v + i, grad);
+    io.put(p + i, fnma(rate, rectified ? mean / (sqrt(square) + e) : mean, w));
+  });
+}
+
+// v and u are running averages of squared gradients and of squared changes; fresh is 1 - rho.
+template <class T>
+void adadelta(int64_t n, T* p, const T* g, T* v, T* u, T sign, T decay, T rho, T fresh, T eps, T lr) {
+  using V = VecOf<T>;
+  const V s = splat(sign), rate = splat(lr), e = splat(eps);
+  const Averages<T> average(0, rho, fresh);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V w = io.get(p + i), grad = penalized(decay, w, s * io.get(g + i));
+    const V root = sqrt(average.square(io, v + i, grad) + e);
+    const V change = sqrt(io.get(u + i) + e) / root * grad;
+    average.square(io, u + i, change);
+    io.put(p + i, fnma(rate, change, w));
+  });
+}
+
+// ax follows the parameter: it is the parameter itself where mu is 1, as the first time.
+template <class T>
+void asgd(int64_t n, T* p, const T* g, T* ax, T sign, T decay, T shrink, T lr, T mu) {
+  using V = VecOf<T>;
+  const V s = splat(sign), keep = splat(shrink), rate = splat(lr), share = splat(mu);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V w = io.get(p + i), grad = penalized(decay, w, s * io.get(g + i));
+    const V now = fnma(rate, grad, w * keep), old = io.get(ax + i);
+    io.put(p + i, now);
+    io.put(ax + i, mu != 1 ? fma(share, now - old, old) : now);
+  });
+}
+
+// Each element's own step size grows by `more` while the gradient keeps its sign; where that changed it
+// shrinks by `less`, the element stays, and the gradient counts as 0 next time.
+template <class T>
+void rprop(int64_t n, T* p, const T* g, T* prev, T* size, T sign, T less, T more, T least, T most) {
+  using V = VecOf<T>;
+  const V s = splat(sign), zero = splat(T(0)), one = splat(T(1));
+  const V down = splat(less), up = splat(more), low = splat(least), high = splat(most);
+  each_vector<T>(n, [&](int64_t i, auto io) {
+    const V grad = s * io.get(g + i), agreement = grad * io.get(prev + i);
+    const auto turned = lt(agreement, zero);
+    const V factor = select(turned, down, select(lt(zero, agreement), up, one));
+    const V step = min_nan(max_nan(io.get(size + i) * factor, low), high);
+    const V kept = select(turned, zero, grad);
+    const V way = select(lt(zero, kept), one, select(lt(kept, zero), splat(T(-1)), zero));
+    io.put(size + i, step);
+    io.put(prev + i, kept);
+    io.put(p + i, fnma(way, step, io.get(p + i)));
   });
 }
 
@@ -124,6 +233,12 @@ NNLIB_EACH(sgd_momentum)
 NNLIB_EACH(adam)
 NNLIB_EACH(adagrad)
 NNLIB_EACH(rmsprop)
+NNLIB_EACH(adamax)
+NNLIB_EACH(nadam)
+NNLIB_EACH(radam)
+NNLIB_EACH(adadelta)
+NNLIB_EACH(asgd)
+NNLIB_EACH(rprop)
 #undef NNLIB_EACH
 
 }  // namespace

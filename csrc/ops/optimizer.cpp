@@ -158,19 +158,31 @@ void run(std::vector<Row>& rows, F&& step) {
   finish(rows);
 }
 
+// The values of a state's scalars, one for each parameter.
+std::vector<double> read_scalars(const char* name, const char* what, const TensorList& scalars,
+                                 size_t count) {
+  NNLIB_CHECK(scalars.size() == count, name, " expected ", count, " ", what, " but got ", scalars.size());
+  std::vector<double> values;
+  for (const Tensor& s : scalars) {
+    NNLIB_CHECK(s.defined() && !s.is_sparse() && s.numel() == 1, name, " expected ", what,
+                " that are tensors of one element");
+    values.push_back(s.item().to_double());
+  }
+  return values;
+}
+
+void write_scalars(const TensorList& scalars, const std::vector<double>& values) {
+  for (size_t i = 0; i < values.size(); i++) {
+    fill_values(scalars[i], values[i]);
+    scalars[i].bump_version();
+  }
+}
+
 // Counts each step up and returns the new values.
 std::vector<double> count_steps(const char* name, const TensorList& steps, size_t count) {
-  NNLIB_CHECK(steps.size() == count, name, " expected ", count, " steps but got ", steps.size());
-  std::vector<double> values;
-  for (const Tensor& s : steps) {
-    NNLIB_CHECK(s.defined() && !s.is_sparse() && s.numel() == 1, name,
-                " expected steps that are tensors of one element");
-    values.push_back(s.item().to_double() + 1);
-  }
-  for (size_t i = 0; i < count; i++) {
-    fill_values(steps[i], values[i]);
-    steps[i].bump_version();
-  }
+  std::vector<double> values = read_scalars(name, "steps", steps, count);
+  for (double& value : values) value++;
+  write_scalars(steps, values);
   return values;
 }
 
@@ -246,6 +258,132 @@ void fused_rmsprop(const TensorList& params, const TensorList& grads, const Tens
     const C s = sign, wd = weight_decay, a = alpha, fresh = 1 - alpha, e = eps, mu = momentum, rate = lr;
     const auto& k = kernels::table();
     pick<C>(k.rmsprop_f32, k.rmsprop_f64)(n, p, g, v, mean, buf, s, wd, a, fresh, e, mu, rate);
+  });
+}
+
+void fused_adamax(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
+                  const TensorList& exp_infs, const TensorList& steps, double lr, double beta1, double beta2,
+                  double eps, double weight_decay, bool maximize) {
+  auto rows = make_rows("_fused_adamax", 4, {&params, &grads, &exp_avgs, &exp_infs});
+  const std::vector<double> t = count_steps("_fused_adamax", steps, params.size());
+  const double sign = maximize ? -1 : 1;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), m = chunk.column<C>(2), u = chunk.column<C>(3);
+    const C s = sign, wd = weight_decay, f1 = 1 - beta1, b2 = beta2, e = eps;
+    const C rate = lr / (1 - std::pow(beta1, t[chunk.index]));
+    const auto& k = kernels::table();
+    pick<C>(k.adamax_f32, k.adamax_f64)(n, p, g, m, u, s, wd, f1, b2, e, rate);
+  });
+}
+
+void fused_nadam(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
+                 const TensorList& exp_avg_sqs, const TensorList& mu_products, const TensorList& steps,
+                 double lr, double beta1, double beta2, double eps, double weight_decay,
+                 double momentum_decay, bool decoupled, bool maximize) {
+  auto rows = make_rows("_fused_nadam", 4, {&params, &grads, &exp_avgs, &exp_avg_sqs});
+  std::vector<double> product = read_scalars("_fused_nadam", "products of mu", mu_products, params.size());
+  const std::vector<double> t = count_steps("_fused_nadam", steps, params.size());
+  const auto mu = [&](double step) { return beta1 * (1 - 0.5 * std::pow(0.96, step * momentum_decay)); };
+  // As a product of tensors would be: the factor is rounded to the state's type too.
+  for (size_t i = 0; i < t.size(); i++)
+    product[i] *= mu_products[i].dtype() == Dtype::Float32 ? (float)mu(t[i]) : mu(t[i]);
+  write_scalars(mu_products, product);
+  // The products count as the state keeps them.
+  product = read_scalars("_fused_nadam", "products of mu", mu_products, params.size());
+  const double sign = maximize ? -1 : 1, l2 = decoupled ? 0 : weight_decay;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), m = chunk.column<C>(2), v = chunk.column<C>(3);
+    const double step = t[chunk.index], so_far = product[chunk.index], next = mu(step + 1);
+    const C s = sign, wd = l2, shrink = decoupled ? 1 - lr * weight_decay : 1, e = eps;
+    const C f1 = 1 - beta1, b2 = beta2, f2 = 1 - beta2, scale = 1 / std::sqrt(1 - std::pow(beta2, step));
+    const C of_g = lr * (1 - mu(step)) / (1 - so_far), of_m = lr * next / (1 - so_far * next);
+    const auto& k = kernels::table();
+    pick<C>(k.nadam_f32, k.nadam_f64)(n, p, g, m, v, s, wd, shrink, f1, b2, f2, of_g, of_m, scale, e);
+  });
+}
+
+void fused_radam(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
+                 const TensorList& exp_avg_sqs, const TensorList& steps, double lr, double beta1,
+                 double beta2, double eps, double weight_decay, bool decoupled, bool maximize) {
+  auto rows = make_rows("_fused_radam", 4, {&params, &grads, &exp_avgs, &exp_avg_sqs});
+  const std::vector<double> t = count_steps("_fused_radam", steps, params.size());
+  const double sign = maximize ? -1 : 1, l2 = decoupled ? 0 : weight_decay, most = 2 / (1 - beta2) - 1;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), m = chunk.column<C>(2), v = chunk.column<C>(3);
+    const double step = t[chunk.index], power = std::pow(beta2, step), left = 1 - power;
+    const double rho = most - 2 * step * power / left;
+    const bool rectified = rho > 5;
+    const double factor =
+        rectified ? std::sqrt(left * (rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) : 1;
+    const C s = sign, wd = l2, shrink = decoupled ? 1 - lr * weight_decay : 1, e = eps;
+    const C f1 = 1 - beta1, b2 = beta2, f2 = 1 - beta2, rate = lr / (1 - std::pow(beta1, step)) * factor;
+    const auto& k = kernels::table();
+    pick<C>(k.radam_f32, k.radam_f64)(n, p, g, m, v, s, wd, shrink, f1, b2, f2, rate, e, rectified);
+  });
+}
+
+void fused_adadelta(const TensorList& params, const TensorList& grads, const TensorList& square_avgs,
+                    const TensorList& acc_deltas, const TensorList& steps, double lr, double rho, double eps,
+                    double weight_decay, bool maximize) {
+  auto rows = make_rows("_fused_adadelta", 4, {&params, &grads, &square_avgs, &acc_deltas});
+  count_steps("_fused_adadelta", steps, params.size());
+  const double sign = maximize ? -1 : 1;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), v = chunk.column<C>(2), u = chunk.column<C>(3);
+    const C s = sign, wd = weight_decay, keep = rho, fresh = 1 - rho, e = eps, rate = lr;
+    const auto& k = kernels::table();
+    pick<C>(k.adadelta_f32, k.adadelta_f64)(n, p, g, v, u, s, wd, keep, fresh, e, rate);
+  });
+}
+
+void fused_asgd(const TensorList& params, const TensorList& grads, const TensorList& averages,
+                const TensorList& etas, const TensorList& mus, const TensorList& steps, double lr,
+                double lambd, double alpha, double t0, double weight_decay, bool maximize) {
+  auto rows = make_rows("_fused_asgd", 3, {&params, &grads, &averages});
+  const std::vector<double> eta = read_scalars("_fused_asgd", "etas", etas, params.size());
+  const std::vector<double> mu = read_scalars("_fused_asgd", "mus", mus, params.size());
+  const std::vector<double> t = count_steps("_fused_asgd", steps, params.size());
+  std::vector<double> next_eta, next_mu;
+  for (double step : t) {
+    next_eta.push_back(lr / std::pow(1 + lambd * lr * step, alpha));
+    next_mu.push_back(1 / std::max(1.0, step - t0));
+  }
+  write_scalars(etas, next_eta);
+  write_scalars(mus, next_mu);
+  const double sign = maximize ? -1 : 1;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), ax = chunk.column<C>(2);
+    const C s = sign, wd = weight_decay, rate = eta[chunk.index], share = mu[chunk.index];
+    const C shrink = 1 - lambd * eta[chunk.index];
+    const auto& k = kernels::table();
+    pick<C>(k.asgd_f32, k.asgd_f64)(n, p, g, ax, s, wd, shrink, rate, share);
+  });
+}
+
+void fused_rprop(const TensorList& params, const TensorList& grads, const TensorList& prevs,
+                 const TensorList& step_sizes, const TensorList& steps, double eta_minus, double eta_plus,
+                 double step_size_min, double step_size_max, bool maximize) {
+  auto rows = make_rows("_fused_rprop", 4, {&params, &grads, &prevs, &step_sizes});
+  count_steps("_fused_rprop", steps, params.size());
+  const double sign = maximize ? -1 : 1;
+  run(rows, [&](auto tag, const Chunk& chunk) {
+    using C = typename decltype(tag)::type;
+    const int64_t n = chunk.size();
+    const auto p = chunk.column<C>(0), g = chunk.column<C>(1), prev = chunk.column<C>(2);
+    const auto size = chunk.column<C>(3);
+    const C s = sign, less = eta_minus, more = eta_plus, least = step_size_min, most = step_size_max;
+    const auto& k = kernels::table();
+    pick<C>(k.rprop_f32, k.rprop_f64)(n, p, g, prev, size, s, less, more, least, most);
   });
 }
 

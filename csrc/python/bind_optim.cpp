@@ -26,6 +26,34 @@ void bind_optim(Binder& b) {
       "Tensor[] steps, *, float lr, float alpha, float eps, float weight_decay, float momentum, bool "
       "maximize)",
       kFunction | kPrivate, "One step of RMSprop for a group of parameters.");
+  b.def<ops::fused_adamax>(
+      "_fused_adamax(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_infs, Tensor[] steps, "
+      "*, "
+      "float lr, float beta1, float beta2, float eps, float weight_decay, bool maximize)",
+      kFunction | kPrivate, "One step of Adamax for a group of parameters.");
+  b.def<ops::fused_nadam>(
+      "_fused_nadam(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] "
+      "mu_products, Tensor[] steps, *, float lr, float beta1, float beta2, float eps, float weight_decay, "
+      "float "
+      "momentum_decay, bool decoupled, bool maximize)",
+      kFunction | kPrivate, "One step of NAdam for a group of parameters.");
+  b.def<ops::fused_radam>(
+      "_fused_radam(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] "
+      "steps, *, "
+      "float lr, float beta1, float beta2, float eps, float weight_decay, bool decoupled, bool maximize)",
+      kFunction | kPrivate, "One step of RAdam for a group of parameters.");
+  b.def<ops::fused_adadelta>(
+      "_fused_adadelta(Tensor[] params, Tensor[] grads, Tensor[] square_avgs, Tensor[] acc_deltas, Tensor[] "
+      "steps, *, float lr, float rho, float eps, float weight_decay, bool maximize)",
+      kFunction | kPrivate, "One step of Adadelta for a group of parameters.");
+  b.def<ops::fused_asgd>(
+      "_fused_asgd(Tensor[] params, Tensor[] grads, Tensor[] averages, Tensor[] etas, Tensor[] mus, Tensor[] "
+      "steps, *, float lr, float lambd, float alpha, float t0, float weight_decay, bool maximize)",
+      kFunction | kPrivate, "One step of averaged SGD for a group of parameters.");
+  b.def<ops::fused_rprop>(
+      "_fused_rprop(Tensor[] params, Tensor[] grads, Tensor[] prevs, Tensor[] step_sizes, Tensor[] steps, *, "
+      "float eta_minus, float eta_plus, float step_size_min, float step_size_max, bool maximize)",
+      kFunction | kPrivate, "One step of Rprop for a group of parameters.");
 }
 
 }  // namespace nnlib::python

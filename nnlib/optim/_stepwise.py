@@ -47,6 +47,12 @@ def check_betas(betas):
             raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
 
 
+def both_betas(group):
+    """A group's decay rates as the C++ steps take them."""
+    beta1, beta2 = group["betas"]
+    return {"beta1": float(beta1), "beta2": float(beta2)}
+
+
 def check_fused(group, differentiable):
     """Refuses the combinations of options that ``fused=True`` excludes."""
     if group["fused"]:
@@ -92,7 +98,7 @@ class StepwiseOptimizer(Optimizer):
 
     A subclass implements ``_init_state(state, param, group)``, which fills the state of a parameter
     that has its first gradient, and ``_update_one(param, grad, state, group)``; those with a fused
-    C++ step override ``_update(group, params)``.
+    C++ step override ``_update(group, params)``, and ``_update_one`` serves steps that autograd records.
     """
 
     # Options that an older saved state may lack, and the state entries that have to be tensors.
@@ -158,6 +164,15 @@ class StepwiseOptimizer(Optimizer):
         for p in params:
             grad = -p.grad if group["maximize"] else p.grad
             self._update_one(p, grad, self.state[p], group)
+
+    def _update_fused(self, step, group, params, state, options, **more):
+        """One call of a C++ step with lists of the named state and the group's named options."""
+        if group["differentiable"]:
+            StepwiseOptimizer._update(self, group, params)
+            return
+        numbers = {name: float(group[name]) for name in options}
+        grads = [p.grad for p in params]
+        step(params, grads, *self._states(params, *state), maximize=group["maximize"], **numbers, **more)
 
     def _states(self, params, *names):
         """For each name, the list of that state entry over the parameters."""

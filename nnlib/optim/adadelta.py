@@ -1,6 +1,7 @@
 """Adadelta."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import StepwiseOptimizer, add_decay, check_lr, check_not_negative, documented, plain, scalar
 
@@ -74,6 +75,10 @@ class Adadelta(StepwiseOptimizer):
         state["step"] = scalar(0)
         for name in ("square_avg", "acc_delta"):
             state[name] = nnlib.zeros_like(param.detach())
+
+    def _update(self, group, params):
+        state, options = ("square_avg", "acc_delta", "step"), ("lr", "rho", "eps", "weight_decay")
+        self._update_fused(_C._fused_adadelta, group, params, state, options)
 
     def _update_one(self, param, grad, state, group):
         rho, eps, lr = group["rho"], group["eps"], plain(group["lr"])

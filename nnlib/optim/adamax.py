@@ -1,10 +1,12 @@
 """Adamax."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import (
     StepwiseOptimizer,
     add_decay,
+    both_betas,
     check_betas,
     check_lr,
     check_not_negative,
@@ -84,20 +86,17 @@ class Adamax(StepwiseOptimizer):
         for name in ("exp_avg", "exp_inf"):
             state[name] = nnlib.zeros_like(param.detach())
 
+    def _update(self, group, params):
+        state, options = ("exp_avg", "exp_inf", "step"), ("lr", "eps", "weight_decay")
+        self._update_fused(_C._fused_adamax, group, params, state, options, **both_betas(group))
+
     def _update_one(self, param, grad, state, group):
         beta1, beta2 = group["betas"]
         exp_avg, exp_inf = state["exp_avg"], state["exp_inf"]
         state["step"] += 1
         grad = add_decay(grad, param, group["weight_decay"])
         exp_avg.lerp_(grad, 1 - beta1)
-        kept = exp_inf * beta2 if group["differentiable"] else exp_inf.mul_(beta2)
-        size = nnlib.maximum(kept, grad.abs().add_(group["eps"]))
+        # The graph holds both operands of the division: the next step must not overwrite them. The rate may be a tensor.
+        size = state["exp_inf"] = nnlib.maximum(exp_inf * beta2, grad.abs().add_(group["eps"]))
         rate = plain(group["lr"]) / (1 - beta1 ** state["step"].item())
-        if group["differentiable"]:
-            # The graph holds both operands of the division, which the next step must not overwrite; the rate may be a
-            # tensor.
-            state["exp_inf"] = size
-            param.sub_(exp_avg.clone() / size * rate)
-        else:
-            exp_inf.copy_(size)
-            param.addcdiv_(exp_avg, size, value=-rate)
+        param.sub_(exp_avg.clone() / size * rate)

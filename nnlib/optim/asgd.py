@@ -1,6 +1,7 @@
 """Averaged stochastic gradient descent."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import StepwiseOptimizer, add_decay, check_lr, check_not_negative, documented, plain, scalar
 
@@ -77,6 +78,10 @@ class ASGD(StepwiseOptimizer):
         state["eta"] = scalar(plain(group["lr"]))
         state["mu"] = scalar(1)
         state["ax"] = nnlib.zeros_like(param.detach())
+
+    def _update(self, group, params):
+        state, options = ("ax", "eta", "mu", "step"), ("lr", "lambd", "alpha", "t0", "weight_decay")
+        self._update_fused(_C._fused_asgd, group, params, state, options)
 
     def _update_one(self, param, grad, state, group):
         lambd, lr = group["lambd"], plain(group["lr"])

@@ -1,10 +1,12 @@
 """NAdam."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import (
     StepwiseOptimizer,
     add_decay,
+    both_betas,
     check_betas,
     check_lr,
     check_not_negative,
@@ -96,6 +98,12 @@ class NAdam(StepwiseOptimizer):
         for name in ("exp_avg", "exp_avg_sq"):
             state[name] = nnlib.zeros_like(param.detach())
 
+    def _update(self, group, params):
+        state = "exp_avg", "exp_avg_sq", "mu_product", "step"
+        options = "lr", "eps", "weight_decay", "momentum_decay"
+        more = {"decoupled": bool(group["decoupled_weight_decay"]), **both_betas(group)}
+        self._update_fused(_C._fused_nadam, group, params, state, options, **more)
+
     def _update_one(self, param, grad, state, group):
         beta1, beta2 = group["betas"]
         lr, decay = plain(group["lr"]), group["momentum_decay"]
@@ -114,7 +122,4 @@ class NAdam(StepwiseOptimizer):
         exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         denom = exp_avg_sq.div(1 - beta2**step).sqrt_().add(group["eps"])
         fresh, kept = (1.0 - mu) / (1.0 - product), mu_next / (1.0 - product * mu_next)
-        if group["differentiable"]:  # lr may be a tensor
-            param.sub_((grad * fresh + exp_avg * kept) / denom * lr)
-        else:
-            param.addcdiv_(grad, denom, value=-lr * fresh).addcdiv_(exp_avg, denom, value=-lr * kept)
+        param.sub_((grad * fresh + exp_avg * kept) / denom * lr)

@@ -1,10 +1,12 @@
 """RAdam."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import (
     StepwiseOptimizer,
     add_decay,
+    both_betas,
     check_betas,
     check_lr,
     check_not_negative,
@@ -90,6 +92,11 @@ class RAdam(StepwiseOptimizer):
         state["step"] = scalar(0)
         for name in ("exp_avg", "exp_avg_sq"):
             state[name] = nnlib.zeros_like(param.detach())
+
+    def _update(self, group, params):
+        state, options = ("exp_avg", "exp_avg_sq", "step"), ("lr", "eps", "weight_decay")
+        more = {"decoupled": bool(group["decoupled_weight_decay"]), **both_betas(group)}
+        self._update_fused(_C._fused_radam, group, params, state, options, **more)
 
     def _update_one(self, param, grad, state, group):
         beta1, beta2 = group["betas"]

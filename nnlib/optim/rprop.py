@@ -1,6 +1,7 @@
 """Rprop."""
 
 import nnlib
+from nnlib import _C
 
 from ._stepwise import StepwiseOptimizer, check_lr, documented, plain, scalar
 
@@ -71,6 +72,11 @@ class Rprop(StepwiseOptimizer):
         state["prev"] = nnlib.zeros_like(param.detach())
         state["step_size"] = nnlib.full_like(param.grad.detach(), float(plain(group["lr"])))
 
+    def _update(self, group, params):
+        (eta_minus, eta_plus), (least, most) = group["etas"], group["step_sizes"]
+        more = {"eta_minus": eta_minus, "eta_plus": eta_plus, "step_size_min": least, "step_size_max": most}
+        self._update_fused(_C._fused_rprop, group, params, ("prev", "step_size", "step"), (), **more)
+
     def _update_one(self, param, grad, state, group):
         shrink, grow = group["etas"]
         prev, step_size = state["prev"], state["step_size"]
@@ -81,6 +87,5 @@ class Rprop(StepwiseOptimizer):
         step_size.mul_(factor).clamp_(*group["step_sizes"])
         grad = nnlib.where(agreement < 0, nnlib.zeros_like(grad), grad)
         # The next step changes step_size in place, which the graph of this one may hold.
-        size = step_size.clone() if group["differentiable"] else step_size
-        param.addcmul_(grad.sign(), size, value=-1)
+        param.addcmul_(grad.sign(), step_size.clone(), value=-1)
         prev.copy_(grad.detach())

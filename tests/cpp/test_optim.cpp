@@ -74,5 +74,11 @@ TEST(optimizer_steps) {
     NNLIB_CHECK_STEP(adam)
     NNLIB_CHECK_STEP(adagrad)
     NNLIB_CHECK_STEP(rmsprop)
+    NNLIB_CHECK_STEP(adamax)
+    NNLIB_CHECK_STEP(nadam)
+    NNLIB_CHECK_STEP(radam)
+    NNLIB_CHECK_STEP(adadelta)
+    NNLIB_CHECK_STEP(asgd)
+    NNLIB_CHECK_STEP(rprop)
   });
 }

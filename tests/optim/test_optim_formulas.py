@@ -55,7 +55,7 @@ def test_formula(name, formula, options, dtype, tolerance):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop"])
+@pytest.mark.parametrize("name", sorted({case[0] for case in optim_cases.CASES}))
 def test_half_precision_steps_compute_in_float(name, dtype):
     # One step from representable values: only the result is rounded.
     options = dict(lr=0.125)
