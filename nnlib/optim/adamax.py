@@ -96,7 +96,7 @@ class Adamax(StepwiseOptimizer):
         state["step"] += 1
         grad = add_decay(grad, param, group["weight_decay"])
         exp_avg.lerp_(grad, 1 - beta1)
-        # The graph holds both operands of the division: the next step must not overwrite them. The rate may be a tensor.
+        # The graph holds the operands of the division: the next step must not overwrite them. The rate may be a tensor.
         size = state["exp_inf"] = nnlib.maximum(exp_inf * beta2, grad.abs().add_(group["eps"]))
         rate = plain(group["lr"]) / (1 - beta1 ** state["step"].item())
         param.sub_(exp_avg.clone() / size * rate)
