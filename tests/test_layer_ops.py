@@ -217,17 +217,22 @@ def test_max_pool_takes_the_first_of_equals_and_the_last_nan():
     assert x.grad.tolist() == [[[1, 0, 0, 0], [0, 0, 1, 0]]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("more,dilation,padding,length", [(2, 1, 0, 175), (0, 1, 0, 2520), (1, 2, 1, 9001)])
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7, 8, 9])
-def test_max_pool_of_lines(stride):
-    x = np.random.default_rng(stride).integers(-3, 4, (2, 3, 175)).astype(np.float32)
-    x[0, 1, 40:43] = x[1, 2, 171] = np.nan
-    kernel = stride + 2
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, 2)[:, :, ::stride]
+def test_max_pool_of_lines(stride, more, dilation, padding, length, dtype):
+    x = np.random.default_rng(stride).integers(-3, 4, (2, 3, length)).astype(dtype)
+    x[0, 1, 40:43] = x[1, 2, length - 4] = np.nan
+    kernel = stride + more
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding)), constant_values=-np.inf)
+    reach = dilation * (kernel - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, 2)[:, :, ::stride, ::dilation]
     want = np.where(np.isnan(windows).any(-1), np.nan, windows.max(-1))
+    options = {"kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
     with nnlib.no_grad():
-        got = F.max_pool1d(nnlib.from_numpy(x), kernel, stride)
+        got = F.max_pool1d(nnlib.from_numpy(x), **options)
     np.testing.assert_array_equal(got.numpy(), want)
-    y, place = F.max_pool1d(nnlib.from_numpy(x), kernel, stride, return_indices=True)
+    y, place = F.max_pool1d(nnlib.from_numpy(x), **options, return_indices=True)
     np.testing.assert_array_equal(y.numpy(), want)
     np.testing.assert_array_equal(np.take_along_axis(x, place.numpy(), 2), want)
 
@@ -377,6 +382,44 @@ def test_nearest_pixels_of_an_image_go_by_its_sizes_where_they_are_equal_or_doub
     assert F.interpolate(plane, scale_factor=(1, 2.3)).flatten().tolist() == [0, 0, 1, 1]
     assert F.interpolate(plane, scale_factor=(1, 1.1)).flatten().tolist() == [0, 1]
     assert F.interpolate(plane, scale_factor=(1, 2.7)).flatten().tolist() == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [nnlib.float64, nnlib.float32, nnlib.bfloat16, nnlib.float16])
+@pytest.mark.parametrize("sizes", [((19, 23), (7, 8)), ((6, 30), (13, 9)), ((9, 6, 8), (4, 3, 3))])
+def test_shrinking_is_a_product_with_each_dimensions_weights(sizes, dtype):
+    # The order of dimensions, and whether they go at once, is chosen by sizes and layout.
+    size, wanted = sizes
+    mode, last = ("bilinear", nnlib.channels_last)
+    if len(size) == 3:
+        mode, last = ("trilinear", nnlib.channels_last_3d)
+    x = randn(2, 11, *size).to(dtype)
+    want = x.to(nnlib.float64).numpy()
+    for dim, (n, m) in enumerate(zip(size, wanted, strict=True)):
+        eye = nnlib.eye(n, dtype=nnlib.float64).reshape(1, n, n)
+        weights = F.interpolate(eye, size=m, mode="linear").numpy()[0]
+        want = np.moveaxis(np.moveaxis(want, dim + 2, -1) @ weights, -1, dim + 2)
+    tolerance = {nnlib.bfloat16: 1e-2, nnlib.float16: 1e-3}.get(dtype, 1e-5)
+    for images in (x, x.contiguous(memory_format=last)):
+        got = F.interpolate(images, size=wanted, mode=mode)
+        assert got.stride() == nnlib.empty_like(got, memory_format=nnlib.preserve_format).stride()
+        np.testing.assert_allclose(got.to(nnlib.float64).numpy(), want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [nnlib.float64, nnlib.bfloat16])
+def test_layer_norm_of_few_long_rows(dtype):
+    x, g = randn(3, 5003).to(dtype), randn(5003, 3).t().to(dtype)
+    w = b = randn(5003).to(dtype)
+    leaves = [t.detach().requires_grad_() for t in (x, w, b)]
+    F.layer_norm(leaves[0], (5003,), *leaves[1:]).backward(g)
+    v, up = x.to(nnlib.float64).numpy(), g.to(nnlib.float64).numpy()
+    rstd = 1 / np.sqrt(v.var(1, keepdims=True) + 1e-5)
+    hat, inner = (v - v.mean(1, keepdims=True)) * rstd, up * w.to(nnlib.float64).numpy()
+    want = rstd * (inner - inner.mean(1, keepdims=True) - hat * (inner * hat).mean(1, keepdims=True))
+    tolerance = 3e-2 if dtype == nnlib.bfloat16 else 1e-10
+    for leaf, values in zip(leaves, (want, (up * hat).sum(0), up.sum(0)), strict=True):
+        np.testing.assert_allclose(
+            leaf.grad.to(nnlib.float64).numpy(), values, rtol=tolerance, atol=tolerance
+        )
 
 
 @pytest.mark.parametrize("antialias", [False, True])

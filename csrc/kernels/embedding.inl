@@ -73,8 +73,11 @@ NNLIB_INLINE void sum_rows_indexed(int64_t count, int64_t d, const int64_t* rows
     sum_indexed_columns<L, 8, true>(count, 8 * kLanes, rows, src + j, ld, weights, y + j);
   for (; j + 2 * kLanes <= d; j += 2 * kLanes)
     sum_indexed_columns<L, 2, true>(count, 2 * kLanes, rows, src + j, ld, weights, y + j);
-  for (; j < d; j += kLanes)
-    sum_indexed_columns<L, 1, false>(count, d - j, rows, src + j, ld, weights, y + j);
+  if (j + kLanes <= d) {
+    sum_indexed_columns<L, 1, true>(count, kLanes, rows, src + j, ld, weights, y + j);
+    j += kLanes;
+  }
+  if (j < d) sum_indexed_columns<L, 1, false>(count, d - j, rows, src + j, ld, weights, y + j);
 }
 
 #define NNLIB_DEFINE(suffix, L)                                                                     \

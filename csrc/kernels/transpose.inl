@@ -31,11 +31,55 @@ NNLIB_INLINE void transpose_square(const uint32_t* x, int64_t ldx, uint32_t* y, 
       for (int p = 0; p < kParts; ++p) store(to + (q * kWidth + j) * ldy + p * kWidth, r[p][q][j]);
 }
 
+// The numbers 0, 1, ... as constants: a shuffle whose choice is no constant from the start becomes loads and
+// stores.
+typedef uint64_t Words __attribute__((vector_size(kVecBytes)));
+template <int N, int... K>
+struct WordLanes : WordLanes<N - 1, N - 1, K...> {};
+template <int... K>
+struct WordLanes<0, K...> {
+  // Lane k of line j of kCols columns is word k * kCols + j of all vectors; vector v gives those that it has.
+  template <int kCols, int j, int v>
+  static NNLIB_INLINE Words choice() {
+    constexpr int n = sizeof...(K);
+    return Words{uint64_t((K * kCols + j) / n == v ? n + (K * kCols + j) % n
+                          : v == 1                 ? (K * kCols + j) % n
+                                                   : K)...};
+  }
+};
+typedef Words LooseWords __attribute__((aligned(8), may_alias));
+template <int kCols, int j>
+NNLIB_INLINE void deal_out_lines(const LooseWords* a, uint64_t* y, int64_t ldy) {
+  using Lanes = WordLanes<kVecBytes / 8>;
+  Words line = a[0], next;
+  if constexpr (kCols > 1)
+    next = a[1], line = __builtin_shuffle(line, next, Lanes::template choice<kCols, j, 1>());
+  if constexpr (kCols > 2)
+    next = a[2], line = __builtin_shuffle(line, next, Lanes::template choice<kCols, j, 2>());
+  if constexpr (kCols > 3)
+    next = a[3], line = __builtin_shuffle(line, next, Lanes::template choice<kCols, j, 3>());
+  *reinterpret_cast<LooseWords*>(y + j * ldy) = line;
+  if constexpr (j + 1 < kCols) deal_out_lines<kCols, j + 1>(a, y, ldy);
+}
+// Rows of kCols words that lie one after the other. Returns how many are done.
+template <int kCols>
+NNLIB_INLINE int64_t deal_out(int64_t rows, const uint64_t* x, uint64_t* y, int64_t ldy) {
+  constexpr int kLanes = kVecBytes / 8;
+  int64_t i = 0;
+  for (; i + kLanes <= rows; i += kLanes)
+    deal_out_lines<kCols, 0>(reinterpret_cast<const LooseWords*>(x + i * kCols), y + i, ldy);
+  return i;
+}
+template <int kCols, class T>
+NNLIB_INLINE int64_t deal_out(int64_t, const T*, T*, int64_t) {
+  return 0;
+}
+
 // A few columns: their values are dealt out in one sweep over x.
 template <int kCols, class T>
 NNLIB_INLINE void transpose_narrow(int64_t rows, const T* x, int64_t ldx, T* y, int64_t ldy) {
   constexpr int kSide = 16;
-  int64_t i = 0;
+  int64_t i = ldx == kCols ? deal_out<kCols>(rows, x, y, ldy) : 0;
   for (; i + kSide <= rows; i += kSide) {
     for (int j = 0; j < kCols; ++j) {
       T line[kSide];

@@ -9,6 +9,8 @@
 #include "core/shape.h"
 #include "kernels/dispatch.h"
 #include "ops/composite.h"
+#include "ops/drivers/scratch.h"
+#include "ops/iterator.h"
 #include "ops/vision.h"
 
 namespace nnlib::ops {
@@ -191,23 +193,20 @@ void spread_pixels(const Taps& t, const C* weight, const C* from, C* sums) {
     }
 }
 
-// Another dimension: each output is a weighted sum of rows of `inner` values.
-template <class T, class C>
-void resample_rows(const Taps& t, const C* weight, int64_t inner, const T* in, T* out, C* sums) {
-  for (int64_t o = 0; o < t.out; o++, out += inner) {
-    const int64_t* at = t.at.data() + o * t.taps;
-    const C* w = weight + o * t.taps;
-    if constexpr (!std::is_integral_v<T>) {
-      if (t.taps == 2) {
-        blend(inner, in + at[0] * inner, in + at[1] * inner, w[0], w[1], out);
-        continue;
-      }
+// Another dimension: each output is a weighted sum of rows of `inner` values. Output o; row(k) is tap k's.
+template <class T, class C, class Row>
+void resample_one_row(const Taps& t, int64_t o, const C* weight, int64_t inner, Row row, T* out, C* sums) {
+  const C* w = weight + o * t.taps;
+  if constexpr (!std::is_integral_v<T>) {
+    if (t.taps == 2) {
+      const C *first = row(0), *second = row(1);
+      return blend(inner, first, second, w[0], w[1], out);
     }
-    std::fill(sums, sums + inner, nothing<C>(t));
-    for (int64_t k = 0; k < t.taps; k++)
-      if (w[k] != 0) add_scaled(inner, w[k], in + at[k] * inner, sums);
-    for (int64_t i = 0; i < inner; i++) out[i] = value<T>(t, sums[i]);
   }
+  std::fill(sums, sums + inner, nothing<C>(t));
+  for (int64_t k = 0; k < t.taps; k++)
+    if (w[k] != 0) add_scaled(inner, w[k], row(k), sums);
+  for (int64_t i = 0; i < inner; i++) out[i] = value<T>(t, sums[i]);
 }
 
 int64_t outer_grain(int64_t row) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, row)); }
@@ -217,8 +216,18 @@ template <class T>
 void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
   using C = std::conditional_t<std::is_floating_point_v<compute_t<T>>, compute_t<T>, int32_t>;
   const std::vector<C> weight(t.weight.begin(), t.weight.end());
+  if (t.taps > 1 && inner > 4) {
+    return parallel_for(0, outer * t.out, outer_grain(inner), [&](int64_t b, int64_t e) {
+      std::vector<C> sums((size_t)inner);
+      for (int64_t r = b; r < e; r++) {
+        const int64_t o = r % t.out;
+        const T* in = x + r / t.out * t.in * inner;
+        const auto row = [&](int64_t k) { return in + t.at[(size_t)(o * t.taps + k)] * inner; };
+        resample_one_row(t, o, weight.data(), inner, row, y + r * inner, sums.data());
+      }
+    });
+  }
   parallel_for(0, outer, outer_grain(t.out * inner), [&](int64_t b, int64_t e) {
-    std::vector<C> sums((size_t)inner);
     for (int64_t p = b; p < e; p++) {
       const T* in = x + p * t.in * inner;
       T* out = y + p * t.out * inner;
@@ -233,11 +242,28 @@ void resample(const Taps& t, int64_t outer, int64_t inner, const T* x, T* y) {
         resample_pixels<2>(t, weight.data(), in, out);
       } else if (inner == 3) {
         resample_pixels<3>(t, weight.data(), in, out);
-      } else if (inner == 4) {
-        resample_pixels<4>(t, weight.data(), in, out);
       } else {
-        resample_rows(t, weight.data(), inner, in, out, sums.data());
+        resample_pixels<4>(t, weight.data(), in, out);
       }
+    }
+  });
+}
+// Rows of 16-bit floats: those that an output wants become float32 for it.
+void resample_half_rows(const Taps& t, int64_t outer, int64_t inner, const Tensor& x, float* y) {
+  const std::vector<float> weight(t.weight.begin(), t.weight.end());
+  const LoadRow load = load_row(x.dtype(), Dtype::Float32);
+  constexpr int64_t kItem = 2;
+  parallel_for(0, outer * t.out, outer_grain(inner), [&](int64_t b, int64_t e) {
+    float* const rows = drivers::scratch<drivers::Scratch::Rows, float>(3 * inner);
+    for (int64_t r = b; r < e; r++) {
+      const int64_t o = r % t.out;
+      const char* in = (const char*)x.raw() + r / t.out * t.in * inner * kItem;
+      const auto row = [&](int64_t k) {
+        float* const to = rows + k % 2 * inner;
+        load(inner, in + t.at[(size_t)(o * t.taps + k)] * inner * kItem, kItem, to);
+        return to;
+      };
+      resample_one_row(t, o, weight.data(), inner, row, y + r * inner, rows + 2 * inner);
     }
   });
 }
@@ -278,14 +304,96 @@ void resample_transposed(const Taps& t, int64_t outer, int64_t inner, const T* g
   });
 }
 
-// One dimension of a contiguous tensor. No history.
-Tensor apply(const Tensor& x, int64_t dim, const Taps& t, bool transposed) {
+// All dimensions at once, channels being the last: an output pixel is a sum of pixels.
+template <class Bits, class C>
+void resample_pixels_at_once(const Tensor& x, const std::vector<SharedTaps>& taps, const Tensor& y,
+                             void (*sum)(int64_t, int64_t, const int64_t*, const Bits*, int64_t, const C*,
+                                         Bits*)) {
+  const auto n = (int64_t)taps.size();
+  const int64_t channels = x.size(-1);
+  const Taps& width = *taps.back();
+  int64_t rows = 1, in_rows = 1, most = 1;
+  for (int64_t d = 0; d + 1 < n; d++) {
+    rows *= taps[(size_t)d]->out, in_rows *= taps[(size_t)d]->in;
+    most *= taps[(size_t)d]->taps;
+  }
+  const int64_t width_taps = width.taps;
+  const std::vector<C> across(width.weight.begin(), width.weight.end());
+  parallel_for(0, x.size(0) * rows, outer_grain(width.out * channels), [&](int64_t b, int64_t e) {
+    std::vector<int64_t> line, at((size_t)(most * width.taps));
+    std::vector<C> factor, weight(at.size());
+    for (int64_t r = b; r < e; r++) {
+      // Lines of pixels that a row of outputs sees.
+      line.assign(1, 0), factor.assign(1, C(1));
+      int64_t rest = r % rows, scale = width.in;
+      for (int64_t d = n - 2; d >= 0; d--) {
+        const Taps& t = *taps[(size_t)d];
+        const size_t first = (size_t)(rest % t.out * t.taps), had = line.size();
+        for (int64_t k = t.taps - 1; k >= 0; k--)
+          for (size_t i = 0; i < had; i++) {
+            const int64_t from = line[i] + t.at[first + (size_t)k] * scale;
+            const C f = factor[i] * (C)t.weight[first + (size_t)k];
+            if (k > 0)
+              line.push_back(from), factor.push_back(f);
+            else
+              line[i] = from, factor[i] = f;
+          }
+        rest /= t.out;
+        scale *= t.in;
+      }
+      const Bits* from = (const Bits*)x.raw() + r / rows * in_rows * width.in * channels;
+      Bits* to = (Bits*)y.raw() + r * width.out * channels;
+      const int64_t lines = (int64_t)line.size();
+      for (int64_t o = 0; o < width.out; o++, to += channels) {
+        const int64_t* const columns = width.at.data() + o * width.taps;
+        const C* const part = across.data() + o * width.taps;
+        int64_t* where = at.data();
+        C* w = weight.data();
+        for (int64_t i = 0; i < lines; i++) {
+          const int64_t start = line[(size_t)i];
+          const C f = factor[(size_t)i];
+          for (int64_t k = 0; k < width_taps; k++) *where++ = start + columns[k], *w++ = f * part[k];
+        }
+        sum(lines * width_taps, channels, at.data(), from, channels, weight.data(), to);
+      }
+    }
+  });
+}
+Tensor resample_at_once(const Tensor& x, const std::vector<SharedTaps>& taps) {
   Dims sizes = x.sizes();
-  int64_t outer = 1, inner = 1;
-  for (int64_t d = 0; d < x.dim(); d++)
-    (d < dim ? outer : d > dim ? inner : sizes[(size_t)d]) *= d == dim ? 1 : x.size(d);
-  sizes[(size_t)dim] = transposed ? t.in : t.out;
+  for (size_t d = 0; d < taps.size(); d++) sizes[1 + d] = taps[d]->out;
   Tensor y = empty(sizes, x.dtype());
+  const auto& k = kernels::table();
+  switch (x.dtype()) {
+    case Dtype::BFloat16:
+      resample_pixels_at_once(x, taps, y, k.sum_rows_indexed_bf16);
+      break;
+    case Dtype::Float16:
+      resample_pixels_at_once(x, taps, y, k.sum_rows_indexed_f16);
+      break;
+    case Dtype::Float32:
+      resample_pixels_at_once(x, taps, y, k.sum_rows_indexed_f32);
+      break;
+    default:
+      resample_pixels_at_once(x, taps, y, k.sum_rows_indexed_f64);
+  }
+  return y;
+}
+
+// One dimension of a contiguous tensor, 16-bit floats becoming float32. No history.
+Tensor apply(const Tensor& given, int64_t dim, const Taps& t, bool transposed) {
+  Dims sizes = given.sizes();
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < given.dim(); d++)
+    (d < dim ? outer : d > dim ? inner : sizes[(size_t)d]) *= d == dim ? 1 : given.size(d);
+  sizes[(size_t)dim] = transposed ? t.in : t.out;
+  const bool half = is_reduced_float(given.dtype());
+  Tensor y = empty(sizes, half ? Dtype::Float32 : given.dtype());
+  if (half && !transposed && inner > 4 && t.out * t.taps <= 2 * t.in) {
+    resample_half_rows(t, outer, inner, given, y.data<float>());
+    return y;
+  }
+  const Tensor x = half ? cast_values(given, Dtype::Float32) : given;
   if (x.dtype() == Dtype::UInt8) {
     resample<uint8_t>(t, outer, inner, x.data<uint8_t>(), y.data<uint8_t>());
     return y;
@@ -380,7 +488,33 @@ Tensor channels_second(const Tensor& x) {
   return nnlib::alias(x, sizes, channels_last_strides(sizes), x.storage_offset());
 }
 
-// All dimensions, the last first; transposed in the opposite order.
+// What one dimension after the other takes, in sums of vectors, the first or the last first: what shrinks
+// leaves less to the others. Values that lie beside each other are summed one by one, rows by vectors.
+double resample_cost(const Tensor& x, int64_t first, const std::vector<SharedTaps>& taps, bool transposed,
+                     bool ascending) {
+  const auto n = (int64_t)taps.size();
+  const int64_t channels = first + n < x.dim() ? x.size(-1) : 1;
+  double sum = 0, values = 1;
+  for (const SharedTaps& t : taps) values *= (double)(transposed ? t->out : t->in);
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t d = ascending ? i : n - 1 - i;
+    const Taps& t = *taps[(size_t)d];
+    const double others = values / (double)(transposed ? t.out : t.in);
+    const double each = d + 1 < n || channels > 4 ? 1 : channels > 1 ? 4 : 8;
+    sum += others * (double)(t.out * t.taps) * each;
+    values = others * (double)(transposed ? t.in : t.out);
+  }
+  return sum;
+}
+// Whether outputs are better summed from all of their taps at once, which leaves out what nobody sees.
+bool goes_at_once(const Tensor& x, const std::vector<SharedTaps>& taps, double one_by_one) {
+  constexpr double kOnce = 0.6;  // a call for each pixel takes more than what it leaves out
+  double sum = 1;
+  for (const SharedTaps& t : taps) sum *= (double)(t->out * t->taps);
+  return is_floating(x.dtype()) && x.size(-1) >= 8 && sum <= kOnce * one_by_one;
+}
+
+// All dimensions, one after the other.
 Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool transposed,
                  const char* node) {
   const bool last =
@@ -390,10 +524,14 @@ Tensor apply_all(const Tensor& input, const std::vector<SharedTaps>& taps, bool 
   const bool picks = !transposed && (x.dtype() == Dtype::UInt8 || is_floating(x.dtype())) &&
                      std::all_of(taps.begin(), taps.end(), [](const SharedTaps& t) { return t->taps == 1; });
   if (picks) x = pick_all(x, first, taps);
-  // 16-bit floats are rounded once, after all dimensions.
-  if (!picks && is_reduced_float(x.dtype())) x = cast_values(x, Dtype::Float32);
-  for (int64_t i = 0; i < n && !picks; i++) {
-    const int64_t d = transposed ? i : n - 1 - i;
+  // Bytes are rounded after each dimension, the last first as in PyTorch; 16-bit floats after all of them.
+  const double costs[2] = {resample_cost(x, first, taps, transposed, false),
+                           resample_cost(x, first, taps, transposed, true)};
+  const bool ascending = x.dtype() != Dtype::UInt8 && costs[1] < costs[0];
+  const bool at_once = !picks && !transposed && last && goes_at_once(x, taps, costs[ascending]);
+  if (at_once) x = resample_at_once(x, taps);
+  for (int64_t i = 0; i < n && !picks && !at_once; i++) {
+    const int64_t d = ascending ? i : n - 1 - i;
     x = apply(x, first + d, *taps[(size_t)d], transposed);
   }
   if (x.dtype() != input.dtype()) x = cast_values(x, input.dtype());

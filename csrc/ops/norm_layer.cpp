@@ -72,6 +72,8 @@ RowStats forward(const Rows& rows, const T* x, const Tensor& weight, const Tenso
   return stats;
 }
 
+constexpr int64_t kFewRows = 4, kLongRow = 4096, kColumns = 512;
+
 template <class T>
 void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, const RowStats& stats,
               bool centered, T* gx, Tensor* grad_w, Tensor* grad_b) {
@@ -79,14 +81,17 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
   const Param<C> w(weight);
   const C *mean = stats.mean.data<C>(), *rstd = stats.rstd.data<C>();
   const int64_t n = rows.width;
-  // Gradients of weight and bias: sums over fixed chunks of rows, then over the chunks, in order.
+  // Gradients of weight and bias: sums over fixed chunks of rows, then over the chunks, in order. Chunks of
+  // few long rows would write more sums than the rows have values: these are added up afterwards, some
+  // columns at a time.
   const int64_t grain = std::max<int64_t>(rows_per_chunk(n), (rows.count + 63) / 64);
   const int64_t chunks = (rows.count + grain - 1) / grain;
-  Tensor partial = empty({2, chunks, n}, DtypeOf<C>::value);
-  C* sums = partial.data<C>();
+  const bool by_columns = grain <= kFewRows && n >= kLongRow && (grad_w || grad_b);
+  Tensor partial = by_columns ? Tensor() : empty({2, chunks, n}, DtypeOf<C>::value);
+  C* sums = by_columns ? nullptr : partial.data<C>();
   parallel_for(0, rows.count, grain, [&](int64_t first, int64_t end) {
-    C* gw = grad_w ? sums + first / grain * n : nullptr;
-    C* gb = grad_b ? sums + (chunks + first / grain) * n : nullptr;
+    C* gw = grad_w && sums ? sums + first / grain * n : nullptr;
+    C* gb = grad_b && sums ? sums + (chunks + first / grain) * n : nullptr;
     if (gw) std::fill(gw, gw + n, C(0));
     if (gb) std::fill(gb, gb + n, C(0));
     const auto differentiate = [&](int64_t r, const auto* gr, const auto* xr, auto* to) {
@@ -94,6 +99,20 @@ void backward(const Rows& rows, const T* g, const T* x, const Tensor& weight, co
     };
     norm_loops::each_row(first, end, n, g, x, gx, differentiate);
   });
+  if (by_columns) {
+    C *gw = grad_w ? grad_w->data<C>() : nullptr, *gb = grad_b ? grad_b->data<C>() : nullptr;
+    return parallel_for(0, n, std::max<int64_t>(kColumns, rows_per_chunk(rows.count)),
+                        [&](int64_t first, int64_t end) {
+                          for (int64_t j = first; j < end; j += kColumns) {
+                            const int64_t m = std::min(kColumns, end - j);
+                            if (gw) std::fill_n(gw + j, m, C(0));
+                            if (gb) std::fill_n(gb + j, m, C(0));
+                            for (int64_t r = 0; r < rows.count; r++)
+                              norm_loops::param_grad(m, g + r * n + j, x + r * n + j, mean[r], rstd[r],
+                                                     gw ? gw + j : nullptr, gb ? gb + j : nullptr);
+                          }
+                        });
+  }
   auto add_up = [&](Tensor* out, const C* from) {
     if (!out) return;
     C* to = out->data<C>();

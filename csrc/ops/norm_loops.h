@@ -104,7 +104,7 @@ NNLIB_NORM_LOOPS(double, f64)
 // ---- the same of 16-bit floats
 
 // Values that are made float32 once for several loops over them; longer runs go by pieces.
-constexpr int64_t kMostWide = 1 << 14;
+constexpr int64_t kMostWide = 1 << 16;
 
 template <class T, class = std::enable_if_t<kHalf<T>>>
 double sum(int64_t n, const T* x) {

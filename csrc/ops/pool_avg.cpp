@@ -35,12 +35,12 @@ void each_window(const Windows& w, F f, E empty_window) {
   for (int64_t i = 0; i < a.out; i++) {
     for (int64_t j = 0; j < b.out; j++) {
       for (int64_t k = 0; k < c.out; k++, o++) {
-        if (a.start[i] >= a.end[i] || b.start[j] >= b.end[j] || c.start[k] >= c.end[k]) {
+        if (a.start(i) >= a.end(i) || b.start(j) >= b.end(j) || c.start(k) >= c.end(k)) {
           empty_window(o);
           continue;
         }
-        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
-        f(o, a.start[i], a.end[i], b.start[j], b.end[j], c.start[k], c.end[k], divisor);
+        const int64_t divisor = w.divisor ? w.divisor : a.count(i) * b.count(j) * c.count(k);
+        f(o, a.start(i), a.end(i), b.start(j), b.end(j), c.start(k), c.end(k), divisor);
       }
     }
   }
@@ -64,8 +64,8 @@ bool has_wide_windows(const Windows& w) {
   if (c.out == 1 || c.in < 16 || c.in < 4 * c.out) return false;
   int64_t length = 0;
   for (int64_t k = 0; k < c.out; k++) {
-    if (c.start[k] >= c.end[k]) return false;
-    length += c.end[k] - c.start[k];
+    if (c.start(k) >= c.end(k)) return false;
+    length += c.end(k) - c.start(k);
   }
   return length <= 2 * c.in;
 }
@@ -76,12 +76,12 @@ void mean_by_lines(const Windows& w, const T* x, T* y) {
   for (int64_t i = 0, o = 0; i < a.out; i++)
     for (int64_t j = 0; j < b.out; j++, o += c.out) {
       std::fill(line, line + c.in, T(0));
-      const bool empty = a.start[i] >= a.end[i] || b.start[j] >= b.end[j];
-      for (int64_t d = a.start[i]; d < a.end[i]; d++)
-        for (int64_t h = b.start[j]; h < b.end[j]; h++) add_to(c.in, x + (d * b.in + h) * c.in, line);
+      const bool empty = a.start(i) >= a.end(i) || b.start(j) >= b.end(j);
+      for (int64_t d = a.start(i); d < a.end(i); d++)
+        for (int64_t h = b.start(j); h < b.end(j); h++) add_to(c.in, x + (d * b.in + h) * c.in, line);
       for (int64_t k = 0; k < c.out; k++) {
-        const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
-        y[o + k] = empty ? T(0) : row_sum(c.end[k] - c.start[k], line + c.start[k]) / (T)divisor;
+        const int64_t divisor = w.divisor ? w.divisor : a.count(i) * b.count(j) * c.count(k);
+        y[o + k] = empty ? T(0) : row_sum(c.end(k) - c.start(k), line + c.start(k)) / (T)divisor;
       }
     }
 }
@@ -125,11 +125,11 @@ void mean_of_plane(PlaneLines<C>& lines, const Windows& w, const C* divisor, con
         if (k == row.first) k += row.count;
         if (k >= width) break;
         C sum = 0;
-        for (int64_t d = w.axis[0].start[i]; d < w.axis[0].end[i]; d++)
-          for (int64_t h = w.axis[1].start[j]; h < w.axis[1].end[j]; h++)
-            for (int64_t v = w.axis[2].start[k]; v < w.axis[2].end[k]; v++)
+        for (int64_t d = w.axis[0].start(i); d < w.axis[0].end(i); d++)
+          for (int64_t h = w.axis[1].start(j); h < w.axis[1].end(j); h++)
+            for (int64_t v = w.axis[2].start(k); v < w.axis[2].end(k); v++)
               sum += x[(d * height + h) * w.axis[2].in + v];
-        const int64_t count = w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k];
+        const int64_t count = w.axis[0].count(i) * w.axis[1].count(j) * w.axis[2].count(k);
         y[o + k] = sum / (C)(w.divisor ? w.divisor : count);
       }
     }
@@ -142,7 +142,7 @@ std::vector<C> line_divisors(const Windows& w, const PoolRow& row) {
     for (int64_t j = 0; j < w.axis[1].out; j++)
       for (int64_t k = row.first; k < row.first + row.count; k++)
         by.push_back(
-            (C)(w.divisor ? w.divisor : w.axis[0].count[i] * w.axis[1].count[j] * w.axis[2].count[k]));
+            (C)(w.divisor ? w.divisor : w.axis[0].count(i) * w.axis[1].count(j) * w.axis[2].count(k)));
   return by;
 }
 // Small windows in long rows, none of them empty.
@@ -151,8 +151,8 @@ bool by_lines(const Windows& w, const PoolRow& row) {
   for (const Axis& a : w.axis) {
     int64_t longest = 0;
     for (int64_t o = 0; o < a.out; o++) {
-      if (a.start[o] >= a.end[o]) return false;
-      longest = std::max(longest, a.end[o] - a.start[o]);
+      if (a.start(o) >= a.end(o)) return false;
+      longest = std::max(longest, a.end(o) - a.start(o));
     }
     size *= longest;
   }
@@ -162,12 +162,12 @@ bool by_lines(const Windows& w, const PoolRow& row) {
 // Whether no place is in two windows of the axis.
 bool disjoint(const Axis& a) {
   for (int64_t o = 1; o < a.out; o++)
-    if (a.start[o] < a.end[o - 1]) return false;
+    if (a.start(o) < a.end(o - 1)) return false;
   return true;
 }
 int64_t places_covered(const Axis& a) {
   int64_t n = 0;
-  for (int64_t o = 0; o < a.out; o++) n += std::max<int64_t>(0, a.end[o] - a.start[o]);
+  for (int64_t o = 0; o < a.out; o++) n += std::max<int64_t>(0, a.end(o) - a.start(o));
   return n;
 }
 
@@ -177,9 +177,9 @@ void share_line(const Windows& w, int64_t i, int64_t j, const C* g, C* line) {
   const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
   int64_t done = 0;  // places below it hold something
   for (int64_t k = 0; k < c.out; k++) {
-    const int64_t start = c.start[k], end = c.end[k];
+    const int64_t start = c.start(k), end = c.end(k);
     if (start >= end) continue;
-    const int64_t divisor = w.divisor ? w.divisor : a.count[i] * b.count[j] * c.count[k];
+    const int64_t divisor = w.divisor ? w.divisor : a.count(i) * b.count(j) * c.count(k);
     const C share = divisor ? g[k] / (C)divisor : C(0);
     for (; done < start; done++) line[done] = C(0);
     for (int64_t q = start; q < std::min(done, end); q++) line[q] += share;
@@ -195,8 +195,8 @@ void spread_over_plane(const Windows& w, const C* g, T* gx, C* sums) {
   const Axis &a = w.axis[0], &b = w.axis[1], &c = w.axis[2];
   C* const line = drivers::scratch<drivers::Scratch::Rows, C>(c.in);
   const auto each_row = [&](int64_t i, int64_t j, auto f) {
-    for (int64_t d = a.start[i]; d < a.end[i]; d++)
-      for (int64_t h = b.start[j]; h < b.end[j]; h++) f((d * b.in + h) * c.in);
+    for (int64_t d = a.start(i); d < a.end(i); d++)
+      for (int64_t h = b.start(j); h < b.end(j); h++) f((d * b.in + h) * c.in);
   };
   const bool once = disjoint(a) && disjoint(b);  // each row gets one line
   T* rounded = nullptr;
@@ -232,7 +232,7 @@ void dispatch_mean(Dtype d, const char* name, F f) {
 bool has_whole_planes(const Windows& w) {
   constexpr int64_t most = 4096;
   for (const Axis& a : w.axis)
-    if (a.out != 1 || a.start[0] != 0 || a.end[0] != a.in || a.step != 1) return false;
+    if (a.out != 1 || a.start(0) != 0 || a.end(0) != a.in || a.step != 1) return false;
   return w.in_plane() > 0 && w.in_plane() <= most;
 }
 // Their means: planes are rows of a matrix. product: of some rows of it with a vector, in the compute type.

@@ -33,11 +33,12 @@ void each_window(const Windows& w, int64_t from, int64_t to, std::vector<int32_t
     if (ow == width.out) ow = 0, oh++;
     if (oh == height.out) oh = 0, od++;
     taps.clear();
-    for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)
-      for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step)
-        for (int64_t x = width.start[ow]; x < width.end[ow]; x += width.step)
+    const int64_t x0 = width.start(ow), x1 = width.end(ow);
+    for (int64_t d = depth.start(od); d < depth.end(od); d += depth.step)
+      for (int64_t h = height.start(oh); h < height.end(oh); h += height.step)
+        for (int64_t x = x0; x < x1; x += width.step)
           taps.push_back((int32_t)((d * height.in + h) * width.in + x));
-    f(o, w.divisor ? w.divisor : depth.count[od] * height.count[oh] * width.count[ow]);
+    f(o, w.divisor ? w.divisor : depth.count(od) * height.count(oh) * width.count(ow));
   }
 }
 
@@ -141,9 +142,9 @@ void mean_windows(const T* plane, const Windows& w, int64_t channels, int64_t fr
   const Axis& width = w.axis[2];
   // Whether window o is the one before it, as those that hold neighbouring places are.
   const auto repeated = [&](int64_t o) {
-    const size_t i = size_t(o % width.out);
-    return o > from && i > 0 && width.start[i] == width.start[i - 1] && width.end[i] == width.end[i - 1] &&
-           width.count[i] == width.count[i - 1];
+    const int64_t i = o % width.out;
+    return o > from && i > 0 && width.start(i) == width.start(i - 1) && width.end(i) == width.end(i - 1) &&
+           width.count(i) == width.count(i - 1);
   };
   each_window(w, from, end, taps, [&](int64_t o, int64_t divisor) {
     const int64_t count = (int64_t)taps.size();
@@ -183,13 +184,12 @@ Windows turned_round(const Windows& w) {
     const Axis& a = w.axis[k];
     Axis& b = r.axis[k];
     b.in = a.out, b.out = a.in;
-    b.start.clear(), b.end.clear(), b.count.assign((size_t)a.in, 1);
     int64_t first = 0, last = 0;
     for (int64_t i = 0; i < a.in; i++) {
-      while (first < a.out && a.end[first] <= i) first++;
-      while (last < a.out && a.start[last] <= i) last++;
-      b.start.push_back(first);
-      b.end.push_back(std::max(first, last));
+      while (first < a.out && a.end(first) <= i) first++;
+      while (last < a.out && a.start(last) <= i) last++;
+      b.starts.push_back(first);
+      b.ends.push_back(std::max(first, last));
     }
   }
   r.planes = w.planes;
@@ -218,9 +218,9 @@ int64_t common_divisor(const Windows& w) {
   if (w.divisor) return w.divisor;
   int64_t product = 1;
   for (const Axis& a : w.axis) {
-    for (int64_t c : a.count)
-      if (c != a.count[0]) return 0;
-    product *= a.count.empty() ? 1 : a.count[0];
+    for (int64_t o = 1; o < a.out; o++)
+      if (a.count(o) != a.count(0)) return 0;
+    product *= a.out ? a.count(0) : 1;
   }
   return product;
 }
@@ -263,14 +263,18 @@ inline int64_t planes_at_once(const Windows& w, size_t size) {
   return std::clamp<int64_t>(kTurnedBytes / (w.in_plane() * (int64_t)size), 8, kTurned);
 }
 template <class T>
-void turn(int64_t rows, int64_t cols, const T* x, T* y) {
+void turn(int64_t rows, int64_t cols, const T* x, T* y, int64_t ldy) {
   const auto& k = kernels::table();
   if constexpr (sizeof(T) == 2)
-    k.transpose_u16(rows, cols, (const uint16_t*)x, cols, (uint16_t*)y, rows);
+    k.transpose_u16(rows, cols, (const uint16_t*)x, cols, (uint16_t*)y, ldy);
   else if constexpr (sizeof(T) == 4)
-    k.transpose_u32(rows, cols, (const uint32_t*)x, cols, (uint32_t*)y, rows);
+    k.transpose_u32(rows, cols, (const uint32_t*)x, cols, (uint32_t*)y, ldy);
   else
-    k.transpose_u64(rows, cols, (const uint64_t*)x, cols, (uint64_t*)y, rows);
+    k.transpose_u64(rows, cols, (const uint64_t*)x, cols, (uint64_t*)y, ldy);
+}
+template <class T>
+void turn(int64_t rows, int64_t cols, const T* x, T* y) {
+  turn(rows, cols, x, y, rows);
 }
 template <class T, class F>
 void each_turned(const Windows& w, const T* x, T* y, int32_t* at, F f) {
@@ -313,8 +317,8 @@ bool gathers_max_grad(const Tensor& g, const Tensor& places, const Windows& w) {
     if (a.step != 1) return false;
     int64_t length = 0;
     for (int64_t o = 0; o < a.out; o++) {
-      if (a.start[o] >= a.end[o]) return false;
-      length += a.end[o] - a.start[o];
+      if (a.start(o) >= a.end(o)) return false;
+      length += a.end(o) - a.start(o);
     }
     windows *= (double)length / (double)a.in;
   }
@@ -377,51 +381,71 @@ void mean_turned(const Tensor& x, const Windows& w, const Tensor& y) {
 PoolRow::PoolRow(const Axis& width) {
   const int64_t n = width.out;
   if (n == 0) return;
+  if (!width.listed()) {
+    first = (width.padding + width.stride - 1) / width.stride;
+    const int64_t room = width.in - width.reach + width.padding;  // for the start of a whole one
+    count = room < 0 ? 0 : std::min(n, room / width.stride + 1) - first;
+    if (count > 0) {
+      if (first + 1 < n) stride = width.stride;
+      return;
+    }
+    first = 0;
+  }
   // The longest windows, and the distance of the first two of them.
   int64_t reach = 0;
-  for (int64_t o = 0; o < n; o++) reach = std::max(reach, width.end[o] - width.start[o]);
-  while (first < n && width.end[first] - width.start[first] != reach) first++;
+  for (int64_t o = 0; o < n; o++) reach = std::max(reach, width.end(o) - width.start(o));
+  while (first < n && width.end(first) - width.start(first) != reach) first++;
   count = 1;
-  if (first + 1 < n) stride = std::max<int64_t>(1, width.start[first + 1] - width.start[first]);
-  while (first + count < n && width.start[first + count] == width.start[first] + count * stride &&
-         width.end[first + count] == width.end[first] + count * stride)
+  if (first + 1 < n) stride = std::max<int64_t>(1, width.start(first + 1) - width.start(first));
+  while (first + count < n && width.start(first + count) == width.start(first) + count * stride &&
+         width.end(first + count) == width.end(first) + count * stride)
     count++;
 }
 
 template <class T>
 PlaneLines<T>::PlaneLines(const Windows& w, const PoolRow& row) : w_(w), row_(row), ld_(w.axis[2].in) {
-  if (row_.stride > 1) ld_ = (w.axis[2].in + row_.stride - 1) / row_.stride;
+  const Axis& width = w.axis[2];
+  const int64_t s = row_.stride;
+  if (s == 1 || row_.count == 0) return;
+  int64_t values = width.in;
+  if (w.in_plane() == width.in && width.in > kNear) {
+    piece_ = std::max<int64_t>(kNear / s, 64);
+    values = (piece_ - 1) * s + width.end(row_.first) - width.start(row_.first);
+  }
+  ld_ = (values + s - 1) / s;
 }
 
 template <class T>
 void PlaneLines<T>::begin(const T* x, int64_t planes) {
   x_ = x;
-  if (row_.stride == 1) return;
+  if (row_.stride == 1 || piece_) return;
   const int64_t plane = w_.in_plane(), rows = plane / w_.axis[2].in, s = row_.stride;
   const int64_t of_plane = rows * s * ld_, ahead = first_ && x > first_ ? (x - first_) / plane : 0;
   if (ahead == 0 || ahead >= turned_ || x != first_ + ahead * plane) {
     // Small planes are taken apart some at a time.
     first_ = x;
-    turned_ = std::min(planes, std::max<int64_t>(1, 4096 / plane));
+    turned_ = std::min(planes, std::max<int64_t>(1, kNear / plane));
     phases_.resize((size_t)(turned_ * of_plane));
-    take_apart(x, turned_ * rows);
+    take_apart(x, turned_ * rows, w_.axis[2].in);
     x_ = phases_.data();
     return;
   }
   x_ = phases_.data() + ahead * of_plane;
 }
 
-// The phases of `rows` rows from x on.
+// The phases of `rows` rows of `width` values from x on.
 template <class T>
-void PlaneLines<T>::take_apart(const T* x, int64_t rows) {
+void PlaneLines<T>::take_apart(const T* x, int64_t rows, int64_t width) {
   constexpr int64_t kTransposed = 4;  // phases that are worth a transposition
   const auto& k = kernels::table();
-  const int64_t width = w_.axis[2].in, s = row_.stride;
+  const int64_t s = row_.stride;
   if constexpr (std::is_same_v<T, double>) {
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t p = 0; p < std::min(s, width); p++)
-        copy_apart(sizeof(T), (width - p + s - 1) / s, x + r * width + p, s,
-                   phases_.data() + (r * s + p) * ld_);
+    const int64_t whole = width / s;
+    for (int64_t r = 0; r < rows; r++) {
+      T* const to = phases_.data() + r * s * ld_;
+      turn(whole, s, x + r * width, to, ld_);
+      for (int64_t p = 0; p < width - whole * s; p++) to[p * ld_ + whole] = x[r * width + whole * s + p];
+    }
   } else {
     const int64_t whole = s >= kTransposed ? width / s : 0;  // values of each phase
     for (int64_t r = 0; r < rows && whole > 0; r++)
@@ -435,18 +459,34 @@ void PlaneLines<T>::take_apart(const T* x, int64_t rows) {
 template <class T>
 void PlaneLines<T>::list_taps(int64_t od, int64_t oh) {
   const Axis &depth = w_.axis[0], &height = w_.axis[1], &width = w_.axis[2];
-  const int64_t s = row_.stride;
+  const int64_t s = row_.stride, x0 = width.start(row_.first), x1 = width.end(row_.first);
   if (od == listed_[0] && oh == listed_[1]) return;
   listed_[0] = od, listed_[1] = oh;
   offset_.clear();
   place_.clear();
-  for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step)
-    for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step)
-      for (int64_t x = width.start[row_.first]; x < width.end[row_.first]; x += width.step) {
+  const int64_t left = piece_ ? x0 : 0;  // of what is taken apart
+  for (int64_t d = depth.start(od); d < depth.end(od); d += depth.step)
+    for (int64_t h = height.start(oh); h < height.end(oh); h += height.step)
+      for (int64_t x = x0; x < x1; x += width.step) {
         const int64_t r = d * height.in + h;
-        offset_.push_back((r * s + x % s) * ld_ + x / s);
+        offset_.push_back((r * s + (x - left) % s) * ld_ + (x - left) / s);
         place_.push_back((int32_t)(r * width.in + x));
       }
+}
+
+// Calls f(i, n, x): the windows row().first + i, ... + n with their taps at offset_ of x.
+template <class T>
+template <class F>
+void PlaneLines<T>::each_piece(F f) {
+  if (!piece_) return f(0, row_.count, x_);
+  const Axis& width = w_.axis[2];
+  const int64_t s = row_.stride, start = width.start(row_.first), reach = width.end(row_.first) - start;
+  phases_.resize((size_t)(s * ld_));
+  for (int64_t i = 0; i < row_.count; i += piece_) {
+    const int64_t n = std::min(piece_, row_.count - i);
+    take_apart(x_ + start + i * s, 1, (n - 1) * s + reach);
+    f(i, n, phases_.data());
+  }
 }
 
 template <class T>
@@ -458,13 +498,22 @@ void PlaneLines<T>::max_row(int64_t od, int64_t oh, T* y, int32_t* at) {
       at[i] = (int32_t)first_place(w_.axis, od, oh, row_.first + i);
     return;
   }
-  ChannelKernels<T>::max()(row_.count, (int64_t)offset_.size(), offset_.data(), place_.data(), row_.stride,
-                           x_, y, at);
+  const auto kernel = ChannelKernels<T>::max();
+  each_piece([&](int64_t i, int64_t n, const T* x) {
+    kernel(n, (int64_t)offset_.size(), offset_.data(), place_.data(), row_.stride, x, y + i,
+           at ? at + i : nullptr);
+    if (at && piece_)
+      for (int32_t& p : place_) p += (int32_t)(n * row_.stride);
+  });
+  if (piece_) listed_[0] = -1;  // the places have moved
 }
 template <class T>
 void PlaneLines<T>::sum_row(int64_t od, int64_t oh, T* y) {
   list_taps(od, oh);
-  ChannelKernels<T>::mean()(row_.count, (int64_t)offset_.size(), offset_.data(), x_, 1, y);
+  const auto kernel = ChannelKernels<T>::mean();
+  each_piece([&](int64_t i, int64_t n, const T* x) {
+    kernel(n, (int64_t)offset_.size(), offset_.data(), x, 1, y + i);
+  });
 }
 
 template class PlaneLines<float>;

@@ -57,11 +57,15 @@ class PlaneLines {
   void sum_row(int64_t od, int64_t oh, T* y);
 
  private:
-  void take_apart(const T* x, int64_t rows);
+  static constexpr int64_t kNear = 4096;  // values that are taken apart at a time
+  void take_apart(const T* x, int64_t rows, int64_t width);
   void list_taps(int64_t od, int64_t oh);
+  template <class F>
+  void each_piece(F f);
   const Windows& w_;
   PoolRow row_;
   int64_t ld_;                               // of a phase of a row
+  int64_t piece_ = 0;                        // windows at a time of a plane that is one long row
   std::vector<T> phases_;                    // every stride-th value of each row, for each start
   const T *x_ = nullptr, *first_ = nullptr;  // first_ of the turned_ planes whose phases are here
   int64_t turned_ = 0, listed_[2] = {-1, -1};

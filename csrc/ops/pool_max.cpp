@@ -32,12 +32,13 @@ void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T
   const Axis &depth = axis[0], &height = axis[1], &width = axis[2];
   C best = lowest<C>();
   int64_t at = first_place(axis, od, oh, ow);
-  for (int64_t d = depth.start[od]; d < depth.end[od]; d += depth.step) {
-    for (int64_t h = height.start[oh]; h < height.end[oh]; h += height.step) {
+  const int64_t w0 = width.start(ow), w1 = width.end(ow), d1 = depth.end(od), h1 = height.end(oh);
+  for (int64_t d = depth.start(od); d < d1; d += depth.step) {
+    for (int64_t h = height.start(oh); h < h1; h += height.step) {
       const int64_t row = (d * height.in + h) * width.in;
       if constexpr (std::is_same_v<T, float>) {
         // A long run: its maximum by the kernel, its place only where it wins.
-        const int64_t w0 = width.start[ow], n = width.end[ow] - w0;
+        const int64_t n = w1 - w0;
         if (width.step == 1 && n >= 16) {
           const float *run = x + row + w0, v = kernels::table().max_f32(n, run);
           if (!(v > best || v != v)) continue;
@@ -50,7 +51,7 @@ void max_of_window(const Axis* axis, int64_t od, int64_t oh, int64_t ow, const T
           continue;
         }
       }
-      for (int64_t w = width.start[ow]; w < width.end[ow]; w += width.step) {
+      for (int64_t w = w0; w < w1; w += width.step) {
         const C v = (C)x[row + w];
         if (v > best || v != v) {
           best = v;
@@ -87,6 +88,43 @@ void max_of_plane(PlaneLines<T>& lines, const Axis* axis, const T* x, int64_t pl
       }
     }
   }
+}
+
+// `planes` planes that follow each other from x on.
+template <class T>
+void max_of_planes(const Windows& w, int64_t planes, const T* x, T* y, Places place) {
+  using C = std::conditional_t<kLines<T>, compute_t<T>, float>;
+  const int64_t in = w.in_plane(), out = w.out_plane();
+  const PoolRow row(w.axis[2]);
+  const bool by_lines = kLines<T> && row.pays() && in < INT32_MAX;
+  PlaneLines<C> lines(w, row);
+  WidePlanes<T> wide(w);  // 16-bit floats are compared as float
+  for (int64_t p = 0; p < planes; p++, x += in, y += out, place = place.from(out)) {
+    if constexpr (kLines<T>) {
+      if (by_lines)
+        max_of_plane(lines, w.axis, wide.in(x), std::is_same_v<T, C> ? planes - p : 1, wide.out(y), place);
+      else
+        max_of_plane(w.axis, wide.in(x), wide.out(y), place);
+      wide.write(y);
+    } else {
+      max_of_plane(w.axis, x, y, place);
+    }
+  }
+}
+
+// Whether windows fill lines that follow each other, so that many planes are one line of windows. Their
+// places would be counted from its start.
+bool joins_planes(const Windows& w) {
+  const Axis& width = w.axis[2];
+  return w.in_plane() == width.in && w.out_plane() == width.out && !width.listed() && width.padding == 0 &&
+         width.reach <= width.stride && width.in == width.out * width.stride;
+}
+Windows joined_planes(const Windows& w, int64_t planes) {
+  Windows line;
+  line.axis[2] = w.axis[2];
+  line.axis[2].in *= planes;
+  line.axis[2].out *= planes;
+  return line;
 }
 
 void check_type(const Tensor& input, const char* name) {
@@ -136,33 +174,20 @@ TensorPair max_with_places(const Tensor& input, const SharedWindows& w, bool wan
   Tensor y = empty(w->out_sizes, x.dtype()), places;
   if (found) places = empty(w->out_sizes, type);
   const Places at = found ? Places(places) : Places();
-  if (pools_turned(x, *w)) {
+  const bool joined = !found && joins_planes(*w);
+  if (!joined && pools_turned(x, *w)) {
     max_turned(x, *w, y, places);
   } else {
-    const PoolRow row(w->axis[2]);
-    const bool by_lines = row.pays() && w->in_plane() < INT32_MAX;
     dispatch_all(x.dtype(), [&](auto tag) {
       using T = typename decltype(tag)::type;
       parallel_for(0, w->planes, planes_per_chunk(w->in_plane() + w->out_plane()),
                    [&](int64_t first, int64_t end) {
-                     using C = std::conditional_t<kLines<T>, compute_t<T>, float>;
-                     PlaneLines<C> lines(*w, row);
-                     WidePlanes<T> wide(*w);  // 16-bit floats are compared as float
-                     for (int64_t p = first; p < end; p++) {
-                       const T* from = x.data<T>() + p * w->in_plane();
-                       T* to = y.data<T>() + p * w->out_plane();
-                       const Places place = at.from(p * w->out_plane());
-                       if constexpr (kLines<T>) {
-                         if (by_lines)
-                           max_of_plane(lines, w->axis, wide.in(from), std::is_same_v<T, C> ? end - p : 1,
-                                        wide.out(to), place);
-                         else
-                           max_of_plane(w->axis, wide.in(from), wide.out(to), place);
-                         wide.write(to);
-                       } else {
-                         max_of_plane(w->axis, from, to, place);
-                       }
-                     }
+                     const T* from = x.data<T>() + first * w->in_plane();
+                     T* to = y.data<T>() + first * w->out_plane();
+                     if (joined)
+                       max_of_planes(joined_planes(*w, end - first), 1, from, to, Places());
+                     else
+                       max_of_planes(*w, end - first, from, to, at.from(first * w->out_plane()));
                    });
     });
   }
@@ -178,7 +203,7 @@ bool is_2x2(const Tensor& input, const Windows& w) {
     const Axis& a = w.axis[i];
     if (a.step != 1 || a.out != a.in / 2 || a.out == 0) return false;
     for (int64_t o = 0; o < a.out; o++)
-      if (a.start[o] != 2 * o || a.end[o] != 2 * o + 2) return false;
+      if (a.start(o) != 2 * o || a.end(o) != 2 * o + 2) return false;
   }
   return true;
 }
@@ -247,12 +272,11 @@ Axis fractional_axis(int64_t in, int64_t out, int64_t kernel, double sample) {
   Axis axis;
   axis.in = in;
   axis.out = out;
-  axis.start.assign((size_t)out, 0);
-  axis.end.assign((size_t)out, 0);
   const double alpha = out > 1 ? (double)(in - kernel) / (double)(out - 1) : 0;
   for (int64_t i = 0; i < out; i++) {
-    axis.start[i] = i == out - 1 ? in - kernel : (int64_t)((i + sample) * alpha) - (int64_t)(sample * alpha);
-    axis.end[i] = axis.start[i] + kernel;
+    axis.starts.push_back(i == out - 1 ? in - kernel
+                                       : (int64_t)((i + sample) * alpha) - (int64_t)(sample * alpha));
+    axis.ends.push_back(axis.starts.back() + kernel);
   }
   return axis;
 }

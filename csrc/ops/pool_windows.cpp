@@ -47,18 +47,8 @@ Axis sliding_axis(int64_t in, const PoolArgs& a, int i) {
   axis.out = floor_div(in + 2 * p - reach + (a.ceil_mode ? s - 1 : 0), s) + 1;
   // The last window must start inside the input or its left padding.
   if (a.ceil_mode && (axis.out - 1) * s >= in + p) axis.out--;
-  axis.start.clear();
-  axis.end.clear();
-  axis.count.clear();
-  for (int64_t o = 0; o < axis.out; o++) {
-    int64_t start = o * s - p, end = std::min(start + reach, in + p);
-    const int64_t padded = end - start;
-    while (start < 0) start += d;
-    end = std::min(end, in);
-    axis.start.push_back(start);
-    axis.end.push_back(end);
-    axis.count.push_back(a.count_include_pad ? padded : std::max<int64_t>(0, end - start));
-  }
+  axis.stride = s, axis.padding = p, axis.reach = reach;
+  axis.counts_padding = a.count_include_pad;
   return axis;
 }
 
@@ -110,13 +100,9 @@ SharedWindows adaptive_windows(const Tensor& input, const char* name, int dims, 
     Axis axis;
     axis.in = input.size(i - dims);
     axis.out = output_size[i];
-    axis.start.clear();
-    axis.end.clear();
-    axis.count.clear();
     for (int64_t o = 0; o < axis.out; o++) {
-      axis.start.push_back(o * axis.in / axis.out);
-      axis.end.push_back(((o + 1) * axis.in + axis.out - 1) / axis.out);
-      axis.count.push_back(axis.end.back() - axis.start.back());
+      axis.starts.push_back(o * axis.in / axis.out);
+      axis.ends.push_back(((o + 1) * axis.in + axis.out - 1) / axis.out);
     }
     set_axis(w, dims, i, std::move(axis));
   }

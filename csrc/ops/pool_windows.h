@@ -1,6 +1,7 @@
 // Where the windows of a pooling operator lie. One- and two-dimensional pooling is three-dimensional pooling
 // with axes of one element, so every operator has one loop.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,11 +10,28 @@
 
 namespace nnlib::ops {
 
-// Window o of an axis covers start[o], start[o] + step, ... below end[o]; `count` is what it adds to the
-// divisor of a mean.
+// Window o of an axis covers start(o), start(o) + step, ... below end(o); count(o) is what it adds to the
+// divisor of a mean. Windows of a stride are computed, not listed: there are as many as a line has values.
 struct Axis {
   int64_t in = 1, out = 1, step = 1;
-  std::vector<int64_t> start{0}, end{1}, count{1};
+  int64_t stride = 1, padding = 0, reach = 1;  // of windows that are not listed
+  bool counts_padding = false;
+  std::vector<int64_t> starts, ends;  // of those that are
+  bool listed() const { return !starts.empty(); }
+  int64_t start(int64_t o) const {
+    if (listed()) return starts[size_t(o)];
+    const int64_t at = o * stride - padding;
+    return at < 0 ? at + (step - 1 - at) / step * step : at;
+  }
+  int64_t end(int64_t o) const {
+    if (listed()) return ends[size_t(o)];
+    const int64_t at = o * stride - padding + reach;
+    return at < in ? at : in;
+  }
+  int64_t count(int64_t o) const {
+    if (counts_padding) return std::min(reach, in + 2 * padding - o * stride);
+    return std::max<int64_t>(0, end(o) - start(o));
+  }
 };
 
 struct Windows {
@@ -46,9 +64,7 @@ Dims pool_list(const Dims& given, int dims, const char* name, const char* what);
 // Where the maximum of window (od, oh, ow) is looked for first: a place of the plane also where the window
 // holds none, as dilated windows may that lie in the padding.
 inline int64_t first_place(const Axis* axis, int64_t od, int64_t oh, int64_t ow) {
-  const auto at = [](const Axis& a, int64_t o) {
-    return a.start[size_t(o)] < a.in ? a.start[size_t(o)] : a.in - 1;
-  };
+  const auto at = [](const Axis& a, int64_t o) { return std::min(a.start(o), a.in - 1); };
   return (at(axis[0], od) * axis[1].in + at(axis[1], oh)) * axis[2].in + at(axis[2], ow);
 }
 
