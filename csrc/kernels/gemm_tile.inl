@@ -33,106 +33,126 @@ constexpr int64_t dgemm_kc = 256, dgemm_mc = 12 * kTileRows, dgemm_nc = 64 * dge
 // Where a tile finds element (i, k) of A: at a[i * s + k], or at a[k * s + i].
 enum class Along { Rows, Columns };
 
-// R rows times V vectors; all of b's V vectors are read, n columns are stored.
+// R rows times panels of V vectors, b_step apart; all vectors of b's panels are read, n columns are stored.
+// The loop over panels is here because a call costs as much as a few steps of k.
 template <int R, int V, Along A, class T>
-__attribute__((noinline)) void tile(int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb, T* c,
-                                    int64_t ldc, int64_t n, const T* row_bias, const T* bias,
-                                    bool accumulate) {
+__attribute__((noinline)) void tiles(int64_t n, int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb,
+                                     int64_t b_step, T* c, int64_t ldc, const T* row_bias, const T* bias,
+                                     bool accumulate) {
   constexpr int W = VecFor<T>::width;
-  VecOf<T> acc[R][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-    prefetch(c + i * ldc);
-    prefetch(c + i * ldc + n - 1);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[i][v] = splat(row_bias && !accumulate ? row_bias[i] : T(0));
-  }
-  // A pointer for every three rows: the addresses base, base + s and base + 2 s need no arithmetic.
-  constexpr int kBases = A == Along::Rows ? (R + 2) / 3 : 1;
-  const T* base[kBases];
+  for (; n > 0; n -= V * W, b += b_step, c += V * W) {
+    // A pointer for every three rows: the addresses base, base + s and base + 2 s need no arithmetic.
+    constexpr int kThrees = (R + 2) / 3, kBases = A == Along::Rows ? kThrees : 1;
+    const T* base[kBases];
 #pragma GCC unroll 8
-  for (int g = 0; g < kBases; ++g) {
-    base[g] = a + 3 * g * s;
-    asm("" : "+r"(base[g]));
-  }
-#pragma GCC unroll 4
-  for (int64_t k = 0; k < kc; ++k) {
-    VecOf<T> bv[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) bv[v] = load(b + v * W);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const VecOf<T> ai =
-          splat(A == Along::Rows ? base[A == Along::Rows ? i / 3 : 0][i % 3 * s] : base[0][i]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[i][v] = fma(ai, bv[v], acc[i][v]);
+    for (int g = 0; g < kBases; ++g) {
+      base[g] = a + 3 * g * s;
+      asm("" : "+r"(base[g]));
     }
+    T* out[kThrees];
 #pragma GCC unroll 8
-    for (int g = 0; g < kBases; ++g) base[g] += A == Along::Rows ? 1 : s;
-    b += ldb;
-  }
-  if (n == V * W) {
+    for (int g = 0; g < kThrees; ++g) {
+      out[g] = c + 3 * g * ldc;
+      asm("" : "+r"(out[g]));
+    }
+    const int64_t last = n < V * W ? n - 1 : V * W - 1;
+    VecOf<T> acc[R][V];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      prefetch(out[i / 3] + i % 3 * ldc);
+      prefetch(out[i / 3] + i % 3 * ldc + last);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = splat(row_bias && !accumulate ? row_bias[i] : T(0));
+    }
+    const T* row = b;
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kc; ++k) {
+      VecOf<T> bv[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) bv[v] = load(row + v * W);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const VecOf<T> ai =
+            splat(A == Along::Rows ? base[A == Along::Rows ? i / 3 : 0][i % 3 * s] : base[0][i]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = fma(ai, bv[v], acc[i][v]);
+      }
+#pragma GCC unroll 8
+      for (int g = 0; g < kBases; ++g) base[g] += A == Along::Rows ? 1 : s;
+      row += ldb;
+    }
+    if (n >= V * W) {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          T* p = out[i / 3] + i % 3 * ldc + v * W;
+          if (accumulate) acc[i][v] = acc[i][v] + load(p);
+          if (!accumulate && bias) acc[i][v] = acc[i][v] + load(bias + v * W);
+          store(p, acc[i][v]);
+        }
+      }
+      if (bias) bias += V * W;
+      continue;
+    }
+    T rest[R][V * W];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) store(&rest[i][v * W], acc[i][v]);
+    }
+    for (int i = 0; i < R; ++i) {
       for (int v = 0; v < V; ++v) {
         T* p = c + i * ldc + v * W;
-        if (accumulate) acc[i][v] = acc[i][v] + load(p);
-        if (!accumulate && bias) acc[i][v] = acc[i][v] + load(bias + v * W);
-        store(p, acc[i][v]);
+        const int64_t left = n - v * W;
+        VecOf<T> x = load(&rest[i][v * W]);
+        if (accumulate) x = x + load_n(p, left);
+        if (!accumulate && bias) x = x + load_n(bias + v * W, left);
+        store_n(p, x, left);
       }
     }
-    return;
-  }
-  T rest[R][V * W];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store(&rest[i][v * W], acc[i][v]);
-  }
-  for (int i = 0; i < R; ++i) {
-    for (int v = 0; v < V; ++v) {
-      T* p = c + i * ldc + v * W;
-      const int64_t left = n - v * W;
-      VecOf<T> x = load(&rest[i][v * W]);
-      if (accumulate) x = x + load_n(p, left);
-      if (!accumulate && bias) x = x + load_n(bias + v * W, left);
-      store_n(p, x, left);
-    }
   }
 }
 
-// The tile of m <= R rows and V vectors.
+// The tiles of m <= R rows and V vectors.
 template <int R, int V, Along A, class T>
-NNLIB_INLINE void tile_of_rows(int64_t m, int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb, T* c,
-                               int64_t ldc, int64_t n, const T* row_bias, const T* bias, bool accumulate) {
+NNLIB_INLINE void tiles_of_rows(int64_t m, int64_t n, int64_t kc, const T* a, int64_t s, const T* b,
+                                int64_t ldb, int64_t b_step, T* c, int64_t ldc, const T* row_bias,
+                                const T* bias, bool accumulate) {
   if constexpr (R > 1) {
     if (m < R) {
-      return tile_of_rows<R - 1, V, A>(m, kc, a, s, b, ldb, c, ldc, n, row_bias, bias, accumulate);
+      return tiles_of_rows<R - 1, V, A>(m, n, kc, a, s, b, ldb, b_step, c, ldc, row_bias, bias, accumulate);
     }
   }
-  tile<R, V, A>(kc, a, s, b, ldb, c, ldc, n, row_bias, bias, accumulate);
+  tiles<R, V, A>(n, kc, a, s, b, ldb, b_step, c, ldc, row_bias, bias, accumulate);
 }
 
+// A last panel of which one vector is wanted is narrower.
 template <Along A, class T>
-NNLIB_INLINE void any_tile(int64_t m, int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb, T* c,
-                           int64_t ldc, int64_t n, const T* row_bias, const T* bias, bool accumulate) {
-  if (n <= VecFor<T>::width) {
-    tile_of_rows<kTileRows, 1, A>(m, kc, a, s, b, ldb, c, ldc, n, row_bias, bias, accumulate);
-  } else {
-    tile_of_rows<kTileRows, kTileVecs, A>(m, kc, a, s, b, ldb, c, ldc, n, row_bias, bias, accumulate);
+NNLIB_INLINE void any_tiles(int64_t m, int64_t n, int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb,
+                            int64_t b_step, T* c, int64_t ldc, const T* row_bias, const T* bias,
+                            bool accumulate) {
+  constexpr int64_t nr = kTileVecs * VecFor<T>::width;
+  const int64_t rest = n % nr, narrow = rest <= VecFor<T>::width ? rest : 0, wide = n - narrow;
+  if (wide > 0) {
+    tiles_of_rows<kTileRows, kTileVecs, A>(m, wide, kc, a, s, b, ldb, b_step, c, ldc, row_bias, bias,
+                                           accumulate);
+  }
+  if (narrow > 0) {
+    tiles_of_rows<kTileRows, 1, A>(m, narrow, kc, a, s, b + wide / nr * b_step, ldb, b_step, c + wide, ldc,
+                                   row_bias, bias ? bias + wide : nullptr, accumulate);
   }
 }
 
 void sgemm_tile(int64_t kc, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
                 int64_t n, const float* row_bias, const float* bias, bool accumulate) {
   if (m <= 0 || n <= 0) return;
-  any_tile<Along::Columns>(m, kc, a, kTileRows, b, ldb, c, ldc, n, row_bias, bias, accumulate);
+  any_tiles<Along::Columns>(m, n, kc, a, kTileRows, b, ldb, 0, c, ldc, row_bias, bias, accumulate);
 }
 void dgemm_tile(int64_t kc, const double* a, const double* b, int64_t ldb, double* c, int64_t ldc, int64_t m,
                 int64_t n, const double* row_bias, const double* bias, bool accumulate) {
   if (m <= 0 || n <= 0) return;
-  any_tile<Along::Columns>(m, kc, a, kTileRows, b, ldb, c, ldc, n, row_bias, bias, accumulate);
+  any_tiles<Along::Columns>(m, n, kc, a, kTileRows, b, ldb, 0, c, ldc, row_bias, bias, accumulate);
 }
 
 // c[j * ldc + i] (+)= t[i * ldt + j] (+ bias[i]) for i < m, j < n; m <= kTileRows, and whole vectors of t are
@@ -181,18 +201,17 @@ NNLIB_INLINE void rows_of_tiles(int64_t m, int64_t n, int64_t kc, const T* a, in
   for (int64_t i = 0; i < m;) {
     const int64_t rows = low + (higher-- > 0);
     const T* from = a + (A == Along::Rows ? i * s : i);
+    if (!turned) {
+      any_tiles<A>(rows, n, kc, from, s, b, ldb, b_step, c + i * ldc, ldc, static_cast<const T*>(nullptr),
+                   bias, accumulate);
+    }
     const T* panel = b;
-    for (int64_t j = 0; j < n; j += nr, panel += b_step) {
+    for (int64_t j = 0; turned && j < n; j += nr, panel += b_step) {
       const int64_t columns = n - j < nr ? n - j : nr;
-      if (turned) {
-        T t[kTileRows * nr];
-        any_tile<A>(rows, kc, from, s, panel, ldb, t, nr, columns <= VecFor<T>::width ? VecFor<T>::width : nr,
-                    static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), false);
-        store_turned(rows, columns, t, nr, c + j * ldc + i, ldc, bias ? bias + i : nullptr, accumulate);
-      } else {
-        any_tile<A>(rows, kc, from, s, panel, ldb, c + i * ldc + j, ldc, columns,
-                    static_cast<const T*>(nullptr), bias ? bias + j : nullptr, accumulate);
-      }
+      T t[kTileRows * nr];
+      any_tiles<A>(rows, columns <= VecFor<T>::width ? VecFor<T>::width : nr, kc, from, s, panel, ldb, b_step,
+                   t, nr, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), false);
+      store_turned(rows, columns, t, nr, c + j * ldc + i, ldc, bias ? bias + i : nullptr, accumulate);
     }
     i += rows;
   }
