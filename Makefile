@@ -1,4 +1,4 @@
-# make train | test | lint | bench | docs | sanitize | imitate | neon | clean
+# make train | test | lint | bench | docs | sanitize | sanitize-python | imitate | neon | clean
 # Each sets up what it needs: a virtual environment in .venv, the native build, the packages. Nothing but
 # Python 3.11 or newer, g++ and make has to be there before. Stamps in .venv/.stamps say what was done.
 
@@ -26,13 +26,14 @@ THREADS := $(shell echo $$(( $(CORES) / $(RANKS) > 0 ? $(CORES) / $(RANKS) : 1 )
 NATIVE := setup.py pyproject.toml CMakeLists.txt $(wildcard src/*.pyx src/*.pxd) \
   $(shell find csrc -type f 2>/dev/null)
 
-.PHONY: help train test pytest lint format bench docs sanitize imitate neon clean
+.PHONY: help train test pytest lint format bench docs sanitize sanitize-python imitate neon clean
 help:
 	@echo "make train     train a network on handwritten digits with $(RANKS) MPI ranks"
 	@echo "make test      run the tests and the style checks"
 	@echo "make lint      style checks alone; make format applies them"
 	@echo "make bench     microbenchmarks of the kernels (google-benchmark)"
 	@echo "make sanitize  the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make sanitize-python  the Python tests on a library with those sanitizers; ARGS chooses tests"
 	@echo "make imitate   the C++ tests for AVX-512 and AMX, on a processor with AVX2 alone"
 	@echo "make neon      the C++ tests for ARM's NEON, in an emulator"
 	@echo "make docs      the documentation as HTML in build/docs"
@@ -118,6 +119,25 @@ sanitize: $(STAMPS)/cmake
 	$(call native,sanitize,kernel_tests,-DNNLIB_BUILD_TESTS=ON -DNNLIB_SANITIZE="address$(comma)undefined" \
 	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF))
 	$(BIN)/ctest --test-dir build/sanitize --parallel $(CORES) --output-on-failure
+
+# The whole library with sanitizers, in a folder of its own beside links to the Python files, and the tests that start no
+# other process. The interpreter has no sanitizer, so their libraries are loaded first.
+SANITIZED := build/sanitize-python
+SANITIZED_TESTS := tests/core tests/nn tests/optim $(patsubst %,tests/test_%.py,attention creation distributions indexing \
+  layer_ops layouts linalg ops out products random_views sparse_functions views)
+sanitize-python: $(STAMPS)/test $(STAMPS)/cmake
+	$(PIP) install --quiet pybind11 cython
+	mkdir -p $(SANITIZED)/python
+	cp -rsf "$(abspath nnlib)" $(SANITIZED)/python/
+	find $(SANITIZED)/python -name '*.so' -type l -delete
+	export PATH="$(abspath $(BIN)):$$PATH"; cmake -S . -B $(SANITIZED) -G Ninja \
+	  -DPython_EXECUTABLE="$(abspath $(BIN))/python" -Dpybind11_DIR="$$(python -m pybind11 --cmakedir)" \
+	  -DNNLIB_OUTPUT_DIR="$(abspath $(SANITIZED))/python/nnlib" -DNNLIB_SANITIZE="address$(comma)undefined" \
+	  -DNNLIB_AVX512=$(if $(shell grep -w avx512f /proc/cpuinfo),ON,OFF) \
+	  && cmake --build $(SANITIZED) --parallel $(CORES)
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+	  PYTHONPATH="$(abspath $(SANITIZED))/python" $(BIN)/pytest -q -p no:cacheprovider $(or $(ARGS),$(SANITIZED_TESTS))
 
 # Kernels of processors that we do not have, with functions in place of their instructions.
 imitate: $(STAMPS)/cmake

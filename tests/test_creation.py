@@ -118,6 +118,9 @@ def test_eye_and_triangles():
     assert nnlib.triu_indices(most, 0).shape == nnlib.tril_indices(2, 3, -most - 1).shape == (2, 0)
     assert nnlib.triu_indices(most, 2).tolist() == [[0, 0, 1], [0, 1, 1]]
     assert nnlib.triu_indices(3, 3, most).shape == (2, 0) and nnlib.tril_indices(2, 3, most).shape == (2, 6)
+    for call in (nnlib.tril_indices, nnlib.triu_indices):
+        with pytest.raises(RuntimeError, match="too many indices"):
+            call(2**62, 2**62)
 
 
 def test_out_is_filled():

@@ -341,6 +341,14 @@ def test_errors(call, error, message):
         call()
 
 
+def test_slopes_of_samples_are_broadcast():
+    x, a, total = nnlib.rand(3, 40), nnlib.rand(40) + 0.5, nnlib.rand(3, 1) + 2
+    expected = nnlib._C._dirichlet_grad(x, a.expand(3, 40), total.expand(3, 40))
+    assert nnlib.equal(nnlib._C._dirichlet_grad(x, a, total), expected)
+    with pytest.raises(RuntimeError, match="size"):
+        nnlib._C._dirichlet_grad(x, a, nnlib.rand(2))
+
+
 def test_checks_can_be_left_out():
     assert dist.Normal(0.0, -1.0, validate_args=False).scale.item() == -1
     dist.Distribution.set_default_validate_args(False)

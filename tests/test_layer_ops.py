@@ -267,7 +267,7 @@ def test_fractional_max_pool_lies_in_its_windows():
     assert y.shape == (2, 3, 5, 5)
     assert nnlib.equal(x.flatten(2).gather(2, place.flatten(2)), y.flatten(2))
     for size in (9, 2**63 - 1):
-        with pytest.raises(RuntimeError, match="too large relative to input size"):
+        with pytest.raises(RuntimeError, match="too large relative to input size|is out of range"):
             F.fractional_max_pool3d(x[:, None], (2, 2, size), output_size=1)
 
 

@@ -151,3 +151,26 @@ def test_copy_converts_and_broadcasts():
 def test_refused(call, error, match):
     with pytest.raises(error, match=match):
         call(nnlib.zeros(2, 3))
+
+
+def test_the_largest_numbers():
+    most, x = 2**63 - 1, nnlib.arange(6)
+    assert x[::most].tolist() == [0] and x[2 :: 2**62].tolist() == [2] and x[::10].stride() == (10,)
+    assert [part.tolist() for part in x.chunk(most)] == [[0], [1], [2], [3], [4], [5]]
+    assert nnlib.zeros(0, 2**62, 3).shape == (0, 2**62, 3)
+    assert nnlib.combinations(x, 2**40).shape == (0, 2**40)
+    assert nnlib.equal(nnlib.linalg.matrix_power(nnlib.eye(3), -most - 1), nnlib.eye(3))
+    image, weight, f = nnlib.rand(1, 2, 9, 9), nnlib.rand(2, 2, 5, 5), nnlib.nn.functional
+    for call in (
+        lambda: f.conv2d(image, weight, dilation=2**62),
+        lambda: f.conv2d(image, weight[:, :1], groups=2, dilation=2**62),
+        lambda: f.conv_transpose2d(image, weight, dilation=2**62),
+        lambda: f.conv_transpose2d(image, weight, stride=2**62),
+        lambda: f.max_pool2d(image, 2**61 + 1, 1, 0, 8),
+        lambda: f.avg_pool2d(image, 3, most),
+        lambda: f.unfold(image, 5, dilation=2**62),
+    ):
+        with pytest.raises(RuntimeError, match="is out of range"):
+            call()
+    with pytest.raises(RuntimeError, match="larger than memory can be"):
+        f.conv_transpose1d(nnlib.zeros(0, 1, 2**40), weight[:1, :1, 0], stride=2**30)

@@ -120,6 +120,13 @@ std::vector<SavedHooks>& saved_hooks() {
   static thread_local std::vector<SavedHooks> stack;
   return stack;
 }
+
+// Of sizes, type and layout; never 0.
+uint64_t geometry_hash(const Tensor& t) {
+  uint64_t h = (uint64_t)t.dtype() * 2 + t.is_sparse();
+  for (int64_t size : t.sizes()) h = (h ^ (uint64_t)size) * 0x9E3779B97F4A7C15u + 1;
+  return h | 1;
+}
 }  // namespace
 
 void push_saved_hooks(SavedHooks h) { saved_hooks().push_back(std::move(h)); }
@@ -136,6 +143,7 @@ Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
   if (!saved_hooks().empty()) {
     packed_ = std::make_shared<Hooks>();
     packed_->hooks = saved_hooks().back();
+    geometry_ = geometry_hash(t);
     NoGradGuard guard;
     packed_->packed = packed_->hooks.pack(detach(t));
     if (!is_output && t.requires_grad()) edge_ = gradient_edge(t);
@@ -150,6 +158,7 @@ Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
   leaf_ = !t.requires_grad() || is_leaf(t);
   if (leaf_) {
     data_ = t;
+    geometry_ = geometry_hash(t);
   } else {
     data_ = detach(t);
     edge_ = gradient_edge(t);
@@ -157,6 +166,16 @@ Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
 }
 
 Tensor Saved::get(const Backward& ctx) const {
+  Tensor t = get_unchecked(ctx);
+  NNLIB_CHECK(
+      !geometry_ || geometry_hash(t) == geometry_,
+      "a variable that was saved for gradient computation has other sizes, another type or layout now: ",
+      dtype_legacy_name(t.dtype()), "Tensor ", t.sizes(),
+      ". Was its .data assigned, or did an unpack hook of saved tensors give something else?");
+  return t;
+}
+
+Tensor Saved::get_unchecked(const Backward& ctx) const {
   if (packed_) {
     Tensor t = packed_->hooks.unpack(packed_->packed.get());
     if (is_output_) {

@@ -46,13 +46,17 @@ class Saved {
  public:
   Saved() = default;
   explicit Saved(const Tensor& t, bool is_output = false, uint32_t output_index = 0);
-  // The tensor; undefined when an undefined one was saved.
+  // The tensor; undefined when an undefined one was saved. An error where an unpack hook, or an assignment to
+  // a leaf's `.data`, gives another geometry: formulas and kernels go by what was saved.
   Tensor get(const Backward& ctx) const;
+  // Whatever is there now, for those who look themselves.
+  Tensor get_unchecked(const Backward& ctx) const;
 
  private:
   struct Hooks;
   Tensor data_;
-  Edge edge_;  // history of an input that is not a leaf; an output's is the node itself
+  Edge edge_;              // history of an input that is not a leaf; an output's is the node itself
+  uint64_t geometry_ = 0;  // what sizes, type and layout were, where they can change
   uint32_t version_ = 0, output_index_ = 0;
   bool is_output_ = false, leaf_ = false;
   std::shared_ptr<Hooks> packed_;

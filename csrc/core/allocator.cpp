@@ -18,6 +18,14 @@ namespace {
 constexpr size_t kMinBlock = 64, kHuge = size_t(2) << 20;
 constexpr int kClasses = 8 * 48;
 
+// A sanitizer sees an access past the end, or to memory that was given back, only where blocks have their
+// exact sizes and none is handed out again.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kKeepsBlocks = false;
+#else
+constexpr bool kKeepsBlocks = true;
+#endif
+
 // Rounds up to a multiple of an eighth of the power of two below, so at most 12.5% is wasted.
 size_t class_size(size_t n, int* index) {
   n = std::max(n, kMinBlock);
@@ -31,6 +39,7 @@ size_t class_size(size_t n, int* index) {
 
 int64_t default_limit() {
   // A quarter of the memory: enough for the activations of a step, little enough to live beside others.
+  if (!kKeepsBlocks) return 0;
   int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
   return pages > 0 && page > 0 ? pages / 4 * page : int64_t(1) << 30;
 }
@@ -47,10 +56,12 @@ Cache& cache() {
   return *c;
 }
 
-void* system_allocate(size_t n) {
+// Space for n bytes in a block of `size`.
+void* system_allocate(size_t n, size_t size) {
   void* p = nullptr;
-  if (posix_memalign(&p, n >= kHuge ? kHuge : kMinBlock, n) != 0) return nullptr;
-  if (n >= kHuge) madvise(p, n, MADV_HUGEPAGE);
+  if (!kKeepsBlocks) size = n;
+  if (posix_memalign(&p, size >= kHuge ? kHuge : kMinBlock, size) != 0) return nullptr;
+  if (size >= kHuge) madvise(p, size, MADV_HUGEPAGE);
   return p;
 }
 
@@ -75,10 +86,10 @@ void* allocate(size_t n) {
     }
     c.stats.system_calls++;
   }
-  void* p = system_allocate(size);
+  void* p = system_allocate(n, size);
   if (!p) {
     empty_cache();
-    p = system_allocate(size);
+    p = system_allocate(n, size);
   }
   if (!p) {
     std::lock_guard<std::mutex> lock(c.mutex);
@@ -97,7 +108,7 @@ void deallocate(void* p, size_t n) noexcept {
   {
     std::lock_guard<std::mutex> lock(c.mutex);
     c.stats.allocated -= (int64_t)size;
-    if (c.stats.cached + (int64_t)size <= c.limit) {
+    if (kKeepsBlocks && c.stats.cached + (int64_t)size <= c.limit) {
       try {
         c.free[index].push_back(p);
         c.stats.cached += (int64_t)size;

@@ -20,7 +20,9 @@ int64_t count(const Dims& sizes) {
 
 Dims contiguous_strides(const Dims& sizes) {
   Dims r(sizes.size(), 1);
-  for (int i = sizes.ssize() - 2; i >= 0; i--) r[i] = r[i + 1] * std::max<int64_t>(sizes[i + 1], 1);
+  // Unsigned: where another size is 0 the others may be anything, and their product wraps.
+  for (int i = sizes.ssize() - 2; i >= 0; i--)
+    r[i] = (int64_t)((uint64_t)r[i + 1] * (uint64_t)std::max<int64_t>(sizes[i + 1], 1));
   return r;
 }
 

@@ -32,6 +32,8 @@ bool Tensor::is_contiguous(MemoryFormat f) const {
 
 Scalar Tensor::item() const {
   NNLIB_CHECK(numel() == 1, "a Tensor with ", numel(), " elements cannot be converted to Scalar");
+  NNLIB_CHECK_AS(NotImplementedError, !is_sparse(),
+                 "the value of a sparse tensor: to_dense() gives a dense one");
   return dispatch_all(dtype(), [&](auto tag) -> Scalar {
     using T = typename decltype(tag)::type;
     T v = *(const T*)raw();

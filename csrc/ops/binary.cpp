@@ -74,7 +74,9 @@ void run_add(const Tensor& out, const Tensor& self, const Tensor& other, Dtype c
   }
 }
 
-Scalar negated(Scalar s) { return s.is_floating() ? Scalar(-s.to_double()) : Scalar(-s.to_int()); }
+Scalar negated(Scalar s) {
+  return s.is_floating() ? Scalar(-s.to_double()) : Scalar((int64_t)-(uint64_t)s.to_int());  // wraps
+}
 bool is_one(Scalar s) { return s.to_double() == 1; }
 Tensor scaled(const Tensor& g, Scalar s) { return is_one(s) ? g : g * s; }
 

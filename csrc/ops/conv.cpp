@@ -208,6 +208,8 @@ void check_arguments(const Tensor& x, const Tensor& w, const Tensor& bias, const
   const auto count = [n](const Dims& d, const char* what) {
     NNLIB_CHECK(int(d.size()) == n, "expected ", what, " to be a single integer value or a list of ", n,
                 " values to match the convolution dimensions, but got ", what, "=", d);
+    for (int64_t v : d)
+      NNLIB_CHECK(v <= INT32_MAX, what, " is out of range: ", d);  // products do not overflow
   };
   count(stride, "stride");
   count(padding, "padding");
@@ -273,7 +275,11 @@ ConvShape shape_of(const Tensor& x, const Tensor& w, const Dims& stride, const D
     const int64_t reach = dilation[i] * (s.kernel[d] - 1) + 1;
     if (transposed) {
       s.out[d] = x.size(2 + i);
-      s.in[d] = (s.out[d] - 1) * stride[i] - padding[i] - high[i] + reach + output_padding[i];
+      const __int128 in =
+          __int128(s.out[d] - 1) * stride[i] - padding[i] - high[i] + reach + output_padding[i];
+      NNLIB_CHECK(in < int64_t(1) << 60, "the result of a convolution of sizes ", x.sizes(), " with stride ",
+                  stride, " is larger than memory can be");
+      s.in[d] = (int64_t)in;
       fits = fits && s.in[d] >= 0;
     } else {
       s.in[d] = x.size(2 + i);

@@ -162,9 +162,21 @@ Tensor triangle_indices(int64_t rows, int64_t cols, int64_t offset, Dtype dtype,
   auto last = [&](int64_t i) { return lower ? std::clamp<int64_t>(i + offset + 1, 0, cols) : cols; };
   // The rows that hold a place at all: others may be as many as there are numbers.
   const int64_t begin = lower ? std::min(rows, -std::min<int64_t>(0, offset)) : 0;
-  const int64_t end = cols == 0 ? begin : lower ? rows : std::min(rows, cols - offset);
-  int64_t n = 0;
-  for (int64_t i = begin; i < end; i++) n += last(i) - first(i);
+  using Wide = __int128;  // sums of sizes
+  const int64_t end = cols == 0 ? begin : lower ? rows : (int64_t)std::min<Wide>(rows, (Wide)cols - offset);
+  // Rows of `cols` places, and others that have one less than their neighbour: lower ends, or upper begins,
+  // with the full ones.
+  const int64_t full = lower
+                           ? (int64_t)std::max<Wide>(0, end - std::max<Wide>(begin, (Wide)cols - offset - 1))
+                           : std::clamp<int64_t>(-offset, begin, end) - begin;
+  const int64_t ramp = end - begin - full, at = lower ? begin : begin + full;
+  Wide places = (Wide)full * cols;
+  if (ramp > 0) {
+    const int64_t until = at + ramp - 1;
+    places += ((Wide)last(at) - first(at) + last(until) - first(until)) * ramp / 2;
+  }
+  NNLIB_CHECK(places < (int64_t(1) << 59), "too many indices for ", rows, " rows and ", cols, " columns");
+  const int64_t n = (int64_t)places;
   Tensor r = empty({2, n}, dtype);
   dispatch_integral(dtype, "triangle_indices", [&](auto tag) {
     using T = typename decltype(tag)::type;

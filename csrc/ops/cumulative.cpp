@@ -357,7 +357,7 @@ Tensor prod(const Tensor& self, std::optional<Dtype> dtype) {
   const Dtype type = prod_type(self, dtype);
   if (type != self.dtype() && is_floating(type)) return prod(cast(self, type), std::nullopt);
   Tensor out = run_prod(self, std::vector<bool>((size_t)self.dim(), true), false, type);
-  if (wants_grad(self)) {
+  if (wants_grad(self) && is_floating(type)) {
     record(out, "ProdBackward0", {self},
            [x = save(self), r = save_output(out)](Backward& ctx, const TensorList& g) {
              const Tensor v = x.get(ctx);
@@ -375,7 +375,7 @@ Tensor prod_dim(const Tensor& self, int64_t dim, bool keepdim, std::optional<Dty
   if (self.dim() == 0) return prod(self, dtype);
   const std::vector<bool> mask = reduced_mask(self, Dims{d});
   Tensor out = run_prod(self, mask, keepdim, type);
-  if (wants_grad(self)) {
+  if (wants_grad(self) && is_floating(type)) {
     record(out, "ProdBackward1", {self},
            [x = save(self), r = save_output(out), mask, keepdim, d](Backward& ctx, const TensorList& g) {
              return TensorList{prod_backward(restore_dims(g[0], mask, keepdim), x.get(ctx),

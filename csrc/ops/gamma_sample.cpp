@@ -151,16 +151,19 @@ double beta_slope(double x, double a, double total) {
          (1 - x);
 }
 
-// f(x) in double for the elements of tensors of one floating-point type, one after the other.
+// f(x) in double for the elements of tensors of one floating-point type, which are broadcast, one after the
+// other.
 template <class F>
 Tensor map_serial(const char* name, const TensorList& inputs, const F& f) {
+  Dims sizes = inputs[0].sizes();
+  for (const Tensor& t : inputs) sizes = broadcast_shapes(sizes, t.sizes());
   TensorList in;
   for (const Tensor& t : inputs) {
     NNLIB_CHECK(t.dtype() == inputs[0].dtype(), name, ": expected tensors of one type, but got ",
                 dtype_name(inputs[0].dtype()), " and ", dtype_name(t.dtype()));
-    in.push_back(contiguous_values(detach(t)));
+    in.push_back(contiguous_values(expand(detach(t), sizes)));
   }
-  Tensor out = empty(in[0].sizes(), in[0].dtype());
+  Tensor out = empty(sizes, in[0].dtype());
   dispatch_floating(out.dtype(), name, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
@@ -222,12 +225,11 @@ Tensor sample_dirichlet(const Tensor& concentration, const Ref<Generator>& gener
 }
 
 Tensor binomial(const Tensor& count, const Tensor& prob, const Ref<Generator>& generator) {
-  const Dims sizes = broadcast_shapes(count.sizes(), prob.sizes());
   Generator& g = generator ? *generator : *default_generator();
   Tensor out;
   {
     std::lock_guard<std::mutex> lock(g.mutex);
-    out = map_serial("binomial", {expand(detach(count), sizes), expand(detach(prob), sizes)},
+    out = map_serial("binomial", {count, prob},
                      [&](const auto& at, int64_t i) { return sample_binomial(at(0, i), at(1, i), g); });
   }
   return without_slope(out, "BinomialBackward0", {count, prob});

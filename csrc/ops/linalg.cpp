@@ -334,7 +334,6 @@ Tensor linalg_cholesky(const Tensor& a, bool upper) {
 Tensor linalg_matrix_power(const Tensor& a, int64_t n) {
   NNLIB_CHECK(a.dim() >= 2 && a.size(-1) == a.size(-2),
               "linalg.matrix_power: A must be batches of square matrices, got sizes ", a.sizes());
-  if (n < 0) return linalg_matrix_power(linalg_inv(a), -n);
   if (n == 0) {
     const Tensor identity = clone(expand(eye(a.size(-1), a.size(-1), a.dtype()), a.sizes()));
     if (wants_grad(a)) {
@@ -343,10 +342,10 @@ Tensor linalg_matrix_power(const Tensor& a, int64_t n) {
     }
     return identity;
   }
-  Tensor power = a, result;
-  for (; n > 0; n /= 2) {  // binary powers
-    if (n % 2) result = result.defined() ? matmul(result, power) : power;
-    if (n > 1) power = matmul(power, power);
+  Tensor power = n < 0 ? linalg_inv(a) : a, result;
+  for (uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n; left > 0; left /= 2) {  // binary powers
+    if (left % 2) result = result.defined() ? matmul(result, power) : power;
+    if (left > 1) power = matmul(power, power);
   }
   return result;
 }

@@ -5,6 +5,8 @@
 namespace nnlib::ops {
 
 Dims pool_list(const Dims& given, int dims, const char* name, const char* what) {
+  for (int64_t v : given)  // so that no product of two of them overflows
+    NNLIB_CHECK(v >= INT32_MIN && v <= INT32_MAX, name, ": ", what, " is out of range: ", given);
   if (given.size() == 1) return Dims((size_t)dims, given[0]);
   NNLIB_CHECK(given.ssize() == dims, name, ": ", what, " must either be a single int, or a tuple of ", dims,
               " ints, got ", given);

@@ -97,7 +97,7 @@ TensorList chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   NNLIB_CHECK(x.dim() > 0, "chunk expects at least a 1-dimensional tensor");
   NNLIB_CHECK(chunks > 0, "chunk expects `chunks` to be greater than 0, got: ", chunks);
   const int64_t d = wrap_dim(dim, x.dim()), n = x.sizes()[d];
-  const int64_t size = (n + chunks - 1) / chunks;
+  const int64_t size = n / chunks + (n % chunks != 0);
   // An empty dimension still gives as many chunks as were asked for.
   if (size == 0) return cut(x, d, Dims((size_t)chunks, 0), false, "SplitWithSizesBackward0");
   return split(x, size, d);

@@ -316,8 +316,8 @@ Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start, std::op
   const int64_t b = clamp(start.value_or(0), 0), e = clamp(end.value_or(INT64_MAX), b);
   Dims sizes(x.sizes()), strides(x.strides());
   const int64_t offset = x.storage_offset() + b * strides[d];
-  sizes[d] = (e - b + step - 1) / step;
-  strides[d] *= step;
+  sizes[d] = (e - b) / step + ((e - b) % step != 0);
+  strides[d] = (int64_t)((uint64_t)strides[d] * (uint64_t)step);  // wraps where there is no second element
   return make_view(x, sizes, strides, offset, "SliceBackward0",
                    [from = x.sizes(), d, b, e, step](Backward&, const TensorList& g) {
                      return TensorList{into_zeros(g[0], from, "SliceBackwardBackward0",

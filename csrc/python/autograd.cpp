@@ -55,6 +55,10 @@ Object tuple_of(const TensorList& l) {
   for (size_t i = 0; i < l.size(); i++) PyTuple_SET_ITEM(t.get(), (Py_ssize_t)i, checked(wrap(l[i])));
   return t;
 }
+const Tensor& tensor_argument(PyObject* o, const char* what) {
+  NNLIB_CHECK_TYPE(is_tensor(o), what, " can be Tensors only, but got ", Py_TYPE(o)->tp_name);
+  return unpack(o);
+}
 // What a hook returned: None keeps, a tensor or a tuple of them replaces.
 TensorList tensors_of(PyObject* o, const char* what) {
   TensorList l;
@@ -222,7 +226,7 @@ PyObject* register_hook_function(PyObject*, PyObject* args) {
   PyObject *t, *f;
   if (!PyArg_ParseTuple(args, "OO", &t, &f)) return nullptr;
   return guarded([&] {
-    const Tensor& x = unpack(t);
+    const Tensor& x = tensor_argument(t, "what hooks are registered on");
     const int64_t id = register_hook(x, python_tensor_hook(f));
     // The collector may look through hooks that only this tensor holds.
     if (x.impl()->autograd->hooks.use_count() == 1) x.impl()->autograd->python_refs.push_back(f);
@@ -234,9 +238,10 @@ PyObject* remove_hook_function(PyObject*, PyObject* args) {
   long long id;
   if (!PyArg_ParseTuple(args, "OL", &t, &id)) return nullptr;
   return guarded([&]() -> PyObject* {
-    AutogradMeta* m = unpack(t).impl()->autograd.get();
+    const Tensor& x = tensor_argument(t, "what hooks are removed from");
+    AutogradMeta* m = x.impl()->autograd.get();
     if (m) m->python_refs.clear();  // no longer known which; the rest is found through its own holders
-    remove_hook(unpack(t), id);
+    remove_hook(x, id);
     Py_RETURN_NONE;
   });
 }
@@ -244,8 +249,9 @@ PyObject* register_post_hook_function(PyObject*, PyObject* args) {
   PyObject *t, *f;
   if (!PyArg_ParseTuple(args, "OO", &t, &f)) return nullptr;
   return guarded([&] {
+    const Tensor& x = tensor_argument(t, "what hooks are registered on");
     auto keep = std::make_shared<SharedObject>(f);
-    return PyLong_FromLongLong(register_post_accumulate_hook(unpack(t), [keep](const Tensor& leaf) {
+    return PyLong_FromLongLong(register_post_accumulate_hook(x, [keep](const Tensor& leaf) {
       with_python([&] {
         Object arg = owned(wrap(leaf)), r = owned(PyObject_CallOneArg(keep->get(), arg.get()));
         NNLIB_CHECK(r.get() == Py_None, "Tensor post accumulate grad hooks should return None.");
@@ -259,7 +265,7 @@ PyObject* remove_post_hook_function(PyObject*, PyObject* args) {
   long long id;
   if (!PyArg_ParseTuple(args, "OL", &t, &id)) return nullptr;
   return guarded([&]() -> PyObject* {
-    remove_post_accumulate_hook(unpack(t), id);
+    remove_post_accumulate_hook(tensor_argument(t, "what hooks are removed from"), id);
     Py_RETURN_NONE;
   });
 }
@@ -277,8 +283,10 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
     std::vector<Edge> root_edges, input_edges;
     TensorList root_grads, leaves;
     const Py_ssize_t n = PyTuple_GET_SIZE(roots);
+    NNLIB_CHECK(PyTuple_GET_SIZE(grads) == n, "got ", n, " tensors and ", PyTuple_GET_SIZE(grads),
+                " gradients");
     for (Py_ssize_t i = 0; i < n; i++) {
-      const Tensor& t = unpack(PyTuple_GET_ITEM(roots, i));
+      const Tensor& t = tensor_argument(PyTuple_GET_ITEM(roots, i), "what is differentiated");
       PyObject* g = PyTuple_GET_ITEM(grads, i);
       NNLIB_CHECK(t.requires_grad(), "element ", i,
                   " of tensors does not require grad and does not have a grad_fn");
@@ -288,7 +296,7 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
         root_grads.push_back(empty_like(t));
         fill_values(root_grads.back(), 1);
       } else {
-        const Tensor& gt = unpack(g);
+        const Tensor& gt = tensor_argument(g, "gradients");
         NNLIB_CHECK(gt.sizes() == t.sizes(), "Mismatch in shape: grad_output[", i, "] has a shape of ",
                     size_text(gt.sizes()), " and output[", i, "] has a shape of ", size_text(t.sizes()), ".");
         NNLIB_CHECK(gt.device().goes_with(t.device()), "invalid gradient at index ", i,
@@ -299,7 +307,7 @@ PyObject* run_backward_function(PyObject*, PyObject* args) {
     }
     const Py_ssize_t k = PyTuple_GET_SIZE(inputs);
     for (Py_ssize_t i = 0; i < k; i++) {
-      const Tensor& t = unpack(PyTuple_GET_ITEM(inputs, i));
+      const Tensor& t = tensor_argument(PyTuple_GET_ITEM(inputs, i), "inputs");
       NNLIB_CHECK(t.requires_grad(), "One of the differentiated Tensors does not require grad");
       input_edges.push_back(gradient_edge(t));
     }

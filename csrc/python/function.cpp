@@ -46,7 +46,7 @@ PyObject* saved_tensors(PyObject* o, void*) {
     Object t = owned(PyTuple_New((Py_ssize_t)c->saved.size()));
     Backward ctx{c->node};
     for (size_t i = 0; i < c->saved.size(); i++)
-      PyTuple_SET_ITEM(t.get(), (Py_ssize_t)i, checked(wrap(c->saved[i].get(ctx))));
+      PyTuple_SET_ITEM(t.get(), (Py_ssize_t)i, checked(wrap(c->saved[i].get_unchecked(ctx))));
     return t.release();
   });
 }
@@ -89,16 +89,16 @@ PyTypeObject make_type() {
 PyTypeObject ContextType = make_type();
 
 // A tuple attribute of the context as a list of tensors; empty when it is None.
-TensorList tensor_attribute(PyObject* ctx, const char* name) {
+// What `method` of the context left in an attribute: None, or a tuple of tensors and, where allowed, of None.
+TensorList tensor_attribute(PyObject* ctx, const char* name, const char* method, bool none_allowed = false) {
   TensorList l;
   Object o = owned(PyObject_GetAttrString(ctx, name));
   if (o.get() == Py_None) return l;
   NNLIB_CHECK_TYPE(PyTuple_Check(o.get()), name, " must be a tuple");
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o.get()); i++) {
     PyObject* item = PyTuple_GET_ITEM(o.get(), i);
-    NNLIB_CHECK_TYPE(item == Py_None || is_tensor(item),
-                     "save_for_backward can only save variables, but argument ", i, " is of type ",
-                     Py_TYPE(item)->tp_name);
+    NNLIB_CHECK_TYPE(is_tensor(item) || (none_allowed && item == Py_None), method,
+                     " can only take variables, but argument ", i, " is of type ", Py_TYPE(item)->tp_name);
     l.push_back(item == Py_None ? Tensor() : unpack(item));
   }
   return l;
@@ -149,9 +149,9 @@ PyObject* function_apply(PyObject*, PyObject* args) {
     const bool single = !PyTuple_Check(out.get());
     Object outputs = single ? owned(PyTuple_Pack(1, out.get())) : out;
     const Py_ssize_t m = PyTuple_GET_SIZE(outputs.get());
-    const TensorList fixed = tensor_attribute(ctx.get(), "non_differentiable"),
-                     dirty = tensor_attribute(ctx.get(), "dirty_tensors"),
-                     to_save = tensor_attribute(ctx.get(), "to_save");
+    const TensorList fixed = tensor_attribute(ctx.get(), "non_differentiable", "mark_non_differentiable"),
+                     dirty = tensor_attribute(ctx.get(), "dirty_tensors", "mark_dirty"),
+                     to_save = tensor_attribute(ctx.get(), "to_save", "save_for_backward", true);
     Ref<PythonNode> node;
     if (recording) {
       node = Ref<PythonNode>(new PythonNode(ctx.get(), Py_TYPE(ctx.get())->tp_name));

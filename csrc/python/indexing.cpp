@@ -210,6 +210,8 @@ PyObject* tensor_getitem(const Tensor& self, PyObject* key) {
   if (is_integer(key)) return wrap(ops::select(self, 0, checked_index(self, 0, key)));
   Target t = resolve(self, key);
   if (!t.advanced) return wrap(t.view.is_same(self) ? ops::alias_view(self) : t.view);
+  NNLIB_CHECK_AS(NotImplementedError, !self.is_sparse(),
+                 "indexing does not take sparse tensors; to_dense() gives a dense one");
   check_devices(self, t.indices);
   Tensor r;
   {

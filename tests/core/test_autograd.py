@@ -514,3 +514,49 @@ def test_second_gradients_of_logcumsumexp():
     # A gradient of ones is shared out among the places: its sum stays.
     (second,) = nnlib.autograd.grad(first.sum(), x)
     assert second.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda y, x: nnlib.autograd.backward(y, ["x"]),
+        lambda y, x: nnlib.autograd.backward([1]),
+        lambda y, x: nnlib.autograd.backward(y, inputs=["x"]),
+        lambda y, x: nnlib.autograd.grad(y, "x"),
+        lambda y, x: nnlib.autograd.grad(y, [None]),
+        lambda y, x: nnlib.autograd.grad([None], [x]),
+    ],
+)
+def test_what_is_no_tensor_is_refused(call):
+    x = leaf(1.0)
+    with pytest.raises(TypeError, match="Tensors only"):
+        call(x * x, x)
+
+
+@pytest.mark.parametrize("mark", ["mark_dirty", "mark_non_differentiable"])
+def test_only_tensors_are_marked(mark):
+    class Marks(nnlib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            getattr(ctx, mark)(None)
+            return x * 2
+
+    with pytest.raises(TypeError, match=f"{mark} can only take variables"):
+        Marks.apply(leaf(1.0))
+
+
+@pytest.mark.parametrize("other", [lambda t: t[:1], lambda t: t.double(), lambda t: t.to_sparse()])
+def test_what_was_saved_keeps_its_geometry(other):
+    x, w = nnlib.rand(2, 4, 9, 9), nnlib.rand(4, 1, 3, 3)
+    with nnlib.autograd.graph.saved_tensors_hooks(lambda t: t, other):
+        y = F.conv2d(x, w.requires_grad_(), groups=4)
+    with pytest.raises(RuntimeError, match="gradient computation has"):
+        y.sum().backward()
+    y = F.conv2d(x.requires_grad_(), w, groups=4)
+    kept = w.data
+    w.data = other(kept)
+    with pytest.raises(RuntimeError, match="gradient computation has"):
+        y.sum().backward()
+    y = F.conv2d(x, kept.requires_grad_(), groups=4)
+    kept.data = kept.data.clone()  # other values of the same geometry are the caller's decision
+    y.sum().backward()

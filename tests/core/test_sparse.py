@@ -146,3 +146,11 @@ def test_what_sparse_tensors_are_not_taken_by():
     ):
         with pytest.raises((RuntimeError, NotImplementedError, TypeError)):
             op()
+
+
+def test_no_element_is_read_by_its_place():
+    for call in (lambda s: s[[0, 1]], lambda s: s[0], lambda s: nnlib.ones(4)[s]):
+        with pytest.raises(NotImplementedError, match="to_dense"):
+            call(nnlib.tensor([0, 1]).to_sparse())
+    with pytest.raises(NotImplementedError, match="to_dense"):
+        [1, 2][nnlib.tensor(1).to_sparse()]

@@ -10,6 +10,10 @@
 
 #include "core/error.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace nnlib::drivers {
 
 enum class Scratch {
@@ -67,6 +71,10 @@ T* scratch(int64_t count) {
   static thread_local detail::Buffer buffer;
   const size_t bytes = size_t(count < 1 ? 1 : count) * sizeof(T);
   if (buffer.bytes < bytes) detail::grow(&buffer, bytes);
+#ifdef __SANITIZE_ADDRESS__  // what this call did not ask for is out of bounds, though the buffer is larger
+  ASAN_UNPOISON_MEMORY_REGION(buffer.data, bytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(buffer.data) + bytes, buffer.bytes - bytes);
+#endif
   return static_cast<T*>(buffer.data);
 }
 
