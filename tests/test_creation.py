@@ -138,3 +138,18 @@ def test_fills_that_leave_the_caches(dtype):
     assert not x[0] and not x[-1] and bool((x[1:-1] == 1).all())
     x[3:].zero_()
     assert x[:4].tolist() == [0, 1, 1, 0] and not bool(x[3:].any())
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int8", "int16", "int64", "float16", "bfloat16", "float32", "float64"]
+)
+def test_fills_of_any_length_and_place_write_nothing_else(dtype):
+    dtype = getattr(nnlib, dtype)
+    for n in (0, 1, 63, 64, 257, 1024, 1025, 5003):
+        for offset in (0, 1, 3):
+            for value in (0, 1, 37):
+                whole = nnlib.ones(n + offset + 5, dtype=dtype)
+                part = whole[offset : offset + n]
+                part.fill_(value)
+                assert (part == nnlib.tensor(value).to(dtype)).all()
+                assert (whole[:offset] == 1).all() and (whole[offset + n :] == 1).all()

@@ -256,7 +256,7 @@ void add_rows(Cases& cases) {
   // Where a line of the cache begins.
   void* line = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(output(0)) + 63) / 64 * 64);
   cases.add("fill_lines", "128 lines", {0, 64.0 * 128},
-            [&t, line] { t.fill_lines(128, 0x3f0000003f000000, line); });
+            [&t, line] { t.fill_lines(128, 0x3f0000003f000000, line, true); });
   for (bool past_caches : {false, true}) {
     cases.add("probe_copy_f32", past_caches ? "past the caches" : "2048", {0, 8.0 * 2048},
               [&t, past_caches] { t.probe_copy_f32(2048, input(0), output(0), past_caches); });

@@ -30,13 +30,14 @@ TEST(probes) {
 
 TEST(fill) {
   for_each_isa([&](const Table& t, const char* isa) {
-    for (int64_t lines : {0, 1, 2, 3, 17}) {
-      alignas(64) uint64_t y[8 * 18];
-      for (uint64_t& word : y) word = 5;
-      t.fill_lines(lines, 0x0123456789abcdef, y);
-      for (int64_t i = 0; i < 8 * 18; ++i)
-        CHECK(y[i] == (i < 8 * lines ? 0x0123456789abcdef : 5), isa, " fill of ", lines, " lines at ", i);
-    }
+    for (int64_t lines : {0, 1, 2, 3, 17})
+      for (bool past_caches : {false, true}) {
+        alignas(64) uint64_t y[8 * 18];
+        for (uint64_t& word : y) word = 5;
+        t.fill_lines(lines, 0x0123456789abcdef, y, past_caches);
+        for (int64_t i = 0; i < 8 * 18; ++i)
+          CHECK(y[i] == (i < 8 * lines ? 0x0123456789abcdef : 5), isa, " fill of ", lines, " lines at ", i);
+      }
   });
   covered().insert("fill_lines");
 }
