@@ -158,6 +158,8 @@ def test_the_largest_numbers():
     assert x[::most].tolist() == [0] and x[2 :: 2**62].tolist() == [2] and x[::10].stride() == (10,)
     assert [part.tolist() for part in x.chunk(most)] == [[0], [1], [2], [3], [4], [5]]
     assert nnlib.zeros(0, 2**62, 3).shape == (0, 2**62, 3)
+    with pytest.raises(RuntimeError, match="sum exactly"):
+        x.split([most, most, 8])
     assert nnlib.combinations(x, 2**40).shape == (0, 2**40)
     assert nnlib.equal(nnlib.linalg.matrix_power(nnlib.eye(3), -most - 1), nnlib.eye(3))
     image, weight, f = nnlib.rand(1, 2, 9, 9), nnlib.rand(2, 2, 5, 5), nnlib.nn.functional

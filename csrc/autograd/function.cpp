@@ -130,7 +130,10 @@ uint64_t geometry_hash(const Tensor& t) {
 }  // namespace
 
 void push_saved_hooks(SavedHooks h) { saved_hooks().push_back(std::move(h)); }
-void pop_saved_hooks() { saved_hooks().pop_back(); }
+void pop_saved_hooks() {
+  NNLIB_CHECK(!saved_hooks().empty(), "no hooks of saved tensors are there to be removed");
+  saved_hooks().pop_back();
+}
 
 Saved::Saved(const Tensor& t, bool is_output, uint32_t output_index)
     : output_index_(output_index), is_output_(is_output) {

@@ -75,7 +75,7 @@ void for_each_index(const Dims& xs, const Dims& is, const Dims& ss, int64_t d, c
 // Whether 0 <= w[i] < n for all of them.
 bool row_below(const int64_t* w, int64_t count, int64_t n) {
   uint64_t wrong = 0;
-  for (int64_t i = 0; i < count; i++) wrong |= (uint64_t)w[i] | (uint64_t)(n - 1 - w[i]);
+  for (int64_t i = 0; i < count; i++) wrong |= (uint64_t)w[i] | ((uint64_t)(n - 1) - (uint64_t)w[i]);
   return !(wrong >> 63);
 }
 bool all_below(const int64_t* w, int64_t count, int64_t n) {

@@ -81,14 +81,14 @@ TensorList split(const Tensor& x, int64_t split_size, int64_t dim) {
 TensorList split_with_sizes(const Tensor& x, const Dims& sizes, int64_t dim) {
   NNLIB_CHECK(x.dim() > 0, "split expects at least a 1-dimensional tensor");
   const int64_t d = wrap_dim(dim, x.dim());
-  int64_t total = 0;
+  int64_t left = x.sizes()[d];
   for (int64_t n : sizes) {
     NNLIB_CHECK(
         n >= 0,
         "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=", sizes);
-    total += n;
+    left = n > left ? -1 : left - n;  // a sum could overflow
   }
-  NNLIB_CHECK(total == x.sizes()[d], "split_with_sizes expects split_sizes to sum exactly to ", x.sizes()[d],
+  NNLIB_CHECK(left == 0, "split_with_sizes expects split_sizes to sum exactly to ", x.sizes()[d],
               " (input tensor's size at dimension ", d, "), but got split_sizes=", sizes);
   return cut(x, d, sizes, false, "SplitWithSizesBackward0");
 }

@@ -398,8 +398,10 @@ PyObject* push_saved_hooks_function(PyObject*, PyObject* args) {
   Py_RETURN_NONE;
 }
 PyObject* pop_saved_hooks_function(PyObject*, PyObject*) {
-  pop_saved_hooks();
-  Py_RETURN_NONE;
+  return guarded([&]() -> PyObject* {
+    pop_saved_hooks();
+    Py_RETURN_NONE;
+  });
 }
 
 PyMethodDef functions[] = {

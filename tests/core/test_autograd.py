@@ -378,6 +378,8 @@ def test_saved_tensor_hooks():
         y = x * x
     y.sum().backward()
     assert len(stored) == 2 and x.grad.item() == 4.0
+    with pytest.raises(RuntimeError, match="no hooks of saved tensors"):
+        nnlib.autograd.graph.saved_tensors_hooks(pack, pack).__exit__()
 
 
 def test_backward_inside_backward():
