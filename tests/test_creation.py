@@ -153,3 +153,11 @@ def test_fills_of_any_length_and_place_write_nothing_else(dtype):
                 part.fill_(value)
                 assert (part == nnlib.tensor(value).to(dtype)).all()
                 assert (whole[:offset] == 1).all() and (whole[offset + n :] == 1).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_fills_of_foreign_memory_at_any_address(value):
+    data = bytearray((17 << 20) + 1)  # larger than what stays in caches
+    t = nnlib.frombuffer(data, dtype=nnlib.float32, offset=1)
+    t.fill_(value)
+    assert data[0] == 0 and (np.frombuffer(data, np.float32, offset=1) == value).all()

@@ -19,6 +19,8 @@ void fill_run(T* p, int64_t n, T value, bool past_caches = false) {
   static_assert(std::is_unsigned_v<T>);
   constexpr int64_t kLine = 64 / sizeof(T), kLong = 16 * kLine;
   int64_t i = 0;
+  // Values of a foreign buffer may lie at any address: no step of theirs leads to a line's begin.
+  past_caches = past_caches && reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0;
   const unsigned char byte = static_cast<unsigned char>(value);
   if (n >= kLong && !past_caches &&
       value == T(T(~T(0)) / 255 * byte)) {  // one byte again and again: zeros most often

@@ -472,6 +472,9 @@ PyObject* frombuffer_function(PyObject*, PyObject* args, PyObject* kwargs) {
     const Dtype d = to_dtype(dtype);
     NNLIB_CHECK_TYPE(PyObject_CheckBuffer(buffer), "object does not implement Python buffer protocol.");
     Object bytes = owned(PyMemoryView_FromObject(buffer));
+    const char* format = PyMemoryView_GET_BUFFER(bytes.get())->format;
+    NNLIB_CHECK_TYPE(!format || !std::strchr(format, 'O'),
+                     "frombuffer(): expected a buffer of numbers but got one of Python objects");
     Object flat = owned(PyObject_CallMethod(bytes.get(), "cast", "s", "B"));
     Tensor raw = tensor_from_buffer(flat.get());
     const int64_t size = (int64_t)itemsize(d), total = raw.numel();

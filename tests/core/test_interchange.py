@@ -71,6 +71,8 @@ def test_frombuffer():
         nnlib.frombuffer(bytearray(5), dtype=nnlib.float32)
     with pytest.raises(ValueError, match="must not be greater"):
         nnlib.frombuffer(data, dtype=nnlib.float32, count=5)
+    with pytest.raises(TypeError, match="Python objects"):
+        nnlib.frombuffer(np.array([None]), dtype=nnlib.int64)
 
 
 def test_dlpack_both_ways():
