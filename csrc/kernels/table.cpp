@@ -7,6 +7,7 @@
 #include "bf16.inl"
 #include "conv.inl"
 #include "conv_direct.inl"
+#include "conv_dots.inl"
 #include "conv_last.inl"
 #include "conv_layout.inl"
 #include "conv_lines.inl"

@@ -275,6 +275,35 @@ TEST(conv_stretches) {
   covered().insert({"stretches_f32", "stretch_dots_f32"});
 }
 
+TEST(conv_dots) {
+  std::vector<float> x(20000), g(1000), w(4000), bias(16);
+  fill(x), fill(g), fill(w), fill(bias);
+  for_each_isa([&](const Table& t, const char* isa) {
+    for (int64_t cols : {0, 1, 2, 3, 7, 12, 25, 49}) {
+      for (int64_t length : {0, 1, 7, 8, 21, 24, 67}) {
+        for (int64_t results : {1, 2, 3, 4, 5, 8, 11}) {
+          const int64_t place[] = {0, 2, 411, 2 + length, 33, 2 + 2 * length}, size = 3 * length + 3,
+                        step = results + 2;
+          Guarded<float> a(cols * step), b(cols * step), sums(results * size), other(results * size);
+          fill(a), b = a, fill(sums), other = sums;
+          const auto run = [&](const Table& u, Guarded<float>& y, Guarded<float>& sum) {
+            u.line_dots_f32(cols, results, 3, place, length, x.data(), 17, w.data(), size,
+                            length == 7 ? nullptr : bias.data(), y.data(), step);
+            u.line_sums_f32(cols, results, 3, place, length, x.data(), 17, g.data(), step, sum.data(), size);
+          };
+          run(t, a, sums), run(truth(), b, other);
+          for (int64_t i = 0; i < cols * step; ++i)
+            CHECK(close(a[i], b[i], 1e-5, 1e-4), isa, " dots ", cols, " ", length, " ", results);
+          for (int64_t i = 0; i < results * size; ++i)
+            CHECK(close(sums[i], other[i], 1e-5, 1e-4), isa, " sums ", cols, " ", length, " ", results);
+          CHECK(a.intact() && sums.intact(), isa, " wrote outside");
+        }
+      }
+    }
+  });
+  covered().insert({"line_dots_f32", "line_sums_f32"});
+}
+
 namespace {
 
 // The pixels of x and y that each tap of the kernel brings together.
@@ -513,6 +542,11 @@ const ConvShape kShapes[] = {
     {25, 65, 66, 1, {1, 7, 7}, {1, 1, 1}, {}, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}},
     {3, 20, 270, 1, {1, 5, 6}, {1, 3, 3}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
     {1, 60, 9, 1, {1, 1, 600}, {1, 1, 3}, {}, {1, 1, 1}, {0, 0, 1}, {1, 1, 1}},  // a line far from L1
+    // Many channels to few, the channels last: dilation, strides, patches, groups.
+    {2, 40, 3, 1, {1, 9, 14}, {1, 3, 3}, {}, {1, 1, 1}, {0, 2, 2}, {1, 2, 2}},
+    {2, 5, 33, 1, {1, 14, 19}, {1, 3, 4}, {}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {3, 20, 11, 1, {1, 12, 24}, {1, 4, 4}, {}, {1, 4, 4}, {0, 0, 0}, {1, 1, 1}},
+    {1, 32, 8, 8, {1, 13, 26}, {1, 3, 3}, {}, {1, 3, 3}, {0, 1, 1}, {1, 1, 1}},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The truth of conv_layout.inl, conv_last.inl and conv_stretches.inl.
+// The truth of conv_dots.inl, conv_layout.inl, conv_last.inl and conv_stretches.inl.
 #pragma once
 #include "half.inl"
 
@@ -116,6 +116,34 @@ void stretch_dots_f32(int64_t cols, int64_t blocks, const int64_t* block, int64_
             total += double(g[j * g_step + block[1] + c]) * x[j * x_step + block[0] + place[2 * s] + k];
           sum[place[2 * s + 1] + k * ld + c] = float(total);
         }
+      }
+    }
+  }
+}
+void line_dots_f32(int64_t cols, int64_t results, int64_t lines, const int64_t* place, int64_t length,
+                   const float* x, int64_t x_step, const float* w, int64_t w_step, const float* bias,
+                   float* y, int64_t y_step) {
+  for (int64_t j = 0; j < cols; ++j) {
+    for (int64_t r = 0; r < results; ++r) {
+      double total = bias ? bias[r] : 0;
+      for (int64_t s = 0; s < lines; ++s) {
+        for (int64_t k = 0; k < length; ++k)
+          total += double(w[r * w_step + place[2 * s + 1] + k]) * x[j * x_step + place[2 * s] + k];
+      }
+      y[j * y_step + r] = float(total);
+    }
+  }
+}
+void line_sums_f32(int64_t cols, int64_t results, int64_t lines, const int64_t* place, int64_t length,
+                   const float* x, int64_t x_step, const float* g, int64_t g_step, float* sum,
+                   int64_t sum_step) {
+  for (int64_t s = 0; s < lines; ++s) {
+    for (int64_t r = 0; r < results; ++r) {
+      for (int64_t k = 0; k < length; ++k) {
+        double total = sum[r * sum_step + place[2 * s + 1] + k];
+        for (int64_t j = 0; j < cols; ++j)
+          total += double(g[j * g_step + r]) * x[j * x_step + place[2 * s] + k];
+        sum[r * sum_step + place[2 * s + 1] + k] = float(total);
       }
     }
   }

@@ -139,11 +139,12 @@ void any_forward(const ConvShape& s, const ConvImages& images, const ConvWeights
   if (detail::depth_forward(s, x, w, bias, y)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_forward(s, x, w, bias, y)) return;
-    if (pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
+    if (detail::dots_suit_forward(s, x, y, winograd)) return detail::dots_forward(s, x, w, bias, y);
+    const bool direct = detail::stretches_suit_forward(s, x, y);
+    if (!direct && pixels_suit(s, x, y)) return detail::pixels_forward(s, x, w, bias, y);
     const ConvAlgorithm algorithm = choose_conv(s, y.channels_last).algorithm;
     if (algorithm == ConvAlgorithm::Depthwise) return detail::depthwise_forward(s, x, w, bias, y);
     if (detail::tiles_suit_forward(s, x)) return detail::gemm_forward(s, x, w, bias, y);
-    const bool direct = detail::stretches_suit_forward(s, x, y);
     if (direct && leaves_lanes_empty(s.out_group())) return detail::stretches_forward(s, x, w, bias, y);
     if (winograd && algorithm == ConvAlgorithm::Winograd &&
         detail::winograd_images_forward(s, detail::winograd_size(s, y.channels_last), x, w, bias, y)) {
@@ -170,6 +171,7 @@ void any_input_grad(const ConvShape& s, const ConvImages& grad, const ConvWeight
   if (detail::depth_input_grad(s, gy, w, bias, gx)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_input_grad(s, gy, w, bias, gx)) return;
+    if (detail::dots_suit_input_grad(s, gy, gx, winograd)) return detail::dots_input_grad(s, gy, w, bias, gx);
     if (pixels_suit(s, gy, gx)) return detail::pixels_input_grad(s, gy, w, bias, gx);
     if (s.in_group() == 1 && s.out_group() == 1) return detail::depthwise_input_grad(s, gy, w, bias, gx);
     if (detail::tiles_suit_input_grad(s, gy)) return detail::gemm_input_grad(s, gy, w, bias, gx);
@@ -217,6 +219,7 @@ void conv_weight_grad(const ConvShape& s, const ConvImages& images, const ConvIm
   if (detail::depth_weight_grad(s, x, gy, gw)) return;
   if constexpr (std::is_same_v<T, float>) {
     if (detail::depthwise_last_weight_grad(s, x, gy, gw)) return;
+    if (detail::dots_suit_weight_grad(s, x, gy)) return detail::dots_weight_grad(s, x, gy, gw);
     if (pixels_suit(s, x, gy)) return detail::pixels_weight_grad(s, x, gy, gw);
     if (detail::tiles_suit_weight_grad(s, x, gy)) return detail::gemm_weight_grad(s, x, gy, gw);
     const int64_t tile = detail::winograd_weight_grad_size(s, x.channels_last);

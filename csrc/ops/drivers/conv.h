@@ -159,6 +159,7 @@ int64_t winograd_weight_grad_size(const ConvShape& s, bool last = false);
 // How many times quicker than a matrix product it is then, 1 where it is not taken.
 double winograd_gain(const ConvShape& s, bool last = false);
 double winograd_input_grad_gain(const ConvShape& s, bool last = false);
+double winograd_weight_grad_gain(const ConvShape& s, bool last = false);
 // Of two dimensions and dilation 1, with strides that WinoSteps suit. Images and weights are floats, in
 // planes or with the channels last.
 bool winograd_forward(const ConvShape& s, int64_t size, const float* x, const float* w, const float* bias,
@@ -208,6 +209,17 @@ void stretches_forward(const ConvShape& s, const ConvImages& x, const ConvWeight
 void stretches_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w,
                           const float* bias, const ConvImages& gx);
 void stretches_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
+// dots: of floats with the channels last, many of them to few, read where they lie.
+bool dots_suit_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y, bool winograd);
+bool dots_suit_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx, bool winograd);
+bool dots_suit_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy);
+// How many times quicker than a product of gathered lines weight gradients are then.
+double dots_weight_grad_gain(const ConvShape& s);
+void dots_forward(const ConvShape& s, const ConvImages& x, const ConvWeights<float>& w, const float* bias,
+                  const ConvImages& y);
+void dots_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeights<float>& w, const float* bias,
+                     const ConvImages& gx);
+void dots_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy, float* gw);
 
 // Any number of channels a group, best with few: lanes are channels of the result, so that images have their
 // channels last or are turned round. Planes have to be floats.

@@ -56,8 +56,8 @@ bool depthwise_last_weight_grad(const ConvShape& s, const ConvImages& x, const C
   if (!runs.long_runs()) return false;
   const int64_t width = lanes(), block = (s.taps() + 1) * width;
   sum_runs(
-      s, runs, block, blocks_of(s.out_channels) * block, x, gy,
-      [&](const Run& r, const float* in, const float* g, float* sum) {
+      s, runs, block, blocks_of(s.out_channels), blocks_of(s.out_channels), x, gy,
+      [&](const Run& r, const float* in, const float* g, float* sum, int64_t, int64_t) {
         kernels::table().depthwise_last_dots_f32(r.count, s.out_channels, r.taps, r.place, in + r.x, r.x_step,
                                                  g + r.y, r.y_step, sum, block, in + r.ahead, r.lines);
       },

@@ -105,12 +105,15 @@ class ImageRuns {
     return phases;
   }
 
-  // Whether most results of a line have neighbours that see the same taps: else frames with a border take
-  // less time.
-  bool long_runs() const {
-    int64_t alone = 0;
-    for (size_t i = 0; i + 1 < cols_.edge.size(); ++i) alone += cols_.edge[i + 1] - cols_.edge[i] == 1;
-    return 2 * alone <= cols_.count;
+  // Whether most results of a line are `least` in a row, or more, that see the same taps: else frames with a
+  // border take less time.
+  bool long_runs(int64_t least = 2) const {
+    int64_t few = 0;
+    for (size_t i = 0; i + 1 < cols_.edge.size(); ++i) {
+      const int64_t run = cols_.edge[i + 1] - cols_.edge[i];
+      if (run < least) few += run;
+    }
+    return 2 * few <= cols_.count;
   }
   // Row r, but for results that see taps of their own.
   template <class F>
@@ -182,8 +185,8 @@ inline bool runs_suit(const ConvShape& s, const ConvImages& a, const ConvImages&
   return s.in[0] * s.kernel[0] == 1 && s.padding[0] == 0 && a.channels_last && b.channels_last &&
          a.dtype == Dtype::Float32 && b.dtype == Dtype::Float32;
 }
-inline bool long_runs(const std::vector<ImageRuns>& phases) {
-  return std::all_of(phases.begin(), phases.end(), [](const ImageRuns& p) { return p.long_runs(); });
+inline bool long_runs(const std::vector<ImageRuns>& phases, int64_t least = 2) {
+  return std::all_of(phases.begin(), phases.end(), [&](const ImageRuns& p) { return p.long_runs(least); });
 }
 inline float* image_of(const ConvImages& t, int64_t image) {
   return reinterpret_cast<float*>(address(t, image, 0, 0));
@@ -212,40 +215,43 @@ void for_runs(const std::vector<ImageRuns>& phases, int64_t batch, int64_t rows,
   });
 }
 
-// Sums of `size` floats over all results, of fixed parts of the rows and then of these in order: f(run, x, g,
-// sum) adds a run's, finish(b, sum) takes those of block b, `block` of them.
+// Sums over all results, `blocks` blocks of `block` floats, of fixed parts of the rows and then of these in
+// order: f(run, x, g, sum, first, last) adds a run's to blocks [first, last), `some` at a time, finish(b,
+// sum) takes block b.
 template <class F, class G>
-void sum_runs(const ConvShape& s, const ImageRuns& runs, int64_t block, int64_t size, const ConvImages& x,
-              const ConvImages& gy, F f, G finish) {
-  // Tasks to aim for, and pixels that are worth another sum for each tap.
-  constexpr int64_t most = 16, pixels = 8;
-  const int64_t rows = s.batch * s.out[1];
-  const int64_t tasks = std::clamp<int64_t>(rows * s.out[2] / (pixels * s.taps()), 1, std::min(most, rows));
+void sum_runs(const ConvShape& s, const ImageRuns& runs, int64_t block, int64_t blocks, int64_t some,
+              const ConvImages& x, const ConvImages& gy, F f, G finish) {
+  // Tasks to aim for, pixels that are worth another sum for each tap, and sums at most.
+  constexpr int64_t most = 16, pixels = 8, sums_at_most = int64_t(1) << 21;
+  const int64_t rows = s.batch * s.out[1], size = blocks * block, parts = (blocks + some - 1) / some;
+  const int64_t tasks =
+      std::clamp<int64_t>(rows * s.out[2] / (pixels * s.taps()), 1,
+                          std::min({most, rows, std::max<int64_t>(1, sums_at_most / size)}));
   float* sums = scratch<Scratch::Sums, float>(tasks * size);
-  parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, tasks * parts, 1, [&](int64_t begin, int64_t end) {
     ImageRuns own = runs;
-    for (int64_t task = begin; task < end; ++task) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t task = i / parts, part = i % parts * some, part_end = std::min(blocks, part + some);
       float* sum = sums + task * size;
-      std::fill_n(sum, size, 0.f);
+      std::fill(sum + part * block, sum + part_end * block, 0.f);
       for (int64_t row = rows * task / tasks, stop = rows * (task + 1) / tasks; row < stop;) {
         const int64_t image = row / s.out[1], first = row % s.out[1],
                       last = std::min({s.out[1], first + kRunRows, first + stop - row});
         const float *in = image_of(x, image), *g = image_of(gy, image);
-        const auto add = [&](const Run& r) { f(r, in, g, sum); };
+        const auto add = [&](const Run& r) { f(r, in, g, sum, part, part_end); };
         for (int64_t r = first; r < last; ++r) own.row(r, true, add);
         own.rest(first, last, add);
         row += last - first;
       }
     }
   });
-  parallel_for(0, size / block, std::max<int64_t>(1, 16384 / (tasks * block)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t task = 1; task < tasks; ++task) {
-                   const float* other = sums + task * size;
-                   for (int64_t i = begin * block; i < end * block; ++i) sums[i] += other[i];
-                 }
-                 for (int64_t b = begin; b < end; ++b) finish(b, sums + b * block);
-               });
+  parallel_for(0, blocks, std::max<int64_t>(1, 16384 / (tasks * block)), [&](int64_t begin, int64_t end) {
+    for (int64_t task = 1; task < tasks; ++task) {
+      const float* other = sums + task * size;
+      for (int64_t i = begin * block; i < end * block; ++i) sums[i] += other[i];
+    }
+    for (int64_t b = begin; b < end; ++b) finish(b, sums + b * block);
+  });
 }
 
 }  // namespace nnlib::drivers::detail

@@ -13,6 +13,8 @@ namespace {
 
 // Elements of weights, or of their sums, that stay near; elements of stretches that are worth a product.
 constexpr int64_t kNearWeights = 160 << 10, kLongStretch = 64;
+// Pixels of the input for one of the output, where half of the lanes may stay empty.
+constexpr int64_t kSparse = 9;
 
 int64_t width() { return kernels::table().lines_nr; }
 
@@ -37,11 +39,11 @@ Blocks forward_blocks(const ConvShape& s) {
 }
 Blocks back_blocks(const ConvShape& s) { return Blocks(s.groups, s.out_group(), s.in_group(), s.taps()); }
 
-// Lanes that hold no channel are to be few, and weights to stay near.
-bool blocks_suit(const ConvShape& s, const Blocks& b, int64_t results) {
+// Lanes that hold no channel are to be few, and weights to stay near. filled: quarters of the lanes.
+bool blocks_suit(const ConvShape& s, const Blocks& b, int64_t results, int64_t filled = 3) {
   const int64_t half = width() / 2, lanes = (results + half - 1) / half * half;
   const int64_t stretch = b.read * (b.layout.joined ? s.kernel[2] : 1);
-  return results * 4 >= lanes * 3 && stretch <= kLongStretch && s.taps() > 1 &&
+  return results * 4 >= lanes * filled && stretch <= kLongStretch && s.taps() > 1 &&
          b.count() * b.size <= kNearWeights;
 }
 
@@ -80,7 +82,9 @@ void write_runs(const ConvShape& s, const Blocks& b, const std::vector<ImageRuns
 bool stretches_suit_forward(const ConvShape& s, const ConvImages& x, const ConvImages& y) {
   if (!runs_suit(s, x, y)) return false;
   const Blocks b = forward_blocks(s);
-  return blocks_suit(s, b, s.out_group()) && ImageRuns(s, b.layout).long_runs();
+  // Frames for few channels a group hold all pixels, of which strides leave most out.
+  const int64_t filled = s.groups > 1 && s.stride[1] * s.stride[2] >= kSparse ? 2 : 3;
+  return blocks_suit(s, b, s.out_group(), filled) && ImageRuns(s, b.layout).long_runs();
 }
 bool stretches_suit_input_grad(const ConvShape& s, const ConvImages& gy, const ConvImages& gx) {
   // Without groups and dilation, lines of taps are rows of a product that is as quick.
@@ -114,8 +118,8 @@ void stretches_weight_grad(const ConvShape& s, const ConvImages& x, const ConvIm
   const Blocks b = forward_blocks(s);
   const int64_t taps = s.taps();
   sum_runs(
-      s, ImageRuns(s, b.layout), b.size, b.count() * b.size, x, gy,
-      [&](const Run& r, const float* in, const float* g, float* sum) {
+      s, ImageRuns(s, b.layout), b.size, b.count(), b.count(), x, gy,
+      [&](const Run& r, const float* in, const float* g, float* sum, int64_t, int64_t) {
         kernels::table().stretch_dots_f32(r.count, b.count(), b.list.data(), r.taps, r.place, r.length,
                                           in + r.x, r.x_step, g + r.y, r.y_step, sum, b.size, b.row,
                                           in + r.ahead, r.lines);

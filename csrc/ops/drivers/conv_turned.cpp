@@ -143,8 +143,22 @@ bool suits_input_grad(const ConvShape& s, const ConvImages& gy, const ConvWeight
   // Columns that never meet are quicker.
   return kLine * work.lines > (s.kernel[2] == s.stride[2] ? 1.8 : 0.3) * work.in;
 }
+// Products of vectors that turning an element takes, of images that are near and far, and what has to be
+// gained by products of few channels.
+constexpr double kTurned = 1, kTurnedFar = 3, kWorthDots = 1.05;
+constexpr int64_t kFar = 1 << 21, kShortLine = 48;
 bool suits_weight_grad(const ConvShape& s, const ConvImages& x, const ConvImages& gy) {
-  if (!planes<float>(x) || !planes<float>(gy) || !lanes_suit(s, s.out_group())) return false;
+  if (!planes<float>(x) || !planes<float>(gy)) return false;
+  const double gain = dots_weight_grad_gain(s);
+  if (gain > kWorthDots && s.groups == 1 && s.in[0] * s.kernel[0] == 1 && s.out[2] <= kShortLine &&
+      s.out_channels <= tile_kernel<float>().nr) {
+    const double products = double(s.batch * s.out_pixels() * s.taps() * s.in_channels * s.out_channels) /
+                            double(tile_kernel<float>().nr / 2),
+                 moved = double(s.batch) *
+                         double(s.in_channels * s.in_pixels() + s.out_channels * s.out_pixels());
+    if (products * (1 - 1 / gain) > (moved < kFar ? kTurned : kTurnedFar) * moved) return true;
+  }
+  if (!lanes_suit(s, s.out_group())) return false;
   const Work work(s, s.in_channels);
   return kLine * work.lines > (s.stride[2] > 2 ? 0.27 : 1.2) * work.in;
 }

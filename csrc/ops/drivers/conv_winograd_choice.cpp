@@ -97,6 +97,9 @@ int64_t winograd_weight_grad_size(const ConvShape& s, bool last) {
   return best(s, Wanted::WeightGrad, last).size;
 }
 double winograd_gain(const ConvShape& s, bool last) { return best(s, Wanted::Output, last).gain; }
+double winograd_weight_grad_gain(const ConvShape& s, bool last) {
+  return best(s, Wanted::WeightGrad, last).gain;
+}
 double winograd_input_grad_gain(const ConvShape& s, bool last) {
   return best(s, Wanted::InputGrad, last).gain;
 }

@@ -15,7 +15,7 @@
 
 namespace nnlib::drivers {
 
-enum class PackedKind : int64_t { GemmPanels, TileBlocks, ConvPanels, ConvRows, Cast };
+enum class PackedKind : int64_t { GemmPanels, TileBlocks, ConvPanels, ConvRows, ConvDots, Cast };
 
 // Which part of the storage, and in what form: the byte offset, strides, sizes, block sizes, type - whatever
 // tells two forms apart.
