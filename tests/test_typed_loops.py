@@ -212,6 +212,29 @@ def test_two_integer_operands(dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [nn.uint8, nn.int8, nn.int16, nn.int32, nn.int64])
+def test_quotients_and_rests_of_integers(dtype):
+    # Beside Python's own: the ends of each type, and of what doubles tell apart.
+    info = nn.iinfo(dtype)
+    ends = [info.min, info.min + 1, info.max - 1, info.max, -100, -3, -2, -1, 0, 1, 2, 3, 7, 100]
+    near = [sign * 2**bits + off for bits in (31, 51, 52, 53) for sign in (-1, 1) for off in (-1, 0, 1)]
+    for values in (ends, ends + near, [v for v in ends + near if abs(v) < 2**51]):
+        values = sorted({v for v in values if info.min <= v <= info.max})
+        pairs = [(a, b) for a in values for b in values if b != 0 and (a, b) != (info.min, -1)]
+        x, y = (nn.tensor(list(v), dtype=dtype) for v in zip(*pairs, strict=True))
+        down = [a // b for a, b in pairs]
+        towards_zero = [abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) for a, b in pairs]
+        assert (x // y).tolist() == down
+        assert (x % y).tolist() == [a % b for a, b in pairs]
+        assert nn.div(x, y, rounding_mode="trunc").tolist() == towards_zero
+        assert nn.fmod(x, y).tolist() == [a - q * b for (a, b), q in zip(pairs, towards_zero, strict=True)]
+        assert (x // 3).tolist() == [a // 3 for a, _ in pairs]
+    for divide in (nn.floor_divide, nn.remainder, nn.fmod):
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            divide(x, nn.tensor(0, dtype=dtype))
+        assert divide(x[:0], 0).shape == (0,)
+
+
 def test_bits_of_bools():
     a, b = nn.arange(60).reshape(3, 20) % 2 == 0, nn.arange(20) % 3 == 0
     for name, f in {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}.items():

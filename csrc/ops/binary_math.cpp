@@ -6,6 +6,7 @@
 #include "ops/binary_kernels.h"
 #include "ops/elementwise.h"
 #include "ops/pick.h"
+#include "ops/reduce.h"
 #include "ops/shape.h"
 #include "ops/unary_kernels.h"
 
@@ -15,36 +16,17 @@ namespace {
 
 using Mode = std::optional<std::string>;
 
-template <class T>
-void check_divisor(T b) {
-  if constexpr (std::is_integral_v<T>) NNLIB_CHECK(b != 0, "ZeroDivisionError");
-}
-
-// a / b of integers, b not 0. Processors divide doubles in a fraction of the time, and these are exact: a
-// quotient of whole numbers below 2^53 that is no whole number is further from one than its rounding.
-template <class T>
-T quotient(T a, T b) {
-  if constexpr (sizeof(T) == 8) {
-    constexpr int64_t kExact = int64_t(1) << 52;
-    if (a > kExact || a < -kExact) return b == -1 ? (T)(0 - (uint64_t)a) : a / b;
-  }
-  return (T)(int64_t)((double)a / (double)b);
-}
-// What is left of it, with a's sign.
-template <class T>
-T rest(T a, T b) {
-  return (T)((uint64_t)a - (uint64_t)quotient(a, b) * (uint64_t)b);
+// Quotients and rests of integers, into a new tensor of type `common`.
+Tensor divide_integers(const Tensor& self, const Tensor& other, Dtype common, int64_t how) {
+  Tensor out = make_output(broadcast_sizes({self, other}), common, {&self, &other});
+  const Tensor by = detach(single_in_type(other, common));
+  NNLIB_CHECK(out.numel() == 0 || all(by, std::nullopt, false).item().to_int() != 0, "ZeroDivisionError");
+  run_integer_rows(out, self, by, common, kernels::kIntegerDivide, how);
+  return out;
 }
 
 // Quotient towards zero.
-const auto kDivTrunc = [](auto a, auto b) {
-  using T = decltype(a);
-  check_divisor(b);
-  if constexpr (std::is_integral_v<T>)
-    return quotient(a, b);
-  else
-    return (T)std::trunc(a / b);
-};
+const auto kDivTrunc = [](auto a, auto b) { return (decltype(a))std::trunc(a / b); };
 BinaryKernels div_trunc_kernels() {
   const auto& k = kernels::table();
   return BinaryKernels(nullptr, k.div_trunc_rows_f32, k.div_trunc_rows_f64, k.div_trunc_rows_bf16,
@@ -54,19 +36,13 @@ BinaryKernels div_trunc_kernels() {
 // with remainder.
 const auto kDivFloor = [](auto a, auto b) {
   using T = decltype(a);
-  check_divisor(b);
-  if constexpr (std::is_integral_v<T>) {
-    const T q = quotient(a, b), r = (T)((uint64_t)a - (uint64_t)q * (uint64_t)b);
-    return (T)(q - ((r != 0) & ((a < 0) != (b < 0))));
-  } else {
-    if (b == 0) return (T)(a / b);
-    const T m = std::fmod(a, b);
-    T q = (a - m) / b;
-    if (m != 0 && (b < 0) != (m < 0)) q -= 1;
-    if (q == 0) return (T)std::copysign((T)0, a / b);
-    const T f = std::floor(q);
-    return q - f > (T)0.5 ? f + 1 : f;
-  }
+  if (b == 0) return (T)(a / b);
+  const T m = std::fmod(a, b);
+  T q = (a - m) / b;
+  if (m != 0 && (b < 0) != (m < 0)) q -= 1;
+  if (q == 0) return (T)std::copysign((T)0, a / b);
+  const T f = std::floor(q);
+  return q - f > (T)0.5 ? f + 1 : f;
 };
 // The same with fmod by its kernel.
 template <class C>
@@ -92,25 +68,11 @@ void div_floor_row(int64_t n, const C* a, const C* b, C* q) {
 // Has the divisor's sign.
 const auto kRemainder = [](auto a, auto b) {
   using T = decltype(a);
-  check_divisor(b);
-  if constexpr (std::is_integral_v<T>) {
-    // By masks: the compiler's branch would be guessed wrong half of the time.
-    const T r = rest(a, b), turned = (T) - (T)((r != 0) & ((r < 0) != (b < 0)));
-    return (T)(r + (b & turned));
-  } else {
-    const T r = std::fmod(a, b);
-    return r != 0 && (b < 0) != (r < 0) ? r + b : r;
-  }
+  const T r = std::fmod(a, b);
+  return r != 0 && (b < 0) != (r < 0) ? r + b : r;
 };
 // Has the dividend's sign.
-const auto kFmod = [](auto a, auto b) {
-  using T = decltype(a);
-  check_divisor(b);
-  if constexpr (std::is_integral_v<T>)
-    return rest(a, b);
-  else
-    return (T)std::fmod(a, b);
-};
+const auto kFmod = [](auto a, auto b) { return (decltype(a))std::fmod(a, b); };
 
 // max + log1p(e^-|a - b|), by the kernels; to the base 2 where `binary`. Equal infinities stay.
 template <bool binary, class C>
@@ -162,12 +124,16 @@ Dtype arithmetic_type(const Tensor& self, const Tensor& other, const char* name)
 
 Tensor run_div_mode(const Tensor& self, const Tensor& other, const std::string& mode) {
   const Dtype common = arithmetic_type(self, other, mode == "trunc" ? "div_trunc_cpu" : "div_floor_cpu");
-  if (mode == "trunc") return binary(self, other, common, div_trunc_kernels(), kDivTrunc);
+  if (mode == "trunc") {
+    if (!is_floating(common)) return divide_integers(self, other, common, kernels::kTowardsZero);
+    return binary<true>(self, other, common, div_trunc_kernels(), kDivTrunc);
+  }
   NNLIB_CHECK(mode == "floor",
               "div expected rounding_mode to be one of None, 'trunc', or "
               "'floor' but found '",
               mode, "'");
-  return binary(self, other, common, {div_floor_row<float>, div_floor_row<double>}, kDivFloor, kCostly);
+  if (!is_floating(common)) return divide_integers(self, other, common, kernels::kDown);
+  return binary<true>(self, other, common, {div_floor_row<float>, div_floor_row<double>}, kDivFloor, kCostly);
 }
 
 // An operator whose result and gradients are floats; f is its scalar function.
@@ -233,8 +199,11 @@ Tensor div_mode_(const Tensor& self, const Tensor& other, const Mode& mode) {
 Tensor floor_divide(const Tensor& self, const Tensor& other) { return run_div_mode(self, other, "floor"); }
 
 Tensor remainder(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, arithmetic_type(self, other, "remainder_cpu"),
-                      {kernels::table().remainder_f32, kernels::table().remainder_f64}, kRemainder, kCostly);
+  const Dtype common = arithmetic_type(self, other, "remainder_cpu");
+  if (!is_floating(common)) return divide_integers(self, other, common, kernels::kDown | kernels::kRest);
+  Tensor out =
+      binary<true>(self, other, common, {kernels::table().remainder_f32, kernels::table().remainder_f64},
+                   kRemainder, kCostly);
   if (wants_grad(self, other)) {
     record(out, "RemainderBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {
@@ -245,8 +214,10 @@ Tensor remainder(const Tensor& self, const Tensor& other) {
   return out;
 }
 Tensor fmod(const Tensor& self, const Tensor& other) {
-  Tensor out = binary(self, other, arithmetic_type(self, other, "fmod_cpu"),
-                      {kernels::table().fmod_f32, kernels::table().fmod_f64}, kFmod, kCostly);
+  const Dtype common = arithmetic_type(self, other, "fmod_cpu");
+  if (!is_floating(common)) return divide_integers(self, other, common, kernels::kRest);
+  Tensor out = binary<true>(self, other, common, {kernels::table().fmod_f32, kernels::table().fmod_f64},
+                            kFmod, kCostly);
   if (wants_grad(self, other)) {
     record(out, "FmodBackward0", {self, other},
            [a = save(self), b = save(other)](Backward& ctx, const TensorList& g) {

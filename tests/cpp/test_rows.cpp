@@ -180,10 +180,13 @@ TEST(rows_of_two_operands_and_a_number) {
 
 template <class T>
 void check_integers(const Table& t, const char* isa, int64_t type) {
-  for (int64_t how = nnlib::kernels::kIntegerAdd; how <= nnlib::kernels::kIntegerScaledAdd; ++how) {
-    const auto with = [=](auto kernel) { return [=](auto... rows) { kernel(how, type, -3, rows...); }; };
-    const std::string name = "integer_rows " + std::to_string(how) + " of type " + std::to_string(type);
-    check_rows<T, int64_t>(name.c_str(), isa, with(t.integer_rows), with(truth().integer_rows), false);
+  for (int64_t how = nnlib::kernels::kIntegerAdd; how <= nnlib::kernels::kIntegerDivide; ++how) {
+    for (int64_t c : {-3, 0, 2, 3}) {
+      if (c >= 0 && how != nnlib::kernels::kIntegerDivide) break;
+      const auto with = [=](auto kernel) { return [=](auto... rows) { kernel(how, type, c, rows...); }; };
+      const std::string name = "integer_rows " + std::to_string(how) + " of type " + std::to_string(type);
+      check_rows<T, int64_t>(name.c_str(), isa, with(t.integer_rows), with(truth().integer_rows), false);
+    }
   }
 }
 // Types by core/dtype.h's numbers: uint8, int8, int16, int32, int64.

@@ -97,6 +97,13 @@ inline int64_t integer_of(int64_t how, int64_t bits, int64_t last, int64_t c, in
       const uint64_t sign = uint64_t(1) << (bits - 1);
       return int64_t((a & ~sign) | (b & sign));
     }
+    case kIntegerDivide: {
+      const int64_t by = q == 0 ? 1 : q;
+      int64_t quotient = by == -1 ? int64_t(0 - a) : p / by;
+      int64_t rest = by == -1 ? 0 : p % by;
+      if (c & kDown && rest != 0 && (rest < 0) != (by < 0)) quotient--, rest += by;
+      return c & kRest ? rest : quotient;
+    }
     default:
       return int64_t(a + uint64_t(c) * b);
   }
