@@ -36,9 +36,9 @@ enum class Along { Rows, Columns };
 // R rows times panels of V vectors, b_step apart; all vectors of b's panels are read, n columns are stored.
 // The loop over panels is here because a call costs as much as a few steps of k.
 template <int R, int V, Along A, class T>
-__attribute__((noinline)) void tiles(int64_t n, int64_t kc, const T* a, int64_t s, const T* b, int64_t ldb,
-                                     int64_t b_step, T* c, int64_t ldc, const T* row_bias, const T* bias,
-                                     bool accumulate) {
+__attribute__((noinline, noclone)) void tiles(int64_t n, int64_t kc, const T* a, int64_t s, const T* b,
+                                              int64_t ldb, int64_t b_step, T* c, int64_t ldc,
+                                              const T* row_bias, const T* bias, bool accumulate) {
   constexpr int W = VecFor<T>::width;
   for (; n > 0; n -= V * W, b += b_step, c += V * W) {
     // A pointer for every three rows: the addresses base, base + s and base + 2 s need no arithmetic.

@@ -151,17 +151,23 @@ Tensor scatter_values(const Tensor& x, int64_t d, const Tensor& at, const Tensor
   if (at.numel() == 0) return r;
   const Dims xs = at_least_1d(x).sizes(), ss = at_least_1d(src).sizes();
   const int64_t* w = at.data<int64_t>();
+  const auto walk = [&](auto tag, auto f) {
+    using T = typename decltype(tag)::type;
+    T* o = (T*)r.raw();
+    const T* p = (const T*)s.raw();
+    for_each_index(xs, at.sizes(), ss, d, w, [&](int64_t to, int64_t, int64_t from) { f(o[to], p[from]); });
+  };
+  if (how == Combine::Set) {
+    dispatch_size(x.itemsize(), [&](auto tag) { walk(tag, [](auto& a, auto b) { a = b; }); });
+    return r;
+  }
   dispatch_all(x.dtype(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
-    T* o = (T*)r.raw();
-    const T* p = (const T*)s.raw();
-    auto run = [&](auto f) {
-      for_each_index(xs, at.sizes(), ss, d, w, [&](int64_t to, int64_t, int64_t from) { f(o[to], p[from]); });
-    };
+    const auto run = [&](auto f) { walk(tag, f); };
     switch (how) {
       case Combine::Set:
-        return run([](T& a, T b) { a = b; });
+        return;  // above
       case Combine::Add:
         return run([](T& a, T b) {
           if constexpr (std::is_same_v<T, bool>)
@@ -204,7 +210,7 @@ void gather_from_rows(const Tensor& x, const Tensor& at, const Tensor& out) {
   const int64_t n = x.size(-1), k = at.size(-1), rows = at.numel() / k;
   const int64_t* const w = at.data<int64_t>();
   std::atomic<bool> inside{true};
-  dispatch_all(x.dtype(), [&](auto tag) {
+  dispatch_size(x.itemsize(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* const p = (const T*)x.raw();
     T* const o = (T*)out.raw();
@@ -240,7 +246,7 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index, bool) {
     if (r.numel() && along)
       gather_from_rows(in, at, r);
     else if (r.numel())
-      dispatch_all(x.dtype(), [&](auto tag) {
+      dispatch_size(x.itemsize(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         const T* p = (const T*)in.raw();
         T* o = (T*)r.raw();
@@ -426,7 +432,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
       if (w[i] < 0) w[i] += n;
     }
   Tensor r = empty(index.sizes(), x.dtype());
-  dispatch_all(x.dtype(), [&](auto tag) {
+  dispatch_size(x.itemsize(), [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* to = (T*)r.raw();
     const T* from = (const T*)in.raw();

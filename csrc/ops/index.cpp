@@ -129,21 +129,6 @@ Plan make_plan(const Tensor& x, const TensorList& raw) {
   return p;
 }
 
-// Moves elements of `size` bytes without looking at them.
-template <class F>
-void dispatch_size(size_t size, F f) {
-  switch (size) {
-    case 1:
-      return f(TypeTag<uint8_t>{});
-    case 2:
-      return f(TypeTag<uint16_t>{});
-    case 4:
-      return f(TypeTag<uint32_t>{});
-    default:
-      return f(TypeTag<uint64_t>{});
-  }
-}
-
 bool is_run(const std::vector<int64_t>& offsets) {
   return offsets.empty() || (offsets.back() == (int64_t)offsets.size() - 1 && offsets.front() == 0 &&
                              std::is_sorted(offsets.begin(), offsets.end()));

@@ -7,6 +7,21 @@
 
 namespace nnlib::ops {
 
+// f(TypeTag<an unsigned integer of `size` bytes>), for what moves elements without looking at them.
+template <class F>
+void dispatch_size(size_t size, F f) {
+  switch (size) {
+    case 1:
+      return f(TypeTag<uint8_t>{});
+    case 2:
+      return f(TypeTag<uint16_t>{});
+    case 4:
+      return f(TypeTag<uint32_t>{});
+    default:
+      return f(TypeTag<uint64_t>{});
+  }
+}
+
 // ---- advanced indexing (index.cpp). Undefined entries stand for a full slice.
 Tensor index(const Tensor& x, const TensorList& indices);
 Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values,
