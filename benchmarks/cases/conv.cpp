@@ -110,6 +110,20 @@ void add_pixels(Cases& cases) {
     t.stretch_dots_f32(rows * cols, 2, groups.data(), kTaps, stretches.data(), 8, input(0), lanes, input(1),
                        lanes, output(0), 0, t.lines_nr, nullptr, 0);
   });
+  // Three results of all channels that the three lines of taps see.
+  constexpr int64_t kLines = 3, kResults = 3;
+  const int64_t seen = kTaps / kLines * lanes;
+  std::vector<int64_t> lines;
+  for (int64_t k = 0; k < kLines; ++k) lines.push_back(k * kRow * lanes), lines.push_back(k * seen);
+  const Work of_lines{2.0 * double(rows * cols * kResults * kTaps * lanes), work.bytes / 2};
+  cases.add("line_dots_f32", "56x3/3x3", of_lines, [=, &t] {
+    t.line_dots_f32(rows * cols, kResults, kLines, lines.data(), seen, input(0), lanes, input(1),
+                    kTaps * lanes, nullptr, output(0), kResults);
+  });
+  cases.add("line_sums_f32", "56x3/3x3", of_lines, [=, &t] {
+    t.line_sums_f32(rows * cols, kResults, kLines, lines.data(), seen, input(0), lanes, input(1), kResults,
+                    output(0), kTaps * lanes);
+  });
   // Groups of four channels, each of which sees all four.
   constexpr int64_t kGroup = 4;
   std::vector<int32_t> index(size_t(kGroup * lanes));
