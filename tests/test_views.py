@@ -176,3 +176,11 @@ def test_the_largest_numbers():
             call()
     with pytest.raises(RuntimeError, match="larger than memory can be"):
         f.conv_transpose1d(nnlib.zeros(0, 1, 2**40), weight[:1, :1, 0], stride=2**30)
+
+
+def test_combinations_of_too_few_keep_their_history():
+    x = nnlib.ones(2, requires_grad=True)
+    none = nnlib.combinations(x, 3)
+    assert none.shape == (0, 3)
+    none.sum().backward()
+    assert x.grad.tolist() == [0, 0]

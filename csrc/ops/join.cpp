@@ -290,7 +290,7 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   NNLIB_CHECK(r >= 0, "Expect a non-negative number, but got ", r);
   if (r == 0) return empty({0}, x.dtype());
   const int64_t n = x.sizes()[0], least = with_replacement ? 0 : 1;
-  if (n < (with_replacement ? 1 : r)) return empty({0, r}, x.dtype());
+  if (n < (with_replacement ? 1 : r)) return reshape(slice(x, 0, 0, 0, 1), {0, r});
   std::vector<int64_t> rows;
   Dims at((size_t)r, 0);
   for (int64_t i = 0; i < r; i++) at[i] = i * least;
